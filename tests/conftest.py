@@ -1,0 +1,1 @@
+"""Shared fixtures. Neighbours are declared in `tests/neighbours.py`."""
