@@ -1,0 +1,60 @@
+"""Time, injected: rooms ask a `Clock`, tests move it."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for records and codes; monotonic time for durations and deadlines."""
+
+    def now(self) -> datetime:
+        """The present as an aware UTC datetime."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start that never run backwards."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present as an aware UTC datetime."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start that never run backwards."""
+        return time.monotonic()
+
+
+class FixedClock:
+    """A clock for tests that moves only when told."""
+
+    def __init__(self, at: datetime) -> None:
+        self._now = at
+        self._monotonic = 1000.0
+
+    def now(self) -> datetime:
+        """The time that was set."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Moves together with `now`."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks forward."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970 UTC: how times are stored in every table."""
+    return int(moment.timestamp() * 1000)
+
+
+def from_ms(value: int) -> datetime:
+    """The aware UTC datetime of a stored time."""
+    return datetime.fromtimestamp(value / 1000, UTC)

@@ -1,0 +1,160 @@
+"""Secrets: holding, sealing, fingerprinting and comparing them. Password hashes live in `wardgate.passwords`.
+
+Sealing is AES-256-GCM. A sealed value names the data key that made it, so that keys can be rotated while serving;
+its associated data names the row it belongs to, so that a value copied to another row does not open.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from wardgate.errors import SealError
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+SEAL_VERSION = 1
+MAC_ROOT = 0
+_HEADER_BYTES = 1 + 4
+# Crockford's alphabet: no I, L, O, U, so that a reference can be read out on the phone.
+_REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+REFERENCE_CHARS = 8
+
+
+class Secret:
+    """Bytes that must not be printed. `repr` and `str` show nothing; comparing takes constant time."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes | str) -> None:
+        self._value = value.encode() if isinstance(value, str) else bytes(value)
+
+    def reveal(self) -> bytes:
+        """The bytes. Call it only where they are used."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(("Secret", len(self._value)))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __reduce__(self) -> tuple[type["Secret"], tuple[bytes]]:
+        raise TypeError("a Secret does not travel by pickle")
+
+
+class KeyRing:
+    """The data keys in clear, in memory only. The newest seals; all of them open.
+
+    Key 0 never seals: it is the root of all keyed fingerprints and does not rotate with the others, because a value
+    that is looked up (a recovery code, a brake, an open login) must have the same fingerprint after a rotation.
+    """
+
+    def __init__(self, keys: Mapping[int, Secret]) -> None:
+        self._ciphers = {number: AESGCM(key.reveal()) for number, key in keys.items() if number != MAC_ROOT}
+        self._current = max(self._ciphers)
+        self._mac_keys: dict[str, bytes] = {}
+        self._mac_root = keys[MAC_ROOT].reveal()
+
+    @property
+    def current(self) -> int:
+        """The number of the key that seals."""
+        return self._current
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All key numbers that still open values, oldest first."""
+        return tuple(sorted(self._ciphers))
+
+    def seal(self, value: bytes, bound_to: str) -> bytes:
+        """Encrypt `value` so that it opens only with the same `bound_to` (table, column and row id)."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        body = self._ciphers[self._current].encrypt(nonce, value, bound_to.encode())
+        return bytes((SEAL_VERSION,)) + self._current.to_bytes(4, "big") + nonce + body
+
+    def open(self, sealed: bytes, bound_to: str) -> bytes:
+        """Decrypt a sealed value. Raises SealError when key, row or bytes do not fit."""
+        number = sealed_with(sealed)
+        cipher = self._ciphers.get(number)
+        if cipher is None:
+            raise SealError(f"data key {number} is not in the ring")
+        nonce = sealed[_HEADER_BYTES : _HEADER_BYTES + NONCE_BYTES]
+        try:
+            return cipher.decrypt(nonce, sealed[_HEADER_BYTES + NONCE_BYTES :], bound_to.encode())
+        except InvalidTag as error:
+            raise SealError(f"a sealed value of {bound_to.partition(':')[0]} does not open") from error
+
+    def reseal(self, sealed: bytes, bound_to: str) -> bytes | None:
+        """The same value under the current key, or None when it is already there."""
+        if sealed_with(sealed) == self._current:
+            return None
+        return self.seal(self.open(sealed, bound_to), bound_to)
+
+    def mac(self, purpose: str, *parts: bytes) -> bytes:
+        """A keyed fingerprint (32 bytes) of `parts`, separate for each purpose and free of length ambiguity."""
+        key = self._mac_keys.get(purpose)
+        if key is None:
+            key = self._mac_keys[purpose] = hashlib.blake2b(purpose.encode(), key=self._mac_root, digest_size=32).digest()
+        state = hashlib.blake2b(key=key, digest_size=32)
+        for part in parts:
+            state.update(len(part).to_bytes(8, "big"))
+            state.update(part)
+        return state.digest()
+
+
+def sealed_with(sealed: bytes) -> int:
+    """The number of the data key that made a sealed value. Raises SealError for anything else."""
+    if len(sealed) < _HEADER_BYTES + NONCE_BYTES + 16 or sealed[0] != SEAL_VERSION:
+        raise SealError("not a sealed value")
+    return int.from_bytes(sealed[1:5], "big")
+
+
+def wrap_key(master: Secret, number: int, material: Secret) -> bytes:
+    """Seal a data key under the key-encryption key, for the `data_key` table."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + AESGCM(master.reveal()).encrypt(nonce, material.reveal(), f"data_key:{number}".encode())
+
+
+def unwrap_key(master: Secret, number: int, wrapped: bytes) -> Secret:
+    """Open a data key. Raises SealError when the key file is not the one that this database was made with."""
+    try:
+        nonce, body = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+        return Secret(AESGCM(master.reveal()).decrypt(nonce, body, f"data_key:{number}".encode()))
+    except (InvalidTag, ValueError) as error:
+        raise SealError("the key file does not fit this database: restore the key file that was in use with it") from error
+
+
+def new_key() -> Secret:
+    """Fresh key material."""
+    return Secret(secrets.token_bytes(KEY_BYTES))
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(one, other)
+
+
+def new_reference() -> str:
+    """A short reference for people: 8 characters, 40 bits, always the same length."""
+    value = int.from_bytes(secrets.token_bytes(5), "big")
+    return "".join(_REFERENCE_ALPHABET[(value >> shift) & 31] for shift in range(35, -1, -5))
+
+
+def new_id() -> str:
+    """A random id for a row: 128 bits as 26 lower-case base32 characters."""
+    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+
+
+def numeric_code(digits: int) -> str:
+    """A uniformly random decimal code with leading zeros."""
+    return f"{secrets.randbelow(10**digits):0{digits}d}"

@@ -1,0 +1,215 @@
+"""What every storage back-end does: read rows, and commit units of conditional writes.
+
+A **unit** is a list of operations that happen together or not at all. Each change of secret state carries its condition
+(`Update(..., where=...)`), and the back-end says which operation's condition did not hold: that answer, never an earlier
+read, decides. `commit` returns after the unit is durable; back-ends gather the units that wait into one durable
+transaction (group commit), each behind its own savepoint.
+
+Rows are flat: text, whole numbers, bytes or None. Times are milliseconds since 1970 UTC, lists and objects are JSON text;
+the rooms that own a table encode and decode them. Operations are plain data so that they can travel to a writer process.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Value = str | int | bytes | None
+Row = Mapping[str, Value]
+
+
+# --- conditions ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """`column` compared with `value`. `operator` is one of = != < <= > >= in, is_null, not_null.
+
+    A comparison with a stored NULL never holds, as in SQL. `in` takes a tuple of values, at most 500.
+    """
+
+    column: str
+    operator: str
+    value: Value | tuple[Value, ...] = None
+
+
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "is_null", "not_null")
+MAX_IN_VALUES = 500
+
+
+# --- operations -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Add a row. Refused (`exists`) when its primary key or a unique column is taken. Result: None."""
+
+    table: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change the one row with this primary key, if every condition holds; else refused (`conflict`). Result: None.
+
+    `add` increments whole-number columns; `changes` sets columns.
+    """
+
+    table: str
+    key: Row
+    changes: Row
+    where: tuple[Where, ...] = ()
+    add: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Add the row, or replace the one with the same primary key. Result: None."""
+
+    table: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove at most `limit` rows that meet every condition (at least one condition). Result: how many went."""
+
+    table: str
+    where: tuple[Where, ...]
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """What a `Modify` function decided: the whole new row (None: leave it as it is) and the caller's result."""
+
+    row: Row | None
+    result: object = None
+
+
+ModifyFunction = Callable[[Row | None, Mapping[str, Value]], Modified]
+
+
+@dataclass(frozen=True, slots=True)
+class Modify:
+    """Read one row by primary key, compute its successor and write it, atomically. Result: the function's result.
+
+    `function` is pure, sits at module level (it may run in another process) and may run twice.
+    """
+
+    table: str
+    key: Row
+    function: ModifyFunction
+    arguments: Row = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Add an event to the audit chain: the back-end gives it its `seq` and `link`. Result: the seq.
+
+    `row` holds every column of `audit_event` but writer, epoch, seq and link.
+    """
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """After the commit, tell every subscriber of `topic` (in this and, where there are several, other processes). Result: None.
+
+    `key` is an id, never content: subscribers read the row again.
+    """
+
+    topic: str
+    key: str
+
+
+Operation = Insert | Update | Upsert | Delete | Modify | Append | Announce
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The unit is durable. One result per operation, in order."""
+
+    results: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing of the unit was written: the operation at `position` did not hold. `reason`: `conflict` or `exists`."""
+
+    position: int
+    reason: str
+
+
+Commit = Committed | Refused
+
+
+class ChainLink(Protocol):
+    """Computes the audit chain; given by `audit.trail`, run by whoever writes."""
+
+    @property
+    def writer(self) -> str:
+        """Name of this writer's chain."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Number of the present epoch (a restore opens a new one)."""
+        ...
+
+    def link(self, previous: bytes, seq: int, row: Row) -> bytes:
+        """The keyed link over the previous link and this row. Pure."""
+        ...
+
+
+class Reader(Protocol):
+    """Reading. Every read sees all commits that returned before it began."""
+
+    async def get(self, table: str, key: Row) -> Row | None:
+        """The row with this whole primary key."""
+        ...
+
+    async def find(
+        self,
+        table: str,
+        where: Sequence[Where] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Rows that meet every condition. Without `limit` only for tables that are small by nature."""
+        ...
+
+    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
+        """How many rows meet every condition."""
+        ...
+
+
+class Storage(Reader, Protocol):
+    """A whole back-end."""
+
+    async def commit(self, operations: Sequence[Operation]) -> Commit:
+        """Write a unit durably, all or nothing.
+
+        Raises StorageUnavailable when the database cannot write (nothing of the unit was kept, as far as it can tell),
+        Overloaded when more than `MAX_WAITING_UNITS` wait, StorageError for an operation that does not fit the schema.
+        """
+        ...
+
+    def use_chain(self, chain: ChainLink) -> None:
+        """Give the chain that `Append` extends. Called once, before the first Append."""
+        ...
+
+    def subscribe(self, topic: str, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call `callback(key)` on the event loop after each commit that announced `topic`; returns how to stop it."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the units that wait, then let go of the database."""
+        ...
+
+
+MAX_WAITING_UNITS = 10_000

@@ -1,0 +1,284 @@
+"""Every table, once, for all back-ends. Names are singular; times end in `_at` or `_until` and are milliseconds."""
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text, UniqueConstraint
+
+metadata = MetaData()
+
+
+def _text(name: str, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _number(name: str, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null)
+
+
+def _bytes(name: str, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null)
+
+
+# --- the installation ------------------------------------------------------------------------------------------------
+
+installation = Table("installation", metadata, _text("name"), _text("value"), PrimaryKeyConstraint("name"))
+
+data_key = Table(
+    "data_key", metadata, _number("number"), _bytes("wrapped"), _number("created_at"), PrimaryKeyConstraint("number")
+)
+
+# The configuration document, one row per version; the newest is in force.
+configuration = Table(
+    "configuration",
+    metadata,
+    _number("version"),
+    _text("document"),
+    _text("author"),
+    _text("reason"),
+    _number("created_at"),
+    PrimaryKeyConstraint("version"),
+)
+
+# --- users and what we add to them -----------------------------------------------------------------------------------
+
+subject = Table("subject", metadata, _text("id"), _number("created_at"), PrimaryKeyConstraint("id"))
+
+subject_link = Table(
+    "subject_link",
+    metadata,
+    _text("directory"),
+    _text("immutable_id"),
+    _text("subject_id"),
+    _number("created_at"),
+    PrimaryKeyConstraint("directory", "immutable_id"),
+    Index("ix_subject_link_subject_id", "subject_id"),
+)
+
+local_user = Table(
+    "local_user",
+    metadata,
+    _text("id"),
+    _text("directory"),
+    _text("name"),
+    _text("name_key"),
+    _text("display_name"),
+    _text("mail", null=True),
+    _text("mail_key", null=True),
+    _text("phone", null=True),
+    _text("language", null=True),
+    _text("groups"),
+    _text("attributes"),
+    _text("password_hash", null=True),
+    _number("password_changed_at", null=True),
+    _number("must_change"),
+    _text("state"),
+    _number("expires_at", null=True),
+    _number("created_at"),
+    _number("version"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("directory", "name_key", name="uq_local_user_name"),
+    Index("ix_local_user_mail_key", "directory", "mail_key"),
+)
+
+# `counter`: the last TOTP time step or the next HOTP counter; it only ever rises, by conditional update.
+authenticator = Table(
+    "authenticator",
+    metadata,
+    _text("id"),
+    _text("subject_id"),
+    _text("kind"),
+    _text("label"),
+    _bytes("sealed", null=True),
+    _text("settings"),
+    _number("counter"),
+    _text("state"),
+    _number("created_at"),
+    _number("last_used_at", null=True),
+    PrimaryKeyConstraint("id"),
+    Index("ix_authenticator_subject_id", "subject_id"),
+)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    _text("authenticator_id"),
+    _bytes("code_mac"),
+    _number("used_at", null=True),
+    PrimaryKeyConstraint("authenticator_id", "code_mac"),
+)
+
+# --- logins in progress ----------------------------------------------------------------------------------------------
+
+login_transaction = Table(
+    "login_transaction",
+    metadata,
+    _text("id"),
+    _text("reference"),
+    _text("state"),
+    _text("goal"),
+    _text("application"),
+    _text("subject_id", null=True),
+    _bytes("fold_key", null=True),
+    _number("sequence"),
+    _text("body"),
+    _number("created_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_login_transaction_fold_key", "fold_key"),
+    Index("ix_login_transaction_expires_at", "expires_at"),
+)
+
+# One row per handle (RADIUS State, form field): single use, with the outcome kept for an identical resend.
+handle = Table(
+    "handle",
+    metadata,
+    _bytes("handle_mac"),
+    _text("transaction_id"),
+    _number("sequence"),
+    _text("binding"),
+    _number("expires_at"),
+    _number("consumed_at", null=True),
+    _bytes("fingerprint", null=True),
+    _bytes("outcome", null=True),
+    PrimaryKeyConstraint("handle_mac"),
+    Index("ix_handle_expires_at", "expires_at"),
+)
+
+# The code that a user last spent at an application: GlobalProtect replays it to the gateway as a password.
+spent_code = Table(
+    "spent_code",
+    metadata,
+    _text("application"),
+    _bytes("user_key"),
+    _bytes("code_mac"),
+    _number("spent_at"),
+    PrimaryKeyConstraint("application", "user_key"),
+)
+
+brake = Table(
+    "brake",
+    metadata,
+    _text("kind"),
+    _bytes("key"),
+    _number("failures"),
+    _number("window_started_at"),
+    _number("in_flight"),
+    _number("in_flight_until"),
+    _number("locked_until"),
+    _number("level"),
+    _number("succeeded_at"),
+    _text("stamps"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("kind", "key"),
+    Index("ix_brake_expires_at", "expires_at"),
+)
+
+# --- delivery --------------------------------------------------------------------------------------------------------
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _text("id"),
+    _text("transaction_id"),
+    _text("reference"),
+    _text("subject_id"),
+    _text("user_name"),
+    _text("application"),
+    _text("channel"),
+    _bytes("sealed", null=True),
+    _text("state"),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("next_try_at"),
+    _number("tries"),
+    _text("claimed_by", null=True),
+    _text("gateway", null=True),
+    _text("answer", null=True),
+    _number("sent_at", null=True),
+    PrimaryKeyConstraint("id"),
+    Index("ix_outbox_due", "state", "next_try_at"),
+    Index("ix_outbox_created_at", "created_at"),
+)
+
+# --- what happened ---------------------------------------------------------------------------------------------------
+
+# `payload` and `salt` may be erased later: the chain runs over their commitment.
+audit_event = Table(
+    "audit_event",
+    metadata,
+    _text("writer"),
+    _number("epoch"),
+    _number("seq"),
+    _text("kind"),
+    _number("created_at"),
+    _text("transaction_id", null=True),
+    _text("reference", null=True),
+    _text("subject_id", null=True),
+    _text("payload", null=True),
+    _bytes("salt", null=True),
+    _bytes("commitment"),
+    _bytes("link"),
+    PrimaryKeyConstraint("writer", "epoch", "seq"),
+    Index("ix_audit_event_created_at", "created_at"),
+    Index("ix_audit_event_transaction_id", "transaction_id"),
+)
+
+# The flight recorder: one row per request that a door took (a packet, a form) or late event (a message handed over).
+# `id` begins with the time, so that order by id is order by time.
+timeline = Table(
+    "timeline",
+    metadata,
+    _text("id"),
+    _text("reference"),
+    _text("transaction_id", null=True),
+    _text("user_key", null=True),
+    _text("door"),
+    _text("result"),
+    _text("body"),
+    _number("created_at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_timeline_reference", "reference"),
+    Index("ix_timeline_user_key", "user_key", "id"),
+    Index("ix_timeline_created_at", "created_at"),
+)
+
+# What never became a login: unknown address, wrong secret ... one row per cause and source, counted.
+incident = Table(
+    "incident",
+    metadata,
+    _text("kind"),
+    _text("source"),
+    _text("nas", null=True),
+    _text("detail"),
+    _number("count"),
+    _number("first_at"),
+    _number("last_at"),
+    PrimaryKeyConstraint("kind", "source"),
+    Index("ix_incident_last_at", "last_at"),
+)
+
+accounting = Table(
+    "accounting",
+    metadata,
+    _text("id"),
+    _text("nas"),
+    _text("user_name"),
+    _text("session_id"),
+    _text("status"),
+    _text("attributes"),
+    _number("created_at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_accounting_created_at", "created_at"),
+)
+
+# --- operators -------------------------------------------------------------------------------------------------------
+
+# Bearer values of the live log: a one-time link, then a session. Only their fingerprints are stored.
+admin_pass = Table(
+    "admin_pass",
+    metadata,
+    _bytes("pass_mac"),
+    _text("kind"),
+    _number("expires_at"),
+    _number("used_at", null=True),
+    PrimaryKeyConstraint("pass_mac"),
+    Index("ix_admin_pass_expires_at", "expires_at"),
+)
