@@ -1,0 +1,41 @@
+"""What people read, by id, in every language: one TOML catalogue per language beside this file.
+
+Rooms pass a `Text` (an id and its values) and never a sentence; the door renders it in the person's language as the last
+thing it does. Adding a language is one catalogue file and one word in `LANGUAGES`. Imports nothing of ours.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+LANGUAGES = ("en", "tr")
+DEFAULT_LANGUAGE = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A message to a person: catalogue id and the values for its places."""
+
+    id: str
+    values: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def catalogue(language: str) -> Mapping[str, str]:
+    """All sentences of one language, by id."""
+    path = Path(__file__).with_name(f"{language}.toml")
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {f"{room}.{name}": sentence for room, sentences in tables.items() for name, sentence in sentences.items()}
+
+
+def language_of(wanted: str | None) -> str:
+    """The language that we have for a wish such as `tr-TR`; English when we have none."""
+    short = (wanted or "").replace("_", "-").partition("-")[0].lower()
+    return short if short in LANGUAGES else DEFAULT_LANGUAGE
+
+
+def render(text: Text, language: str = DEFAULT_LANGUAGE) -> str:
+    """The sentence in `language`. An id that a catalogue lacks is a programming error and raises KeyError."""
+    return catalogue(language_of(language))[text.id].format_map(text.values)
