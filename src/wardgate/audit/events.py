@@ -1,0 +1,90 @@
+"""The catalogue of audit events. A kind reads `room:subject:action`; the text beside it goes into the generated reference."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from wardgate.storage.port import Append
+
+SALT_BYTES = 16
+MAX_PAYLOAD_CHARS = 8192
+
+
+class Kind(Enum):
+    """Every kind of audit event: its stored name and what it says."""
+
+    LOGIN_GRANTED = ("engine:login:granted", "A login was let in: factors used, application, where it came from.")
+    LOGIN_DENIED = ("engine:login:denied", "A login was refused, with the reason that the person was not told.")
+    LOGIN_CHALLENGED = ("engine:login:challenged", "The password was right and a second factor was asked for.")
+    LOGIN_ANSWER_WRONG = ("engine:login:answer_wrong", "A wrong or reused code; the challenge was repeated.")
+    CODE_SENT = ("engine:code:sent", "A one-time code was put into the outbox for a user's phone or mailbox.")
+    BRAKE_LOCKED = ("engine:brake:locked", "Too many wrong proofs: a user and source, or a source, has to wait.")
+    BRAKE_RELEASED = ("admin:brake:released", "An operator lifted the waits of a user.")
+    SUBJECT_CREATED = ("account:subject:created", "A person was met for the first time and given a subject id.")
+    AUTHENTICATOR_ADDED = ("account:authenticator:added", "An authenticator was enrolled.")
+    AUTHENTICATOR_REVOKED = ("account:authenticator:revoked", "An authenticator was ended.")
+    USER_ADDED = ("directory:user:added", "A local user was created.")
+    USER_CHANGED = (
+        "directory:user:changed",
+        "A local user's data or state was changed; the names of the fields, never their values.",
+    )
+    USER_REMOVED = ("directory:user:removed", "A local user was removed.")
+    USERS_IMPORTED = ("directory:user:imported", "A file of local users was imported: how many were added, changed, refused.")
+    PASSWORD_UPGRADED = ("directory:password:upgraded", "A hash from elsewhere was replaced by Argon2id at a login.")
+    PASSWORD_SET = ("directory:password:set", "A password was set or changed.")
+    CONFIGURATION_APPLIED = ("config:document:applied", "A version of the configuration document came into force, by whom and why.")
+    KEY_ROTATED = ("crypto:key:rotated", "A new data key seals from now on.")
+    KEY_RESEALED = ("crypto:key:resealed", "All sealed values stand under the present data key; older keys were dropped.")
+    ADMIN_LINK_MADE = ("admin:link:made", "A one-time link to the live log was printed.")
+    ADMIN_LINK_USED = ("admin:link:used", "A one-time link was opened; a session for the live log began.")
+    SERVER_STARTED = ("app:server:started", "The server began to serve: version and what it listens on.")
+    SERVER_STOPPED = ("app:server:stopped", "The server stopped in order.")
+    DOOR_REFUSALS = (
+        "engine:login:refused_repeatedly",
+        "Refusals under a brake since the last such event, counted instead of written one by one.",
+    )
+
+    def __init__(self, stored: str, help_text: str) -> None:
+        self.stored = stored
+        self.help = help_text
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One event. `details` are plain JSON values without secrets, codes or whole telephone numbers."""
+
+    kind: Kind
+    at_ms: int
+    actor: str
+    transaction_id: str | None = None
+    reference: str | None = None
+    subject_id: str | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def record(event: AuditEvent) -> Append:
+    """The operation that appends an event to this writer's chain."""
+    payload = json.dumps({"actor": event.actor, **event.details}, separators=(",", ":"), ensure_ascii=False, default=str)
+    if len(payload) > MAX_PAYLOAD_CHARS:
+        payload = json.dumps({"actor": event.actor, "cut": payload[: MAX_PAYLOAD_CHARS // 2]}, ensure_ascii=False)
+    salt = secrets.token_bytes(SALT_BYTES)
+    return Append(
+        {
+            "kind": event.kind.stored,
+            "created_at": event.at_ms,
+            "transaction_id": event.transaction_id,
+            "reference": event.reference,
+            "subject_id": event.subject_id,
+            "payload": payload,
+            "salt": salt,
+            "commitment": commitment(salt, payload),
+        }
+    )
+
+
+def commitment(salt: bytes, payload: str) -> bytes:
+    """What the chain runs over: with payload and salt erased it tells nothing, with them it proves them."""
+    return hashlib.sha256(salt + payload.encode()).digest()

@@ -1,0 +1,147 @@
+"""The keyed hash chain over audit events, and its verifier.
+
+One chain per writer and epoch. Link n is HMAC-SHA-256 over link n-1, the event's number, kind, time, ids and the salted
+commitment of its payload, so that a payload can be erased without breaking the chain. The verifier detects a changed,
+inserted, removed or reordered event inside the chain. It cannot detect that the newest events were cut off unless it is
+given a head that was noted down before.
+"""
+
+import hmac
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from wardgate.audit.events import commitment
+from wardgate.crypto import KeyRing, same
+from wardgate.storage.port import Reader, Row, Where
+
+LINK_BYTES = 32
+GENESIS = b"\0" * LINK_BYTES
+VERIFY_PAGE = 1000
+
+
+class Chain:
+    """Computes links. Satisfies `storage.port.ChainLink`."""
+
+    def __init__(self, key: bytes, writer: str, epoch: int) -> None:
+        self._key = key
+        self.writer = writer
+        self.epoch = epoch
+        self._context = f"{writer}\0{epoch}\0".encode()
+
+    def link(self, previous: bytes, seq: int, row: Row) -> bytes:
+        """The link of the event `row` at number `seq` after `previous`."""
+        fields = (row["kind"], row["created_at"], row["transaction_id"], row["reference"], row["subject_id"])
+        text = "\0".join("" if value is None else str(value) for value in fields).encode()
+        commitment_bytes = row["commitment"]
+        tail = commitment_bytes if isinstance(commitment_bytes, bytes) else b""
+        return hmac.digest(self._key, b"".join((self._context, previous, seq.to_bytes(8, "big"), tail, text)), "sha256")
+
+
+def chain_for(ring: KeyRing, writer: str, epoch: int) -> Chain:
+    """The chain of one writer; its key is derived from the ring's root and never rotates."""
+    return Chain(ring.mac("audit-chain"), writer, epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a chain ends: note it down outside to detect a later truncation."""
+
+    writer: str
+    epoch: int
+    seq: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a chain, and at which event."""
+
+    writer: str
+    epoch: int
+    seq: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of a whole verification."""
+
+    events: int
+    erased: int
+    heads: tuple[Head, ...]
+    findings: tuple[Finding, ...]
+
+
+async def verify(storage: Reader, ring: KeyRing, expected_heads: tuple[Head, ...] = ()) -> Verification:
+    """Walk every chain and recompute it. `expected_heads`: heads noted earlier, to detect that events were cut off."""
+    events = erased = 0
+    heads: list[Head] = []
+    findings: list[Finding] = []
+    for writer, epoch in await _chains(storage):
+        chain = chain_for(ring, writer, epoch)
+        previous, seq = GENESIS, 0
+        wanted = {head.seq: head.link for head in expected_heads if (head.writer, head.epoch) == (writer, epoch)}
+        async for row in _events(storage, writer, epoch):
+            seq += 1
+            events += 1
+            problem, gone = _check(chain, previous, seq, row)
+            erased += gone
+            previous = bytes(row["link"]) if isinstance(row["link"], bytes) else b""
+            if problem is None and seq in wanted and wanted[seq] != previous.hex():
+                problem = "differs from the head that was noted down"
+            if problem is not None:
+                findings.append(Finding(writer, epoch, int(row["seq"] or 0), problem))
+                seq = int(row["seq"] or 0)
+        heads.append(Head(writer, epoch, seq, previous.hex()))
+        findings += [Finding(writer, epoch, n, "events up to here were cut off") for n in wanted if n > seq]
+    known = {(head.writer, head.epoch) for head in heads}
+    findings += [
+        Finding(head.writer, head.epoch, head.seq, "the whole chain is gone")
+        for head in expected_heads
+        if (head.writer, head.epoch) not in known
+    ]
+    return Verification(events, erased, tuple(heads), tuple(findings))
+
+
+def _check(chain: Chain, previous: bytes, seq: int, row: Row) -> tuple[str | None, int]:
+    if row["seq"] != seq:
+        return f"event {seq} is missing", 0
+    link = row["link"]
+    if not isinstance(link, bytes) or not same(chain.link(previous, seq, row), link):
+        return "the event or one before it was changed", 0
+    payload, salt = row["payload"], row["salt"]
+    if payload is None or not isinstance(salt, bytes):
+        return None, 1
+    if not same(commitment(salt, str(payload)), row["commitment"] if isinstance(row["commitment"], bytes) else b""):
+        return "the payload was changed", 0
+    return None, 0
+
+
+async def _chains(storage: Reader) -> list[tuple[str, int]]:
+    """Every (writer, epoch), found by skipping from one chain's first event to the next."""
+    first = await storage.find("audit_event", [Where("seq", "=", 1)], order_by="created_at", limit=10_000)
+    return [(str(row["writer"]), int(row["epoch"] or 0)) for row in first]
+
+
+async def _events(storage: Reader, writer: str, epoch: int) -> AsyncIterator[Row]:
+    for start in itertools.count(0, VERIFY_PAGE):
+        rows = await storage.find(
+            "audit_event",
+            [
+                Where("writer", "=", writer),
+                Where("epoch", "=", epoch),
+                Where("seq", ">", start),
+                Where("seq", "<=", start + VERIFY_PAGE),
+            ],
+            order_by="seq",
+        )
+        for row in rows:
+            yield row
+        beyond = await storage.find(
+            "audit_event",
+            [Where("writer", "=", writer), Where("epoch", "=", epoch), Where("seq", ">", start + VERIFY_PAGE)],
+            limit=1,
+        )
+        if not beyond:
+            return
