@@ -1,0 +1,173 @@
+"""Takes trails and incidents off the doors' hands: publishes them to the live log and stores them without making anybody wait.
+
+Bounded everywhere: a flood of refused packets becomes one counted incident row per cause and source, and a backlog of trails
+drops the oldest with a count, never the login.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from wardgate.audit.incidents import IncidentKind
+from wardgate.audit.timeline import Trail, entry
+from wardgate.clock import Clock, to_ms
+from wardgate.crypto import KeyRing
+from wardgate.errors import WardgateError
+from wardgate.storage.port import Modified, Modify, Operation, Row, Storage, Value
+
+MAX_BACKLOG = 5000
+MAX_INCIDENT_SOURCES = 1000
+LIVE_ENTRIES = 500
+FLUSH_EVERY_S = 0.25
+
+log = structlog.get_logger("wardgate.recorder")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEntry:
+    """One line of the live log: a request (`kind` = request) or an incident (`kind` = incident)."""
+
+    kind: str
+    at_ms: int
+    reference: str
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Incident:
+    kind: IncidentKind
+    source: str
+    nas: str
+    detail: str
+    count: int = 0
+    last_at: int = 0
+
+
+@dataclass(slots=True)
+class Recorder:
+    """One per worker. `run` stores what gathers; `publish` and `incident` never block."""
+
+    storage: Storage
+    ring: Callable[[], KeyRing]
+    clock: Clock
+    live: deque[LiveEntry] = field(default_factory=lambda: deque(maxlen=LIVE_ENTRIES))
+    dropped: int = 0
+    _backlog: deque[Operation] = field(default_factory=deque)
+    _incidents: dict[tuple[str, str], _Incident] = field(default_factory=dict)
+    _listeners: set[Callable[[LiveEntry], None]] = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def publish(self, trail: Trail) -> None:
+        """Show a finished trail, and store it unless the engine's commit already did."""
+        self._show(LiveEntry("request", to_ms(self.clock.now()), trail.reference, trail.body()))
+        if not trail.stored:
+            trail.stored = True
+            self._store(trail.entry(self.ring()))
+
+    def late(self, reference: str, transaction_id: str | None, user: str, door: str, result: str, body: dict[str, Any]) -> None:
+        """Add something that happened to a login after its reply: a message handed over, a retransmission."""
+        at_ms = to_ms(self.clock.now())
+        self._show(LiveEntry("request", at_ms, reference, body))
+        self._store(
+            entry(
+                self.ring(),
+                at_ms=at_ms,
+                reference=reference,
+                transaction_id=transaction_id,
+                door=door,
+                result=result,
+                user=user,
+                body=body,
+            )
+        )
+
+    def incident(self, kind: IncidentKind, source: str, nas: str = "", detail: str = "") -> None:
+        """Count something that never became a login."""
+        key = (kind.value, source)
+        known = self._incidents.get(key)
+        if known is None:
+            if len(self._incidents) >= MAX_INCIDENT_SOURCES:
+                key = (kind.value, "many sources")
+            known = self._incidents.setdefault(key, _Incident(kind, key[1], nas, detail))
+        first_since_flush = known.count == 0
+        known.count += 1
+        known.last_at = to_ms(self.clock.now())
+        known.detail, known.nas = detail, nas
+        if first_since_flush:
+            self._show(
+                LiveEntry("incident", known.last_at, "", {"kind": kind.value, "source": source, "nas": nas, "detail": detail})
+            )
+        self._wake.set()
+
+    def listen(self, callback: Callable[[LiveEntry], None]) -> Callable[[], None]:
+        """Call back for each new entry; returns how to stop."""
+        self._listeners.add(callback)
+        return lambda: self._listeners.discard(callback)
+
+    async def run(self) -> None:
+        """Store what gathers, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.flush()
+            await asyncio.sleep(FLUSH_EVERY_S)
+
+    async def flush(self) -> None:
+        """Write the backlog and the incident counts now."""
+        waiting, self._backlog = self._backlog, deque()
+        incidents, self._incidents = list(self._incidents.values()), {}
+        operations: list[Operation] = [*waiting, *(_counted(each) for each in incidents)]
+        for start in range(0, len(operations), 200):
+            part = operations[start : start + 200]
+            try:
+                await self.storage.commit(part)
+            except WardgateError as error:
+                self.dropped += len(part)
+                log.warning("timeline_not_stored", entries=len(part), error=error.message)
+
+    def _store(self, operation: Operation) -> None:
+        if len(self._backlog) >= MAX_BACKLOG:
+            self._backlog.popleft()
+            self.dropped += 1
+        self._backlog.append(operation)
+        self._wake.set()
+
+    def _show(self, live_entry: LiveEntry) -> None:
+        self.live.append(live_entry)
+        for listener in tuple(self._listeners):
+            listener(live_entry)
+
+
+def _counted(incident: _Incident) -> Modify:
+    return Modify(
+        "incident",
+        {"kind": incident.kind.value, "source": incident.source},
+        add_incident,
+        {
+            "kind": incident.kind.value,
+            "source": incident.source,
+            "nas": incident.nas,
+            "detail": json.dumps(incident.detail, ensure_ascii=False),
+            "count": incident.count,
+            "at": incident.last_at,
+        },
+    )
+
+
+def add_incident(old: Row | None, new: dict[str, Value] | Row) -> Modified:
+    """The incident row after more of the same."""
+    row = {
+        "kind": new["kind"],
+        "source": new["source"],
+        "nas": new["nas"],
+        "detail": new["detail"],
+        "count": int(new["count"] or 0) + int((old["count"] if old else 0) or 0),
+        "first_at": old["first_at"] if old else new["at"],
+        "last_at": new["at"],
+    }
+    return Modified(row)

@@ -1,0 +1,158 @@
+"""The flight recorder: what came, what was decided and why, step by step with durations.
+
+A door opens a `Trail` when a request arrives; door and engine note steps in it; it is stored as one row of `timeline` (in the
+engine's commit when there is one) and published to the live log. Nothing secret goes in: no passwords, codes, State values or
+whole telephone numbers.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from wardgate.clock import Clock, to_ms
+from wardgate.crypto import KeyRing, new_id, new_reference
+from wardgate.storage.port import Insert, Reader, Row, Where
+
+MAX_STEPS = 60
+MAX_DETAIL_CHARS = 300
+MAX_NAME_CHARS = 253
+
+
+class Trail:
+    """The steps of one request, as they happen."""
+
+    __slots__ = (
+        "_clock",
+        "_started",
+        "application",
+        "client",
+        "door",
+        "nas",
+        "reason",
+        "reference",
+        "result",
+        "source",
+        "steps",
+        "stored",
+        "text",
+        "transaction_id",
+        "user",
+    )
+
+    def __init__(self, clock: Clock, door: str) -> None:
+        self._clock = clock
+        self._started = clock.monotonic()
+        self.door = door
+        self.reference = new_reference()
+        self.transaction_id: str | None = None
+        self.nas = ""
+        self.application = ""
+        self.user = ""
+        self.source = ""
+        self.client = ""
+        self.result = ""
+        self.reason = ""
+        self.text = ""
+        self.steps: list[tuple[float, str, Mapping[str, object]]] = []
+        self.stored = False
+
+    @property
+    def started(self) -> float:
+        """Monotonic seconds at which the request arrived."""
+        return self._started
+
+    def note(self, what: str, **detail: object) -> None:
+        """Add a step. `what` is a short phrase in English; details are plain values."""
+        if len(self.steps) < MAX_STEPS:
+            self.steps.append(((self._clock.monotonic() - self._started) * 1000, what, detail))
+
+    def body(self) -> dict[str, Any]:
+        """What is stored and shown."""
+        return {
+            "door": self.door,
+            "nas": self.nas,
+            "application": self.application,
+            "user": self.user[:MAX_NAME_CHARS],
+            "source": self.source,
+            "client": self.client,
+            "result": self.result,
+            "reason": self.reason,
+            "text": self.text,
+            "steps": [{"at_ms": round(at, 3), "what": what, "detail": _short(detail)} for at, what, detail in self.steps],
+            "took_ms": round((self._clock.monotonic() - self._started) * 1000, 3),
+        }
+
+    def entry(self, ring: KeyRing) -> Insert:
+        """The row to store."""
+        return entry(
+            ring,
+            at_ms=to_ms(self._clock.now()),
+            reference=self.reference,
+            transaction_id=self.transaction_id,
+            door=self.door,
+            result=self.result,
+            user=self.user,
+            body=self.body(),
+        )
+
+
+def entry(
+    ring: KeyRing,
+    *,
+    at_ms: int,
+    reference: str,
+    transaction_id: str | None,
+    door: str,
+    result: str,
+    user: str,
+    body: Mapping[str, Any],
+) -> Insert:
+    """A row of `timeline`; its id sorts by time."""
+    return Insert(
+        "timeline",
+        {
+            "id": f"{at_ms:012x}{secrets.token_hex(6)}",
+            "reference": reference,
+            "transaction_id": transaction_id,
+            "user_key": user_key(ring, user) if user else None,
+            "door": door,
+            "result": result,
+            "body": json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=str),
+            "created_at": at_ms,
+        },
+    )
+
+
+def user_key(ring: KeyRing, name: str) -> str:
+    """The look-up value of a name as it was typed (without its case)."""
+    return ring.mac("timeline-user", name.strip().casefold().encode("utf-8", "surrogatepass")).hex()[:32]
+
+
+def new_transaction_id() -> str:
+    """An id for a login."""
+    return new_id()
+
+
+def _short(detail: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: value[:MAX_DETAIL_CHARS] if isinstance(value, str) else value for name, value in detail.items() if value is not None
+    }
+
+
+async def by_reference(storage: Reader, reference: str, limit: int = 200) -> list[Row]:
+    """All rows of the login that this reference belongs to, oldest first."""
+    wanted = reference.strip().upper().replace("-", "").replace("O", "0").replace("I", "1").replace("L", "1")
+    return await storage.find("timeline", [Where("reference", "=", wanted)], order_by="id", limit=limit)
+
+
+async def last_of_user(storage: Reader, ring: KeyRing, name: str) -> list[Row]:
+    """All rows of the newest login under this name, as it was typed; empty when there is none."""
+    newest = await storage.find("timeline", [Where("user_key", "=", user_key(ring, name))], order_by="id", descending=True, limit=1)
+    return await by_reference(storage, str(newest[0]["reference"])) if newest else []
+
+
+async def newest(storage: Reader, limit: int = 100, before_id: str | None = None) -> list[Row]:
+    """The stream for the live log, newest first; `before_id` pages back."""
+    where = [Where("id", "<", before_id)] if before_id else []
+    return await storage.find("timeline", where, order_by="id", descending=True, limit=limit)
