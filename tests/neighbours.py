@@ -1,0 +1,106 @@
+"""The real programs of other makers that tests talk to: how each is recognised, and what installs it on Debian.
+
+A test says which it needs, `@pytest.mark.neighbour("radclient")`. Where one is missing the test is skipped with a reason;
+where neighbours are required (`./test --install`, or CI=true) it fails. tests/conftest.py does that; here is the table
+and what can be asked of it.
+"""
+
+import glob
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+REQUIRE = "WARDGATE_REQUIRE_NEIGHBOURS"
+# Daemons live in sbin directories, which a person's PATH often lacks.
+DAEMON_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One real program.
+
+    `programs`: each a choice of names, of which the first that is found counts. `files`: patterns, any match will do.
+    """
+
+    name: str
+    purpose: str
+    packages: tuple[str, ...]
+    programs: tuple[tuple[str, ...], ...]
+    files: tuple[str, ...] = ()
+
+
+NEIGHBOURS = {
+    neighbour.name: neighbour
+    for neighbour in (
+        Neighbour(
+            name="radclient",
+            purpose="FreeRADIUS' client sends requests of every mode",
+            packages=("freeradius-utils",),
+            programs=(("radclient",),),
+        ),
+        Neighbour(
+            name="freeradius",
+            purpose="FreeRADIUS stands in front as a proxy",
+            packages=("freeradius",),
+            programs=(("freeradius", "radiusd"),),
+        ),
+        Neighbour(
+            name="pam_radius",
+            purpose="a PAM stack logs in by a real challenge loop",
+            packages=("libpam-radius-auth", "pamtester"),
+            programs=(("pamtester",),),
+            files=(
+                "/*/security/pam_radius_auth.so",
+                "/lib/*/security/pam_radius_auth.so",
+                "/usr/lib/*/security/pam_radius_auth.so",
+            ),
+        ),
+        Neighbour(
+            name="oathtool",
+            purpose="another maker computes the one-time codes",
+            packages=("oathtool",),
+            programs=(("oathtool",),),
+        ),
+        Neighbour(
+            name="chromium",
+            purpose="a real browser opens the pages",
+            packages=("chromium",),
+            programs=(("chromium", "chromium-browser", "google-chrome"),),
+        ),
+    )
+}
+
+
+def executable(name: str) -> str:
+    """Return the path of a neighbour's (first) program, for a test that has asked for it by its mark."""
+    found = _first(NEIGHBOURS[name].programs[0])
+    if found is None:
+        raise LookupError(why_missing(NEIGHBOURS[name]))
+    return found
+
+
+def why_missing(neighbour: Neighbour) -> str | None:
+    """Return why a neighbour cannot be used here and what would install it; None when it is complete."""
+    absent = [" or ".join(choice) for choice in neighbour.programs if _first(choice) is None]
+    if neighbour.files and not any(glob.glob(pattern) for pattern in neighbour.files):
+        absent.append(os.path.basename(neighbour.files[0]))
+    if not absent:
+        return None
+    return f"no {', no '.join(absent)} here ({neighbour.purpose}); on Debian: apt-get install {' '.join(neighbour.packages)}"
+
+
+def missing_packages() -> list[str]:
+    """Return the Debian packages of all neighbours that are missing or incomplete."""
+    absent = [neighbour for neighbour in NEIGHBOURS.values() if why_missing(neighbour) is not None]
+    return sorted({package for neighbour in absent for package in neighbour.packages})
+
+
+def required(environment: Mapping[str, str]) -> bool:
+    """Say whether a missing neighbour is a failure and no excuse: under `./test --install` and in CI."""
+    return any(environment.get(name, "").lower() in {"1", "true"} for name in (REQUIRE, "CI"))
+
+
+def _first(choice: tuple[str, ...]) -> str | None:
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), *DAEMON_PLACES))
+    return next((found for name in choice if (found := shutil.which(name, path=places))), None)

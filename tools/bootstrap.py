@@ -1,0 +1,444 @@
+"""Makes the environment in `.venv` from Python and the hashed locks, then becomes the program that was asked for.
+
+The way down, each step tried when the one before it failed: uv on the PATH; uv in a private environment under `.tools`;
+pip in that environment. All of them install exactly what the lock names, by hash, and build nothing. A stamp in `.venv`
+says which locks it was made from and is written last, so an interrupted run is taken up again and a current environment
+costs a few file reads. Runs that start at once wait for each other. Everything said here goes to standard error: standard
+output belongs to the program that follows.
+"""
+
+import ast
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from tools import debian
+
+EXIT_UNAVAILABLE = 3  # the CLI's own code for "the server is unavailable"
+INSTALL_TIMEOUT_S = 900
+ASK_TIMEOUT_S = 60
+
+# What pip was told about indexes and certificates also holds for uv, which does not read pip's files:
+# pip's setting, uv's option for it, and the variable by which uv may have been told otherwise.
+UV_OPTIONS = {
+    "index-url": ("--default-index", "UV_DEFAULT_INDEX"),
+    "extra-index-url": ("--index", "UV_INDEX"),
+    "find-links": ("--find-links", "UV_FIND_LINKS"),
+    "trusted-host": ("--allow-insecure-host", "UV_INSECURE_HOST"),
+    "cert": ("--cert", "SSL_CERT_FILE"),
+}
+
+
+class BootstrapError(Exception):
+    """The environment could not be made; the text says what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A checkout and the places in it that the bootstrap uses."""
+
+    root: Path
+
+    @property
+    def runtime_lock(self) -> Path:
+        """What the product needs."""
+        return self.root / "requirements.lock"
+
+    @property
+    def dev_lock(self) -> Path:
+        """What tests and checks need; it contains the runtime lock."""
+        return self.root / "requirements-dev.lock"
+
+    @property
+    def uv_lock(self) -> Path:
+        """The one version of uv that we install ourselves."""
+        return self.root / "tools" / "uv.lock.txt"
+
+    @property
+    def venv(self) -> Path:
+        """The environment that Wardgate runs in."""
+        return self.root / ".venv"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of that environment."""
+        return self.venv / "bin" / "python"
+
+    @property
+    def stamp(self) -> Path:
+        """What the environment was made from; written last."""
+        return self.venv / "wardgate-stamp.json"
+
+    @property
+    def private(self) -> Path:
+        """The environment of pip and uv: theirs alone, so that they never mix with what Wardgate imports."""
+        return self.root / ".tools" / "venv"
+
+    @property
+    def guard(self) -> Path:
+        """The file that runs which start at once wait on."""
+        return self.root / ".tools" / "bootstrap.guard"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What an environment was made from: if any of it changes, the environment no longer fits.
+
+    The launcher and the scripts name `root`, and `interpreter` moves when the system's Python does.
+    """
+
+    root: str
+    interpreter: str
+    runtime: str
+    dev: str | None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Make the environment and become `wardgate ARGUMENTS`, or the demo when there are none. Returns only when that failed."""
+
+    def start(tree: Tree) -> None:
+        os.environ.setdefault("WARDGATE_DATA", str(tree.root / "var"))
+        # -P: a json.py in the caller's directory is not ours to import.
+        _become(tree.python, "-P", "-m", "wardgate", *(arguments or ["demo"]))
+
+    return _prepared(start, dev=False)
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Make the environment with the tools for tests and become tools/suite.py. Returns only when that failed."""
+    return _prepared(lambda tree: _become(tree.python, str(tree.root / "tools" / "suite.py"), *arguments), dev=True)
+
+
+def _prepared(start: Callable[[Tree], None], dev: bool) -> int:
+    tree = Tree(Path(__file__).resolve().parent.parent)
+    signal.signal(signal.SIGTERM, _stop)  # as an exception, so that subprocess.run takes its child down too
+    try:
+        prepare(tree, dev)
+        start(tree)
+    except BootstrapError as error:
+        say(str(error))
+    except OSError as error:
+        say(f"cannot prepare {tree.venv}: {error}")
+    except KeyboardInterrupt:
+        return 130
+    return EXIT_UNAVAILABLE
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _become(python: Path, *arguments: str) -> None:
+    # No process of ours stays in between: signals and the exit code are the server's own.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(python, [str(python), *arguments])
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, on standard error."""
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    prefix = "\033[2mwardgate:\033[0m" if coloured else "wardgate:"
+    print(prefix, text, file=sys.stderr, flush=True)
+
+
+def prepare(tree: Tree, dev: bool) -> None:
+    """Bring `.venv` in line with the locks: nothing to do when its stamp says so. Raises BootstrapError, OSError."""
+    if is_current(tree, dev):
+        return
+    with _alone(tree):
+        if not is_current(tree, dev):  # whoever held the guard may have made it
+            _make(tree, dev)
+
+
+def is_current(tree: Tree, dev: bool) -> bool:
+    """Say whether the environment was made from the locks that lie here. One with the tools for tests serves for running too."""
+    stamp = read_stamp(tree)
+    if stamp is None or not tree.python.exists():
+        return False
+    return stamp == _stamp_for(tree, dev or stamp.dev is not None)
+
+
+def read_stamp(tree: Tree) -> Stamp | None:
+    """Read what the environment was made from; None when there is no whole one."""
+    try:
+        return Stamp(**json.loads(tree.stamp.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _stamp_for(tree: Tree, dev: bool) -> Stamp:
+    return Stamp(
+        root=str(tree.root),
+        interpreter=os.path.realpath(tree.python),
+        runtime=_digest(tree.runtime_lock),
+        dev=_digest(tree.dev_lock) if dev else None,
+    )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(tree: Tree) -> Iterator[None]:
+    tree.guard.parent.mkdir(exist_ok=True)
+    with tree.guard.open("a") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another run is preparing the environment; waiting for it")
+            fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+
+
+def _make(tree: Tree, dev: bool) -> None:
+    started = time.monotonic()
+    stamp = read_stamp(tree)
+    # The tools for tests, once installed, stay: `./run` after `./test` must not take them away again.
+    dev = dev or (stamp is not None and stamp.dev is not None)
+    lock = tree.dev_lock if dev else tree.runtime_lock
+    # From here on the environment is neither the old nor the new one, and has no stamp until it is whole.
+    tree.stamp.unlink(missing_ok=True)
+    if not _is_usable(tree, stamp):
+        _create(tree)
+    say(f"installing {len(pinned(lock.read_text()))} packages from {lock.name}")
+    _install(tree, lock)
+    _connect(tree)
+    _write(tree.stamp, json.dumps(asdict(_stamp_for(tree, dev)), indent=2) + "\n")
+    say(f"environment ready in {time.monotonic() - started:.1f} s")
+
+
+def pinned(lock_text: str) -> dict[str, str]:
+    """Return name and version of every package that a lock's text pins."""
+    heads = [line.split(";")[0].split() for line in lock_text.splitlines() if "==" in line and line[:1].isalnum()]
+    return dict(head[0].split("==", 1) for head in heads)
+
+
+def _is_usable(tree: Tree, stamp: Stamp | None) -> bool:
+    """Say whether the environment that is there, stamped or made by hand, can be brought in line rather than made anew."""
+    if stamp is not None and (stamp.root != str(tree.root) or stamp.interpreter != os.path.realpath(tree.python)):
+        return False
+    probe = (
+        "import sys, sysconfig, os; sys.exit(not (sys.version_info >= (3, 11) and os.path.isdir(sysconfig.get_path('purelib'))))"
+    )
+    return (tree.venv / "pyvenv.cfg").is_file() and _ask([str(tree.python), "-c", probe]) is not None
+
+
+def _create(tree: Tree) -> None:
+    say(f"making {tree.venv.name} with Python {'.'.join(map(str, sys.version_info[:3]))}")
+    # Without pip: it needs ensurepip, which Debian's Python does not have, and nothing in here needs pip.
+    command = [sys.executable, "-m", "venv", "--without-pip", "--clear", str(tree.venv)]
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=ASK_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BootstrapError(f"cannot make {tree.venv}: {done.stdout.strip()}")
+
+
+def _install(tree: Tree, lock: Path) -> None:
+    found = shutil.which("uv")
+    if found is not None:
+        if _uv_sync([found], tree, lock):
+            return
+        say(f"{found} could not do it; trying with a uv of our own")
+    pip = _private_pip(tree)
+    uv = _private_uv(tree, pip)
+    if uv is not None and _uv_sync(uv, tree, lock):
+        return
+    say("trying with pip, which takes longer")
+    if not _succeeds([*pip, "--python", str(tree.python), *_pip_install(lock)]):
+        raise BootstrapError(
+            f"cannot install what {lock.name} names: the lines above say why; see that this machine can reach its package index"
+        )
+
+
+def _uv_sync(uv: Sequence[str], tree: Tree, lock: Path) -> bool:
+    program, *options = uv
+    target = ["--python", str(tree.python), "--compile-bytecode"]
+    checks = ["--require-hashes", "--only-binary", ":all:"]
+    return _succeeds([program, "pip", "sync", "--quiet", *target, *checks, *options, str(lock)], uv_environment())
+
+
+def uv_environment() -> dict[str, str]:
+    """Return the environment to run uv in."""
+    # The system's certificates: behind an inspecting proxy no others work. And no Python but the one that runs us.
+    return {"UV_SYSTEM_CERTS": "true", **os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def _pip_install(lock: Path) -> list[str]:
+    # --only-binary: building a source archive would fetch build tools that no hash of ours covers.
+    return [
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "-r",
+        str(lock),
+    ]
+
+
+def uv_options(pip_settings: str, environment: Mapping[str, str]) -> list[str]:
+    """Return what `pip config list` printed as options for uv, but for those that uv's own variables in `environment` decide."""
+    told: dict[str, str] = {}
+    lines = [line.partition("=") for line in pip_settings.splitlines()]
+    # A setting for `install` beats one for all commands, and pip's variables (":env:") beat its files.
+    for scope in ("global.", "install.", ":env:."):
+        told.update({key.removeprefix(scope): _unquoted(value) for key, _, value in lines if key.startswith(scope)})
+    options = ["--no-index"] if told.get("no-index", "").lower() in {"1", "true", "yes", "on"} else []
+    for setting, (option, variable) in UV_OPTIONS.items():
+        if variable not in environment:
+            options += [word for value in told.get(setting, "").split() for word in (option, value)]
+    if "--index" in options:
+        # pip takes the best version from all indexes, uv only what the first that knows the name has. Hashes make pip's way safe.
+        options += ["--index-strategy", "unsafe-best-match"]
+    return options
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return str(ast.literal_eval(value))
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _private_pip(tree: Tree) -> list[str]:
+    """Return the command of a pip of our own. Raises BootstrapError with the line to type when this Python cannot make one."""
+    pip = [str(tree.private / "bin" / "python"), "-m", "pip"]
+    if _ask([*pip, "--version"]) is not None:
+        return pip
+    problem = _make_private(tree)
+    if problem and "ensurepip" in problem:
+        problem = _make_private_with_debian(tree)
+    if problem:
+        raise BootstrapError(problem)
+    return pip
+
+
+def _make_private(tree: Tree) -> str:
+    """Make the environment of pip and uv; return what was wrong, nothing when it is there."""
+    if importlib.util.find_spec("ensurepip") is None:
+        return "this Python has no ensurepip"
+    command = [sys.executable, "-m", "venv", "--clear", str(tree.private)]
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=INSTALL_TIMEOUT_S,
+        check=False,
+    )
+    return "" if done.returncode == 0 else f"cannot make {tree.private}: {done.stdout.strip()}"
+
+
+def _make_private_with_debian(tree: Tree) -> str:
+    """Do what Debian's python3-venv is for: install it when we may, else return the line that does."""
+    if shutil.which("apt-get") is None:
+        return f"{sys.executable} comes without ensurepip: install its venv package, or put uv on the PATH; then start this again"
+    packages = [venv_package()]
+    advice = f"this Python cannot make environments. Type this, then start again:\n\n  {debian.apt_line(packages)}\n"
+    if not debian.can_install():
+        return advice
+    say(f"this Python cannot make environments: installing {packages[0]}")
+    if not debian.install(packages):
+        return advice
+    importlib.invalidate_caches()
+    return _make_private(tree) and advice
+
+
+def venv_package(system_python: str = "/usr/bin/python3") -> str:
+    """Return the Debian package that completes this Python; the one for the default Python unless another of Debian's runs us."""
+    ours, default = os.path.realpath(sys.executable), os.path.realpath(system_python)
+    if ours == default or os.path.dirname(ours) != os.path.dirname(default):
+        return "python3-venv"
+    return f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+
+
+def _private_uv(tree: Tree, pip: Sequence[str]) -> list[str] | None:
+    """Return our own uv of the locked version, with the options that say what pip was told; None when pip cannot get it."""
+    uv = tree.private / "bin" / "uv"
+    wanted = pinned(tree.uv_lock.read_text())["uv"]
+    if (_ask([str(uv), "--version"]) or "").split()[1:2] != [wanted]:
+        say(f"installing uv {wanted} into {tree.private.parent.name}")
+        if not _succeeds([*pip, *_pip_install(tree.uv_lock)]):
+            return None
+    return [str(uv), *uv_options(_ask([*pip, "config", "list"]) or "", os.environ)]
+
+
+def own_uv(tree: Tree) -> list[str]:
+    """Return the pinned uv and its options, for tools/lock. Raises BootstrapError."""
+    tree.guard.parent.mkdir(exist_ok=True)
+    uv = _private_uv(tree, _private_pip(tree))
+    if uv is None:
+        raise BootstrapError("cannot install uv: the lines above say why")
+    return uv
+
+
+def _connect(tree: Tree) -> None:
+    """Put `src` on the environment's path and the launcher into its `bin`."""
+    site = _ask([str(tree.python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+    if site is None:
+        raise BootstrapError(f"{tree.python} does not run")
+    _write(Path(site.strip()) / "wardgate-src.pth", f"{tree.root / 'src'}\n")
+    # A shell's exec, not a "#!" with the interpreter's path: that may hold blanks or be longer than the kernel reads.
+    launcher = tree.venv / "bin" / "wardgate"
+    _write(launcher, f'#!/bin/sh\nexec {shlex.quote(str(tree.python))} -P -m wardgate "$@"\n', mode=0o755)
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file that is either the old or the new one, whenever somebody looks."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.chmod(mode)
+    draft.replace(path)
+
+
+def _ask(command: Sequence[str]) -> str | None:
+    """Return what a command prints, None when it fails or is not there."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=ASK_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _succeeds(command: Sequence[str], environment: Mapping[str, str] | None = None) -> bool:
+    """Run a command with all it says on standard error."""
+    try:
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=2, timeout=INSTALL_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(f"{Path(command[0]).name}: {error}")
+        return False
+    return done.returncode == 0
