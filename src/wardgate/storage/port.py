@@ -7,6 +7,8 @@ transaction (group commit), each behind its own savepoint.
 
 Rows are flat: text, whole numbers, bytes or None. Times are milliseconds since 1970 UTC, lists and objects are JSON text;
 the rooms that own a table encode and decode them. Operations are plain data so that they can travel to a writer process.
+Numbers have 64 bits. Text is whole Unicode without U+0000, which PostgreSQL cannot hold: a door that may meet one refuses
+or escapes it. A column that may be empty may be left out of a row, and is then None.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +26,8 @@ Row = Mapping[str, Value]
 class Where:
     """`column` compared with `value`. `operator` is one of = != < <= > >= in, is_null, not_null.
 
-    A comparison with a stored NULL never holds, as in SQL. `in` takes a tuple of values, at most 500.
+    A comparison with a stored NULL never holds, as in SQL; to compare with None is a StorageError (`is_null` is meant).
+    `in` takes a tuple of values, at most 500; with none it never holds. Text and bytes are ordered by code point and octet.
     """
 
     column: str
@@ -51,7 +54,9 @@ class Insert:
 class Update:
     """Change the one row with this primary key, if every condition holds; else refused (`conflict`). Result: None.
 
-    `add` increments whole-number columns; `changes` sets columns.
+    `add` increments whole-number columns; `changes` sets columns; neither touches the primary key. An addition to NULL or
+    beyond 64 bits does not hold either. Refused (`exists`) when a change takes a value that is unique and taken.
+    With neither `changes` nor `add` it only demands that the row is there and meets the conditions.
     """
 
     table: str
@@ -63,7 +68,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """Add the row, or replace the one with the same primary key. Result: None."""
+    """Add the row, or replace the whole of the one with the same primary key. Result: None.
+
+    Refused (`exists`) when another row has one of its unique values.
+    """
 
     table: str
     row: Row
@@ -93,7 +101,8 @@ ModifyFunction = Callable[[Row | None, Mapping[str, Value]], Modified]
 class Modify:
     """Read one row by primary key, compute its successor and write it, atomically. Result: the function's result.
 
-    `function` is pure, sits at module level (it may run in another process) and may run twice.
+    `function` is pure, sits at module level (it may run in another process) and may run twice. The key columns of the row
+    that it returns are filled in from `key`. An exception that it raises becomes a StorageError of this unit alone.
     """
 
     table: str
@@ -106,7 +115,8 @@ class Modify:
 class Append:
     """Add an event to the audit chain: the back-end gives it its `seq` and `link`. Result: the seq.
 
-    `row` holds every column of `audit_event` but writer, epoch, seq and link.
+    `row` holds every column of `audit_event` but writer, epoch, seq and link. The first event of a chain has seq 1 and
+    links to `GENESIS_LINK`. `ChainLink.link` gets those columns whole, empty ones as None.
     """
 
     row: Row
@@ -180,7 +190,11 @@ class Reader(Protocol):
         descending: bool = False,
         limit: int | None = None,
     ) -> list[Row]:
-        """Rows that meet every condition. Without `limit` only for tables that are small by nature."""
+        """Rows that meet every condition. Without `limit` only for tables that are small by nature.
+
+        `order_by`: ties stand in the order of the primary key, None before everything; `descending` turns all of it round.
+        Without it the order is not defined.
+        """
         ...
 
     async def count(self, table: str, where: Sequence[Where] = ()) -> int:
@@ -196,6 +210,7 @@ class Storage(Reader, Protocol):
 
         Raises StorageUnavailable when the database cannot write (nothing of the unit was kept, as far as it can tell),
         Overloaded when more than `MAX_WAITING_UNITS` wait, StorageError for an operation that does not fit the schema.
+        A caller that is cancelled while it waits takes nothing back: the unit is written, whole, without telling it.
         """
         ...
 
@@ -204,7 +219,10 @@ class Storage(Reader, Protocol):
         ...
 
     def subscribe(self, topic: str, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call `callback(key)` on the event loop after each commit that announced `topic`; returns how to stop it."""
+        """Call `callback(key)` on the event loop after each commit that announced `topic`; returns how to stop it.
+
+        In this process it is called before the `commit` that announced returns to its caller.
+        """
         ...
 
     async def close(self) -> None:
@@ -213,3 +231,6 @@ class Storage(Reader, Protocol):
 
 
 MAX_WAITING_UNITS = 10_000
+# A unit runs without a pause: a bulk import commits in pieces of a few hundred rows, so that logins fit in between.
+MAX_UNIT_OPERATIONS = 5_000
+GENESIS_LINK = bytes(32)

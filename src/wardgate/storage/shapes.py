@@ -1,0 +1,334 @@
+"""What each table may hold, as plain tuples that are quick to check against.
+
+Every back-end checks operations here, before it queues them, so that a misfit is the caller's error at once and never
+spoils a batch that holds other callers' units. Values come back as they are stored: exact `str`, `int` or `bytes`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+from sqlalchemy import Column, Index, Table, UniqueConstraint
+
+from wardgate.errors import StorageError, WardgateError
+from wardgate.storage import schema
+from wardgate.storage.port import (
+    GENESIS_LINK,
+    MAX_IN_VALUES,
+    MAX_UNIT_OPERATIONS,
+    OPERATORS,
+    Append,
+    ChainLink,
+    Delete,
+    ModifyFunction,
+    Operation,
+    Row,
+    Update,
+    Value,
+    Where,
+)
+
+MIN_INTEGER = -(2**63)
+MAX_INTEGER = 2**63 - 1
+_NULL_TESTS = ("is_null", "not_null")
+_WORDS = {str: "text", int: "a whole number", bytes: "bytes"}
+# Given by the back-end, never by the caller of `Append`.
+CHAIN_COLUMNS = ("writer", "epoch", "seq", "link")
+
+Values = tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnShape:
+    """One column: the type that its values have, and whether it may be empty."""
+
+    table: str
+    name: str
+    kind: type[str] | type[int] | type[bytes]
+    nullable: bool
+
+    def stored(self, value: object) -> Value:
+        """The value as it is stored. Raises StorageError for what the column cannot hold."""
+        if value is None:
+            if self.nullable:
+                return None
+            raise StorageError(f"{self} must not be empty")
+        if not isinstance(value, self.kind):
+            raise StorageError(f"{self} holds {_WORDS[self.kind]}, not {type(value).__name__}")
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int):
+            return self._number(value)
+        return bytes(value)
+
+    def _text(self, value: str) -> str:
+        # NUL: PostgreSQL cannot hold it, and what one back-end refuses no back-end takes.
+        if "\0" in value:
+            raise StorageError(f"{self} cannot hold the character U+0000")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise StorageError(f"{self} cannot hold half a surrogate pair") from error
+        return str.__str__(value)
+
+    def _number(self, value: int) -> int:
+        if not MIN_INTEGER <= value <= MAX_INTEGER:
+            raise StorageError(f"{self} holds 64 bits")
+        return int(value)
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """One table: its columns in order, its primary key, and what else must be unique."""
+
+    name: str
+    table: Table
+    names: tuple[str, ...]
+    columns: tuple[ColumnShape, ...]
+    by_name: Mapping[str, ColumnShape]
+    key: tuple[str, ...]
+    key_columns: tuple[ColumnShape, ...]
+    uniques: tuple[tuple[str, ...], ...]
+    pick: Callable[[Row], Values]
+    # Columns that begin the primary key, a unique constraint or an index: `=` on one of them finds few rows quickly.
+    leading: frozenset[str]
+
+    def column(self, name: str) -> ColumnShape:
+        """Raises StorageError when there is no such column."""
+        found = self.by_name.get(name)
+        if found is None:
+            raise StorageError(f"table {self.name} has no column {name!r}")
+        return found
+
+    def row(self, row: Row) -> Values:
+        """The values of a whole row in column order; a column that may be empty may be left out."""
+        return _picked(row, self.names, self.columns, self.pick, self.name)
+
+    def key_values(self, key: Row) -> Values:
+        """The values of a whole primary key in its order."""
+        if len(key) != len(self.key):
+            raise StorageError(f"the key of {self.name} is {', '.join(self.key)}")
+        try:
+            values = tuple([key[name] for name in self.key])
+        except KeyError as error:
+            raise StorageError(f"the key of {self.name} is {', '.join(self.key)}") from error
+        return checked(values, self.key_columns)
+
+    def key_of(self, values: Values) -> Values:
+        """The primary key of a whole row."""
+        return tuple([values[self.names.index(name)] for name in self.key])
+
+    def as_row(self, values: Values) -> dict[str, Value]:
+        """The values of a whole row, by name."""
+        return dict(zip(self.names, values, strict=True))
+
+
+def checked(values: Values, columns: Sequence[ColumnShape]) -> Values:
+    """The values as they are stored; a plain value that fits is passed on untouched."""
+    for value, column in zip(values, columns, strict=True):
+        if value is None:
+            if column.nullable:
+                continue
+        elif type(value) is column.kind:
+            if column.kind is bytes:
+                continue
+            if column.kind is str:
+                if value.isascii() and "\0" not in value:  # type: ignore[union-attr, operator]
+                    continue
+            elif MIN_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
+                continue
+        return tuple([column.stored(value) for value, column in zip(values, columns, strict=True)])
+    return values
+
+
+def _picked(
+    row: Row, names: tuple[str, ...], columns: tuple[ColumnShape, ...], pick: Callable[[Row], Values], table: str
+) -> Values:
+    try:
+        values = pick(row)
+        complete = len(row) == len(names)
+    except KeyError:
+        values = tuple([row.get(name) for name in names])
+        complete = row.keys() <= set(names)
+    if not complete:
+        raise StorageError(f"table {table} has no column {min(row.keys() - set(names))!r} that could be given here")
+    return checked(values, columns)
+
+
+# --- the tables ------------------------------------------------------------------------------------------------------
+
+
+def _column(table: Table, column: Column[object]) -> ColumnShape:
+    return ColumnShape(table.name, column.name, column.type.python_type, bool(column.nullable))
+
+
+def _uniques(table: Table) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(c.name for c in item.columns) for item in table.constraints if isinstance(item, UniqueConstraint))
+
+
+def _leading(table: Table) -> frozenset[str]:
+    indexes: list[Index] = sorted(table.indexes, key=lambda index: str(index.name))
+    groups = [list(table.primary_key.columns), *(list(index.columns) for index in indexes)]
+    return frozenset([group[0].name for group in groups if group] + [unique[0] for unique in _uniques(table)])
+
+
+def _picker(names: tuple[str, ...]) -> Callable[[Row], Values]:
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)
+
+
+def shape_of_table(table: Table) -> TableShape:
+    """The shape of one SQLAlchemy table."""
+    columns = tuple(_column(table, column) for column in table.columns)
+    names = tuple(column.name for column in columns)
+    key = tuple(column.name for column in table.primary_key.columns)
+    by_name = {column.name: column for column in columns}
+    return TableShape(
+        name=table.name,
+        table=table,
+        names=names,
+        columns=columns,
+        by_name=by_name,
+        key=key,
+        key_columns=tuple([by_name[name] for name in key]),
+        uniques=_uniques(table),
+        pick=_picker(names),
+        leading=_leading(table),
+    )
+
+
+SHAPES: Mapping[str, TableShape] = {table.name: shape_of_table(table) for table in schema.metadata.sorted_tables}
+
+AUDIT = SHAPES[schema.audit_event.name]
+EVENT_NAMES = tuple(name for name in AUDIT.names if name not in CHAIN_COLUMNS)
+_EVENT_COLUMNS = tuple(AUDIT.by_name[name] for name in EVENT_NAMES)
+_EVENT_PICK = _picker(EVENT_NAMES)
+
+
+def shape_of(table: str) -> TableShape:
+    """Raises StorageError when there is no such table."""
+    found = SHAPES.get(table)
+    if found is None:
+        raise StorageError(f"there is no table {table!r}")
+    return found
+
+
+# --- conditions and operations ---------------------------------------------------------------------------------------
+
+
+def check_where(shape: TableShape, where: Where) -> Values:
+    """The values that a condition compares with: none, one, or those of `in`. Raises StorageError when it cannot hold."""
+    column = shape.column(where.column)
+    if where.operator not in OPERATORS:
+        raise StorageError(f"a condition on {column} has the unknown operator {where.operator!r}")
+    if where.operator in _NULL_TESTS:
+        if where.value is not None:
+            raise StorageError(f"{where.operator} on {column} takes no value")
+        return ()
+    if where.operator != "in":
+        return (_comparable(column, where.value),)
+    if not isinstance(where.value, tuple) or len(where.value) > MAX_IN_VALUES:
+        raise StorageError(f"`in` on {column} takes a tuple of at most {MAX_IN_VALUES} values")
+    return tuple([_comparable(column, value) for value in where.value])
+
+
+def _comparable(column: ColumnShape, value: object) -> Value:
+    # `= None` would never hold in SQL: whoever writes it means is_null.
+    if value is None:
+        raise StorageError(f"{column} is compared with nothing: use is_null or not_null")
+    return column.stored(value)
+
+
+def check_limit(limit: int | None) -> None:
+    """Raises StorageError for a limit that is not a count."""
+    if limit is not None and (type(limit) is not int or not 0 <= limit <= MAX_INTEGER):
+        raise StorageError("a limit is a whole number from 0 up")
+
+
+def check_changes(shape: TableShape, operation: Update) -> tuple[ColumnShape, ...]:
+    """The columns that an update sets or adds to, in that order. Raises StorageError when one of them may not change."""
+    names = [*operation.changes, *operation.add]
+    if len(set(names)) != len(names):
+        raise StorageError(f"an update of {shape.name} sets and adds to the same column")
+    columns = tuple([shape.column(name) for name in names])
+    for column in columns:
+        if column.name in shape.key:
+            raise StorageError(f"{column} is part of the primary key, which an update never changes")
+    for column in columns[len(operation.changes) :]:
+        if column.kind is not int:
+            raise StorageError(f"{column} is not a number that could be added to")
+    return columns
+
+
+def check_increment(column: ColumnShape, amount: object) -> int:
+    """What an update adds. Raises StorageError for anything but a 64-bit number."""
+    value = _comparable(column, amount)
+    if isinstance(value, int):
+        return value
+    raise StorageError(f"{column} is not a number that could be added to")
+
+
+def successor(
+    shape: TableShape, key: Values, current: Values | None, function: ModifyFunction, arguments: Row
+) -> tuple[Values | None, object]:
+    """Run the function of a `Modify`: the whole new row (None: nothing to write), and the result.
+
+    The key is filled in. Raises StorageError when the function fails or its row does not fit: only its own unit suffers.
+    """
+    try:
+        modified = function(None if current is None else shape.as_row(current), arguments)
+    except WardgateError:
+        raise
+    except Exception as error:
+        raise StorageError(f"the function of a Modify of {shape.name} failed: {type(error).__name__}") from error
+    if modified.row is None:
+        return None, modified.result
+    values = shape.row({**modified.row, **dict(zip(shape.key, key, strict=True))})
+    return (None if values == current else values), modified.result
+
+
+def check_unit(operations: Sequence[Operation]) -> None:
+    """Raises StorageError for a unit that would hold up everybody else's."""
+    if len(operations) > MAX_UNIT_OPERATIONS:
+        raise StorageError(f"a unit holds at most {MAX_UNIT_OPERATIONS} operations, not {len(operations)}")
+
+
+def event_values(operation: Append) -> Values:
+    """The values of an event's own columns, in the order of `EVENT_NAMES`."""
+    return _picked(operation.row, EVENT_NAMES, _EVENT_COLUMNS, _EVENT_PICK, AUDIT.name)
+
+
+def check_delete(operation: Delete) -> None:
+    """Raises StorageError for a delete that would empty the table."""
+    if not operation.where:
+        raise StorageError(f"a Delete of {operation.table} needs a condition")
+    check_limit(operation.limit)
+
+
+# --- the audit chain -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest event of a chain."""
+
+    seq: int
+    link: bytes
+
+
+NO_EVENT = Head(0, GENESIS_LINK)
+
+
+def extend(chain: ChainLink | None, head: Head, event: Row) -> Head:
+    """The head after `event`. Raises StorageError when there is no chain or its function fails: only this unit suffers."""
+    if chain is None:
+        raise StorageError("an Append came before use_chain")
+    seq = head.seq + 1
+    try:
+        return Head(seq, chain.link(head.link, seq, event))
+    except Exception as error:
+        raise StorageError(f"the audit chain's link failed: {type(error).__name__}") from error
