@@ -1,0 +1,189 @@
+"""A directory that lives in memory: a whole one, which passes the conformance suite, and the double in flow tests.
+
+It can be told to be unavailable, slow or silent, and counts the password checks that it was asked for.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from wardgate.crypto import Secret, new_id
+from wardgate.directory.names import canonical_name
+from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
+from wardgate.errors import AlreadyExists, Conflict, DirectoryUnavailable, UsageError
+
+
+class Behaviour(StrEnum):
+    """How the directory treats whoever asks it."""
+
+    ANSWERS = "answers"
+    UNAVAILABLE = "unavailable"
+    SILENT = "silent"
+
+
+@dataclass(slots=True)
+class _Entry:
+    user: DirectoryUser
+    password: Secret | None
+
+
+class MemoryDirectory:
+    """Satisfies every protocol of `port.py`. `checks` counts password checks, those of nobody included.
+
+    `behaviour` and `delay_s` may be set at any time. With `remembering`, a verified password is remembered until the account
+    changes.
+    """
+
+    def __init__(self, name: str, users: Mapping[str, str] | None = None, remembering: bool = False) -> None:
+        self._name = name
+        self._entries: dict[str, _Entry] = {}
+        self._remembering = remembering
+        self._verified: set[tuple[str, int, bytes]] = set()
+        self.behaviour = Behaviour.ANSWERS
+        self.delay_s = 0.0
+        self.checks = 0
+        for user_name, password in (users or {}).items():
+            self.add(user_name, password)
+
+    @property
+    def name(self) -> str:
+        """The configured name."""
+        return self._name
+
+    def add(
+        self,
+        name: str,
+        password: str | bytes | None,
+        *,
+        state: AccountState = AccountState.ACTIVE,
+        display_name: str = "",
+        mail: str | None = None,
+        phone: str | None = None,
+        language: str | None = None,
+        groups: tuple[str, ...] = (),
+        attributes: Mapping[str, tuple[str, ...]] | None = None,
+        must_change: bool = False,
+    ) -> DirectoryUser:
+        """Add a user. Raises AlreadyExists when the name is taken, UsageError when it cannot be a name."""
+        key = canonical_name(name)
+        if key is None:
+            raise UsageError("this cannot be a user name")
+        if any(canonical_name(entry.user.name) == key for entry in self._entries.values()):
+            raise AlreadyExists(f"there is a user {name} already")
+        user = DirectoryUser(
+            directory=self._name,
+            immutable_id=new_id(),
+            name=name,
+            state=state,
+            display_name=display_name,
+            mail=mail,
+            phone=phone,
+            language=language,
+            groups=groups,
+            attributes=attributes or {},
+            must_change=must_change,
+            version=1,
+        )
+        self._entries[user.immutable_id] = _Entry(user, None if password is None else Secret(password))
+        return user
+
+    def change_state(self, user: DirectoryUser, state: AccountState) -> DirectoryUser:
+        """Lock, disable or enable an account, as its administrator would."""
+        entry = self._entries[user.immutable_id]
+        entry.user = replace(entry.user, state=state, version=entry.user.version + 1)
+        return entry.user
+
+    def remove(self, user: DirectoryUser) -> None:
+        """Remove an account. Its immutable id is never given to another."""
+        del self._entries[user.immutable_id]
+
+    async def find(self, name: str, timeout_s: float) -> DirectoryUser | None:
+        """The user with this login name, else the only one with this mail address."""
+        await self._answer(timeout_s)
+        key = canonical_name(name)
+        if key is None:
+            return None
+        users = [entry.user for entry in self._entries.values()]
+        found = [user for user in users if canonical_name(user.name) == key]
+        if not found:
+            found = [user for user in users if user.mail is not None and canonical_name(user.mail) == key]
+        return found[0] if len(found) == 1 else None
+
+    async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        """The user with this immutable id."""
+        await self._answer(timeout_s)
+        entry = self._entries.get(immutable_id)
+        return entry.user if entry else None
+
+    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float) -> PasswordVerdict:
+        """Check a password. Accounts that may not be used are checked all the same."""
+        if not password:
+            return PasswordVerdict.WRONG
+        self.checks += 1
+        await self._answer(timeout_s)
+        entry = self._entries.get(user.immutable_id)
+        if entry is None or entry.password is None or entry.password != password:
+            return PasswordVerdict.WRONG
+        if entry.user.must_change:
+            return PasswordVerdict.MUST_CHANGE
+        if self._remembering:
+            self._verified.add((entry.user.immutable_id, entry.user.version, password.reveal()))
+        return PasswordVerdict.RIGHT
+
+    async def check_nobody(self, password: Secret, timeout_s: float) -> None:
+        """Take as long as a check does."""
+        if password:
+            self.checks += 1
+            await self._answer(timeout_s)
+
+    def remembers(self, user: DirectoryUser, password: Secret) -> bool:
+        """True when this password was verified for this version of the account."""
+        known = (user.immutable_id, user.version, password.reveal()) in self._verified
+        return known and user.state is AccountState.ACTIVE and not user.must_change
+
+    async def change_password(self, user: DirectoryUser, old: Secret, new: Secret, timeout_s: float) -> PasswordVerdict:
+        """Change it. WRONG when `old` is not right, REFUSED when the account may not be used."""
+        self.checks += 1
+        await self._answer(timeout_s)
+        entry = self._entries.get(user.immutable_id)
+        if entry is None or entry.password is None or entry.user.state is not AccountState.ACTIVE:
+            return PasswordVerdict.REFUSED
+        if not old or entry.password != old:
+            return PasswordVerdict.WRONG
+        self._store(entry, new, must_change=False)
+        return PasswordVerdict.RIGHT
+
+    async def reset_password(self, user: DirectoryUser, new: Secret, must_change: bool, timeout_s: float) -> None:
+        """Set it. Raises Conflict when the account is gone."""
+        await self._answer(timeout_s)
+        entry = self._entries.get(user.immutable_id)
+        if entry is None:
+            raise Conflict("the account was removed meanwhile")
+        self._store(entry, new, must_change)
+
+    async def unlock(self, user: DirectoryUser, timeout_s: float) -> bool:
+        """True when the account was locked and now is not."""
+        await self._answer(timeout_s)
+        entry = self._entries.get(user.immutable_id)
+        if entry is None or entry.user.state is not AccountState.LOCKED:
+            return False
+        self.change_state(entry.user, AccountState.ACTIVE)
+        return True
+
+    def _store(self, entry: _Entry, new: Secret, must_change: bool) -> None:
+        if not new:
+            raise UsageError("a password must not be empty")
+        entry.password = new
+        entry.user = replace(entry.user, must_change=must_change, version=entry.user.version + 1)
+
+    async def _answer(self, timeout_s: float) -> None:
+        if self.behaviour is Behaviour.UNAVAILABLE:
+            raise DirectoryUnavailable(f"directory {self._name} refuses the connection")
+        silent = self.behaviour is Behaviour.SILENT
+        if not silent and not self.delay_s:
+            return
+        if silent or self.delay_s > timeout_s:
+            await asyncio.sleep(timeout_s)
+            raise DirectoryUnavailable(f"directory {self._name} did not answer within {timeout_s:g} s")
+        await asyncio.sleep(self.delay_s)

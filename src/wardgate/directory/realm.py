@@ -1,0 +1,78 @@
+"""Realms while the server runs, and which realm a typed login name belongs to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wardgate.directory.names import canonical_name
+from wardgate.directory.port import Directory
+from wardgate.directory.settings import RealmSettings
+from wardgate.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """A named set of users: its settings and its directories, in the order in which they are asked."""
+
+    settings: RealmSettings
+    directories: tuple[Directory, ...]
+
+    @property
+    def name(self) -> str:
+        """The configured name."""
+        return self.settings.name
+
+
+class Realms:
+    """All realms, with the words before `\\` or after `@` that select each.
+
+    Raises SettingsError unless exactly one realm is the default and no word selects two.
+    """
+
+    def __init__(self, realms: Sequence[Realm]) -> None:
+        self._realms = tuple(realms)
+        defaults = [realm for realm in self._realms if realm.settings.default]
+        if len(defaults) != 1:
+            raise SettingsError(f"realms: {len(defaults)} realms have `default: true`; mark exactly one")
+        self.default = defaults[0]
+        self._by_domain: dict[str, Realm] = {}
+        for realm in self._realms:
+            for word in (realm.settings.name, *realm.settings.domains):
+                self._claim(word, realm)
+
+    def __iter__(self) -> Iterator[Realm]:
+        return iter(self._realms)
+
+    def named_by(self, domain: str) -> Realm | None:
+        """The realm that a typed domain selects."""
+        return self._by_domain.get(canonical_name(domain) or "")
+
+    def _claim(self, word: str, realm: Realm) -> None:
+        key = canonical_name(word)
+        if key is None:
+            raise SettingsError(f"realms: {word!r} of realm {realm.name} cannot be a domain; use 1 to 253 printable characters")
+        if self._by_domain.setdefault(key, realm) is not realm:
+            raise SettingsError(f"realms: {word!r} selects both {self._by_domain[key].name} and {realm.name}; keep it in one")
+
+
+def parse_login_name(typed: str, realms: Realms) -> tuple[Realm, str]:
+    """The realm that a typed name belongs to, and the name to look up in it: `u`, `D\\u` or `u@d`.
+
+    A domain that selects a realm is stripped. With an unknown domain the whole string is looked up in the default realm: as
+    a mail address `u@x` may be somebody's, while `X\\u` is nobody's. It must never become the default realm's `u`, who is
+    another person. RADIUS gateways write `user@domain` as `domain\\user`, so operators list both forms under `domains`.
+    """
+    for domain, name in (_before_backslash(typed), _after_at(typed)):
+        realm = realms.named_by(domain) if domain and name else None
+        if realm is not None:
+            return realm, name
+    return realms.default, typed
+
+
+def _before_backslash(typed: str) -> tuple[str, str]:
+    domain, _, name = typed.partition("\\")
+    return domain, name
+
+
+def _after_at(typed: str) -> tuple[str, str]:
+    name, _, domain = typed.rpartition("@")
+    return domain, name

@@ -1,0 +1,160 @@
+"""Password hashes: making and checking them in a bounded pool of threads, so that the event loop never waits for one.
+
+New hashes are Argon2id. A hash from elsewhere is checked by `foreign_hashes` in the same threads, and its check is followed
+by the work of one Argon2id check, because most of them are so cheap that the time of a refusal would tell which accounts
+exist. Passwords are bytes: what a NAS sends is not decoded.
+"""
+
+import asyncio
+import base64
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from argon2.exceptions import Argon2Error
+from argon2.low_level import Type, hash_secret
+
+from wardgate import foreign_hashes
+from wardgate.crypto import Secret
+from wardgate.errors import Overloaded, SettingsError, UsageError
+
+MAX_PASSWORD_BYTES = 1024
+SALT_BYTES = 16
+DIGEST_BYTES = 32
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `PasswordHasher.check` found. `upgraded`: a fresh Argon2id hash of the same password, when one was due."""
+
+    right: bool
+    upgraded: str | None = None
+
+
+class PasswordHasher:
+    """Hashes and checks passwords in `threads` threads, with at most `max_waiting` calls in the queue before them.
+
+    A call beyond that raises Overloaded at once. `threads` should be the machine's cores less one, over all processes.
+    """
+
+    def __init__(self, threads: int, max_waiting: int, time_cost: int = 2, memory_kib: int = 19456, parallelism: int = 1) -> None:
+        if memory_kib > foreign_hashes.MAX_ARGON2_MEMORY_KIB or memory_kib * time_cost > foreign_hashes.MAX_ARGON2_WORK_KIB:
+            raise SettingsError(
+                f"password hashing: memory {memory_kib} KiB with time cost {time_cost} is more than one check may take; "
+                f"use at most {foreign_hashes.MAX_ARGON2_MEMORY_KIB} KiB and a product of {foreign_hashes.MAX_ARGON2_WORK_KIB}"
+            )
+        self.threads = max(1, threads)
+        self.runs = 0
+        self._time_cost = time_cost
+        self._memory_kib = memory_kib
+        self._parallelism = parallelism
+        self._prefix = f"$argon2id$v=19$m={memory_kib},t={time_cost},p={parallelism}$"
+        # A random digest costs as much to check as a real one, and no password belongs to it.
+        self._nobody = self._prefix + _base64(secrets.token_bytes(SALT_BYTES)) + "$" + _base64(secrets.token_bytes(DIGEST_BYTES))
+        self._limit = self.threads + max(0, max_waiting)
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="password")
+        self._lock = threading.Lock()
+        self._pending = 0
+
+    @property
+    def pending(self) -> int:
+        """How many calls are running or waiting."""
+        return self._pending
+
+    async def hash(self, password: Secret) -> str:
+        """A fresh Argon2id hash. Raises UsageError for an empty or overlong password."""
+        value = password.reveal()
+        if not 1 <= len(value) <= MAX_PASSWORD_BYTES:
+            raise UsageError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
+        return await self._run(lambda: self._make(value))
+
+    async def verify(self, stored: str, password: Secret) -> bool:
+        """True when the password belongs to the stored hash."""
+        return (await self.check(stored, password, upgrade=False)).right
+
+    async def check(self, stored: str, password: Secret, upgrade: bool) -> Checked:
+        """Check a password and, with `upgrade`, make the hash that should replace a weak one after a right password.
+
+        Both in one visit to the pool: a login that was admitted does not queue, or fail, a second time.
+        """
+        value = password.reveal()
+        return await self._run(lambda: self._check(stored, value, upgrade))
+
+    async def verify_nothing(self, password: Secret) -> None:
+        """Do the work of one check for a name that has no password."""
+        value = password.reveal()
+        await self._run(lambda: self._match(self._nobody, value))
+
+    def needs_upgrade(self, stored: str) -> bool:
+        """True unless the hash is Argon2id with the present parameters."""
+        return not stored.startswith(self._prefix)
+
+    def close(self) -> None:
+        """Drop what waits and let the threads end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _check(self, stored: str, password: bytes, upgrade: bool) -> Checked:
+        right = self._match(stored, password)
+        if not self.needs_upgrade(stored):
+            return Checked(right)
+        # Whatever the answer: a disabled account with a right password must look like one with a wrong password.
+        self._match(self._nobody, password)
+        return Checked(right, self._make(password) if right and upgrade and password else None)
+
+    def _match(self, stored: str, password: bytes) -> bool:
+        # An overlong password is wrong, but not faster: its length must not tell whether the account exists.
+        overlong = len(password) > MAX_PASSWORD_BYTES
+        self._count_run()
+        return foreign_hashes.check(stored, b"" if overlong else password) and not overlong
+
+    def _make(self, password: bytes) -> str:
+        self._count_run()
+        try:
+            return hash_secret(
+                password,
+                secrets.token_bytes(SALT_BYTES),
+                self._time_cost,
+                self._memory_kib,
+                self._parallelism,
+                DIGEST_BYTES,
+                Type.ID,
+            ).decode()
+        except Argon2Error as error:
+            raise Overloaded("no memory for a password hash") from error
+
+    def _count_run(self) -> None:
+        with self._lock:
+            self.runs += 1
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            if self._pending >= self._limit:
+                raise Overloaded("too many passwords wait to be checked")
+            self._pending += 1
+        try:
+            future = self._pool.submit(work)
+        except RuntimeError as error:
+            self._leave()
+            raise Overloaded("the server is stopping") from error
+        # Counted until the thread is done, not until the caller gave up: what was abandoned still holds a thread.
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
+
+    def _leave(self, _future: Future[T] | None = None) -> None:
+        with self._lock:
+            self._pending -= 1
+
+
+def recognise(stored: str) -> str | None:
+    """The name of the scheme that a stored hash is written in, None for an unknown form."""
+    found = foreign_hashes.scheme_of(stored)
+    return found[0].name if found else None
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode().rstrip("=")
