@@ -131,8 +131,8 @@ class VendorProfile:
 
 def _one_line(text: str) -> str:
     """Fold white space and line breaks into single blanks, replace or drop what a device's page cannot stand."""
-    composed = unicodedata.normalize("NFC", text.translate(_STAND_INS))
-    return "".join(char for char in _BREAKS.sub(" ", composed) if char.isprintable()).strip()
+    safe = "".join(char for char in text.translate(_STAND_INS) if char.isprintable() or char.isspace())
+    return _BREAKS.sub(" ", unicodedata.normalize("NFC", safe)).strip()
 
 
 def _printable(text: str) -> str:
