@@ -88,10 +88,14 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Modified:
-    """What a `Modify` function decided: the whole new row (None: leave it as it is) and the caller's result."""
+    """What a `Modify` function decided: the whole new row (None: leave it as it is) and the caller's result.
+
+    `refuse`: the unit must not happen; the commit answers `Refused` (`conflict`) at this operation.
+    """
 
     row: Row | None
     result: object = None
+    refuse: bool = False
 
 
 ModifyFunction = Callable[[Row | None, Mapping[str, Value]], Modified]
