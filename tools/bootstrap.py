@@ -11,7 +11,6 @@ import ast
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import shlex
@@ -340,8 +339,6 @@ def _private_pip(tree: Tree) -> list[str]:
 
 def _make_private(tree: Tree) -> str:
     """Make the environment of pip and uv; return what was wrong, nothing when it is there."""
-    if importlib.util.find_spec("ensurepip") is None:
-        return "this Python has no ensurepip"
     command = [sys.executable, "-m", "venv", "--clear", str(tree.private)]
     done = subprocess.run(
         command,
@@ -366,7 +363,6 @@ def _make_private_with_debian(tree: Tree) -> str:
     say(f"this Python cannot make environments: installing {packages[0]}")
     if not debian.install(packages):
         return advice
-    importlib.invalidate_caches()
     return _make_private(tree) and advice
 
 
