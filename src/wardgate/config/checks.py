@@ -1,0 +1,301 @@
+"""What must hold across the whole document: names, references, addresses, ranges. Types were checked before."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from wardgate.config.faults import Fault, path_of
+from wardgate.config.reference import EnvReference, FileReference, SealedValue
+from wardgate.delivery.settings import AcceptedSettings, HttpSmsSettings, PickupSettings, SmtpSettings
+from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
+from wardgate.engine.settings import BrakeSettings, CodeSettings
+from wardgate.errors import SettingsError
+from wardgate.factors import KINDS, STRONG_KINDS
+from wardgate.policy.conditions import compile_condition
+from wardgate.policy.rules import compile_policy
+from wardgate.policy.settings import FloorThenSettings, PolicySettings
+from wardgate.radius.dictionaries import BUILT_IN
+from wardgate.radius.settings import NasSettings
+from wardgate.radius.vendors import VENDORS
+from wardgate.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    from wardgate.config.document import Document
+
+MAX_NAME_CHARS: Final = 64
+MAX_ADDRESSES: Final = 256
+MAX_RULES: Final = 500
+# Letters and digits of any script. No colon: conditions write `directory:group`, and a sealed secret is bound to its name.
+_NAME = re.compile(r"\w(?:[\w .-]*[\w.-])?")
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+# The least and the greatest value of each number; a list's entries are each held to it.
+RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
+    (RealmSettings, "reply_floor_ms"): (0, 3_000),
+    (LocalDirectorySettings, "verified_cache_s"): (0, 3_600),
+    (NasSettings, "code_digits"): (4, 10),
+    (SmtpSettings, "timeout_s"): (1, 60),
+    (SmtpSettings, "order"): (0, 10_000),
+    (HttpSmsSettings, "timeout_s"): (1, 60),
+    (HttpSmsSettings, "order"): (0, 10_000),
+    (PickupSettings, "order"): (0, 10_000),
+    (AcceptedSettings, "status"): (100, 599),
+    (AcceptedSettings, "refused_status"): (100, 599),
+    (FloorThenSettings, "strong_factors"): (0, 3),
+    (CodeSettings, "digits"): (6, 10),
+    (CodeSettings, "life_s"): (60, 600),
+    (CodeSettings, "tries"): (1, 10),
+    (CodeSettings, "resend_after_s"): (5, 3_600),
+    (CodeSettings, "resends_per_hour"): (0, 100),
+    (CodeSettings, "resends_per_day"): (0, 1_000),
+    (CodeSettings, "messages_per_hour"): (1, 1_000),
+    (CodeSettings, "totp_skew_steps"): (0, 10),
+    (CodeSettings, "hotp_look_ahead"): (0, 100),
+    (CodeSettings, "replay_notice_s"): (0, 600),
+    (BrakeSettings, "user_source_failures"): (1, 1_000),
+    (BrakeSettings, "user_source_window_s"): (10, 86_400),
+    (BrakeSettings, "user_source_wait_s"): (1, 86_400),
+    (BrakeSettings, "user_source_wait_max_s"): (1, 86_400),
+    (BrakeSettings, "user_failures"): (1, 100_000),
+    (BrakeSettings, "source_failures"): (1, 100_000),
+    (BrakeSettings, "source_window_s"): (10, 86_400),
+    (BrakeSettings, "source_wait_s"): (1, 86_400),
+}
+
+_LIST_LIMITS: Final[Mapping[str, int]] = {
+    "addresses": MAX_ADDRESSES,
+    "rules": MAX_RULES,
+    "floors": MAX_RULES,
+    "release": MAX_RULES,
+    "steps": 8,
+    "directories": 100,
+    "domains": 100,
+    "servers": 16,
+    "resend_after_s": 10,
+}
+
+
+def check(document: "Document") -> list[Fault]:
+    """Every fault of a document whose types are right, in the order of the document."""
+    return [
+        *_walk(document, ()),
+        *_names(document),
+        *_realms(document),
+        *_nas(document),
+        *_references(document),
+        *_policies(document),
+        *_releases(document),
+    ]
+
+
+# --- every value by itself ---------------------------------------------------------------------------------------------
+
+
+def _walk(value: Any, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Ranges, list lengths and secret references wherever they stand."""
+    if isinstance(value, EnvReference | FileReference | SealedValue):
+        yield from _reference(value, at)
+    elif is_dataclass(value):
+        for item in fields(value):
+            inner = getattr(value, item.name)
+            here = (*at, item.name)
+            limits = RANGES.get((type(value), item.name))
+            if limits is not None:
+                yield from _range(inner, limits, here)
+            if item.name == "language" and inner is not None and inner not in LANGUAGES:
+                yield Fault(path_of(here), f"must be one of {', '.join(LANGUAGES)}")
+            yield from _walk(inner, here)
+    elif isinstance(value, tuple):
+        limit = _LIST_LIMITS.get(str(at[-1])) if len(at) > 1 else None
+        if limit is not None and len(value) > limit:
+            yield Fault(path_of(at), f"holds {len(value)} entries, more than {limit}")
+        for number, inner in enumerate(value):
+            yield from _walk(inner, (*at, number))
+
+
+def _range(value: Any, limits: tuple[float, float], at: tuple[str | int, ...]) -> Iterator[Fault]:
+    if isinstance(value, tuple):
+        for number, inner in enumerate(value):
+            yield from _range(inner, limits, (*at, number))
+    elif not limits[0] <= value <= limits[1]:
+        yield Fault(path_of(at), f"must be between {limits[0]} and {limits[1]}")
+
+
+def _reference(value: EnvReference | FileReference | SealedValue, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    if isinstance(value, EnvReference) and not _ENVIRONMENT_NAME.fullmatch(value.env):
+        yield Fault(path_of((*at, "env")), "must be the name of an environment variable: letters, digits and _")
+    if isinstance(value, FileReference) and not value.file.startswith("/"):
+        yield Fault(path_of((*at, "file")), "must be an absolute path: the server reads it, wherever it was started")
+
+
+# --- names and references ----------------------------------------------------------------------------------------------
+
+
+def _names(document: "Document") -> Iterator[Fault]:
+    for section in ("realms", "directories", "gateways", "nas", "applications", "policies"):
+        yield from _unique_names(getattr(document, section), (section,))
+    for number, policy in enumerate(document.policies):
+        yield from _unique_names(policy.rules, ("policies", number, "rules"))
+        yield from _unique_names(policy.floors, ("policies", number, "floors"))
+
+
+def _unique_names(items: Iterable[Any], at: tuple[str | int, ...]) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for number, item in enumerate(items):
+        here = path_of((*at, number, "name"))
+        if len(item.name) > MAX_NAME_CHARS or not _NAME.fullmatch(item.name):
+            yield Fault(here, f"must be 1 to {MAX_NAME_CHARS} letters, digits, blanks or . _ - and begin with a letter or digit")
+        first = seen.setdefault(item.name.casefold(), number)
+        if first != number:
+            yield Fault(here, f"the name {item.name!r} is already taken by {path_of((*at, first))}")
+
+
+def _realms(document: "Document") -> Iterator[Fault]:
+    defaults = [number for number, realm in enumerate(document.realms) if realm.default]
+    if len(defaults) != 1:
+        yield Fault("realms", f"exactly one realm must have default: true; here {len(defaults)} have it")
+    known = {directory.name for directory in document.directories}
+    domains: dict[str, str] = {}
+    for number, realm in enumerate(document.realms):
+        here = ("realms", number)
+        if not realm.directories:
+            yield Fault(path_of((*here, "directories")), "must name at least one directory")
+        yield from _all_known(realm.directories, known, "directory", (*here, "directories"))
+        for word in (realm.name, *realm.domains):
+            owner = domains.setdefault(word.casefold(), realm.name)
+            if owner != realm.name:
+                yield Fault(path_of((*here, "domains")), f"{word!r} already leads to the realm {owner!r}")
+
+
+def _references(document: "Document") -> Iterator[Fault]:
+    policies = {policy.name for policy in document.policies}
+    applications = {application.name for application in document.applications}
+    for number, nas in enumerate(document.nas):
+        yield from _known(nas.application, applications, "application", ("nas", number, "application"))
+    for number, application in enumerate(document.applications):
+        if application.policy is not None:
+            yield from _known(application.policy, policies, "policy", ("applications", number, "policy"))
+
+
+def _all_known(names: Iterable[str], known: set[str], what: str, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    for number, name in enumerate(names):
+        yield from _known(name, known, what, (*at, number))
+
+
+def _known(name: str, known: set[str], what: str, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    if name not in known:
+        there = ", ".join(sorted(known)[:10]) or "there is none yet"
+        yield Fault(path_of(at), f"no {what} has the name {name!r}: {there}")
+
+
+# --- NAS -----------------------------------------------------------------------------------------------------------------
+
+
+def _nas(document: "Document") -> Iterator[Fault]:
+    vendors = {profile.name for profile in VENDORS}
+    taken: dict[tuple[object, str | None], str] = {}
+    for number, nas in enumerate(document.nas):
+        here = ("nas", number)
+        yield from _known(nas.vendor, vendors, "vendor", (*here, "vendor"))
+        if not nas.addresses:
+            yield Fault(path_of((*here, "addresses")), "must name at least one address or network")
+        for place, text in enumerate(nas.addresses):
+            at = (*here, "addresses", place)
+            network = _network(text)
+            if isinstance(network, str):
+                yield Fault(path_of(at), network)
+                continue
+            if nas.message_authenticator == "auto" and network.num_addresses > 1:
+                yield Fault(path_of(at), "auto learns from one device: with a network choose require or accept_missing")
+            owner = taken.setdefault((network, nas.identifier or None), nas.name)
+            if owner != nas.name:
+                yield Fault(path_of(at), f"{text} already belongs to {owner!r}: give one of them an `identifier`")
+        if nas.mode in ("password_then_code", "code_then_password") and len(nas.separator) > 8:
+            yield Fault(path_of((*here, "separator")), "must have at most 8 characters")
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | str:
+    """The network, or what is wrong with the text."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+        interface = ipaddress.ip_interface(text)
+    except ValueError:
+        return f"not an address or network: {text[:64]!r}; write 192.0.2.1, 10.0.0.0/24 or 2001:db8::/64"
+    if interface.ip != network.network_address:
+        return f"{text} has bits beyond its length: write {network} for the network, or {interface.ip} for the one address"
+    if isinstance(network, ipaddress.IPv6Network):
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None and network.prefixlen >= 96:
+            return f"an IPv4 address inside IPv6: write {ipaddress.IPv4Network((mapped, network.prefixlen - 96))}"
+        if network.network_address.scope_id is not None:
+            return "an address with a zone (%) is not known here: write it without"
+    return network
+
+
+# --- policies and released attributes: what their rooms say ------------------------------------------------------------
+
+
+def _policies(document: "Document") -> Iterator[Fault]:
+    owners = _group_owners(document)
+    for number, policy in enumerate(document.policies):
+        at = ("policies", number)
+        if not policy.rules:
+            yield Fault(path_of((*at, "rules")), "must hold at least one rule: without one every login is denied")
+        for place, rule in enumerate(policy.rules):
+            yield from _compiles(replace(policy, rules=(rule,), floors=()), (*at, "rules", place))
+            yield from _groups(rule.when, owners, (*at, "rules", place, "when"))
+        for place, floor in enumerate(policy.floors):
+            yield from _compiles(replace(policy, rules=(), floors=(floor,)), (*at, "floors", place))
+            yield from _groups(floor.when, owners, (*at, "floors", place, "when"))
+
+
+def _compiles(policy: PolicySettings, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    try:
+        compile_policy(policy, KINDS, STRONG_KINDS)
+    except SettingsError as error:
+        yield Fault(path_of(at), error.message)
+
+
+def _releases(document: "Document") -> Iterator[Fault]:
+    owners = _group_owners(document)
+    for number, application in enumerate(document.applications):
+        for place, rule in enumerate(application.release):
+            at = ("applications", number, "release", place)
+            try:
+                compile_condition(rule.when)
+            except SettingsError as error:
+                yield Fault(path_of((*at, "when")), error.message)
+            yield from _groups(rule.when, owners, (*at, "when"))
+            for name in rule.add:
+                yield from _attribute(name, (*at, "add"))
+
+
+def _attribute(name: str, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    try:
+        if BUILT_IN.find(name).protected:
+            yield Fault(path_of((*at, name)), "is set by the server itself")
+    except SettingsError as error:
+        yield Fault(path_of(at), error.message)
+
+
+def _group_owners(document: "Document") -> frozenset[str]:
+    return frozenset([each.name.lower() for each in document.directories] + [each.name.lower() for each in document.realms])
+
+
+def _groups(when: object, owners: frozenset[str], at: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Groups whose directory or realm does not exist: such a condition would never hold."""
+    if isinstance(when, list | tuple):
+        for number, inner in enumerate(when):
+            yield from _groups(inner, owners, (*at, number))
+    if not isinstance(when, Mapping):
+        return
+    for key, inner in when.items():
+        if key in ("any", "all", "not"):
+            yield from _groups(inner, owners, (*at, key))
+    wanted = when.get("group", ())
+    for group in (wanted,) if isinstance(wanted, str) else wanted if isinstance(wanted, list | tuple) else ():
+        owner, colon, _ = str(group).partition(":")
+        if colon and owner.lower() not in owners:
+            yield Fault(path_of((*at, "group")), f"{group!r}: no directory or realm has the name {owner!r}")

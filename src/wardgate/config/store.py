@@ -1,0 +1,198 @@
+"""Versions of the document in storage. The newest is in force; a new one is always the present number plus one."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.clock import Clock, from_ms, to_ms
+from wardgate.config.document import LISTS, SECTIONS, Document, parse, to_plain
+from wardgate.config.secrets import seal_document
+from wardgate.crypto import KeyRing
+from wardgate.delivery.settings import PickupSettings
+from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
+from wardgate.errors import Conflict, NotFound, SettingsError
+from wardgate.storage.port import Announce, Committed, Delete, Insert, Operation, Reader, Row, Storage, Where
+
+TOPIC: Final = "configuration"
+KEPT_VERSIONS: Final = 500
+MAX_EDIT_TRIES: Final = 20
+MAX_NAMES_IN_AUDIT: Final = 40
+MAX_REASON_CHARS: Final = 500
+_RETRY_PAUSE_S: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between two documents, by name: `nas hq-firewall`, and for changed things the keys that differ."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One stored version, without its content."""
+
+    version: int
+    author: str
+    reason: str
+    created_at: datetime
+
+
+def first_document(demo: bool) -> Document:
+    """What an installation begins with: one realm, one local directory; in the demo also gateways that send nothing."""
+    gateways = (
+        PickupSettings(name="demo-sms", kind="pickup", channel="sms"),
+        PickupSettings(name="demo-mail", kind="pickup", channel="email"),
+    )
+    return Document(
+        realms=(RealmSettings(name="default", default=True, directories=("local",)),),
+        directories=(LocalDirectorySettings(name="local", kind="local"),),
+        gateways=gateways if demo else (),
+    )
+
+
+async def load_current(storage: Reader) -> tuple[int, Document]:
+    """The version in force and its document. Raises NotFound before the first one was saved."""
+    rows = await storage.find(TOPIC, order_by="version", descending=True, limit=1)
+    if not rows:
+        raise NotFound("there is no configuration document: this installation was not completed; run wardgate init")
+    return int(rows[0]["version"] or 0), decode(rows[0])
+
+
+async def load(storage: Reader, version: int) -> Document:
+    """One kept version. Raises NotFound."""
+    row = await storage.get(TOPIC, {"version": version})
+    if row is None:
+        raise NotFound(f"there is no version {version} of the configuration; see wardgate config history")
+    return decode(row)
+
+
+async def history(storage: Reader, limit: int = KEPT_VERSIONS) -> list[Version]:
+    """The kept versions, newest first."""
+    rows = await storage.find(TOPIC, order_by="version", descending=True, limit=limit)
+    return [
+        Version(int(row["version"] or 0), str(row["author"]), str(row["reason"]), from_ms(int(row["created_at"] or 0)))
+        for row in rows
+    ]
+
+
+async def save(
+    storage: Storage, document: Document, author: str, reason: str, expected_version: int, clock: Clock, ring: KeyRing
+) -> int:
+    """Put a document in force as `expected_version + 1`; its clear secrets are sealed on the way.
+
+    Raises Conflict when `expected_version` is not the one in force any more, SettingsError for a document that is wrong.
+    One unit: the version, its audit event, the announcement, and the end of versions beyond `KEPT_VERSIONS`.
+    """
+    return (await _save(storage, document, author, reason, expected_version, clock, ring))[0]
+
+
+async def _save(
+    storage: Storage, document: Document, author: str, reason: str, expected_version: int, clock: Clock, ring: KeyRing
+) -> tuple[int, Document]:
+    sealed = parse(to_plain(seal_document(document, ring)))
+    present, before = await load_current(storage) if expected_version else (0, None)
+    if present != expected_version:
+        raise _outdated(present)
+    now_ms = to_ms(clock.now())
+    version = expected_version + 1
+    row: Row = {
+        "version": version,
+        "document": encode(sealed),
+        "author": author,
+        "reason": reason[:MAX_REASON_CHARS],
+        "created_at": now_ms,
+    }
+    details = _details(version, reason, compare(before, sealed))
+    operations: list[Operation] = [
+        Insert(TOPIC, row),
+        record(AuditEvent(Kind.CONFIGURATION_APPLIED, now_ms, author, details=details)),
+        Announce(TOPIC, str(version)),
+    ]
+    if version > KEPT_VERSIONS:
+        operations.append(Delete(TOPIC, (Where("version", "<=", version - KEPT_VERSIONS),)))
+    if not isinstance(await storage.commit(operations), Committed):
+        raise _outdated(version)
+    return version, sealed
+
+
+def _outdated(present: int) -> Conflict:
+    return Conflict(f"the configuration was changed meanwhile: version {present} is in force; look at it and repeat")
+
+
+async def edit(
+    storage: Storage, ring: KeyRing, change: Callable[[Document], Document], author: str, reason: str, clock: Clock
+) -> tuple[int, Document]:
+    """Apply `change` to the document in force, again and again until nobody came between. `change` is pure.
+
+    Returns the version and document in force after it; nothing is saved when `change` changed nothing.
+    """
+    for _ in range(MAX_EDIT_TRIES):
+        version, current = await load_current(storage)
+        wanted = change(current)
+        if wanted == current:
+            return version, current
+        try:
+            return await _save(storage, wanted, author, reason, version, clock, ring)
+        except Conflict:
+            await asyncio.sleep(_RETRY_PAUSE_S)
+    raise Conflict("the configuration is being changed by others all the time; repeat")
+
+
+def compare(before: Document | None, after: Document) -> Changes:
+    """What `after` adds, changes and removes."""
+    added: list[str] = []
+    changed: list[str] = []
+    removed: list[str] = []
+    for section in SECTIONS:
+        if section not in LISTS:
+            if before is not None and getattr(before, section) != getattr(after, section):
+                changed.append(_changed(section, getattr(before, section), getattr(after, section)))
+            continue
+        old = {item.name: item for item in getattr(before, section)} if before is not None else {}
+        new = {item.name: item for item in getattr(after, section)}
+        added += [f"{section} {name}" for name in new if name not in old]
+        changed += [_changed(f"{section} {name}", old[name], new[name]) for name in new if name in old and old[name] != new[name]]
+        removed += [f"{section} {name}" for name in old if name not in new]
+        if list(old) != list(new) and set(old) == set(new):
+            changed.append(f"{section} (order)")
+    return Changes(tuple(added), tuple(changed), tuple(removed))
+
+
+def _changed(name: str, old: Any, new: Any) -> str:
+    if type(old) is not type(new):
+        return f"{name} (kind)"
+    keys = [item.name for item in fields(new) if getattr(old, item.name) != getattr(new, item.name)]
+    return f"{name} ({', '.join(keys)})"
+
+
+def _details(version: int, reason: str, changes: Changes) -> dict[str, object]:
+    details: dict[str, object] = {"version": version, "reason": reason[:MAX_REASON_CHARS]}
+    for what in ("added", "changed", "removed"):
+        names = getattr(changes, what)
+        if names:
+            details[what] = list(names[:MAX_NAMES_IN_AUDIT])
+            details[f"{what}_count"] = len(names)
+    return details
+
+
+def encode(document: Document) -> str:
+    """The stored form. Refuses a secret in clear."""
+    return json.dumps(to_plain(document), ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(row: Row) -> Document:
+    """The document of a stored row. Raises SettingsError when this program cannot use what another one stored."""
+    try:
+        return parse(json.loads(str(row["document"])))
+    except SettingsError as error:
+        raise SettingsError(f"version {row['version']!r} of the configuration cannot be used: {error.message}") from error

@@ -1,0 +1,199 @@
+"""Settings that the start needs: `wardgate.toml` in the data directory. Everything else is in the configuration document."""
+
+import ipaddress
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from wardgate.errors import SettingsError
+
+FILE_NAME: Final = "wardgate.toml"
+MAX_FILE_BYTES: Final = 65_536
+MAX_PORT: Final = 65_535
+
+HttpDoor = Literal["admin", "health", "metrics"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """Where state is kept."""
+
+    url: str = field(
+        default="sqlite:wardgate.db",
+        metadata={"help": "sqlite:PATH; a relative path is taken from the data directory"},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySettings:
+    """Where the key-encryption key is."""
+
+    file: str = field(
+        default="master.key",
+        metadata={"help": "file with the key-encryption key, readable by the server alone; keep a copy away from the backups"},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RadiusListenerSettings:
+    """The RADIUS door."""
+
+    addresses: tuple[str, ...] = field(
+        default=("0.0.0.0", "::"),  # noqa: S104 - firewalls ask from outside; every packet needs a configured NAS and its secret
+        metadata={"help": "addresses to listen on; empty: no RADIUS"},
+    )
+    port: int = field(default=1812, metadata={"help": "port for logins; 0: any free one", "unit": "UDP port"})
+    accounting_port: int = field(default=1813, metadata={"help": "port for accounting; 0: any free one", "unit": "UDP port"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpsListenerSettings:
+    """The HTTPS listener and the doors that it opens."""
+
+    address: str = field(default="127.0.0.1", metadata={"help": "address to listen on"})
+    port: int = field(default=8443, metadata={"help": "port; 0: any free one", "unit": "TCP port"})
+    certificate: str = field(
+        default="tls/cert.pem", metadata={"help": "PEM file with the certificate and its chain; relative to the data directory"}
+    )
+    key: str = field(default="tls/key.pem", metadata={"help": "PEM file with the private key; relative to the data directory"})
+    doors: tuple[HttpDoor, ...] = field(
+        default=("admin", "health", "metrics"), metadata={"help": "what is served here: admin (the live log), health, metrics"}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """The log for operators, on standard error. The audit trail is in the database."""
+
+    level: LogLevel = field(default="info", metadata={"help": "least weight of a line: debug, info, warning, error"})
+    format: Literal["text", "json"] = field(default="text", metadata={"help": "text for people, json for collectors"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSettings:
+    """Everything in `wardgate.toml`, one table per field."""
+
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    keys: KeySettings = field(default_factory=KeySettings)
+    radius: RadiusListenerSettings = field(default_factory=RadiusListenerSettings)
+    https: HttpsListenerSettings = field(default_factory=HttpsListenerSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOverrides:
+    """What the command line sets for one start, over the file. None: as the file says; port 0: any free one."""
+
+    radius_port: int | None = None
+    accounting_port: int | None = None
+    https_port: int | None = None
+    host: str | None = None
+
+
+def demo_settings() -> StartSettings:
+    """The demo listens on this machine only."""
+    return StartSettings(radius=RadiusListenerSettings(addresses=("127.0.0.1", "::1")))
+
+
+def apply_overrides(settings: StartSettings, overrides: ServeOverrides) -> StartSettings:
+    """The settings of one start. Raises SettingsError for a port or an address that cannot be."""
+    radius, https = settings.radius, settings.https
+    if overrides.host is not None:
+        radius, https = replace(radius, addresses=(overrides.host,)), replace(https, address=overrides.host)
+    if overrides.radius_port is not None:
+        radius = replace(radius, port=overrides.radius_port)
+    if overrides.accounting_port is not None:
+        radius = replace(radius, accounting_port=overrides.accounting_port)
+    if overrides.https_port is not None:
+        https = replace(https, port=overrides.https_port)
+    return _checked(replace(settings, radius=radius, https=https), "the command line")
+
+
+def read_settings(path: Path) -> StartSettings:
+    """The settings in a TOML file. Raises SettingsError that lists every fault with its path."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}; wardgate init makes one") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise SettingsError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+    try:
+        return parse_settings(tomllib.loads(data.decode("utf-8")), str(path))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+
+
+def parse_settings(tables: Mapping[str, Any], what: str = FILE_NAME) -> StartSettings:
+    """The checked settings from plain tables."""
+    # Only here: the command line asks a running server without reading settings, and pydantic takes long to load.
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    from wardgate.config.faults import from_pydantic, refuse
+
+    around: Any = tuple.__class_getitem__((StartSettings,))
+    adapter: TypeAdapter[tuple[StartSettings]] = TypeAdapter(around, config=ConfigDict(extra="forbid", strict=True))
+    try:
+        settings = adapter.validate_json(json.dumps([tables], default=str))[0]
+    except ValidationError as error:
+        raise refuse(from_pydantic(error, StartSettings), what) from error
+    return _checked(settings, what)
+
+
+def render_settings(settings: StartSettings) -> str:
+    """`wardgate.toml`: every setting with its help beside it, so that the file explains itself."""
+    lines = ["# What Wardgate needs to start. Everything else: wardgate config export", ""]
+    for table in fields(settings):
+        value = getattr(settings, table.name)
+        lines += [f"[{table.name}]", *_render_table(value), ""]
+    return "\n".join(lines)
+
+
+def database_path(settings: StartSettings, data: Path) -> Path:
+    """The file of the SQLite database."""
+    return data / settings.database.url.removeprefix("sqlite:")
+
+
+def _render_table(value: Any) -> Iterator[str]:
+    for item in fields(value):
+        help_text = item.metadata.get("help", "")
+        yield f"# {help_text}"
+        yield f"{item.name} = {_toml(getattr(value, item.name))}"
+
+
+def _toml(value: object) -> str:
+    """Text, whole numbers and lists of text: JSON writes them as TOML does."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _checked(settings: StartSettings, what: str) -> StartSettings:
+    problems = [*_ports(settings), *_addresses(settings)]
+    if not settings.database.url.startswith("sqlite:") or len(settings.database.url) <= len("sqlite:"):
+        problems.append("database.url: must be sqlite:PATH")
+    if problems:
+        raise SettingsError("\n".join([f"{what}:", *problems]))
+    return settings
+
+
+def _ports(settings: StartSettings) -> Iterator[str]:
+    for table in fields(settings):
+        value = getattr(settings, table.name)
+        for item in fields(value) if is_dataclass(value) else ():
+            if "port" in item.name and not 0 <= cast(int, getattr(value, item.name)) <= MAX_PORT:
+                yield f"{table.name}.{item.name}: must be between 0 and {MAX_PORT}"
+    radius = settings.radius
+    if radius.addresses and radius.port == radius.accounting_port != 0:
+        yield "radius.accounting_port: must differ from radius.port"
+
+
+def _addresses(settings: StartSettings) -> Iterator[str]:
+    for name, addresses in (("radius.addresses", settings.radius.addresses), ("https.address", (settings.https.address,))):
+        for text in addresses:
+            try:
+                ipaddress.ip_address(text)
+            except ValueError:
+                yield f"{name}: {text[:64]!r} is not an address; write 127.0.0.1, 0.0.0.0 (all of IPv4) or :: (all of IPv6)"
