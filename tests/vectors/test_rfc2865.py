@@ -33,6 +33,7 @@ ANSWER_REQUEST = bytes.fromhex(
     "180a3332373639343330"
 )
 REJECT = bytes.fromhex("03030014a42f4fca45916c4e09c8340f9e746aa0")
+UNRELATED_REQUEST = bytes.fromhex("01000014" + "00" * 16)
 
 EXCHANGES = [
     pytest.param(TELNET_REQUEST, TELNET_ACCEPT, id="7.1"),
@@ -53,9 +54,9 @@ def test_exchange_is_parsed_and_encoded_again(request_octets: bytes, reply_octet
 @pytest.mark.parametrize(("request_octets", "reply_octets"), EXCHANGES)
 def test_response_authenticator_fits_the_request(request_octets: bytes, reply_octets: bytes) -> None:
     request, reply = decode(request_octets), decode(reply_octets)
-    assert check_response_authenticator(reply, request.authenticator, SECRET)
-    assert not check_response_authenticator(reply, bytes(16), SECRET)
-    assert not check_response_authenticator(reply, request.authenticator, SharedSecret(Secret(b"xyzzy5462")))
+    assert check_response_authenticator(reply, request, SECRET)
+    assert not check_response_authenticator(reply, decode(UNRELATED_REQUEST), SECRET)
+    assert not check_response_authenticator(reply, request, SharedSecret(Secret(b"xyzzy5462")))
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def test_request_is_valid_and_is_encoded_again() -> None:
 
 def test_challenge_is_valid_and_is_encoded_again() -> None:
     request, reply = decode(REQUEST), decode(CHALLENGE)
-    assert check_reply_message_authenticator(reply, request.authenticator, SECRET) is MessageAuthenticator.VALID
-    assert check_response_authenticator(reply, request.authenticator, SECRET)
+    assert check_reply_message_authenticator(reply, request, SECRET) is MessageAuthenticator.VALID
+    assert check_response_authenticator(reply, request, SECRET)
     attributes = [(Type.REPLY_MESSAGE, b"Enter OTP"), (Type.STATE, b"0123456789abcdef")]
     assert encode_reply(request, Code.ACCESS_CHALLENGE, attributes, SECRET) == CHALLENGE
 
@@ -48,7 +48,7 @@ def test_another_secret_makes_it_wrong() -> None:
     other = SharedSecret(Secret(b"xyzzy5462"))
     request = decode(REQUEST)
     assert check_message_authenticator(request, other) is MessageAuthenticator.WRONG
-    assert check_reply_message_authenticator(decode(CHALLENGE), request.authenticator, other) is MessageAuthenticator.WRONG
+    assert check_reply_message_authenticator(decode(CHALLENGE), request, other) is MessageAuthenticator.WRONG
 
 
 def test_it_covers_the_packet_wherever_it_stands() -> None:

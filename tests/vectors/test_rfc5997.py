@@ -39,7 +39,7 @@ def test_query_is_valid_and_is_encoded_again(octets: bytes) -> None:
 )
 def test_printed_answer_fits_and_is_encoded_again(query: bytes, reply: bytes) -> None:
     packet = decode(reply)
-    assert check_response_authenticator(packet, decode(query).authenticator, SECRET)
+    assert check_response_authenticator(packet, decode(query), SECRET)
     assert encode(packet.code, packet.identifier, packet.authenticator, packet.attributes) == reply
 
 
@@ -48,4 +48,4 @@ def test_our_answer_carries_a_message_authenticator() -> None:
     query = decode(AUTHENTICATION)
     reply = decode(encode_reply(query, Code.ACCESS_ACCEPT, (), SECRET))
     assert [kind for kind, _ in reply.attributes] == [Type.MESSAGE_AUTHENTICATOR]
-    assert check_response_authenticator(reply, query.authenticator, SECRET)
+    assert check_response_authenticator(reply, query, SECRET)

@@ -103,11 +103,11 @@ def check_reply(request: Packet, datagram: bytes, secret: SharedSecret, *, requi
         raise PacketError(f"{reply.code.name} does not answer {request.code.name}", "radius_reply_code")
     if reply.identifier != request.identifier:
         raise PacketError(f"identifier {reply.identifier}, not {request.identifier}", "radius_reply_identifier")
-    if not check_response_authenticator(reply, request.authenticator, secret):
+    if not check_response_authenticator(reply, request, secret):
         raise PacketError("the Response Authenticator is wrong: is the secret the same?", "radius_reply_authenticator")
-    judgement = check_reply_message_authenticator(reply, request.authenticator, secret)
-    absent_allowed = not require_message_authenticator and judgement is MessageAuthenticator.ABSENT
-    if judgement is not MessageAuthenticator.VALID and not absent_allowed:
+    judgement = check_reply_message_authenticator(reply, request, secret)
+    required = require_message_authenticator and request.code is not Code.ACCOUNTING_REQUEST
+    if judgement is not MessageAuthenticator.VALID and (required or judgement is not MessageAuthenticator.ABSENT):
         raise PacketError(f"the Message-Authenticator is {judgement.value}", "radius_reply_message_authenticator")
     # A Proxy-State that we did not send is how the forged reply of CVE-2024-3596 carries its collision.
     if reply.all(Type.PROXY_STATE) != request.all(Type.PROXY_STATE):

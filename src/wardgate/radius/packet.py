@@ -231,9 +231,17 @@ def check_message_authenticator(request: Packet, secret: SharedSecret) -> Messag
     return _judge(request, vector, secret)
 
 
-def check_reply_message_authenticator(reply: Packet, request_authenticator: bytes, secret: SharedSecret) -> MessageAuthenticator:
+def check_reply_message_authenticator(reply: Packet, request: Packet, secret: SharedSecret) -> MessageAuthenticator:
     """Judge the Message-Authenticator of a reply: it is made with the Request Authenticator in the header."""
-    return _judge(reply, request_authenticator, secret)
+    return _judge(reply, _reply_vector(request), secret)
+
+
+def _reply_vector(request: Packet) -> bytes:
+    """What stands in the header while the Message-Authenticator of a reply is made.
+
+    No RFC foresees the attribute in an Accounting-Response; FreeRADIUS and pyrad agree on zeros there.
+    """
+    return _ZERO if request.code is Code.ACCOUNTING_REQUEST else request.authenticator
 
 
 def _judge(packet: Packet, vector: bytes, secret: SharedSecret) -> MessageAuthenticator:
@@ -257,10 +265,10 @@ def check_accounting_authenticator(request: Packet, secret: SharedSecret) -> boo
     return compare_digest(secret.md5_then_secret(raw[:4] + _ZERO + raw[HEADER_BYTES:]), request.authenticator)
 
 
-def check_response_authenticator(reply: Packet, request_authenticator: bytes, secret: SharedSecret) -> bool:
-    """Whether a reply answers the request with this authenticator and was made with this secret. RFC 2865 section 3."""
+def check_response_authenticator(reply: Packet, request: Packet, secret: SharedSecret) -> bool:
+    """Whether a reply answers this request and was made with this secret. RFC 2865 section 3."""
     raw = reply.raw
-    return compare_digest(secret.md5_then_secret(raw[:4] + request_authenticator + raw[HEADER_BYTES:]), reply.authenticator)
+    return compare_digest(secret.md5_then_secret(raw[:4] + request.authenticator + raw[HEADER_BYTES:]), reply.authenticator)
 
 
 # --- Encoding -------------------------------------------------------------------------------------------------------
@@ -278,22 +286,26 @@ def encode(code: int, identifier: int, authenticator: bytes, attributes: Iterabl
 def encode_reply(request: Packet, code: int, attributes: Iterable[Attribute], secret: SharedSecret) -> bytes:
     """Build the reply to `request`: Message-Authenticator, then `attributes`, then every Proxy-State of the request.
 
-    Message-Authenticator comes first and always, whatever the request carried: a reply that begins with an attribute
-    that nobody can foretell is no use for a chosen-prefix collision (CVE-2024-3596), and FortiOS since 7.2.10 drops
-    replies without it. Proxy-State is copied unmodified and in order (RFC 2865 section 5.33).
+    To Access-Request and Status-Server, Message-Authenticator comes first and always, whatever the request carried: a
+    reply that begins with an attribute that nobody can foretell is no use for a chosen-prefix collision (CVE-2024-3596),
+    and FortiOS since 7.2.10 drops replies without it. To Accounting-Request it comes only when the request had one:
+    RFC 2869 section 5.19 does not have it there, and those who send it do not agree on how it is made.
+    Proxy-State is copied unmodified and in order (RFC 2865 section 5.33).
     Raises PacketError `radius_value_too_long` or `radius_reply_too_long`: leave attributes out and try again.
     """
     body = _encode_attributes(attributes)
     for kind, value in request.attributes:
         if kind == 33:
             body += bytes((33, len(value) + 2)) + value
-    length = HEADER_BYTES + _MESSAGE_AUTHENTICATOR_BYTES + len(body)
+    signed = request.code is not Code.ACCOUNTING_REQUEST or request.first(Type.MESSAGE_AUTHENTICATOR) is not None
+    length = HEADER_BYTES + len(body) + (_MESSAGE_AUTHENTICATOR_BYTES if signed else 0)
     if length > MAX_PACKET_BYTES:
         raise PacketError(f"the reply would have {length} octets, at most {MAX_PACKET_BYTES}", "radius_reply_too_long")
     head = bytes((code, request.identifier, length >> 8, length & 255))
-    vector = head + request.authenticator + _MESSAGE_AUTHENTICATOR_HEAD
-    tail = _MESSAGE_AUTHENTICATOR_HEAD + secret.hmac_md5(vector + _ZERO + body) + body
-    return head + secret.md5_then_secret(head + request.authenticator + tail) + tail
+    if signed:
+        vector = head + _reply_vector(request) + _MESSAGE_AUTHENTICATOR_HEAD
+        body = _MESSAGE_AUTHENTICATOR_HEAD + secret.hmac_md5(vector + _ZERO + body) + body
+    return head + secret.md5_then_secret(head + request.authenticator + body) + body
 
 
 def encode_request(

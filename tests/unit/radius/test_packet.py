@@ -178,8 +178,8 @@ class TestReplies:
         origin = decode(encode(Code.ACCESS_REQUEST, 200, AUTHENTICATOR, asked))
         reply = decode(encode_reply(origin, code, told, SECRET))
         assert (reply.code, reply.identifier) == (code, 200)
-        assert check_response_authenticator(reply, AUTHENTICATOR, SECRET)
-        assert check_reply_message_authenticator(reply, AUTHENTICATOR, SECRET) is MessageAuthenticator.VALID
+        assert check_response_authenticator(reply, origin, SECRET)
+        assert check_reply_message_authenticator(reply, origin, SECRET) is MessageAuthenticator.VALID
         proxied = [pair for pair in asked if pair[0] == Type.PROXY_STATE]
         assert list(reply.attributes[1:]) == told + proxied
 
@@ -199,9 +199,15 @@ class TestReplies:
     def test_accounting_response(self) -> None:
         origin = decode(encode_accounting_request(9, [(40, b"\0\0\0\x01"), (33, b"p")], SECRET))
         reply = decode(encode_reply(origin, Code.ACCOUNTING_RESPONSE, (), SECRET))
-        assert check_response_authenticator(reply, origin.authenticator, SECRET)
-        assert check_reply_message_authenticator(reply, origin.authenticator, SECRET) is MessageAuthenticator.VALID
-        assert reply.all(33) == [b"p"]
+        assert check_response_authenticator(reply, origin, SECRET)
+        assert reply.attributes == ((33, b"p"),)
+
+    def test_accounting_response_to_a_request_with_message_authenticator(self) -> None:
+        origin = decode(encode_accounting_request(9, [(40, b"\0\0\0\x01"), (33, b"p")], SECRET, "first"))
+        reply = decode(encode_reply(origin, Code.ACCOUNTING_RESPONSE, (), SECRET))
+        assert check_response_authenticator(reply, origin, SECRET)
+        assert check_reply_message_authenticator(reply, origin, SECRET) is MessageAuthenticator.VALID
+        assert [kind for kind, _ in reply.attributes] == [80, 33]
 
     def test_reply_of_4096_octets_is_built_and_of_4097_refused(self) -> None:
         origin = request((33, bytes(253)))
