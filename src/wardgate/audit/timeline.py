@@ -62,6 +62,11 @@ class Trail:
         """Monotonic seconds at which the request arrived."""
         return self._started
 
+    def begin_anew(self) -> None:
+        """Leave the login that this request was joined to: it is one of its own, under a reference of its own."""
+        self.reference = new_reference()
+        self.transaction_id = None
+
     def note(self, what: str, **detail: object) -> None:
         """Add a step. `what` is a short phrase in English; details are plain values."""
         if len(self.steps) < MAX_STEPS:

@@ -1,0 +1,259 @@
+"""Asks for the next factor: which one, what to say, what to send, and how a login is folded into an identical one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.timeline import Trail
+from wardgate.clock import to_ms
+from wardgate.crypto import new_id
+from wardgate.delivery.outbox import enqueue
+from wardgate.engine import brakes
+from wardgate.engine.messages import compose
+from wardgate.engine.outcome import Challenge, Denied, Origin
+from wardgate.engine.recording import Recording
+from wardgate.engine.runtime import Application, EngineParts
+from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
+from wardgate.factors import BY_KIND
+from wardgate.factors.port import Factor, Holder, Sending, Task
+from wardgate.storage.port import Committed, Operation, Update, Where
+from wardgate.texts import Text
+
+MAX_OTHER_WAYS = 4
+# A login may be kept alive by resends and other factors, but no longer than this. NIST SP 800-63B: out-of-band within 10 minutes.
+MAX_LOGIN_MS = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A transaction with its open question, the words for it, and what has to be written besides."""
+
+    transaction: Transaction
+    texts: tuple[Text, ...]
+    operations: tuple[Operation, ...] = ()
+
+
+class Asker:
+    """Chooses and puts challenges."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+
+    # --- opening -------------------------------------------------------------------------------------------------
+
+    async def open(
+        self,
+        transaction: Transaction,
+        holder: Holder,
+        application: Application,
+        origin: Origin,
+        trail: Trail,
+        settle: Sequence[Operation],
+    ) -> Challenge | Denied:
+        """Begin the transaction with its first question, or refuse when the person has nothing to answer with."""
+        recording = Recording(self._parts, trail, application.settings.name, holder.subject_id)
+        asked = await self.ask_step(transaction, holder, application, trail)
+        if isinstance(asked, Text):
+            reason = "no_factor" if asked.id == "policy.no_factor" else "code_closed"
+            refusal = Denied(reason, asked, transaction.language, trail.reference)
+            await recording.commit_denied(settle, refusal, transaction.user_name)
+            return refusal
+        handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin.binding)
+        challenge = self.challenge(asked, handle)
+        await recording.commit(
+            [*settle, insert(asked.transaction), insert_handle, *asked.operations],
+            Kind.LOGIN_CHALLENGED,
+            challenge,
+            transaction.user_name,
+            factor=asked.transaction.factor,
+            rule=transaction.rule,
+        )
+        return challenge
+
+    async def fold(
+        self,
+        fold_key: bytes,
+        origin_binding: str,
+        trail: Trail,
+        application: Application,
+        holder: Holder,
+        settle: Sequence[Operation],
+    ) -> Challenge | None:
+        """Answer with the open transaction of an identical login, so that a second packet brings no second message.
+
+        A firewall that fails over to our second address, or a person who starts again, gets a handle of his own for it. A new
+        code goes out only when the resend rules allow one.
+        """
+        now_ms = to_ms(self._parts.clock.now())
+        rows = await self._parts.storage.find(
+            "login_transaction", [Where("fold_key", "=", fold_key), Where("state", "=", "challenged")], limit=4
+        )
+        alive = [each for each in map(from_row, rows) if each.expires_at > now_ms]
+        if not alive:
+            return None
+        old = alive[-1]
+        trail.transaction_id, trail.reference = old.id, old.reference
+        trail.note("the same login is open already: joined to it")
+        asked = Asked(old, (BY_KIND[old.factor].repeat(holder, old.memory), *self.other_ways(old, holder)))
+        if BY_KIND[old.factor].channel is not None and self.resend_wait_s(old, now_ms) == 0:
+            resent = await self.resend(old, holder, application, trail)
+            asked = resent if isinstance(resent, Asked) else asked
+        handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin_binding)
+        challenge = self.challenge(asked, handle)
+        step: Operation = (
+            advance(old, asked.transaction)
+            if asked.transaction.sequence != old.sequence
+            else Update("login_transaction", {"id": old.id}, {"state": State.CHALLENGED.value}, where=_still_open(old))
+        )
+        recording = Recording(self._parts, trail, application.settings.name, holder.subject_id)
+        commit = await recording.commit(
+            [*settle, step, insert_handle, *asked.operations],
+            Kind.LOGIN_CHALLENGED,
+            challenge,
+            old.user_name,
+            factor=old.factor,
+            folded=True,
+        )
+        if isinstance(commit, Committed):
+            return challenge
+        # It was answered while this request was under way: begin a login of its own, under a reference of its own.
+        trail.begin_anew()
+        return None
+
+    def challenge(self, asked: Asked, handle: bytes) -> Challenge:
+        """The outcome for a question."""
+        transaction = asked.transaction
+        left_ms = transaction.expires_at - to_ms(self._parts.clock.now())
+        return Challenge(
+            handle, transaction.factor, asked.texts, max(1, left_ms // 1000), transaction.language, transaction.reference
+        )
+
+    # --- choosing a factor ---------------------------------------------------------------------------------------
+
+    def alternatives(self, transaction: Transaction, holder: Holder) -> list[Factor]:
+        """The factors that may prove the open step and that the person has, in the plan's order; none that was used already."""
+        step = transaction.steps[transaction.step]
+        return [BY_KIND[kind] for kind in step if kind not in transaction.proved and BY_KIND[kind].enrolled(holder)]
+
+    async def ask_step(
+        self, transaction: Transaction, holder: Holder, application: Application, trail: Trail, *status: Text
+    ) -> Asked | Text:
+        """Ask for the open step by the first factor that works now; the text of a refusal when none does."""
+        refusal = Text("policy.no_factor", {"ref": trail.reference})
+        for factor in self.alternatives(transaction, holder):
+            asked = await self.ask_by(factor, transaction, holder, application, trail, *status)
+            if isinstance(asked, Asked):
+                return asked
+            refusal = Text("code.closed_no_more", {"ref": trail.reference})
+        return refusal
+
+    async def ask_by(
+        self,
+        factor: Factor,
+        transaction: Transaction,
+        holder: Holder,
+        application: Application,
+        trail: Trail,
+        *status: Text,
+        resend: bool = False,
+    ) -> Asked | Text:
+        """Ask by this factor. A Text tells why it cannot be asked now (its limit of messages is reached)."""
+        now = self._parts.clock.now()
+        now_ms = to_ms(now)
+        configuration = self._parts.configuration()
+        if factor.channel is not None and not await self._may_send(factor, holder, resend, trail):
+            return Text("code.no_more")
+        task = Task(transaction.id, now, configuration.codes, self._parts.ring())
+        memory = transaction.memory if transaction.factor == factor.kind else {}
+        asked = factor.ask(holder, task, memory)
+        expires_at = max(transaction.expires_at, now_ms + configuration.codes.life_s * 1000)
+        changed = replace(
+            transaction,
+            factor=factor.kind,
+            memory=asked.memory,
+            sent_at=now_ms if asked.sending else transaction.sent_at,
+            resends=transaction.resends + int(resend),
+            expires_at=min(expires_at, transaction.created_at + MAX_LOGIN_MS),
+        )
+        trail.note("asked for a factor", factor=factor.kind)
+        operations = self._send(changed, asked.sending, application, trail) if asked.sending else ()
+        return Asked(changed, (*status, asked.prompt, *self.other_ways(changed, holder)), tuple(operations))
+
+    def other_ways(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
+        """The line that names the other factors' words; nothing when there are none."""
+        words = [factor.words[0] for factor in self.alternatives(transaction, holder) if factor.kind != transaction.factor]
+        return (Text("code.other_ways", {"words": ", ".join(words[:MAX_OTHER_WAYS])}),) if words else ()
+
+    def chosen(self, answer: bytes, transaction: Transaction, holder: Holder) -> Factor | None:
+        """The factor whose word was typed instead of a code."""
+        if len(answer) > 32:
+            return None
+        word = answer.decode("ascii", "replace").strip().lower()
+        return next((factor for factor in self.alternatives(transaction, holder) if word in factor.words), None)
+
+    # --- sending -------------------------------------------------------------------------------------------------
+
+    def resend_wait_s(self, transaction: Transaction, now_ms: int) -> int | None:
+        """Seconds until this login may have another code; 0: now; None: never again."""
+        waits = self._parts.configuration().codes.resend_after_s
+        if transaction.resends >= len(waits):
+            return None
+        due = transaction.sent_at + waits[transaction.resends] * 1000
+        return max(0, -(-(due - now_ms) // 1000))
+
+    async def resend(self, transaction: Transaction, holder: Holder, application: Application, trail: Trail) -> Asked | Text:
+        """Send another code for the open factor; earlier ones keep their life."""
+        factor = BY_KIND[transaction.factor]
+        return await self.ask_by(factor, transaction.moved(), holder, application, trail, Text("code.resent"), resend=True)
+
+    async def _may_send(self, factor: Factor, holder: Holder, resend: bool, trail: Trail) -> bool:
+        channel, to = factor.channel, factor.destination(holder) or ""
+        codes, now_ms = self._parts.configuration().codes, to_ms(self._parts.clock.now())
+        taken = await self._parts.storage.commit(
+            [brakes.take_send(self._parts.ring(), channel.value if channel else "", to, codes, now_ms, resend)]
+        )
+        allowed = isinstance(taken, Committed) and taken.results[0] == 0
+        if not allowed:
+            trail.note("no more messages to this address for now", factor=factor.kind)
+        return allowed
+
+    def _send(self, transaction: Transaction, sending: Sending, application: Application, trail: Trail) -> list[Operation]:
+        """The outbox row of a code, for the commit of its challenge, and the audit event that it was sent."""
+        now_ms = to_ms(self._parts.clock.now())
+        life_s = self._parts.configuration().codes.life_s
+        subject, text = compose(application, sending.channel, sending.code, life_s, transaction.language, transaction.reference)
+        message_id = new_id()
+        trail.note("message put into the outbox", channel=sending.channel.value, message=message_id)
+        event = AuditEvent(
+            Kind.CODE_SENT,
+            now_ms,
+            "engine",
+            transaction_id=transaction.id,
+            reference=transaction.reference,
+            subject_id=transaction.subject_id,
+            details={"channel": sending.channel.value, "message": message_id},
+        )
+        return [
+            *enqueue(
+                self._parts.ring(),
+                message_id=message_id,
+                channel=sending.channel,
+                to=sending.to,
+                text=text,
+                subject=subject,
+                code=sending.code,
+                user_name=transaction.user_name,
+                subject_id=transaction.subject_id,
+                application=transaction.application,
+                transaction_id=transaction.id,
+                reference=transaction.reference,
+                created_at_ms=now_ms,
+                expires_at_ms=now_ms + life_s * 1000,
+                keep=self._parts.keep_messages,
+            ),
+            record(event),
+        ]
+
+
+def _still_open(transaction: Transaction) -> tuple[Where, ...]:
+    return (Where("sequence", "=", transaction.sequence), Where("state", "=", State.CHALLENGED.value))

@@ -1,0 +1,272 @@
+"""Limits on wrong proofs: per user and source, per user, per client address, and per destination of codes.
+
+All are rows of `brake`, changed by pure functions inside storage (`Modify`), so that workers and nodes share them and nobody
+can be guessed against twice at once. Keys are keyed fingerprints. Unknown names get brakes like known ones.
+
+A password check first *reserves* an attempt. What is reserved and never settled (a crash) counts as a failure later.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wardgate.crypto import KeyRing
+from wardgate.engine.settings import BrakeSettings, CodeSettings
+from wardgate.storage.port import Modified, Modify, Operation, Reader, Row, Value
+
+USER_SOURCE = "user_source"
+USER = "user"
+SOURCE = "source"
+DESTINATION = "destination"
+
+RESERVATION_LIFE_MS = 60_000
+KNOWN_SOURCE_MS = 30 * 86_400_000
+SUCCESS_NOTED_EVERY_MS = 3_600_000
+_FOREVER_MS = 400 * 86_400_000
+_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+MAX_STAMPS = 200
+
+_EMPTY: dict[str, Value] = {
+    "failures": 0,
+    "window_started_at": 0,
+    "in_flight": 0,
+    "in_flight_until": 0,
+    "locked_until": 0,
+    "level": 0,
+    "succeeded_at": 0,
+    "stamps": "[]",
+    "expires_at": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeKeys:
+    """The keys of one login attempt. `source` is None when the NAS does not tell the client's address:
+
+    braking the NAS's own address would let anybody shut out everybody behind it.
+    """
+
+    user_source: bytes
+    user: bytes
+    source: bytes | None
+
+
+def brake_keys(ring: KeyRing, who: str, client: str | None, binding: str) -> BrakeKeys:
+    """`who`: subject id of a known user, else the name as it was looked up."""
+    where = client or binding
+    return BrakeKeys(
+        user_source=ring.mac("brake-user-source", who.encode(), where.encode()),
+        user=ring.mac("brake-user", who.encode()),
+        source=ring.mac("brake-source", client.encode()) if client else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The attempt has to wait. `fresh`: this refusal is the first of its lock."""
+
+    reason: str
+    wait_s: int
+
+
+async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
+    """Whether a brake holds this attempt, by what is stored. The reservation decides; this only spares work."""
+    pair = await storage.get("brake", {"kind": USER_SOURCE, "key": keys.user_source})
+    if pair and _number(pair, "locked_until") > now_ms:
+        return Hold("brake_user_source", _wait_s(pair, now_ms))
+    if keys.source is not None:
+        source = await storage.get("brake", {"kind": SOURCE, "key": keys.source})
+        if source and _number(source, "locked_until") > now_ms:
+            return Hold("brake_source", _wait_s(source, now_ms))
+    user = await storage.get("brake", {"kind": USER, "key": keys.user})
+    if user and _number(user, "failures") >= settings.user_failures and not _known_source(pair, now_ms):
+        return Hold("brake_user", settings.user_source_wait_max_s)
+    return None
+
+
+def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Modify:
+    """Reserve one attempt. Result: True when it may be made."""
+    arguments = {"now": now_ms, "limit": settings.user_source_failures, "window": settings.user_source_window_s * 1000}
+    return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, reserve_attempt, arguments)
+
+
+def settle_wrong(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, reserved: bool) -> list[Operation]:
+    """The attempt was wrong: count it everywhere. Result of each: True when this failure began a lock."""
+    pair = {
+        "now": now_ms,
+        "reserved": int(reserved),
+        "limit": settings.user_source_failures,
+        "window": settings.user_source_window_s * 1000,
+        "wait": settings.user_source_wait_s * 1000,
+        "wait_max": settings.user_source_wait_max_s * 1000,
+    }
+    user = {"now": now_ms, "reserved": 0, "limit": settings.user_failures, "window": _FOREVER_MS, "wait": 0, "wait_max": 0}
+    operations: list[Operation] = [
+        Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, count_failure, pair),
+        Modify("brake", {"kind": USER, "key": keys.user}, count_failure, user),
+    ]
+    if keys.source is not None:
+        source = {
+            "now": now_ms,
+            "reserved": 0,
+            "limit": settings.source_failures,
+            "window": settings.source_window_s * 1000,
+            "wait": settings.source_wait_s * 1000,
+            "wait_max": settings.source_wait_s * 1000,
+        }
+        operations.append(Modify("brake", {"kind": SOURCE, "key": keys.source}, count_failure, source))
+    return operations
+
+
+def settle_right(keys: BrakeKeys, now_ms: int) -> Modify:
+    """The password was right: give the reservation back. Failures stay until the whole login succeeds."""
+    return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, release_attempt, {"now": now_ms})
+
+
+def success(keys: BrakeKeys, now_ms: int) -> list[Operation]:
+    """The login succeeds: forget the failures of this user, and remember the source as his.
+
+    The first operation refuses the whole unit when a lock began meanwhile: of many answers that are judged at once, a right
+    one that comes to be written after the wrong ones filled the limit is worth nothing.
+    """
+    return [
+        Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_and_forget, {"now": now_ms}),
+        Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}),
+    ]
+
+
+def take_send(ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool) -> Modify:
+    """Reserve one message to an address. Result: 0 when it may go, else the seconds until one may."""
+    key = ring.mac("brake-destination", channel.encode(), to.lower().encode())
+    arguments = {
+        "now": now_ms,
+        "resend": int(resend),
+        "hour": settings.resends_per_hour,
+        "day": settings.resends_per_day,
+        "all_hour": settings.messages_per_hour,
+    }
+    return Modify("brake", {"kind": DESTINATION, "key": key}, count_send, arguments)
+
+
+def release_user(ring: KeyRing, subject_id: str, names: tuple[str, ...]) -> list[bytes]:
+    """The `user` brake keys of a person, for an operator who lifts them."""
+    return [ring.mac("brake-user", who.encode()) for who in (subject_id, *names)]
+
+
+# --- pure functions that run inside storage --------------------------------------------------------------------------
+
+
+def reserve_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """One more attempt in flight, unless failures and attempts in flight already fill the limit."""
+    row, now = _current(old, arguments)
+    if row["locked_until"] > now or row["failures"] + row["in_flight"] >= int(arguments["limit"] or 0):
+        return Modified(_stored(row, now), False)
+    row["in_flight"] += 1
+    row["in_flight_until"] = now + RESERVATION_LIFE_MS
+    return Modified(_stored(row, now), True)
+
+
+def count_failure(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """One more failure; at the limit a lock begins, and each further lock doubles up to the longest."""
+    row, now = _current(old, arguments)
+    if arguments["reserved"]:
+        row["in_flight"] = max(0, row["in_flight"] - 1)
+    if not row["failures"]:
+        row["window_started_at"] = now
+    row["failures"] += 1
+    limit, wait, wait_max = (int(arguments[name] or 0) for name in ("limit", "wait", "wait_max"))
+    if not wait:
+        return Modified(_stored(row, now), row["failures"] == limit)
+    locks = row["failures"] >= limit and row["locked_until"] <= now
+    if locks:
+        row["locked_until"] = now + min(wait << min(row["level"], 20), wait_max)
+        row["level"] += 1
+        row["failures"] = 0
+    return Modified(_stored(row, now), locks)
+
+
+def release_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """One attempt less in flight."""
+    row, now = _current(old, arguments)
+    row["in_flight"] = max(0, row["in_flight"] - 1)
+    return Modified(_stored(row, now))
+
+
+def pass_and_forget(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """No failures any more and a source that is known from now on; refused while a lock holds.
+
+    What is in flight stays: it is somebody else's attempt.
+    """
+    row, now = _current(old, arguments)
+    if row["locked_until"] > now:
+        return Modified(None, refuse=True)
+    if old is not None and not row["failures"] and not row["level"] and row["succeeded_at"] > now - SUCCESS_NOTED_EVERY_MS:
+        return Modified(None)
+    row.update(failures=0, level=0, succeeded_at=now)
+    return Modified(_stored(row, now))
+
+
+def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """No failures any more."""
+    if old is None or not old["failures"]:
+        return Modified(None)
+    row, now = _current(old, arguments)
+    row["failures"] = 0
+    return Modified(_stored(row, now))
+
+
+def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """One more message to an address, unless its hour or day is full."""
+    row, now = _current(old, arguments)
+    stamps = [stamp for stamp in json.loads(row["stamps"]) if stamp[0] > now - _DAY_MS][-MAX_STAMPS:]
+    everything = [at for at, _ in stamps]
+    resends = [at for at, resend in stamps if resend]
+    waits = [_free_again(everything, _HOUR_MS, int(arguments["all_hour"] or 0), now)]
+    if arguments["resend"]:
+        waits.append(_free_again(resends, _HOUR_MS, int(arguments["hour"] or 0), now))
+        waits.append(_free_again(resends, _DAY_MS, int(arguments["day"] or 0), now))
+    wait_ms = max(waits)
+    if not wait_ms:
+        stamps.append([now, int(arguments["resend"] or 0)])
+    row["stamps"] = json.dumps(stamps, separators=(",", ":"))
+    return Modified(_stored(row, now), -(-wait_ms // 1000))
+
+
+def _free_again(stamps: list[int], span_ms: int, limit: int, now: int) -> int:
+    """Milliseconds until one of `limit` places within the span is free; 0: now."""
+    recent = [at for at in stamps if at > now - span_ms]
+    return 0 if len(recent) < limit else max(1, recent[-limit] + span_ms - now) if limit else span_ms
+
+
+def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str, Any], int]:
+    """The row as it stands now: windows that ended are empty, reservations that were never settled are failures."""
+    now = int(arguments["now"] or 0)
+    row: dict[str, Any] = {name: value for name, value in (old or _EMPTY).items() if name not in ("kind", "key")}
+    if row["in_flight"] and row["in_flight_until"] <= now:
+        row["failures"] += row["in_flight"]
+        row["in_flight"] = 0
+    window = arguments.get("window")
+    if window is not None and row["failures"] and row["window_started_at"] + int(window) <= now:
+        row["failures"] = 0
+    return row, now
+
+
+def _stored(row: Mapping[str, Value], now: int) -> Row:
+    """The whole row; it may be purged once nothing in it matters any more."""
+    keep_until = max(now + _DAY_MS, int(row["locked_until"] or 0) + _DAY_MS, int(row["succeeded_at"] or 0) + KNOWN_SOURCE_MS)
+    return {**row, "expires_at": keep_until}
+
+
+def _number(row: Row, column: str) -> int:
+    value = row[column]
+    return value if isinstance(value, int) else 0
+
+
+def _wait_s(row: Row, now_ms: int) -> int:
+    return max(1, -(-(_number(row, "locked_until") - now_ms) // 1000))
+
+
+def _known_source(pair: Row | None, now_ms: int) -> bool:
+    return pair is not None and _number(pair, "succeeded_at") > now_ms - KNOWN_SOURCE_MS

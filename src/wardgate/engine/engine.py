@@ -1,0 +1,450 @@
+"""The engine: every decision about a login is taken here, from stored state and the plan.
+
+`begin` finds the user, checks the password, asks policy and either asks for the next factor, lets in or refuses. `answer` judges
+what came back. Both end in one commit that holds the state change, the audit event, the timeline and what has to be sent; whose
+conditions hold decides. Refusals before the password is proved are alike and carry the moment before which they must not leave.
+"""
+
+from dataclasses import dataclass, replace
+
+from wardgate.account.authenticator import Authenticator, active_authenticators
+from wardgate.account.subject import SubjectId, create_subject, linked_subject
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.timeline import Trail, new_transaction_id
+from wardgate.clock import to_ms
+from wardgate.crypto import Secret
+from wardgate.directory.names import canonical_name
+from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordRemembering, PasswordVerdict
+from wardgate.directory.realm import Realm, parse_login_name
+from wardgate.engine import brakes
+from wardgate.engine.answering import Answering, Grant, granted_for
+from wardgate.engine.asking import Asker
+from wardgate.engine.outcome import Denied, Granted, Outcome
+from wardgate.engine.recording import Recording
+from wardgate.engine.request import AnswerRequest, BeginRequest
+from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
+from wardgate.engine.spent_code import is_spent_code, user_key
+from wardgate.engine.transaction import Transaction, handle_from_row, handle_mac
+from wardgate.errors import DirectoryUnavailable, StorageError, UnavailableError
+from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
+from wardgate.factors.port import Holder, Right, Task, Wrong
+from wardgate.policy.facts import Facts
+from wardgate.policy.plan import NoEntry, Plan
+from wardgate.policy.rules import decide
+from wardgate.storage.port import Operation, Refused
+from wardgate.texts import Text
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What is known while a first request is worked on."""
+
+    request: BeginRequest
+    configuration: EngineConfiguration
+    application: Application
+    realm: Realm
+    name: str
+    user_key: bytes
+    now_ms: int
+
+    @property
+    def language(self) -> str:
+        """Before the password is proved: never the user's own language, which would tell that he exists."""
+        return self.request.origin.language or self.realm.settings.language
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """Who it may be before anything is proved. `reserved`: an attempt is reserved and has to be settled."""
+
+    directory: Directory
+    user: DirectoryUser | None
+    subject_id: SubjectId | None
+    keys: brakes.BrakeKeys
+    reserved: bool = False
+
+    @property
+    def known(self) -> DirectoryUser:
+        """The user, once something is proved."""
+        if self.user is None:
+            raise StorageError("nothing is proved about nobody")
+        return self.user
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """A user whose first factor is proved, and what he can prove next.
+
+    `met`: the rows of a subject that is met for the first time. `give_back`: returns the reserved attempt, as long as nothing
+    proves wrong. Both go into the next commit.
+    """
+
+    user: DirectoryUser
+    holder: Holder
+    language: str
+    keys: brakes.BrakeKeys
+    met: tuple[Operation, ...]
+    give_back: tuple[Operation, ...]
+
+    @property
+    def settle(self) -> tuple[Operation, ...]:
+        """What the next commit has to write when the attempt was no guess."""
+        return (*self.met, *self.give_back)
+
+
+class Engine:
+    """Runs logins. One per worker; all its state is in storage."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._storage = parts.storage
+        self._clock = parts.clock
+        self._asker = Asker(parts)
+        self._answering = Answering(parts, self._asker)
+
+    # --- first request -------------------------------------------------------------------------------------------
+
+    async def begin(self, request: BeginRequest) -> Outcome:
+        """Start a login. Raises Overloaded or StorageUnavailable: the door then fails closed in its own way."""
+        attempt = self._attempt(request)
+        if attempt is None:
+            return self._no_application(request)
+        if request.password is not None and await self._replays_spent_code(attempt, request.password):
+            return self._refuse(attempt, "credential_replay")
+        try:
+            directory, user = await self._find(attempt)
+            subject_id = await linked_subject(self._storage, user.directory, user.immutable_id) if user else None
+            candidate = _Candidate(directory, user, subject_id, self._brake_keys(attempt, user, subject_id))
+            hold = await brakes.holding(self._storage, candidate.keys, attempt.configuration.brakes, attempt.now_ms)
+            if hold is not None:
+                return self._hold(attempt, hold)
+            refusal = await self._prove_first(attempt, candidate)
+        except DirectoryUnavailable as error:
+            request.trail.note("directory did not answer", error=error.message)
+            return self._refuse(attempt, "directory_down", Text("down.directory", {"ref": request.trail.reference}))
+        if isinstance(refusal, Denied):
+            return refusal
+        return await self._after_first_factor(attempt, refusal)
+
+    def _attempt(self, request: BeginRequest) -> _Attempt | None:
+        configuration = self._parts.configuration()
+        application = configuration.applications.get(request.application)
+        trail = request.trail
+        trail.application, trail.user = request.application, request.user_name
+        if application is None:
+            return None
+        realm, typed = parse_login_name(request.user_name, configuration.realms)
+        name = canonical_name(typed) or ""
+        spent_key = user_key(self._parts.ring(), realm.name, name)
+        return _Attempt(request, configuration, application, realm, name, spent_key, to_ms(self._clock.now()))
+
+    async def _replays_spent_code(self, attempt: _Attempt, given: Secret) -> bool:
+        """Whether the password field holds the code that this user just spent here: a portal's credentials at the gateway.
+
+        It is refused before any check: it is no guess, and it must never reach a directory as a wrong password.
+        """
+        within_s = attempt.configuration.codes.replay_notice_s
+        application = attempt.application.settings.name
+        replays = await is_spent_code(
+            self._storage, self._parts.ring(), application, attempt.user_key, given, attempt.now_ms, within_s
+        )
+        if replays:
+            attempt.request.trail.note("the password is the code that was just spent", counted=False)
+        return replays
+
+    def _brake_keys(self, attempt: _Attempt, user: DirectoryUser | None, subject_id: SubjectId | None) -> brakes.BrakeKeys:
+        who = subject_id or (f"{user.directory}:{user.immutable_id}" if user else f"{attempt.realm.name}:{attempt.name}")
+        origin = attempt.request.origin
+        return brakes.brake_keys(self._parts.ring(), who, origin.client, origin.binding)
+
+    async def _find(self, attempt: _Attempt) -> tuple[Directory, DirectoryUser | None]:
+        """Ask the realm's directories in order. One that is down ends the search: the next must not answer for it."""
+        trail = attempt.request.trail
+        directory = attempt.realm.directories[0]
+        for directory in attempt.realm.directories:
+            user = await directory.find(attempt.name, self._parts.directory_timeout_s) if attempt.name else None
+            if user is not None:
+                trail.note("user found", directory=directory.name, state=user.state.value)
+                return directory, user
+        trail.note("no such user", realm=attempt.realm.name)
+        return directory, None
+
+    async def _prove_first(self, attempt: _Attempt, candidate: _Candidate) -> _Candidate | Denied:
+        """Check the password, or only the account where the NAS vouches for it; an attempt is reserved first."""
+        trail, password, user = attempt.request.trail, attempt.request.password, candidate.user
+        if user is not None and password is not None and self._remembers(candidate, user, password):
+            trail.note("password verified a short while ago")
+            return candidate
+        reserved = await self._storage.commit([brakes.reserve(candidate.keys, attempt.configuration.brakes, attempt.now_ms)])
+        if isinstance(reserved, Refused) or reserved.results[0] is not True:
+            return self._hold(attempt, brakes.Hold("brake_user_source", attempt.configuration.brakes.user_source_wait_s))
+        try:
+            verdict = await self._verdict(candidate, password)
+        except UnavailableError:
+            await self._storage.commit([brakes.settle_right(candidate.keys, attempt.now_ms)])
+            raise
+        trail.note(
+            "password checked" if password is not None else "password checked elsewhere", verdict=verdict.value if user else None
+        )
+        if verdict is PasswordVerdict.RIGHT and user is not None and user.state is AccountState.ACTIVE:
+            return replace(candidate, reserved=True)
+        return await self._wrong_password(attempt, candidate, verdict)
+
+    def _remembers(self, candidate: _Candidate, user: DirectoryUser, password: Secret) -> bool:
+        directory = candidate.directory
+        return (
+            user.state is AccountState.ACTIVE and isinstance(directory, PasswordRemembering) and directory.remembers(user, password)
+        )
+
+    async def _verdict(self, candidate: _Candidate, password: Secret | None) -> PasswordVerdict:
+        if password is None:
+            return PasswordVerdict.RIGHT if candidate.user is not None else PasswordVerdict.WRONG
+        timeout_s = self._parts.directory_timeout_s
+        if candidate.user is None:
+            await candidate.directory.check_nobody(password, timeout_s)
+            return PasswordVerdict.WRONG
+        return await candidate.directory.check_password(candidate.user, password, timeout_s)
+
+    async def _wrong_password(self, attempt: _Attempt, candidate: _Candidate, verdict: PasswordVerdict) -> Denied:
+        """Unknown, disabled and wrong are one path with one text; only audit and timeline know which."""
+        refusal = self._refuse(attempt, _refusal_reason(candidate.user, verdict))
+        settle = brakes.settle_wrong(candidate.keys, attempt.configuration.brakes, attempt.now_ms, reserved=True)
+        recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, candidate.subject_id)
+        await recording.commit_denied(settle, refusal, candidate.user.name if candidate.user else attempt.name)
+        return refusal
+
+    # --- after the first factor ----------------------------------------------------------------------------------
+
+    async def _after_first_factor(self, attempt: _Attempt, candidate: _Candidate) -> Outcome:
+        request, trail = attempt.request, attempt.request.trail
+        person = await self._meet(attempt, candidate)
+        decision = decide(attempt.application.policy, self._facts(attempt, person))
+        if isinstance(decision, NoEntry):
+            trail.note("policy refuses", reason=decision.reason, rule=decision.rule)
+            text = Text("policy.denied", {"application": attempt.application.title, "ref": trail.reference})
+            return await self._deny_known(attempt, person, decision.reason, text)
+        trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
+        plan = replace(decision, steps=tuple(step for step in decision.steps if step != (PASSWORD,)))
+        if request.password is None and len(plan.steps) < len(decision.steps):
+            return await self._deny_known(attempt, person, "factor_not_here", Text("policy.not_here", {"ref": trail.reference}))
+        if not plan.steps:
+            return await self._grant_at_once(attempt, person, plan)
+        if request.code is not None:
+            return await self._judge_code_beside_password(attempt, person, plan, request.code)
+        if not request.can_challenge:
+            return await self._deny_known(attempt, person, "code_missing", Text("code.missing_in_field", {"ref": trail.reference}))
+        return await self._challenge(attempt, person, plan)
+
+    async def _meet(self, attempt: _Attempt, candidate: _Candidate) -> _Person:
+        """The subject behind the directory's user, created at the first meeting, and what it can prove with."""
+        user, subject_id = candidate.known, candidate.subject_id
+        met: list[Operation] = []
+        authenticators: list[Authenticator] = []
+        if subject_id is None:
+            subject_id, met = create_subject(user.directory, user.immutable_id, attempt.now_ms)
+            event = AuditEvent(
+                Kind.SUBJECT_CREATED, attempt.now_ms, "engine", subject_id=subject_id, details={"directory": user.directory}
+            )
+            met.append(record(event))
+        else:
+            authenticators = await active_authenticators(self._storage, subject_id)
+        give_back = (brakes.settle_right(candidate.keys, attempt.now_ms),) if candidate.reserved else ()
+        language = attempt.request.origin.language or user.language or attempt.realm.settings.language
+        holder = Holder(subject_id, authenticators, user.phone, user.mail)
+        return _Person(user, holder, language, candidate.keys, tuple(met), give_back)
+
+    def _facts(self, attempt: _Attempt, person: _Person) -> Facts:
+        request, user = attempt.request, person.user
+        groups = frozenset(f"{place}:{group}".lower() for group in user.groups for place in (user.directory, attempt.realm.name))
+        return Facts(
+            goal=request.goal.value,
+            application=attempt.application.settings.name,
+            door=request.origin.door,
+            realm=attempt.realm.name,
+            directory=user.directory,
+            user=user.name,
+            at=self._clock.now(),
+            nas=request.origin.nas,
+            nas_identifier=request.origin.nas_identifier,
+            client=request.origin.client,
+            groups=groups,
+            attributes={name.lower(): values for name, values in user.attributes.items()},
+            enrolled=frozenset(factor.kind for factor in SECOND_FACTORS if factor.enrolled(person.holder)),
+            proved_elsewhere=request.proved_elsewhere,
+        )
+
+    async def _challenge(self, attempt: _Attempt, person: _Person, plan: Plan) -> Outcome:
+        """Open a transaction and ask for its first step, or join this login to an identical one that is open."""
+        origin, trail = attempt.request.origin, attempt.request.trail
+        fold_key = self._fold_key(attempt, person)
+        folded = await self._asker.fold(fold_key, origin.binding, trail, attempt.application, person.holder, person.settle)
+        if folded is not None:
+            return folded
+        transaction = self._transaction(attempt, person, plan, fold_key)
+        return await self._asker.open(transaction, person.holder, attempt.application, origin, trail, person.settle)
+
+    def _transaction(self, attempt: _Attempt, person: _Person, plan: Plan, fold_key: bytes | None = None) -> Transaction:
+        request = attempt.request
+        trail = request.trail
+        trail.transaction_id = trail.transaction_id or new_transaction_id()
+        return Transaction(
+            id=trail.transaction_id,
+            reference=trail.reference,
+            application=attempt.application.settings.name,
+            subject_id=person.holder.subject_id,
+            realm=attempt.realm.name,
+            directory=person.user.directory,
+            immutable_id=person.user.immutable_id,
+            user_name=person.user.name,
+            name_key=canonical_name(request.user_name) or "",
+            language=person.language,
+            steps=plan.steps,
+            rule=plan.rule,
+            floors=plan.floors,
+            step=0,
+            factor="",
+            proved=tuple(sorted(request.proved_elsewhere)) + ((PASSWORD,) if request.password is not None else ()),
+            tries_left=attempt.configuration.codes.tries,
+            created_at=attempt.now_ms,
+            expires_at=attempt.now_ms + attempt.configuration.codes.life_s * 1000,
+            fold_key=fold_key,
+        )
+
+    def _fold_key(self, attempt: _Attempt, person: _Person) -> bytes:
+        """Same person, password, application, NAS and client address: the same login again, not a second one."""
+        request = attempt.request
+        password = request.password.reveal() if request.password is not None else b""
+        where = request.origin.client or request.origin.source
+        return self._parts.ring().mac(
+            "fold",
+            person.holder.subject_id.encode(),
+            attempt.application.settings.name.encode(),
+            request.origin.binding.encode(),
+            where.encode(),
+            (canonical_name(request.user_name) or "").encode(),
+            password,
+        )
+
+    async def _judge_code_beside_password(self, attempt: _Attempt, person: _Person, plan: Plan, code: Secret) -> Outcome:
+        """One request holds everything: the code is tried on what the person holds; nothing can be sent or asked."""
+        trail = attempt.request.trail
+        enrolled = [BY_KIND[kind] for kind in plan.steps[0] if BY_KIND[kind].enrolled(person.holder)]
+        usable = [factor for factor in enrolled if factor.channel is None]
+        if not usable or len(plan.steps) > 1:
+            reason, text_id = ("factor_not_here", "policy.not_here") if enrolled else ("no_factor", "policy.no_factor")
+            return await self._deny_known(attempt, person, reason, Text(text_id, {"ref": trail.reference}))
+        transaction = self._transaction(attempt, person, plan)
+        task = Task(transaction.id, self._clock.now(), attempt.configuration.codes, self._parts.ring())
+        wrong = Wrong("code_wrong")
+        for factor in usable:
+            verdict = factor.verify(person.holder, task, {}, code.reveal())
+            if isinstance(verdict, Right):
+                proved = replace(transaction, proved=(*transaction.proved, factor.kind))
+                granted = await self._grant(attempt, person, proved, verdict.claim, code)
+                if granted is not None:
+                    return granted
+                verdict = Wrong(verdict.refused_reason, counted=False)
+            if not verdict.counted:
+                wrong = verdict
+        trail.note("code checked", verdict=wrong.reason)
+        return await self._wrong_code_beside_password(attempt, person, wrong)
+
+    async def _wrong_code_beside_password(self, attempt: _Attempt, person: _Person, wrong: Wrong) -> Denied:
+        """The same text and the same floor as a wrong password: in one field a guesser must not learn which part was wrong."""
+        settle = person.settle
+        if wrong.counted:
+            reserved = bool(person.give_back)
+            settle = (*person.met, *brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved))
+        refusal = self._refuse(attempt, wrong.reason)
+        recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, person.holder.subject_id)
+        await recording.commit_denied(settle, refusal, person.user.name)
+        return refusal
+
+    async def _grant_at_once(self, attempt: _Attempt, person: _Person, plan: Plan) -> Outcome:
+        """Policy asks for nothing more than what is proved."""
+        granted = await self._grant(attempt, person, self._transaction(attempt, person, plan), (), None)
+        return granted or self._hold(attempt, brakes.Hold("brake_user_source", attempt.configuration.brakes.user_source_wait_s))
+
+    async def _grant(
+        self, attempt: _Attempt, person: _Person, transaction: Transaction, claim: tuple[Operation, ...], code: Secret | None
+    ) -> Granted | None:
+        """Let in, unless what the code claims was taken meanwhile."""
+        granted = granted_for(transaction, person.user)
+        grant = Grant(person.user, person.keys, attempt.user_key, code, claim)
+        commit = await self._answering.commit_grant(transaction, grant, granted, attempt.request.trail, person.settle)
+        return None if isinstance(commit, Refused) else granted
+
+    # --- answers -------------------------------------------------------------------------------------------------
+
+    async def answer(self, request: AnswerRequest) -> Outcome:
+        """Judge an answer to a challenge. Raises StorageUnavailable: the door then fails closed in its own way."""
+        trail = request.trail
+        trail.user = request.user_name
+        row = await self._storage.get("handle", {"handle_mac": handle_mac(self._parts.ring(), request.handle)})
+        if row is None:
+            return self._closed(request, "state_unknown")
+        handle = handle_from_row(row)
+        if handle.binding != request.origin.binding:
+            return self._closed(request, "state_other_nas")
+        if handle.consumed_at is not None:
+            return self._answering.repeat(handle, request) or self._closed(request, "state_used")
+        return await self._answering.answer(handle, request) or self._closed(request, "state_used")
+
+    async def cancel(self, handle: bytes, trail: Trail) -> Denied:
+        """The person gave up: close the login so that its codes are worth nothing."""
+        row = await self._storage.get("handle", {"handle_mac": handle_mac(self._parts.ring(), handle)})
+        closed = await self._answering.cancel(handle_from_row(row), trail) if row is not None else None
+        return closed or Denied("state_unknown", Text("flow.unknown", {"ref": trail.reference}), "en", trail.reference)
+
+    # --- refusals ------------------------------------------------------------------------------------------------
+
+    def _refuse(self, attempt: _Attempt, reason: str, text: Text | None = None) -> Denied:
+        """A refusal before everything is proved: one text for all causes, and not before the realm's floor."""
+        trail = attempt.request.trail
+        trail.result, trail.reason = "denied", reason
+        return Denied(
+            reason,
+            text or Text("signin.failed", {"ref": trail.reference}),
+            attempt.language,
+            trail.reference,
+            not_before=trail.started + attempt.realm.settings.reply_floor_ms / 1000,
+        )
+
+    def _hold(self, attempt: _Attempt, hold: brakes.Hold) -> Denied:
+        """A brake holds. The same for names that do not exist: they have brakes as well."""
+        trail = attempt.request.trail
+        trail.note("a brake holds", wait_s=hold.wait_s)
+        text = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": trail.reference})
+        return self._refuse(attempt, hold.reason, text)
+
+    def _no_application(self, request: BeginRequest) -> Denied:
+        """The NAS names an application that does not exist: a configuration fault, the same for everybody."""
+        trail = request.trail
+        trail.result, trail.reason = "denied", "no_rule"
+        text = Text("policy.denied", {"application": request.application, "ref": trail.reference})
+        return Denied("no_rule", text, request.origin.language or "en", trail.reference)
+
+    def _closed(self, request: AnswerRequest, reason: str) -> Denied:
+        """The answer belongs to no open challenge. Not counted: it says nothing about anybody's password."""
+        trail = request.trail
+        trail.result, trail.reason = "denied", reason
+        return Denied(reason, Text("flow.unknown", {"ref": trail.reference}), request.origin.language or "en", trail.reference)
+
+    async def _deny_known(self, attempt: _Attempt, person: _Person, reason: str, text: Text) -> Denied:
+        """A refusal after the password was proved: it may say what to do."""
+        trail = attempt.request.trail
+        refusal = Denied(reason, text, person.language, trail.reference)
+        recording = Recording(self._parts, trail, attempt.application.settings.name, person.holder.subject_id)
+        await recording.commit_denied(person.settle, refusal, person.user.name)
+        return refusal
+
+
+def _refusal_reason(user: DirectoryUser | None, verdict: PasswordVerdict) -> str:
+    """What audit and timeline say; the person is told the same for all of them."""
+    if user is None:
+        return "user_unknown"
+    if verdict is PasswordVerdict.WRONG:
+        return "password_wrong"
+    if user.state is not AccountState.ACTIVE:
+        return f"account_{user.state.value}"
+    return {PasswordVerdict.EXPIRED: "password_expired", PasswordVerdict.MUST_CHANGE: "must_change"}.get(verdict, "account_locked")

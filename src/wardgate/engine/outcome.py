@@ -1,0 +1,147 @@
+"""What a step of a login can come to. Doors `match` on these and translate them; nothing else leaks out of the engine."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wardgate.texts import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Something more has to be proved.
+
+    `handle` (RADIUS State) is single use; `texts` are the parts of one prompt, the most important first.
+    """
+
+    handle: bytes
+    factor: str
+    texts: tuple[Text, ...]
+    expires_in_s: int
+    language: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Let in. What the application may be told about the user is here; what it is told is the door's release rules' matter."""
+
+    subject_id: str
+    user_name: str
+    directory: str
+    realm: str
+    display_name: str
+    mail: str | None
+    groups: tuple[str, ...]
+    attributes: Mapping[str, tuple[str, ...]]
+    factors: tuple[str, ...]
+    assurance: int
+    application: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Refused. `reason` is for the timeline and audit, never for the person; `text` is for the person.
+
+    `not_before`: monotonic seconds before which the refusal must not leave, so that its time tells nothing; None: at once.
+    """
+
+    reason: str
+    text: Text
+    language: str
+    reference: str
+    not_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A confirmation is under way elsewhere; ask again after `poll_after_s`."""
+
+    handle: bytes
+    text: Text
+    poll_after_s: float
+    language: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequired:
+    """Everything is proved but something must be done first (enrol, change the password); `action` names it."""
+
+    handle: bytes
+    action: str
+    text: Text
+    language: str
+    reference: str
+
+
+Outcome = Challenge | Granted | Denied | Waiting | ActionRequired
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came in. `binding` is what a handle belongs to: the configured NAS, not an address.
+
+    `source`: the address that the packet came from. `client`: the address of the person's machine, if the NAS tells it.
+    """
+
+    door: str
+    binding: str
+    source: str
+    nas: str = ""
+    nas_identifier: str = ""
+    client: str | None = None
+    language: str | None = None
+    device: Mapping[str, str] = field(default_factory=dict)
+
+
+def dump_outcome(outcome: Challenge | Granted | Denied) -> bytes:
+    """The outcome as bytes, to be kept (sealed) for an identical resend."""
+    match outcome:
+        case Challenge():
+            body: dict[str, object] = {
+                "is": "challenge",
+                "handle": outcome.handle.hex(),
+                "factor": outcome.factor,
+                "texts": [[text.id, dict(text.values)] for text in outcome.texts],
+                "expires_in_s": outcome.expires_in_s,
+                "language": outcome.language,
+                "reference": outcome.reference,
+            }
+        case Granted():
+            body = {
+                "is": "granted",
+                **{name: getattr(outcome, name) for name in Granted.__slots__ if name != "attributes"},
+                "attributes": dict(outcome.attributes),
+            }
+        case Denied():
+            body = {
+                "is": "denied",
+                "reason": outcome.reason,
+                "text": [outcome.text.id, dict(outcome.text.values)],
+                "language": outcome.language,
+                "reference": outcome.reference,
+            }
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def load_outcome(stored: bytes) -> Challenge | Granted | Denied:
+    """The outcome that `dump_outcome` stored."""
+    body = json.loads(stored)
+    kind = body.pop("is")
+    if kind == "challenge":
+        return Challenge(
+            handle=bytes.fromhex(body["handle"]),
+            factor=body["factor"],
+            texts=tuple(Text(each[0], each[1]) for each in body["texts"]),
+            expires_in_s=body["expires_in_s"],
+            language=body["language"],
+            reference=body["reference"],
+        )
+    if kind == "granted":
+        body["groups"] = tuple(body["groups"])
+        body["factors"] = tuple(body["factors"])
+        body["attributes"] = {name: tuple(values) for name, values in body["attributes"].items()}
+        return Granted(**body)
+    return Denied(body["reason"], Text(body["text"][0], body["text"][1]), body["language"], body["reference"])

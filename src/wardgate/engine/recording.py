@@ -1,0 +1,75 @@
+"""Writes what happened together with the change itself: audit event and timeline in the engine's own commit."""
+
+from collections.abc import Sequence
+
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.timeline import Trail
+from wardgate.clock import to_ms
+from wardgate.engine.outcome import Challenge, Denied, Granted
+from wardgate.engine.runtime import EngineParts
+from wardgate.storage.port import Commit, Committed, Operation
+from wardgate.texts import render
+
+
+class Recording:
+    """One step's record."""
+
+    def __init__(self, parts: EngineParts, trail: Trail, application: str, subject_id: str | None) -> None:
+        self._parts = parts
+        self._trail = trail
+        self._application = application
+        self._subject_id = subject_id
+
+    async def commit(
+        self, operations: Sequence[Operation], kind: Kind, outcome: Challenge | Granted | Denied, user: str, **details: object
+    ) -> Commit:
+        """Commit the change with its audit event and timeline. The record is kept only if the change is."""
+        trail = self._trail
+        self._finish(outcome)
+        unit = [*operations, self._event(kind, user, details), trail.entry(self._parts.ring())]
+        commit = await self._parts.storage.commit(unit)
+        trail.stored = isinstance(commit, Committed)
+        return commit
+
+    async def commit_denied(self, operations: Sequence[Operation], refusal: Denied, user: str, **details: object) -> Commit:
+        """Commit a refusal; a lock that began with it gets an event of its own."""
+        commit = await self.commit(operations, Kind.LOGIN_DENIED, refusal, user, reason=refusal.reason, **details)
+        if isinstance(commit, Committed) and any(result is True for result in commit.results[: len(operations)]):
+            self._trail.note("a brake begins to hold")
+            await self._parts.storage.commit([self._event(Kind.BRAKE_LOCKED, user, {})])
+        return commit
+
+    def _event(self, kind: Kind, user: str, details: dict[str, object]) -> Operation:
+        trail = self._trail
+        return record(
+            AuditEvent(
+                kind,
+                to_ms(self._parts.clock.now()),
+                "engine",
+                transaction_id=trail.transaction_id,
+                reference=trail.reference,
+                subject_id=self._subject_id,
+                details={
+                    "user": user,
+                    "application": self._application,
+                    "door": trail.door,
+                    "nas": trail.nas,
+                    "source": trail.source,
+                    "client": trail.client,
+                    **details,
+                },
+            )
+        )
+
+    def _finish(self, outcome: Challenge | Granted | Denied) -> None:
+        trail = self._trail
+        match outcome:
+            case Challenge():
+                trail.result = "challenged"
+                trail.reason = trail.reason or "challenged"
+                trail.text = " ".join(render(text, outcome.language) for text in outcome.texts)
+            case Granted():
+                trail.result = trail.reason = "granted"
+            case Denied():
+                trail.result, trail.reason = "denied", outcome.reason
+                trail.text = render(outcome.text, outcome.language)

@@ -1,0 +1,41 @@
+"""What doors hand to the engine."""
+
+from dataclasses import dataclass
+
+from wardgate.audit.timeline import Trail
+from wardgate.crypto import Secret
+from wardgate.engine.outcome import Origin
+from wardgate.engine.transaction import Goal
+
+MAX_USER_NAME_CHARS = 253
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRequest:
+    """The first request of a login.
+
+    `password` and `code` are what came along; which of them is None tells what the door collects in one request.
+    `can_challenge`: the door can put a further question. `proved_elsewhere`: factors that the NAS's configuration vouches for.
+    """
+
+    application: str
+    user_name: str
+    origin: Origin
+    trail: Trail
+    password: Secret | None
+    code: Secret | None = None
+    can_challenge: bool = True
+    proved_elsewhere: frozenset[str] = frozenset()
+    goal: Goal = Goal.LOGIN
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """An answer to a challenge. `fingerprint` identifies the whole request (packet, form post): an identical one is a resend."""
+
+    handle: bytes
+    answer: Secret
+    user_name: str
+    fingerprint: bytes
+    origin: Origin
+    trail: Trail

@@ -1,0 +1,47 @@
+"""What the engine is built from: the configuration in force, compiled, and the ports. `app.py` puts it together."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from wardgate.clock import Clock
+from wardgate.crypto import KeyRing
+from wardgate.directory.realm import Realms
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
+from wardgate.policy.rules import Policy
+from wardgate.storage.port import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application with its compiled policy."""
+
+    settings: ApplicationSettings
+    policy: Policy
+
+    @property
+    def title(self) -> str:
+        """The name that people read."""
+        return self.settings.title or self.settings.name
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfiguration:
+    """One version of the configuration. A login step takes it once and uses it to the end."""
+
+    version: int
+    realms: Realms
+    applications: Mapping[str, Application]
+    codes: CodeSettings = field(default_factory=CodeSettings)
+    brakes: BrakeSettings = field(default_factory=BrakeSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """The engine's surroundings. `configuration` and `ring` are asked at each step, since both can change while serving."""
+
+    storage: Storage
+    clock: Clock
+    ring: Callable[[], KeyRing]
+    configuration: Callable[[], EngineConfiguration]
+    keep_messages: bool = False
+    directory_timeout_s: float = 5.0

@@ -1,0 +1,33 @@
+"""The code that a user spent last at an application: GlobalProtect sends it again to the gateway, as a password."""
+
+from wardgate.crypto import KeyRing, Secret, same
+from wardgate.storage.port import Reader, Row, Upsert
+
+
+async def is_spent_code(
+    storage: Reader, ring: KeyRing, application: str, user_key: bytes, given: Secret, now_ms: int, within_s: int
+) -> bool:
+    """Whether `given` is the code that this user spent at this application within the last `within_s` seconds."""
+    row = await storage.get("spent_code", {"application": application, "user_key": user_key})
+    if row is None:
+        return False
+    spent_at, code_mac = row["spent_at"], row["code_mac"]
+    if not isinstance(spent_at, int) or not isinstance(code_mac, bytes) or spent_at < now_ms - within_s * 1000:
+        return False
+    return same(_mac(ring, user_key, given), code_mac)
+
+
+def remember_spent_code(ring: KeyRing, application: str, user_key: bytes, code: Secret, now_ms: int) -> Upsert:
+    """The operation that notes it, for the commit that accepts the code."""
+    row: Row = {"application": application, "user_key": user_key, "code_mac": _mac(ring, user_key, code), "spent_at": now_ms}
+    return Upsert("spent_code", row)
+
+
+def user_key(ring: KeyRing, realm: str, name: str) -> bytes:
+    """Under which a name's spent code is kept: the name as it was looked up, since the replay brings the same one."""
+    return ring.mac("spent-code-user", realm.encode(), name.encode())
+
+
+def _mac(ring: KeyRing, key: bytes, code: Secret) -> bytes:
+    # Blanks and hyphens that a person put into the code are not sent again by the client in every case.
+    return ring.mac("spent-code", key, code.reveal().translate(None, b" -"))

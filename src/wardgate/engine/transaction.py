@@ -1,0 +1,204 @@
+"""The stored state of a login that is under way, and the rows that it makes.
+
+```
+CHALLENGED <-> (wrong code, other factor, next factor)      -> GRANTED | DENIED
+```
+
+A row exists only once the first factor is proved. Its `sequence` rises with every answer: whoever raises it first took the step.
+A handle belongs to one sequence; several handles may point to it (a login that was folded into it), one of them is used.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from wardgate.crypto import KeyRing
+from wardgate.storage.port import Insert, Row, Update, Where
+
+HANDLE_BYTES = 24
+OUTCOME_KEPT_MS = 30_000
+MAX_ROUNDS = 12
+
+
+class Goal(StrEnum):
+    """What a transaction is for."""
+
+    LOGIN = "login"
+
+
+class State(StrEnum):
+    """Where a transaction stands. All but CHALLENGED are final."""
+
+    CHALLENGED = "challenged"
+    GRANTED = "granted"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A login whose first factor is proved. Times are milliseconds since 1970 UTC.
+
+    `steps` are what the plan still demanded when it was made; `step` is the one that is open; `factor` the alternative that is
+    asked; `memory` what that factor remembers. `proved` are the factors proved so far. `name_key` is the name of the first request
+    as it was looked up: the next one must bring the same.
+    """
+
+    id: str
+    reference: str
+    application: str
+    subject_id: str
+    realm: str
+    directory: str
+    immutable_id: str
+    user_name: str
+    name_key: str
+    language: str
+    steps: tuple[tuple[str, ...], ...]
+    rule: str
+    step: int
+    factor: str
+    proved: tuple[str, ...]
+    tries_left: int
+    created_at: int
+    expires_at: int
+    goal: Goal = Goal.LOGIN
+    state: State = State.CHALLENGED
+    sequence: int = 1
+    fold_key: bytes | None = None
+    memory: Mapping[str, object] = field(default_factory=dict)
+    resends: int = 0
+    sent_at: int = 0
+    floors: tuple[str, ...] = ()
+
+    def moved(self, **changes: Any) -> "Transaction":
+        """The successor state, one sequence further."""
+        return replace(self, sequence=self.sequence + 1, **changes)
+
+
+_COLUMNS = ("id", "reference", "state", "goal", "application", "subject_id", "fold_key", "sequence", "created_at", "expires_at")
+_BODY = tuple(name for name in Transaction.__slots__ if name not in _COLUMNS)
+
+
+def insert(transaction: Transaction) -> Insert:
+    """The operation that begins it."""
+    return Insert("login_transaction", _row(transaction))
+
+
+def advance(old: Transaction, new: Transaction) -> Update:
+    """The operation that takes a step, for whoever is first."""
+    row = _row(new)
+    changes = {name: row[name] for name in ("state", "sequence", "body", "expires_at")}
+    return Update(
+        "login_transaction",
+        {"id": old.id},
+        changes,
+        where=(Where("sequence", "=", old.sequence), Where("state", "=", State.CHALLENGED.value)),
+    )
+
+
+def from_row(row: Row) -> Transaction:
+    """The typed value of a stored row."""
+    body = json.loads(str(row["body"]))
+    fold_key = row["fold_key"]
+    return Transaction(
+        id=str(row["id"]),
+        reference=str(row["reference"]),
+        state=State(str(row["state"])),
+        goal=Goal(str(row["goal"])),
+        application=str(row["application"]),
+        subject_id=str(row["subject_id"]),
+        fold_key=fold_key if isinstance(fold_key, bytes) else None,
+        sequence=int(row["sequence"] or 0),
+        created_at=int(row["created_at"] or 0),
+        expires_at=int(row["expires_at"] or 0),
+        **{
+            **body,
+            "steps": tuple(tuple(step) for step in body["steps"]),
+            "proved": tuple(body["proved"]),
+            "floors": tuple(body["floors"]),
+        },
+    )
+
+
+def _row(transaction: Transaction) -> Row:
+    columns = {name: getattr(transaction, name) for name in _COLUMNS}
+    columns["state"] = transaction.state.value
+    columns["goal"] = transaction.goal.value
+    body = {name: getattr(transaction, name) for name in _BODY}
+    return {**columns, "body": json.dumps(body, separators=(",", ":"), ensure_ascii=False)}
+
+
+# --- handles ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A stored handle. `outcome` is sealed; it is there for an identical resend."""
+
+    mac: bytes
+    transaction_id: str
+    sequence: int
+    binding: str
+    expires_at: int
+    consumed_at: int | None
+    fingerprint: bytes | None
+    outcome: bytes | None
+
+
+def new_handle(ring: KeyRing, transaction: Transaction, binding: str) -> tuple[bytes, Insert]:
+    """A fresh handle for the transaction's present sequence: the value for the asker and the row."""
+    value = secrets.token_bytes(HANDLE_BYTES)
+    row: Row = {
+        "handle_mac": handle_mac(ring, value),
+        "transaction_id": transaction.id,
+        "sequence": transaction.sequence,
+        "binding": binding,
+        "expires_at": transaction.expires_at + OUTCOME_KEPT_MS,
+        "consumed_at": None,
+        "fingerprint": None,
+        "outcome": None,
+    }
+    return value, Insert("handle", row)
+
+
+def handle_mac(ring: KeyRing, value: bytes) -> bytes:
+    """What is stored of a handle, so that a stolen database opens no login."""
+    return ring.mac("handle", value)
+
+
+def handle_from_row(row: Row) -> Handle:
+    """The typed value of a stored row."""
+    consumed, fingerprint, outcome, mac = row["consumed_at"], row["fingerprint"], row["outcome"], row["handle_mac"]
+    return Handle(
+        mac=mac if isinstance(mac, bytes) else b"",
+        transaction_id=str(row["transaction_id"]),
+        sequence=int(row["sequence"] or 0),
+        binding=str(row["binding"]),
+        expires_at=int(row["expires_at"] or 0),
+        consumed_at=consumed if isinstance(consumed, int) else None,
+        fingerprint=fingerprint if isinstance(fingerprint, bytes) else None,
+        outcome=outcome if isinstance(outcome, bytes) else None,
+    )
+
+
+def consume(ring: KeyRing, handle: Handle, fingerprint: bytes, outcome: bytes, now_ms: int) -> Update:
+    """The operation that uses a handle up, for whoever is first, and keeps the outcome for an identical resend."""
+    return Update(
+        "handle",
+        {"handle_mac": handle.mac},
+        {
+            "consumed_at": now_ms,
+            "fingerprint": fingerprint,
+            "outcome": ring.seal(outcome, outcome_bound_to(handle.mac)),
+            "expires_at": now_ms + OUTCOME_KEPT_MS,
+        },
+        where=(Where("consumed_at", "is_null"),),
+    )
+
+
+def outcome_bound_to(mac: bytes) -> str:
+    """The associated data of a sealed outcome."""
+    return f"handle:{mac.hex()}"

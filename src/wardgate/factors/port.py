@@ -1,0 +1,130 @@
+"""What a factor must do. All of it is pure: reads were made before, writes are returned for the engine's unit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from wardgate.account.authenticator import Authenticator
+from wardgate.account.subject import SubjectId
+from wardgate.crypto import KeyRing
+from wardgate.delivery.port import Channel
+from wardgate.engine.settings import CodeSettings
+from wardgate.storage.port import Operation
+from wardgate.texts import Text
+
+MAX_ANSWER_BYTES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What a subject can prove with."""
+
+    subject_id: SubjectId
+    authenticators: Sequence[Authenticator]
+    phone: str | None
+    mail: str | None
+
+    def of_kind(self, kind: str) -> list[Authenticator]:
+        """The subject's authenticators of one kind, newest first."""
+        return [each for each in reversed(self.authenticators) if each.kind == kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The circumstances of one challenge: which transaction, when, with which settings and keys."""
+
+    transaction_id: str
+    now: datetime
+    codes: CodeSettings
+    ring: KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A code that has to travel."""
+
+    channel: Channel
+    to: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A challenge has begun: what to say, what to remember until the answer (JSON values), what to send."""
+
+    prompt: Text
+    memory: Mapping[str, object] = field(default_factory=dict)
+    sending: Sending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """The answer proves it, if these operations hold. When one does not: `refused_reason`."""
+
+    claim: tuple[Operation, ...] = ()
+    refused_reason: str = "code_replayed"
+    authenticator_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """The answer proves nothing. `counted`: whether the brakes count it as a guess (a code that was used before is none)."""
+
+    reason: str
+    counted: bool = True
+
+
+Verdict = Right | Wrong
+
+
+class Factor(Protocol):
+    """One kind of second factor."""
+
+    @property
+    def kind(self) -> str:
+        """The name in policies, storage and audit."""
+        ...
+
+    @property
+    def strong(self) -> bool:
+        """Whether it counts as strong (DESIGN: TOTP, HOTP, recovery code; not what is sent)."""
+        ...
+
+    @property
+    def channel(self) -> Channel | None:
+        """How its code travels, or None when the person reads it from something that he holds."""
+        ...
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a person types to choose it, lower case; the first is the one that prompts name."""
+        ...
+
+    def enrolled(self, holder: Holder) -> bool:
+        """Whether the subject has it."""
+        ...
+
+    def destination(self, holder: Holder) -> str | None:
+        """Where its code goes, for factors that send."""
+        ...
+
+    def ask(self, holder: Holder, task: Task, memory: Mapping[str, object]) -> Asked:
+        """Begin a challenge, or repeat one: `memory` is what the last `Asked` of this transaction gave, or empty."""
+        ...
+
+    def repeat(self, holder: Holder, memory: Mapping[str, object]) -> Text:
+        """What to say when the same challenge is put again without a new code."""
+        ...
+
+    def verify(self, holder: Holder, task: Task, memory: Mapping[str, object], answer: bytes) -> Verdict:
+        """Judge an answer of at most MAX_ANSWER_BYTES."""
+        ...
+
+
+def digits_of(answer: bytes) -> str | None:
+    """The ASCII digits of an answer, without the blanks and hyphens that people put between; None for anything else."""
+    if len(answer) > MAX_ANSWER_BYTES:
+        return None
+    kept = answer.translate(None, b" -\t\xa0")
+    return kept.decode() if kept.isdigit() else None

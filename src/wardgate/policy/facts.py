@@ -1,0 +1,29 @@
+"""What is known about a login when policy decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a condition can ask about.
+
+    `groups` are qualified: `directory:group` and `realm:group`, lower case. `client` is the address of the person's machine as the
+    NAS tells it, or None. `proved_elsewhere`: factors that the NAS's own configuration vouches for.
+    """
+
+    goal: str
+    application: str
+    door: str
+    realm: str
+    directory: str
+    user: str
+    at: datetime
+    nas: str = ""
+    nas_identifier: str = ""
+    client: str | None = None
+    groups: frozenset[str] = frozenset()
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    enrolled: frozenset[str] = frozenset()
+    proved_elsewhere: frozenset[str] = frozenset()
