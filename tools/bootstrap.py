@@ -30,6 +30,7 @@ from tools import debian
 EXIT_UNAVAILABLE = 3  # the CLI's own code for "the server is unavailable"
 INSTALL_TIMEOUT_S = 900
 ASK_TIMEOUT_S = 60
+STANDARD_ERROR = 2
 
 # What pip was told about indexes and certificates also holds for uv, which does not read pip's files:
 # pip's setting, uv's option for it, and the variable by which uv may have been told otherwise.
@@ -124,13 +125,13 @@ def test(arguments: Sequence[str]) -> int:
 
 def _prepared(start: Callable[[Tree], None], dev: bool) -> int:
     tree = Tree(Path(__file__).resolve().parent.parent)
-    signal.signal(signal.SIGTERM, _stop)  # as an exception, so that subprocess.run takes its child down too
+    signal.signal(signal.SIGTERM, _stop)  # as an exception, so that _call takes its child down too
     try:
         prepare(tree, dev)
         start(tree)
     except BootstrapError as error:
         say(str(error))
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         say(f"cannot prepare {tree.venv}: {error}")
     except KeyboardInterrupt:
         return 130
@@ -242,17 +243,9 @@ def _create(tree: Tree) -> None:
     say(f"making {tree.venv.name} with Python {'.'.join(map(str, sys.version_info[:3]))}")
     # Without pip: it needs ensurepip, which Debian's Python does not have, and nothing in here needs pip.
     command = [sys.executable, "-m", "venv", "--without-pip", "--clear", str(tree.venv)]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=ASK_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BootstrapError(f"cannot make {tree.venv}: {done.stdout.strip()}")
+    code, output = _call(command, subprocess.PIPE, subprocess.STDOUT, ASK_TIMEOUT_S)
+    if code != 0:
+        raise BootstrapError(f"cannot make {tree.venv}: {output.strip()}")
 
 
 def _install(tree: Tree, lock: Path) -> None:
@@ -340,16 +333,8 @@ def _private_pip(tree: Tree) -> list[str]:
 def _make_private(tree: Tree) -> str:
     """Make the environment of pip and uv; return what was wrong, nothing when it is there."""
     command = [sys.executable, "-m", "venv", "--clear", str(tree.private)]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=INSTALL_TIMEOUT_S,
-        check=False,
-    )
-    return "" if done.returncode == 0 else f"cannot make {tree.private}: {done.stdout.strip()}"
+    code, output = _call(command, subprocess.PIPE, subprocess.STDOUT, ASK_TIMEOUT_S)
+    return "" if code == 0 else f"cannot make {tree.private}: {output.strip()}"
 
 
 def _make_private_with_debian(tree: Tree) -> str:
@@ -416,25 +401,44 @@ def _write(path: Path, text: str, mode: int = 0o644) -> None:
 def _ask(command: Sequence[str]) -> str | None:
     """Return what a command prints, None when it fails or is not there."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            timeout=ASK_TIMEOUT_S,
-            check=False,
-        )
+        code, output = _call(command, subprocess.PIPE, subprocess.DEVNULL, ASK_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return output if code == 0 else None
 
 
 def _succeeds(command: Sequence[str], environment: Mapping[str, str] | None = None) -> bool:
     """Run a command with all it says on standard error."""
     try:
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=2, timeout=INSTALL_TIMEOUT_S, check=False)
+        return _call(command, STANDARD_ERROR, None, INSTALL_TIMEOUT_S, environment)[0] == 0
     except (OSError, subprocess.TimeoutExpired) as error:
         say(f"{Path(command[0]).name}: {error}")
         return False
-    return done.returncode == 0
+
+
+def _call(
+    command: Sequence[str], stdout: int, stderr: int | None, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run a command that does not outlive us; return its exit code and what came through a pipe.
+
+    A SIGTERM that arrives while the child is being started waits until we hold the child, else it would be left behind.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        child = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True, preexec_fn=_hear_sigterm
+        )
+        try:
+            _hear_sigterm()
+            output, _ = child.communicate(timeout=timeout_s)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+    finally:
+        _hear_sigterm()
+    return child.returncode, output or ""
+
+
+def _hear_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,8 +37,19 @@ def services_denied(policy: Path = POLICY) -> Iterator[None]:
     """Keep packages from starting their services inside the block; what stood at `policy` before is put back.
 
     A run that was killed half-way leaves its traces; the next one finds the saved original, or knows our own text,
-    and puts all right.
+    and puts all right. A SIGTERM or SIGHUP waits for the end of the block, for us and for what we start: a package manager that is
+    stopped half-way leaves more behind than a policy.
     """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+    try:
+        with _replaced(policy):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _replaced(policy: Path) -> Iterator[None]:
     saved = policy.with_name(policy.name + ".before-wardgate")
     if not os.path.lexists(saved) and os.path.lexists(policy) and not _is_ours(policy):
         policy.rename(saved)

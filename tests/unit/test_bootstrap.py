@@ -317,6 +317,19 @@ class TestServicesDenied:
             pass
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_termination_waits_until_the_policy_is_back(self, tmp_path: Path) -> None:
+        policy = make_program(tmp_path / "policy-rc.d", "own")
+        code = (
+            "import os, pathlib, signal, sys; from tools import debian\n"
+            "with debian.services_denied(pathlib.Path(sys.argv[1])):\n"
+            "    os.kill(os.getpid(), signal.SIGTERM)\n"
+            "    print('still here', flush=True)\n"
+            "print('no longer here')\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, policy], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stdout) == (-signal.SIGTERM, "still here\n")
+        assert policy.read_text() == "own"
+
     def test_a_link_is_kept_as_a_link_and_its_target_untouched(self, tmp_path: Path) -> None:
         target = make_program(tmp_path / "target", "own")
         policy = tmp_path / "policy-rc.d"
