@@ -1,0 +1,35 @@
+"""All kinds of gateways, and the two things that are done with a configured one: check it, build it."""
+
+from typing import Any
+
+from wardgate.clock import Clock, SystemClock
+from wardgate.delivery import pickup, sms, smtp
+from wardgate.delivery.kind import GatewayKind, Resolve
+from wardgate.delivery.port import Gateway
+from wardgate.delivery.settings import GatewaySettings
+from wardgate.errors import SettingsError
+
+KINDS: tuple[GatewayKind[Any], ...] = (smtp.KIND, pickup.KIND, *sms.KINDS)
+
+
+def check_settings(settings: GatewaySettings) -> None:
+    """Say whether a gateway could be built from `settings`, without building it. Raises SettingsError naming the setting."""
+    _kind(settings).check(settings)
+
+
+def build_gateway(settings: GatewaySettings, resolve: Resolve, clock: Clock | None = None) -> Gateway:
+    """The gateway that `settings` describe. `resolve` turns a secret's reference into its value.
+
+    Raises SettingsError naming the setting, and whatever `resolve` raises.
+    """
+    kind = _kind(settings)
+    kind.check(settings)
+    gateway: Gateway = kind.build(settings, resolve, clock or SystemClock())
+    return gateway
+
+
+def _kind(settings: GatewaySettings) -> GatewayKind[Any]:
+    for kind in KINDS:
+        if isinstance(settings, kind.settings):
+            return kind
+    raise SettingsError(f"gateways: no kind of gateway takes {type(settings).__name__}")
