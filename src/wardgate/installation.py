@@ -35,7 +35,7 @@ from wardgate.settings import (
     read_settings,
     render_settings,
 )
-from wardgate.storage.port import Committed, Insert, Operation, Storage
+from wardgate.storage.port import Committed, Insert, Operation, Reader, Storage
 
 MARKER: Final = "wardgate-installation"
 UNFINISHED: Final = "wardgate-installation.part"
@@ -115,7 +115,7 @@ class Installation:
         """The key-encryption key. Refuses a file that others can read."""
         return read_master_key(self.key_file)
 
-    async def unlock(self, storage: Storage) -> KeyRing:
+    async def unlock(self, storage: Reader) -> KeyRing:
         """The data keys of this database, opened. Raises SealError when the key file does not belong to it."""
         master = self.master_key()
         rows = await storage.find("data_key", order_by="number")
@@ -137,7 +137,7 @@ class Installation:
         except BaseException:
             await storage.close()
             raise
-        return Opened(self, storage, ring, epoch)
+        return Opened(self, storage, RingHolder(ring), epoch)
 
     def _make_certificate(self, clock: Clock) -> None:
         from wardgate.certificates import self_signed
@@ -177,14 +177,33 @@ class Installation:
             await storage.close()
 
 
+class RingHolder:
+    """The present key ring, for everybody who keeps one for long: call it each time. A key rotation replaces the ring."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    def __call__(self) -> KeyRing:
+        """The present ring."""
+        return self._ring
+
+    def replace(self, ring: KeyRing) -> None:
+        """From now on, this ring."""
+        self._ring = ring
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """An installation with its storage open and its keys in memory."""
 
     installation: Installation
     storage: Storage
-    ring: KeyRing
+    rings: RingHolder
     epoch: int
+
+    async def reload_keys(self) -> None:
+        """Take up the data keys that storage holds now."""
+        self.rings.replace(await self.installation.unlock(self.storage))
 
 
 # --- the instance lock -------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.config.faults import Fault, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
+from wardgate.delivery.registry import check_settings
 from wardgate.delivery.settings import AcceptedSettings, HttpSmsSettings, PickupSettings, SmtpSettings
 from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
 from wardgate.engine.settings import BrakeSettings, CodeSettings
@@ -36,9 +37,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (RealmSettings, "reply_floor_ms"): (0, 3_000),
     (LocalDirectorySettings, "verified_cache_s"): (0, 3_600),
     (NasSettings, "code_digits"): (4, 10),
-    (SmtpSettings, "timeout_s"): (1, 60),
     (SmtpSettings, "order"): (0, 10_000),
-    (HttpSmsSettings, "timeout_s"): (1, 60),
     (HttpSmsSettings, "order"): (0, 10_000),
     (PickupSettings, "order"): (0, 10_000),
     (AcceptedSettings, "status"): (100, 599),
@@ -85,6 +84,7 @@ def check(document: "Document") -> list[Fault]:
         *_realms(document),
         *_nas(document),
         *_references(document),
+        *_gateways(document),
         *_policies(document),
         *_releases(document),
     ]
@@ -234,7 +234,17 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | str:
     return network
 
 
-# --- policies and released attributes: what their rooms say ------------------------------------------------------------
+# --- gateways, policies, released attributes: what their rooms say -------------------------------------------------------
+
+
+def _gateways(document: "Document") -> Iterator[Fault]:
+    for number, gateway in enumerate(document.gateways):
+        try:
+            check_settings(gateway)
+        except SettingsError as error:
+            # The room knows the gateway by its name; an operator looks for its place in the file.
+            at = path_of(("gateways", number))
+            yield Fault("", error.message.replace(f"gateways.{gateway.name}.", f"{at}.", 1))
 
 
 def _policies(document: "Document") -> Iterator[Fault]:

@@ -42,21 +42,39 @@ def resolve(
     return Secret(value)
 
 
-def seal_document(document: Document, ring: KeyRing) -> Document:
+def seal_document(document: Document, ring: KeyRing, present: Document | None = None) -> Document:
     """The document with every clear value sealed to its place, and every sealed value proved to open there.
 
     A sealed value is bound to the name of what it belongs to: nobody can lend one NAS's secret to another by copying it.
-    So a thing that is renamed needs its secret again in clear, and the error says so.
+    So a thing that is renamed needs its secret again in clear, and the error says so. A clear value that equals the one
+    sealed in `present` is left as it is sealed there: applying the same file twice changes nothing.
     """
+    known = _sealed_places(present) if present is not None else {}
 
     def seal(bound_to: str, setting: SecretSetting, path: str) -> SecretSetting:
         if isinstance(setting, ClearValue):
-            return _sealed(ring, resolve(setting, ring, bound_to, path).reveal(), bound_to)
+            value = resolve(setting, ring, bound_to, path)
+            before = known.get(bound_to)
+            if before is not None and value == Secret(_open(before, ring, bound_to, path)):
+                return before
+            return _sealed(ring, value.reveal(), bound_to)
         if isinstance(setting, SealedValue):
             _open(setting, ring, bound_to, path)
         return setting
 
     return map_secrets(document, seal)
+
+
+def _sealed_places(document: Document) -> dict[str, SealedValue]:
+    places: dict[str, SealedValue] = {}
+
+    def collect(bound_to: str, setting: SecretSetting, path: str) -> SecretSetting:
+        if isinstance(setting, SealedValue):
+            places[bound_to] = setting
+        return setting
+
+    map_secrets(document, collect)
+    return places
 
 
 def reseal_document(document: Document, ring: KeyRing) -> Document:

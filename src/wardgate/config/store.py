@@ -88,9 +88,10 @@ async def history(storage: Reader, limit: int = KEPT_VERSIONS) -> list[Version]:
 async def save(
     storage: Storage, document: Document, author: str, reason: str, expected_version: int, clock: Clock, ring: KeyRing
 ) -> int:
-    """Put a document in force as `expected_version + 1`; its clear secrets are sealed on the way.
+    """Put a document in force as `expected_version + 1`; its clear secrets are sealed on the way. Returns the version in force.
 
     Raises Conflict when `expected_version` is not the one in force any more, SettingsError for a document that is wrong.
+    Nothing is written when nothing changed.
     One unit: the version, its audit event, the announcement, and the end of versions beyond `KEPT_VERSIONS`.
     """
     return (await _save(storage, document, author, reason, expected_version, clock, ring))[0]
@@ -99,10 +100,12 @@ async def save(
 async def _save(
     storage: Storage, document: Document, author: str, reason: str, expected_version: int, clock: Clock, ring: KeyRing
 ) -> tuple[int, Document]:
-    sealed = parse(to_plain(seal_document(document, ring)))
     present, before = await load_current(storage) if expected_version else (0, None)
     if present != expected_version:
         raise _outdated(present)
+    sealed = parse(to_plain(seal_document(document, ring, before)))
+    if sealed == before:
+        return present, before
     now_ms = to_ms(clock.now())
     version = expected_version + 1
     row: Row = {
