@@ -259,7 +259,7 @@ def _install(tree: Tree, lock: Path) -> None:
     if uv is not None and _uv_sync(uv, tree, lock):
         return
     say("trying with pip, which takes longer")
-    if not _succeeds([*pip, "--python", str(tree.python), *_pip_install(lock)]):
+    if not _succeeds([*pip, "--python", str(tree.python), *_pip_install(lock)], {**os.environ, **_cache_choice()}):
         raise BootstrapError(
             f"cannot install what {lock.name} names: the lines above say why; see that this machine can reach its package index"
         )
@@ -275,7 +275,16 @@ def _uv_sync(uv: Sequence[str], tree: Tree, lock: Path) -> bool:
 def uv_environment() -> dict[str, str]:
     """Return the environment to run uv in."""
     # The system's certificates: behind an inspecting proxy no others work. And no Python but the one that runs us.
-    return {"UV_SYSTEM_CERTS": "true", **os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    return {"UV_SYSTEM_CERTS": "true", **os.environ, **_cache_choice(), "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def _cache_choice() -> dict[str, str]:
+    """Tell uv and pip to do without a cache where they could not keep one, or would write into another user's (a service account, sudo)."""
+    place = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    existing = next((path for path in (place, *place.parents) if path.exists()), place)
+    if existing.stat().st_uid == os.geteuid() and os.access(existing, os.W_OK):
+        return {}
+    return {"UV_NO_CACHE": "true", "PIP_NO_CACHE_DIR": "true"}
 
 
 def _pip_install(lock: Path) -> list[str]:
@@ -365,7 +374,7 @@ def _private_uv(tree: Tree, pip: Sequence[str]) -> list[str] | None:
     wanted = pinned(tree.uv_lock.read_text())["uv"]
     if (_ask([str(uv), "--version"]) or "").split()[1:2] != [wanted]:
         say(f"installing uv {wanted} into {tree.private.parent.name}")
-        if not _succeeds([*pip, *_pip_install(tree.uv_lock)]):
+        if not _succeeds([*pip, *_pip_install(tree.uv_lock)], {**os.environ, **_cache_choice()}):
             return None
     return [str(uv), *uv_options(_ask([*pip, "config", "list"]) or "", os.environ)]
 

@@ -281,6 +281,19 @@ class TestUvOptions:
         assert bootstrap.uv_options("global.timeout='60'\nnoise\n", {}) == []
 
 
+class TestCache:
+    def test_a_home_of_ones_own_keeps_the_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path / "not-yet-there"))
+        assert "UV_NO_CACHE" not in bootstrap.uv_environment()
+
+    def test_another_users_home_is_not_written_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+        assert bootstrap.uv_environment()["UV_NO_CACHE"] == "true"
+
+
 class TestServicesDenied:
     def test_services_are_denied_inside_and_nothing_is_left_behind(self, tmp_path: Path) -> None:
         policy = tmp_path / "policy-rc.d"
