@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from wardgate.crypto import Secret
 from wardgate.errors import PacketError
 from wardgate.radius.packet import SharedSecret
+from wardgate.radius.pap import xor
 from wardgate.radius.salted import MAX_SALTED_BYTES, Hiding, hide_salted, reveal_salted
 
 SECRET = SharedSecret(Secret(b"a shared secret"))
@@ -42,6 +43,13 @@ def test_malformed_value_is_refused(hidden: bytes) -> None:
     with pytest.raises(PacketError) as caught:
         reveal_salted(hidden, AUTHENTICATOR, SECRET)
     assert caught.value.code == "radius_salted"
+
+
+def test_salt_without_its_top_bit_is_refused_though_it_decrypts() -> None:
+    salt = b"\x01\x02"
+    block = xor(b"\x05value".ljust(16, b"\0"), SECRET.md5_secret_then(AUTHENTICATOR + salt))
+    with pytest.raises(PacketError, match="top bit"):
+        reveal_salted(salt + block, AUTHENTICATOR, SECRET)
 
 
 @given(hidden=st.binary(max_size=80))
