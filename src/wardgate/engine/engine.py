@@ -232,7 +232,7 @@ class Engine:
         if request.code is not None:
             return await self._judge_code_beside_password(attempt, person, plan, request.code)
         if not request.can_challenge:
-            return await self._deny_known(attempt, person, "code_missing", Text("code.missing_in_field", {"ref": trail.reference}))
+            return await self._deny_known(attempt, person, "code_missing", Text("signin.failed", {"ref": trail.reference}))
         return await self._challenge(attempt, person, plan)
 
     async def _meet(self, attempt: _Attempt, candidate: _Candidate) -> _Person:
@@ -431,9 +431,13 @@ class Engine:
         return Denied(reason, Text("flow.unknown", {"ref": trail.reference}), request.origin.language or "en", trail.reference)
 
     async def _deny_known(self, attempt: _Attempt, person: _Person, reason: str, text: Text) -> Denied:
-        """A refusal after the password was proved: it may say what to do."""
+        """A refusal after the password was proved: it may say what to do.
+
+        Not where everything comes in one request: there the answer would tell a guesser that the password alone was right.
+        """
         trail = attempt.request.trail
-        refusal = Denied(reason, text, person.language, trail.reference)
+        one_request = attempt.request.code is not None or not attempt.request.can_challenge
+        refusal = self._refuse(attempt, reason) if one_request else Denied(reason, text, person.language, trail.reference)
         recording = Recording(self._parts, trail, attempt.application.settings.name, person.holder.subject_id)
         await recording.commit_denied(person.settle, refusal, person.user.name)
         return refusal

@@ -35,7 +35,7 @@ class NasSettings:
     message_authenticator: MessageAuthenticatorPolicy = field(
         default="require",
         metadata={
-            "help": "require: drop requests without it; auto: the first packet decides and the decision is kept (single addresses only)"
+            "help": "require: drop requests without it; auto: the first packet decides and the decision is kept (one address only)"
         },
     )
     limit_proxy_state: bool = field(
@@ -46,3 +46,6 @@ class NasSettings:
     )
     status_server: bool = field(default=True, metadata={"help": "answer Status-Server"})
     language: str | None = field(default=None, metadata={"help": "language of prompts; default: the user's, then the realm's"})
+    charset: Literal["utf-8", "iso-8859-1", "iso-8859-9", "windows-1252", "windows-1254"] = field(
+        default="utf-8", metadata={"help": "encoding of names and passwords; what does not decode is taken byte for byte"}
+    )

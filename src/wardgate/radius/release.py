@@ -1,0 +1,142 @@
+"""Reply attributes of an accepted login: ordered rules of the application, compiled once.
+
+Every rule that matches adds its attributes. `{group}` in a value gives one attribute for each of the user's groups that the
+rule's `when` names; `{user}`, `{name}`, `{mail}` and `{attribute.NAME}` are filled from the grant. A value whose place has
+nothing to put in is left out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from wardgate.engine.outcome import Granted
+from wardgate.engine.settings import ReleaseRuleSettings
+from wardgate.errors import SettingsError
+from wardgate.policy.conditions import Condition, compile_condition
+from wardgate.policy.facts import Facts
+from wardgate.radius.attributes import AttributeDefinition, AttributeValueError, Dictionary, encode_attribute
+from wardgate.radius.packet import Attribute
+
+_PLACE = re.compile(r"\{([a-z]+(?:\.[^{}]+)?)\}")
+MAX_ATTRIBUTES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    holds: Condition
+    groups: frozenset[str]
+    add: tuple[tuple[AttributeDefinition, str | int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The compiled rules of one application."""
+
+    rules: tuple[_Rule, ...]
+
+    def attributes(self, granted: Granted, language: str = "en") -> tuple[list[Attribute], list[str]]:
+        """The reply attributes for a grant, and what had to be left out and why."""
+        facts = _facts(granted)
+        added: list[Attribute] = []
+        left_out: list[str] = []
+        for rule in self.rules:
+            if not rule.holds(facts):
+                continue
+            for definition, template in rule.add:
+                for value in _values(template, rule, granted):
+                    try:
+                        added.append(encode_attribute(definition, value))
+                    except AttributeValueError as error:
+                        left_out.append(error.message)
+        if len(added) > MAX_ATTRIBUTES:
+            left_out.append(f"more than {MAX_ATTRIBUTES} attributes")
+        return added[:MAX_ATTRIBUTES], left_out
+
+
+def compile_release(rules: Sequence[ReleaseRuleSettings], dictionary: Dictionary) -> Release:
+    """Check and compile. Raises SettingsError that names the attribute or condition."""
+    return Release(tuple(_rule(rule.when, rule.add, dictionary) for rule in rules))
+
+
+def compile_vendor_release(rules: Iterable[Mapping[str, Mapping[str, object]]], dictionary: Dictionary) -> Release:
+    """The same for a vendor profile's own rules."""
+    return Release(tuple(_rule(rule.get("when", {}), rule.get("add", {}), dictionary) for rule in rules))
+
+
+def _rule(when: Mapping[str, object], add: Mapping[str, object], dictionary: Dictionary) -> _Rule:
+    compiled: list[tuple[AttributeDefinition, str | int]] = []
+    for reference, value in add.items():
+        definition = dictionary.find(reference)
+        if definition.protected:
+            raise SettingsError(f"release: {definition.name} is set by the server itself")
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, bool) or not isinstance(each, str | int):
+                raise SettingsError(f"release: {definition.name} needs a text, a number or a list of them")
+            if isinstance(each, int) or not _PLACE.search(each):
+                encode_attribute(definition, each)
+            compiled.append((definition, each))
+    return _Rule(compile_condition(when), frozenset(_group_names(when)), tuple(compiled))
+
+
+def _group_names(when: Mapping[str, object]) -> Iterable[str]:
+    named = when.get("group")
+    for each in [named] if isinstance(named, str) else named if isinstance(named, list | tuple) else []:
+        yield str(each).lower()
+
+
+def _values(template: str | int, rule: _Rule, granted: Granted) -> list[str | int]:
+    if isinstance(template, int):
+        return [template]
+    if "{group}" in template:
+        filled = [_fill(template.replace("{group}", group), granted) for group in _matching_groups(rule, granted)]
+    else:
+        filled = [_fill(template, granted)]
+    return [value for value in filled if value is not None]
+
+
+def _matching_groups(rule: _Rule, granted: Granted) -> list[str]:
+    """The groups that the rule names and the user has; all of the user's groups when it names none."""
+    if not rule.groups:
+        return list(granted.groups)
+    return [
+        group
+        for group in granted.groups
+        if any(f"{place}:{group}".lower() in rule.groups for place in (granted.directory, granted.realm))
+    ]
+
+
+def _fill(template: str, granted: Granted) -> str | None:
+    """The text with its places filled; None when a place has nothing to put in."""
+    missing = False
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal missing
+        found = _place(match.group(1), granted)
+        missing = missing or not found
+        return found
+
+    # One pass, so that a value that itself looks like a place is not filled again.
+    filled = _PLACE.sub(value, template)
+    return None if missing else filled
+
+
+def _place(name: str, granted: Granted) -> str:
+    kind, _, attribute = name.partition(".")
+    if kind == "attribute":
+        return next(iter(granted.attributes.get(attribute, ())), "")
+    return {"user": granted.user_name, "name": granted.display_name, "mail": granted.mail or ""}.get(kind, "")
+
+
+def _facts(granted: Granted) -> Facts:
+    return Facts(
+        goal="login",
+        application=granted.application,
+        door="radius",
+        realm=granted.realm,
+        directory=granted.directory,
+        user=granted.user_name,
+        at=datetime.now(UTC),
+        groups=frozenset(f"{place}:{group}".lower() for group in granted.groups for place in (granted.directory, granted.realm)),
+        attributes={name.lower(): values for name, values in granted.attributes.items()},
+    )

@@ -1,0 +1,393 @@
+"""The UDP side of the RADIUS door: receive, judge the packet, answer each request once, send.
+
+Order of the gates for a datagram: shape, source address, Message-Authenticator, duplicate cache, kind of proof, engine. A packet
+that does not pass the first three is dropped in silence and counted as an incident with its cure. A forged packet never
+reaches the duplicate cache.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from wardgate.audit.incidents import IncidentKind
+from wardgate.audit.recorder import Recorder
+from wardgate.audit.timeline import Trail
+from wardgate.clock import Clock, to_ms
+from wardgate.crypto import new_id
+from wardgate.engine.engine import Engine
+from wardgate.errors import Overloaded, PacketError, StorageUnavailable, WardgateError
+from wardgate.radius.credentials import Credential, credential
+from wardgate.radius.describe import describe
+from wardgate.radius.door import Reply, failure_reply, serve_login, text_of
+from wardgate.radius.duplicates import DuplicateCache, InFlight
+from wardgate.radius.duplicates import Reply as CachedReply
+from wardgate.radius.nas import Nas, refusal_of
+from wardgate.radius.nas_table import NasTable
+from wardgate.radius.packet import (
+    Code,
+    MessageAuthenticator,
+    Packet,
+    Type,
+    check_accounting_authenticator,
+    check_message_authenticator,
+    decode,
+    encode_reply,
+)
+from wardgate.radius.release import Release
+from wardgate.storage.port import Insert, Row, Storage
+
+MAX_IN_WORK = 4096
+STATUS_PER_S = 20
+SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+DEFAULT_FLOOR_S = 0.3
+ACCT_SESSION_ID = 44
+
+log = structlog.get_logger("wardgate.radius")
+
+Address = tuple[str, int]
+
+
+class Counters(Protocol):
+    """What the metrics room counts for this door."""
+
+    def packet(self, code: int, nas: str) -> None:
+        """A packet that passed the gates."""
+        ...
+
+    def dropped(self, reason: str) -> None:
+        """A packet that was dropped, and why."""
+        ...
+
+    def duplicate(self, kind: str) -> None:
+        """A retransmission: `in_flight` or `answered`."""
+        ...
+
+    def login(self, result: str, seconds: float) -> None:
+        """A request that was answered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RadiusTables:
+    """What the configuration in force says to this door."""
+
+    nas: NasTable[Nas]
+    releases: Mapping[str, Release] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RadiusParts:
+    """The door's surroundings. `decided` stores what `auto` decided; `auto_decisions` is what it decided before."""
+
+    engine: Engine
+    storage: Storage
+    recorder: Recorder
+    clock: Clock
+    counters: Counters
+    tables: Callable[[], RadiusTables]
+    ready: Callable[[], bool]
+    auto_decisions: dict[str, bool]
+    decided: Callable[[str, bool], Awaitable[None]]
+
+
+class RadiusServer:
+    """Serves one authentication and one accounting socket."""
+
+    def __init__(self, parts: RadiusParts) -> None:
+        self._parts = parts
+        self._duplicates = DuplicateCache(clock=parts.clock.monotonic)
+        self._in_work: set[asyncio.Task[None]] = set()
+        self._transports: list[asyncio.DatagramTransport] = []
+        self._status = _Rate(STATUS_PER_S, parts.clock)
+        self._stopping = False
+
+    async def listen(self, authentication: socket.socket, accounting: socket.socket) -> None:
+        """Begin to serve on sockets that are bound already."""
+        loop = asyncio.get_running_loop()
+        for sock, receive in ((authentication, self._authentication), (accounting, self._accounting)):
+            sock.setblocking(False)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+            host, port = sock.getsockname()[:2]
+            protocol = _Protocol(receive, f"{host}:{port}")
+            transport, _ = await loop.create_datagram_endpoint(partial(_same, protocol), sock=sock)
+            self._transports.append(transport)
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing new, finish what is in work, then close."""
+        self._stopping = True
+        if self._in_work:
+            await asyncio.wait(self._in_work, timeout=grace_s)
+        for transport in self._transports:
+            transport.close()
+        for task in self._in_work:
+            task.cancel()
+
+    @property
+    def in_work(self) -> int:
+        """How many requests are being worked on."""
+        return len(self._in_work)
+
+    # --- gates -----------------------------------------------------------------------------------------------------
+
+    def _admit(self, data: bytes, source: Address) -> tuple[Packet, Nas] | None:
+        """The packet and its NAS, or None when it is not for us; then its source is counted with the cause."""
+        try:
+            packet = decode(data)
+        except PacketError as error:
+            self._drop(IncidentKind.MALFORMED, source[0], "", error.message)
+            return None
+        nas = self._parts.tables().nas.find(source[0], packet.first(Type.NAS_IDENTIFIER))
+        if nas is None:
+            self._drop(IncidentKind.UNKNOWN_SOURCE, source[0])
+            return None
+        return packet, nas
+
+    def _drop(self, kind: IncidentKind, source: str, nas: str = "", detail: str = "") -> None:
+        self._parts.counters.dropped(kind.value)
+        self._parts.recorder.incident(kind, source, nas, detail)
+
+    def _authentication(self, transport: asyncio.DatagramTransport, listener: str, data: bytes, source: Address) -> None:
+        if self._stopping:
+            return
+        admitted = self._admit(data, source)
+        if admitted is None:
+            return
+        packet, nas = admitted
+        if packet.code not in (Code.ACCESS_REQUEST, Code.STATUS_SERVER):
+            self._drop(IncidentKind.UNSUPPORTED_CODE, source[0], nas.name, f"code {packet.code}")
+            return
+        signature = check_message_authenticator(packet, nas.secret)
+        refusal = refusal_of(nas, packet, signature, self._parts.auto_decisions.get(nas.name))
+        if refusal is not None:
+            self._drop(refusal, source[0], nas.name)
+            return
+        self._decide_auto(nas, signature)
+        self._parts.counters.packet(packet.code, nas.name)
+        if packet.code == Code.STATUS_SERVER:
+            self._answer_status(transport, nas, packet, source, Code.ACCESS_ACCEPT)
+            return
+        key = (source[0], source[1], packet.identifier, listener)
+        seen = self._duplicates.begin(key, packet.raw)
+        if isinstance(seen, InFlight):
+            self._parts.counters.duplicate("in_flight")
+            return
+        if isinstance(seen, CachedReply):
+            self._parts.counters.duplicate("answered")
+            transport.sendto(seen.data, source)
+            return
+        if len(self._in_work) >= MAX_IN_WORK:
+            self._duplicates.finish(key, packet.raw, None)
+            self._drop(IncidentKind.OVERLOADED, source[0], nas.name)
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(transport, nas, packet, source, listener))
+        self._in_work.add(task)
+        task.add_done_callback(self._in_work.discard)
+
+    def _decide_auto(self, nas: Nas, signature: MessageAuthenticator) -> None:
+        """`auto`: the first packet that comes in decides whether Message-Authenticator is required from now on; it is kept."""
+        if nas.settings.message_authenticator != "auto" or nas.name in self._parts.auto_decisions:
+            return
+        requires = signature is MessageAuthenticator.VALID
+        self._parts.auto_decisions[nas.name] = requires
+        self._background(self._parts.decided(nas.name, requires))
+
+    def _answer_status(self, transport: asyncio.DatagramTransport, nas: Nas, packet: Packet, source: Address, code: Code) -> None:
+        """Status-Server, RFC 5997. Silence when we could not serve a login: an honest answer lets the NAS use its next server."""
+        if not nas.settings.status_server:
+            self._drop(IncidentKind.STATUS_SERVER_OFF, source[0], nas.name)
+        elif self._parts.ready() and self._status.allows(nas.name):
+            transport.sendto(encode_reply(packet, code, (), nas.secret), source)
+
+    # --- logins ----------------------------------------------------------------------------------------------------
+
+    async def _serve(self, transport: asyncio.DatagramTransport, nas: Nas, packet: Packet, source: Address, listener: str) -> None:
+        key = (source[0], source[1], packet.identifier, listener)
+        trail = Trail(self._parts.clock, "radius")
+        datagram: bytes | None = None
+        try:
+            reply = await self._reply(nas, packet, source, trail)
+            if reply is not None:
+                datagram = self._encode(nas, packet, source, reply)
+                await self._wait_until(reply.not_before)
+        finally:
+            self._duplicates.finish(key, packet.raw, datagram)
+        if datagram is not None:
+            transport.sendto(datagram, source)
+        trail.note("replied" if datagram else "not replied", code=Code(datagram[0]).name.lower() if datagram else None)
+        self._parts.counters.login(trail.result or "none", self._parts.clock.monotonic() - trail.started)
+        self._parts.recorder.publish(trail)
+
+    async def _reply(self, nas: Nas, packet: Packet, source: Address, trail: Trail) -> Reply | None:
+        """The reply, whatever happens inside. None: silence, so that the NAS tries again or asks its next server."""
+        proof = credential(packet)
+        refused = _REFUSED_PROOFS.get(proof)
+        if refused is not None:
+            return self._refuse_proof(nas, packet, source, trail, refused)
+        floor = trail.started + DEFAULT_FLOOR_S
+        try:
+            return await serve_login(self._parts.engine, nas, packet, proof, source, trail, lambda: self._parts.tables().releases)
+        except PacketError as error:
+            self._drop(IncidentKind.MALFORMED, source[0], nas.name, error.message)
+            return None
+        except Overloaded as error:
+            trail.result, trail.reason = "dropped", "overloaded"
+            self._drop(IncidentKind.OVERLOADED, source[0], nas.name, error.message)
+            return None
+        except StorageUnavailable as error:
+            trail.result, trail.reason = "denied", "storage_down"
+            log.error("login_not_stored", error=error.message, reference=trail.reference)
+        except WardgateError as error:
+            trail.result, trail.reason = "denied", "internal_error"
+            log.error("login_failed", code=error.code, error=error.message, reference=trail.reference)
+        except Exception:
+            # The door's one broad catch: whatever broke inside, the login is refused.
+            trail.result, trail.reason = "denied", "internal_error"
+            log.exception("login_broke", reference=trail.reference)
+        return failure_reply(nas, trail.reference, floor)
+
+    def _refuse_proof(self, nas: Nas, packet: Packet, source: Address, trail: Trail, kind: IncidentKind) -> Reply:
+        """A kind of proof that is not served: refused at once and counted nowhere, since the NAS may try PAP next."""
+        trail.nas, trail.source, trail.application = nas.name, source[0], nas.settings.application
+        trail.user = text_of(packet.first(Type.USER_NAME) or b"", nas)
+        trail.result = "denied"
+        trail.reason = "chap_unsupported" if kind is IncidentKind.CHAP else "protocol_unsupported"
+        self._parts.recorder.incident(kind, source[0], nas.name)
+        return Reply(Code.ACCESS_REJECT, [])
+
+    def _encode(self, nas: Nas, packet: Packet, source: Address, reply: Reply) -> bytes:
+        try:
+            return encode_reply(packet, reply.code, reply.attributes, nas.secret)
+        except PacketError as error:
+            # Too much to release: a login that was granted and recorded is not let in half. The operator sees why.
+            self._drop(IncidentKind.REPLY_TOO_LARGE, source[0], nas.name, error.message)
+            return encode_reply(packet, Code.ACCESS_REJECT, (), nas.secret)
+
+    async def _wait_until(self, moment: float | None) -> None:
+        if moment is not None:
+            left_s = moment - self._parts.clock.monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+
+    # --- accounting ------------------------------------------------------------------------------------------------
+
+    def _accounting(self, transport: asyncio.DatagramTransport, listener: str, data: bytes, source: Address) -> None:
+        admitted = None if self._stopping else self._admit(data, source)
+        if admitted is None:
+            return
+        packet, nas = admitted
+        if packet.code == Code.STATUS_SERVER:
+            if check_message_authenticator(packet, nas.secret) is MessageAuthenticator.VALID:
+                self._answer_status(transport, nas, packet, source, Code.ACCOUNTING_RESPONSE)
+            else:
+                self._drop(IncidentKind.WRONG_SECRET, source[0], nas.name)
+            return
+        if packet.code != Code.ACCOUNTING_REQUEST:
+            self._drop(IncidentKind.UNSUPPORTED_CODE, source[0], nas.name, f"code {packet.code}")
+            return
+        signature = check_message_authenticator(packet, nas.secret)
+        wrong = signature in (MessageAuthenticator.WRONG, MessageAuthenticator.MALFORMED)
+        if wrong or not check_accounting_authenticator(packet, nas.secret):
+            self._drop(IncidentKind.ACCOUNTING_WRONG_SECRET, source[0], nas.name)
+            return
+        self._parts.counters.packet(packet.code, nas.name)
+        key = (source[0], source[1], packet.identifier, listener)
+        seen = self._duplicates.begin(key, packet.raw)
+        if isinstance(seen, CachedReply):
+            transport.sendto(seen.data, source)
+        elif not isinstance(seen, InFlight):
+            self._background(self._store_accounting(transport, nas, packet, source, listener))
+
+    async def _store_accounting(
+        self, transport: asyncio.DatagramTransport, nas: Nas, packet: Packet, source: Address, listener: str
+    ) -> None:
+        """Accounting-Response only after it is stored, RFC 2866 section 4.2. No answer: the NAS sends it again."""
+        key = (source[0], source[1], packet.identifier, listener)
+        reply: bytes | None = None
+        attributes = dict(describe(packet))
+        row: Row = {
+            "id": new_id(),
+            "nas": nas.name,
+            "user_name": text_of(packet.first(Type.USER_NAME) or b"", nas),
+            "session_id": text_of(packet.first(ACCT_SESSION_ID) or b"", nas),
+            "status": attributes.get("Acct-Status-Type", ""),
+            "attributes": json.dumps(attributes, ensure_ascii=False),
+            "created_at": to_ms(self._parts.clock.now()),
+        }
+        try:
+            await self._parts.storage.commit([Insert("accounting", row)])
+            reply = encode_reply(packet, Code.ACCOUNTING_RESPONSE, (), nas.secret)
+        except WardgateError as error:
+            log.error("accounting_not_stored", error=error.message)
+        finally:
+            self._duplicates.finish(key, packet.raw, reply)
+        if reply is not None:
+            transport.sendto(reply, source)
+
+    def _background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(_owned(work))
+        self._in_work.add(task)
+        task.add_done_callback(self._in_work.discard)
+
+
+_REFUSED_PROOFS: Mapping[Credential, IncidentKind] = {
+    Credential.CHAP: IncidentKind.CHAP,
+    Credential.MS_CHAP: IncidentKind.MSCHAP,
+    Credential.EAP: IncidentKind.EAP,
+    Credential.NOTHING: IncidentKind.NO_PASSWORD,
+    Credential.SEVERAL: IncidentKind.NO_PASSWORD,
+}
+
+
+def _same(protocol: "_Protocol") -> "_Protocol":
+    return protocol
+
+
+async def _owned(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except WardgateError as error:
+        log.error("background_work_failed", code=error.code, error=error.message)
+
+
+class _Protocol(asyncio.DatagramProtocol):
+    """Hands datagrams on together with the transport that they came by."""
+
+    def __init__(self, receive: Callable[[asyncio.DatagramTransport, str, bytes, Address], None], listener: str) -> None:
+        self._receive = receive
+        self._listener = listener
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.DatagramTransport):
+            self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]) -> None:
+        if self._transport is not None:
+            self._receive(self._transport, self._listener, data, (addr[0], addr[1]))
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("socket_error", error=str(exc))
+
+
+class _Rate:
+    """So many per second and name, bounded in names by the number of NAS."""
+
+    def __init__(self, per_s: int, clock: Clock) -> None:
+        self._per_s = per_s
+        self._clock = clock
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def allows(self, name: str) -> bool:
+        """Whether one more is within the rate."""
+        second = int(self._clock.monotonic())
+        at, count = self._seen.get(name, (second, 0))
+        count = count if at == second else 0
+        self._seen[name] = (second, count + 1)
+        return count < self._per_s
