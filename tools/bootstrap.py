@@ -279,7 +279,7 @@ def uv_environment() -> dict[str, str]:
 
 
 def _cache_choice() -> dict[str, str]:
-    """Tell uv and pip to do without a cache where they could not keep one, or would write into another user's (a service account, sudo)."""
+    """Tell uv and pip to do without a cache where they cannot keep one, or it is another user's (a service account, sudo)."""
     place = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     existing = next((path for path in (place, *place.parents) if path.exists()), place)
     if existing.stat().st_uid == os.geteuid() and os.access(existing, os.W_OK):
