@@ -37,6 +37,7 @@ from wardgate.storage.shapes import (
     MAX_INTEGER,
     MIN_INTEGER,
     NO_EVENT,
+    REFUSED,
     SHAPES,
     Head,
     TableShape,
@@ -345,6 +346,8 @@ class MemoryStorage:
 
         def act(undo: _Undo) -> object:
             values, result = successor(shape, key, table.rows.get(key), item.function, arguments)
+            if result is REFUSED:
+                return _CONFLICT
             if values is not None and _replace(undo, table, key, values) is _EXISTS:
                 return _EXISTS
             return result

@@ -4,9 +4,10 @@ Every back-end checks operations here, before it queues them, so that a misfit i
 spoils a batch that holds other callers' units. Values come back as they are stored: exact `str`, `int` or `bytes`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Final
 
 from sqlalchemy import Column, Index, Table, UniqueConstraint
 
@@ -80,6 +81,16 @@ class ColumnShape:
         return f"{self.table}.{self.name}"
 
 
+class Columns:
+    """What a row of values must fit: the columns, and the two questions that are asked for each value."""
+
+    __slots__ = ("columns", "kinds")
+
+    def __init__(self, columns: Iterable[ColumnShape]) -> None:
+        self.columns = tuple(columns)
+        self.kinds = tuple([(column.kind, column.nullable) for column in self.columns])
+
+
 @dataclass(frozen=True, slots=True)
 class TableShape:
     """One table: its columns in order, its primary key, and what else must be unique."""
@@ -87,10 +98,10 @@ class TableShape:
     name: str
     table: Table
     names: tuple[str, ...]
-    columns: tuple[ColumnShape, ...]
+    columns: Columns
     by_name: Mapping[str, ColumnShape]
     key: tuple[str, ...]
-    key_columns: tuple[ColumnShape, ...]
+    key_columns: Columns
     uniques: tuple[tuple[str, ...], ...]
     pick: Callable[[Row], Values]
     # Columns that begin the primary key, a unique constraint or an index: `=` on one of them finds few rows quickly.
@@ -126,21 +137,19 @@ class TableShape:
         return dict(zip(self.names, values, strict=True))
 
 
-def checked(values: Values, columns: Sequence[ColumnShape]) -> Values:
-    """The values as they are stored; a plain value that fits is passed on untouched."""
-    for value, column in zip(values, columns, strict=True):
-        if value is None:
-            if column.nullable:
-                continue
-        elif type(value) is column.kind:
-            if column.kind is bytes:
-                continue
-            if column.kind is str:
+def checked(values: Values, columns: Columns) -> Values:
+    """The values as they are stored; plain values that fit are passed on untouched."""
+    # Runs for every value of every write and read: the quick tests stand here, the thorough ones in `ColumnShape.stored`.
+    for value, (kind, nullable) in zip(values, columns.kinds, strict=True):
+        if type(value) is kind:
+            if kind is str:
                 if value.isascii() and "\0" not in value:  # type: ignore[union-attr, operator]
                     continue
-            elif MIN_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
+            elif kind is bytes or MIN_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
                 continue
-        return tuple([column.stored(value) for value, column in zip(values, columns, strict=True)])
+        elif value is None and nullable:
+            continue
+        return tuple([column.stored(value) for value, column in zip(values, columns.columns, strict=True)])
     return values
 
 
@@ -191,10 +200,10 @@ def shape_of_table(table: Table) -> TableShape:
         name=table.name,
         table=table,
         names=names,
-        columns=columns,
+        columns=Columns(columns),
         by_name=by_name,
         key=key,
-        key_columns=tuple([by_name[name] for name in key]),
+        key_columns=Columns([by_name[name] for name in key]),
         uniques=_uniques(table),
         pick=_picker(names),
         leading=_leading(table),
@@ -205,7 +214,7 @@ SHAPES: Mapping[str, TableShape] = {table.name: shape_of_table(table) for table 
 
 AUDIT = SHAPES[schema.audit_event.name]
 EVENT_NAMES = tuple(name for name in AUDIT.names if name not in CHAIN_COLUMNS)
-_EVENT_COLUMNS = tuple(AUDIT.by_name[name] for name in EVENT_NAMES)
+_EVENT_COLUMNS = Columns([AUDIT.by_name[name] for name in EVENT_NAMES])
 _EVENT_PICK = _picker(EVENT_NAMES)
 
 
@@ -272,10 +281,13 @@ def check_increment(column: ColumnShape, amount: object) -> int:
     raise StorageError(f"{column} is not a number that could be added to")
 
 
+REFUSED: Final = object()
+
+
 def successor(
     shape: TableShape, key: Values, current: Values | None, function: ModifyFunction, arguments: Row
 ) -> tuple[Values | None, object]:
-    """Run the function of a `Modify`: the whole new row (None: nothing to write), and the result.
+    """Run the function of a `Modify`: the whole new row (None: nothing to write), and the result; `REFUSED` refuses the unit.
 
     The key is filled in. Raises StorageError when the function fails or its row does not fit: only its own unit suffers.
     """
@@ -285,6 +297,8 @@ def successor(
         raise
     except Exception as error:
         raise StorageError(f"the function of a Modify of {shape.name} failed: {type(error).__name__}") from error
+    if modified.refuse:
+        return None, REFUSED
     if modified.row is None:
         return None, modified.result
     values = shape.row({**modified.row, **dict(zip(shape.key, key, strict=True))})
