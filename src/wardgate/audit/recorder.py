@@ -24,6 +24,8 @@ MAX_BACKLOG = 5000
 MAX_INCIDENT_SOURCES = 1000
 LIVE_ENTRIES = 500
 FLUSH_EVERY_S = 0.25
+# Requests that the engine did not write itself (refused before anything was proved) fill the table no faster than this.
+MAX_STORED_PER_S = 50
 
 log = structlog.get_logger("wardgate.recorder")
 
@@ -61,29 +63,29 @@ class Recorder:
     _incidents: dict[tuple[str, str], _Incident] = field(default_factory=dict)
     _listeners: set[Callable[[LiveEntry], None]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _second: int = 0
+    _stored_in_second: int = 0
 
     def publish(self, trail: Trail) -> None:
         """Show a finished trail, and store it unless the engine's commit already did."""
         self._show(LiveEntry("request", to_ms(self.clock.now()), trail.reference, trail.body()))
-        if not trail.stored:
+        if not trail.stored and self._may_store():
             trail.stored = True
             self._store(trail.entry(self.ring()))
 
-    def late(self, reference: str, transaction_id: str | None, user: str, door: str, result: str, body: dict[str, Any]) -> None:
-        """Add something that happened to a login after its reply: a message handed over, a retransmission."""
+    def late(self, reference: str, transaction_id: str | None, user: str, body: dict[str, Any]) -> Operation:
+        """Show something that happened to a login after its reply (a message handed over); the operation stores it."""
         at_ms = to_ms(self.clock.now())
         self._show(LiveEntry("request", at_ms, reference, body))
-        self._store(
-            entry(
-                self.ring(),
-                at_ms=at_ms,
-                reference=reference,
-                transaction_id=transaction_id,
-                door=door,
-                result=result,
-                user=user,
-                body=body,
-            )
+        return entry(
+            self.ring(),
+            at_ms=at_ms,
+            reference=reference,
+            transaction_id=transaction_id,
+            door=str(body["door"]),
+            result=str(body["result"]),
+            user=user,
+            body=body,
         )
 
     def incident(self, kind: IncidentKind, source: str, nas: str = "", detail: str = "") -> None:
@@ -129,6 +131,16 @@ class Recorder:
             except WardgateError as error:
                 self.dropped += len(part)
                 log.warning("timeline_not_stored", entries=len(part), error=error.message)
+
+    def _may_store(self) -> bool:
+        second = int(self.clock.monotonic())
+        if second != self._second:
+            self._second, self._stored_in_second = second, 0
+        self._stored_in_second += 1
+        if self._stored_in_second > MAX_STORED_PER_S:
+            self.dropped += 1
+            return False
+        return True
 
     def _store(self, operation: Operation) -> None:
         if len(self._backlog) >= MAX_BACKLOG:

@@ -49,8 +49,11 @@ class Asker:
         origin: Origin,
         trail: Trail,
         settle: Sequence[Operation],
-    ) -> Challenge | Denied:
-        """Begin the transaction with its first question, or refuse when the person has nothing to answer with."""
+    ) -> Challenge | Denied | None:
+        """Begin the transaction with its first question, or refuse when the person has nothing to answer with.
+
+        None: an identical login was opened meanwhile; the fold key is unique among open logins.
+        """
         recording = Recording(self._parts, trail, application.settings.name, holder.subject_id)
         asked = await self.ask_step(transaction, holder, application, trail)
         if isinstance(asked, Text):
@@ -60,7 +63,7 @@ class Asker:
             return refusal
         handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin.binding)
         challenge = self.challenge(asked, handle)
-        await recording.commit(
+        commit = await recording.commit(
             [*settle, insert(asked.transaction), insert_handle, *asked.operations],
             Kind.LOGIN_CHALLENGED,
             challenge,
@@ -68,7 +71,11 @@ class Asker:
             factor=asked.transaction.factor,
             rule=transaction.rule,
         )
-        return challenge
+        if isinstance(commit, Committed):
+            return challenge
+        # An identical login was opened while this one was prepared: its message is on its way, ours was not written.
+        trail.begin_anew()
+        return None
 
     async def fold(
         self,
@@ -85,13 +92,13 @@ class Asker:
         code goes out only when the resend rules allow one.
         """
         now_ms = to_ms(self._parts.clock.now())
-        rows = await self._parts.storage.find(
-            "login_transaction", [Where("fold_key", "=", fold_key), Where("state", "=", "challenged")], limit=4
-        )
-        alive = [each for each in map(from_row, rows) if each.expires_at > now_ms]
-        if not alive:
+        rows = await self._parts.storage.find("login_transaction", [Where("fold_key", "=", fold_key)], limit=1)
+        if not rows:
             return None
-        old = alive[-1]
+        old = from_row(rows[0])
+        if old.expires_at <= now_ms:
+            await self._parts.storage.commit([advance(old, old.moved(state=State.DENIED))])
+            return None
         trail.transaction_id, trail.reference = old.id, old.reference
         trail.note("the same login is open already: joined to it")
         asked = Asked(old, (BY_KIND[old.factor].repeat(holder, old.memory), *self.other_ways(old, holder)))

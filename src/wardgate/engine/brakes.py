@@ -9,6 +9,7 @@ A password check first *reserves* an attempt. What is reserved and never settled
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from wardgate.crypto import KeyRing
@@ -63,6 +64,14 @@ def brake_keys(ring: KeyRing, who: str, client: str | None, binding: str) -> Bra
     )
 
 
+class Reservation(StrEnum):
+    """What came of reserving an attempt. BUSY: attempts of the same user and source are being judged; ask again in a moment."""
+
+    TAKEN = "taken"
+    BUSY = "busy"
+    LOCKED = "locked"
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """The attempt has to wait. `fresh`: this refusal is the first of its lock."""
@@ -87,7 +96,7 @@ async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now
 
 
 def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Modify:
-    """Reserve one attempt. Result: True when it may be made."""
+    """Reserve one attempt. Result: a `Reservation`."""
     arguments = {"now": now_ms, "limit": settings.user_source_failures, "window": settings.user_source_window_s * 1000}
     return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, reserve_attempt, arguments)
 
@@ -161,11 +170,14 @@ def release_user(ring: KeyRing, subject_id: str, names: tuple[str, ...]) -> list
 def reserve_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     """One more attempt in flight, unless failures and attempts in flight already fill the limit."""
     row, now = _current(old, arguments)
-    if row["locked_until"] > now or row["failures"] + row["in_flight"] >= int(arguments["limit"] or 0):
-        return Modified(_stored(row, now), False)
+    limit = int(arguments["limit"] or 0)
+    if row["locked_until"] > now or row["failures"] >= limit:
+        return Modified(None, Reservation.LOCKED)
+    if row["failures"] + row["in_flight"] >= limit:
+        return Modified(None, Reservation.BUSY)
     row["in_flight"] += 1
     row["in_flight_until"] = now + RESERVATION_LIFE_MS
-    return Modified(_stored(row, now), True)
+    return Modified(_stored(row, now), Reservation.TAKEN)
 
 
 def count_failure(old: Row | None, arguments: Mapping[str, Value]) -> Modified:

@@ -5,6 +5,7 @@ what came back. Both end in one commit that holds the state change, the audit ev
 conditions hold decides. Refusals before the password is proved are alike and carry the moment before which they must not leave.
 """
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from wardgate.account.authenticator import Authenticator, active_authenticators
@@ -25,14 +26,20 @@ from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.spent_code import is_spent_code, user_key
 from wardgate.engine.transaction import Transaction, handle_from_row, handle_mac
-from wardgate.errors import DirectoryUnavailable, StorageError, UnavailableError
+from wardgate.errors import DirectoryUnavailable, Overloaded, StorageError, UnavailableError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
 from wardgate.factors.port import Holder, Right, Task, Wrong
 from wardgate.policy.facts import Facts
 from wardgate.policy.plan import NoEntry, Plan
 from wardgate.policy.rules import decide
-from wardgate.storage.port import Operation, Refused
+from wardgate.storage.port import Committed, Operation, Refused
 from wardgate.texts import Text
+
+# How often a login may lose the race for being the open one of its kind.
+FOLD_TRIES = 5
+# Parallel attempts of one user from one source wait for each other's verdict, within the patience of any NAS.
+RESERVE_TRIES = 60
+RESERVE_AGAIN_S = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +182,7 @@ class Engine:
         if user is not None and password is not None and self._remembers(candidate, user, password):
             trail.note("password verified a short while ago")
             return candidate
-        reserved = await self._storage.commit([brakes.reserve(candidate.keys, attempt.configuration.brakes, attempt.now_ms)])
-        if isinstance(reserved, Refused) or reserved.results[0] is not True:
+        if not await self._reserve(attempt, candidate.keys):
             return self._hold(attempt, brakes.Hold("brake_user_source", attempt.configuration.brakes.user_source_wait_s))
         try:
             verdict = await self._verdict(candidate, password)
@@ -189,6 +195,16 @@ class Engine:
         if verdict is PasswordVerdict.RIGHT and user is not None and user.state is AccountState.ACTIVE:
             return replace(candidate, reserved=True)
         return await self._wrong_password(attempt, candidate, verdict)
+
+    async def _reserve(self, attempt: _Attempt, keys: brakes.BrakeKeys) -> bool:
+        """Reserve an attempt; while others of this user and source are being judged, wait a little for their outcome."""
+        for _ in range(RESERVE_TRIES):
+            commit = await self._storage.commit([brakes.reserve(keys, attempt.configuration.brakes, to_ms(self._clock.now()))])
+            reservation = commit.results[0] if isinstance(commit, Committed) else brakes.Reservation.BUSY
+            if reservation != brakes.Reservation.BUSY:
+                return reservation == brakes.Reservation.TAKEN
+            await asyncio.sleep(RESERVE_AGAIN_S)
+        return False
 
     def _remembers(self, candidate: _Candidate, user: DirectoryUser, password: Secret) -> bool:
         directory = candidate.directory
@@ -277,11 +293,15 @@ class Engine:
         """Open a transaction and ask for its first step, or join this login to an identical one that is open."""
         origin, trail = attempt.request.origin, attempt.request.trail
         fold_key = self._fold_key(attempt, person)
-        folded = await self._asker.fold(fold_key, origin.binding, trail, attempt.application, person.holder, person.settle)
-        if folded is not None:
-            return folded
-        transaction = self._transaction(attempt, person, plan, fold_key)
-        return await self._asker.open(transaction, person.holder, attempt.application, origin, trail, person.settle)
+        for _ in range(FOLD_TRIES):
+            folded = await self._asker.fold(fold_key, origin.binding, trail, attempt.application, person.holder, person.settle)
+            if folded is not None:
+                return folded
+            transaction = self._transaction(attempt, person, plan, fold_key)
+            opened = await self._asker.open(transaction, person.holder, attempt.application, origin, trail, person.settle)
+            if opened is not None:
+                return opened
+        raise Overloaded("the same login is opened and ended again and again")
 
     def _transaction(self, attempt: _Attempt, person: _Person, plan: Plan, fold_key: bytes | None = None) -> Transaction:
         request = attempt.request

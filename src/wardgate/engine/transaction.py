@@ -91,6 +91,8 @@ def advance(old: Transaction, new: Transaction) -> Update:
     """The operation that takes a step, for whoever is first."""
     row = _row(new)
     changes = {name: row[name] for name in ("state", "sequence", "body", "expires_at")}
+    # Only an open login holds its fold key: the next one of the same person begins anew.
+    changes["fold_key"] = new.fold_key if new.state is State.CHALLENGED else None
     return Update(
         "login_transaction",
         {"id": old.id},

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -22,6 +21,7 @@ from wardgate.clock import Clock, to_ms
 from wardgate.crypto import new_id
 from wardgate.engine.engine import Engine
 from wardgate.errors import Overloaded, PacketError, StorageUnavailable, WardgateError
+from wardgate.metrics import Metrics
 from wardgate.radius.credentials import Credential, credential
 from wardgate.radius.describe import describe
 from wardgate.radius.door import Reply, failure_reply, serve_login, text_of
@@ -53,26 +53,6 @@ log = structlog.get_logger("wardgate.radius")
 Address = tuple[str, int]
 
 
-class Counters(Protocol):
-    """What the metrics room counts for this door."""
-
-    def packet(self, code: int, nas: str) -> None:
-        """A packet that passed the gates."""
-        ...
-
-    def dropped(self, reason: str) -> None:
-        """A packet that was dropped, and why."""
-        ...
-
-    def duplicate(self, kind: str) -> None:
-        """A retransmission: `in_flight` or `answered`."""
-        ...
-
-    def login(self, result: str, seconds: float) -> None:
-        """A request that was answered."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class RadiusTables:
     """What the configuration in force says to this door."""
@@ -89,7 +69,7 @@ class RadiusParts:
     storage: Storage
     recorder: Recorder
     clock: Clock
-    counters: Counters
+    metrics: Metrics
     tables: Callable[[], RadiusTables]
     ready: Callable[[], bool]
     auto_decisions: dict[str, bool]
@@ -150,7 +130,7 @@ class RadiusServer:
         return packet, nas
 
     def _drop(self, kind: IncidentKind, source: str, nas: str = "", detail: str = "") -> None:
-        self._parts.counters.dropped(kind.value)
+        self._parts.metrics.drop(kind.value)
         self._parts.recorder.incident(kind, source, nas, detail)
 
     def _authentication(self, transport: asyncio.DatagramTransport, listener: str, data: bytes, source: Address) -> None:
@@ -169,17 +149,17 @@ class RadiusServer:
             self._drop(refusal, source[0], nas.name)
             return
         self._decide_auto(nas, signature)
-        self._parts.counters.packet(packet.code, nas.name)
+        self._parts.metrics.packet(Code(packet.code).name.lower(), nas.settings.vendor)
         if packet.code == Code.STATUS_SERVER:
             self._answer_status(transport, nas, packet, source, Code.ACCESS_ACCEPT)
             return
         key = (source[0], source[1], packet.identifier, listener)
         seen = self._duplicates.begin(key, packet.raw)
         if isinstance(seen, InFlight):
-            self._parts.counters.duplicate("in_flight")
+            self._parts.metrics.duplicate()
             return
         if isinstance(seen, CachedReply):
-            self._parts.counters.duplicate("answered")
+            self._parts.metrics.duplicate()
             transport.sendto(seen.data, source)
             return
         if len(self._in_work) >= MAX_IN_WORK:
@@ -221,7 +201,8 @@ class RadiusServer:
         if datagram is not None:
             transport.sendto(datagram, source)
         trail.note("replied" if datagram else "not replied", code=Code(datagram[0]).name.lower() if datagram else None)
-        self._parts.counters.login(trail.result or "none", self._parts.clock.monotonic() - trail.started)
+        self._parts.metrics.login(trail.result or "dropped", "radius")
+        self._parts.metrics.step("request", self._parts.clock.monotonic() - trail.started)
         self._parts.recorder.publish(trail)
 
     async def _reply(self, nas: Nas, packet: Packet, source: Address, trail: Trail) -> Reply | None:
@@ -296,7 +277,7 @@ class RadiusServer:
         if wrong or not check_accounting_authenticator(packet, nas.secret):
             self._drop(IncidentKind.ACCOUNTING_WRONG_SECRET, source[0], nas.name)
             return
-        self._parts.counters.packet(packet.code, nas.name)
+        self._parts.metrics.packet(Code(packet.code).name.lower(), nas.settings.vendor)
         key = (source[0], source[1], packet.identifier, listener)
         seen = self._duplicates.begin(key, packet.raw)
         if isinstance(seen, CachedReply):

@@ -1,0 +1,82 @@
+"""Clears away what has had its time, in small steps, so that no table grows without end and no login waits for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from wardgate.clock import Clock, to_ms
+from wardgate.delivery.outbox import purge as purge_outbox
+from wardgate.errors import WardgateError
+from wardgate.storage.port import Committed, Delete, Operation, Storage, Where
+
+EVERY_S = 60.0
+STEP_ROWS = 500
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+log = structlog.get_logger("wardgate.janitor")
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a table's rows are kept after the time in `column`."""
+
+    table: str
+    column: str
+    keep_ms: int
+
+
+RETENTIONS = (
+    Retention("handle", "expires_at", _HOUR_MS),
+    Retention("login_transaction", "expires_at", _DAY_MS),
+    Retention("brake", "expires_at", 0),
+    Retention("admin_pass", "expires_at", _DAY_MS),
+    Retention("spent_code", "spent_at", _DAY_MS),
+    Retention("timeline", "created_at", 30 * _DAY_MS),
+    Retention("incident", "last_at", 30 * _DAY_MS),
+    Retention("accounting", "created_at", 30 * _DAY_MS),
+)
+OUTBOX_KEEP_MS = 7 * _DAY_MS
+
+
+class Janitor:
+    """Runs for as long as the server does."""
+
+    def __init__(self, storage: Storage, clock: Clock, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._pause = pause
+
+    async def run(self) -> None:
+        """Sweep once a minute, until cancelled."""
+        while True:
+            await self._pause(EVERY_S)
+            try:
+                await self.sweep()
+            except WardgateError as error:
+                log.warning("sweep_failed", error=error.message)
+
+    async def sweep(self) -> int:
+        """Remove everything that is due; returns how many rows went."""
+        now_ms, gone = to_ms(self._clock.now()), 0
+        for retention in RETENTIONS:
+            gone += await self._empty(retention, now_ms)
+        while True:
+            went = await purge_outbox(self._storage, now_ms - OUTBOX_KEEP_MS, STEP_ROWS)
+            gone += went
+            if went < STEP_ROWS:
+                return gone
+
+    async def _empty(self, retention: Retention, now_ms: int) -> int:
+        gone = 0
+        due = (Where(retention.column, "<", now_ms - retention.keep_ms),)
+        while True:
+            step: list[Operation] = [Delete(retention.table, due, limit=STEP_ROWS)]
+            commit = await self._storage.commit(step)
+            went = commit.results[0] if isinstance(commit, Committed) else 0
+            gone += went if isinstance(went, int) else 0
+            if not isinstance(went, int) or went < STEP_ROWS:
+                return gone
+            await self._pause(0)

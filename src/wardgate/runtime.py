@@ -1,0 +1,114 @@
+"""Turns a version of the configuration document into what the rooms run on: realms, applications, NAS, gateways.
+
+Nothing is taken over in parts: a version that cannot be built whole raises SettingsError and the one before stays in force.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from wardgate.clock import Clock
+from wardgate.config.document import Document, map_secrets
+from wardgate.config.reference import SecretSetting
+from wardgate.config.secrets import resolve
+from wardgate.crypto import KeyRing
+from wardgate.delivery.kind import Resolve
+from wardgate.delivery.port import Gateway
+from wardgate.delivery.registry import build_gateway
+from wardgate.delivery.settings import GatewaySettings
+from wardgate.directory.local import LocalDirectory
+from wardgate.directory.port import Directory
+from wardgate.directory.realm import Realm, Realms
+from wardgate.directory.settings import DirectorySettings
+from wardgate.engine.runtime import Application, EngineConfiguration
+from wardgate.engine.settings import ReleaseRuleSettings
+from wardgate.errors import SettingsError
+from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS
+from wardgate.passwords import PasswordHasher
+from wardgate.policy.rules import compile_policy, default_policy
+from wardgate.radius.dictionaries import BUILT_IN
+from wardgate.radius.nas import Nas, build_nas
+from wardgate.radius.nas_table import NasTable
+from wardgate.radius.release import Release, compile_release, compile_vendor_release
+from wardgate.radius.server import RadiusTables
+from wardgate.storage.port import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One version of the configuration, ready to run."""
+
+    version: int
+    document: Document
+    engine: EngineConfiguration
+    radius: RadiusTables
+    gateways: tuple[Gateway, ...]
+
+
+class Builder:
+    """Builds runtimes. Directories and gateways whose settings did not change are kept, with what they remember."""
+
+    def __init__(self, storage: Storage, ring: Callable[[], KeyRing], clock: Clock, hasher: PasswordHasher) -> None:
+        self._storage = storage
+        self._ring = ring
+        self._clock = clock
+        self._hasher = hasher
+        self._directories: dict[str, tuple[DirectorySettings, Directory]] = {}
+        self._gateways: dict[str, tuple[GatewaySettings, Gateway]] = {}
+
+    def build(self, version: int, document: Document) -> Runtime:
+        """The runtime of a version. Raises SettingsError that names what cannot be built."""
+        secret = self._resolver(document)
+        directories = {settings.name: self._directory(settings) for settings in document.directories}
+        realms = [Realm(settings, tuple(directories[name] for name in settings.directories)) for settings in document.realms]
+        engine = EngineConfiguration(
+            version, Realms(realms), self._applications(document), codes=document.codes, brakes=document.brakes
+        )
+        gateways = sorted((self._gateway(settings, secret) for settings in document.gateways), key=lambda pair: pair[0])
+        return Runtime(version, document, engine, self._radius(document, secret), tuple(gateway for _, gateway in gateways))
+
+    def _directory(self, settings: DirectorySettings) -> Directory:
+        known = self._directories.get(settings.name)
+        if known is None or known[0] != settings:
+            known = (settings, LocalDirectory(settings, self._storage, self._hasher, self._clock))
+            self._directories[settings.name] = known
+        return known[1]
+
+    def _gateway(self, settings: GatewaySettings, secret: Resolve) -> tuple[int, Gateway]:
+        known = self._gateways.get(settings.name)
+        if known is None or known[0] != settings:
+            known = (settings, build_gateway(settings, secret, self._clock))
+            self._gateways[settings.name] = known
+        return settings.order, known[1]
+
+    def _applications(self, document: Document) -> Mapping[str, Application]:
+        fallback = default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
+        policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS) for policy in document.policies}
+        return {
+            settings.name: Application(settings, policies[settings.policy] if settings.policy else fallback)
+            for settings in document.applications
+        }
+
+    def _radius(self, document: Document, secret: Resolve) -> RadiusTables:
+        entries = [build_nas(settings, secret(settings.secret)) for settings in document.nas]
+        rules = {settings.name: settings.release for settings in document.applications}
+        releases = {nas.name: _release(nas, rules[nas.settings.application]) for nas in entries}
+        return RadiusTables(NasTable(entries), releases)
+
+    def _resolver(self, document: Document) -> Resolve:
+        """Resolves a secret of this document by the place where it stands, to which a sealed value is bound."""
+        places: dict[int, tuple[str, str]] = {}
+
+        def note(bound_to: str, setting: SecretSetting, path: str) -> SecretSetting:
+            places[id(setting)] = (bound_to, path)
+            return setting
+
+        map_secrets(document, note)
+        return lambda setting: resolve(setting, self._ring(), *places[id(setting)])
+
+
+def _release(nas: Nas, own: Sequence[ReleaseRuleSettings]) -> Release:
+    """The application's own rules; the vendor's where it has none."""
+    try:
+        return compile_release(own, BUILT_IN) if own else compile_vendor_release(nas.profile.default_release, BUILT_IN)
+    except SettingsError as error:
+        raise SettingsError(f"applications.{nas.settings.application}.{error.message}") from error
