@@ -24,16 +24,16 @@ def can_install() -> bool:
     return shutil.which("apt-get") is not None and os.geteuid() == 0
 
 
-def install(packages: Sequence[str], policy: Path = POLICY) -> bool:
+def install(packages: Sequence[str], policy: Path | None = None) -> bool:
     """Install `packages` with apt-get; return whether that worked. What apt-get says goes to standard error."""
-    with services_denied(policy):
+    with services_denied(policy or POLICY):
         # An outdated package list is no reason to give up: the install that follows decides.
         _apt_get("update", "-qq")
         return _apt_get("install", "-y", "-qq", "--no-install-recommends", *packages)
 
 
 @contextlib.contextmanager
-def services_denied(policy: Path = POLICY) -> Iterator[None]:
+def services_denied(policy: Path) -> Iterator[None]:
     """Keep packages from starting their services inside the block; what stood at `policy` before is put back.
 
     A run that was killed half-way leaves its traces; the next one finds the saved original, or knows our own text,
@@ -51,7 +51,7 @@ def services_denied(policy: Path = POLICY) -> Iterator[None]:
 @contextlib.contextmanager
 def _replaced(policy: Path) -> Iterator[None]:
     saved = policy.with_name(policy.name + ".before-wardgate")
-    if not os.path.lexists(saved) and os.path.lexists(policy) and not _is_ours(policy):
+    if os.path.lexists(policy) and not _is_ours(policy):
         policy.rename(saved)
     try:
         policy.unlink(missing_ok=True)

@@ -159,9 +159,11 @@ class TestPrepare:
 
     def test_a_tree_that_was_moved_gets_a_new_environment(self, tree: Tree, noted: Path) -> None:
         bootstrap.prepare(tree, dev=False)
-        moved = Tree(tree.root.rename(tree.root.with_name("elsewhere")))
+        moved = Tree(tree.root.rename(tree.root.with_name("some where")))
+        (moved.venv / "names-the-old-place").touch()
         assert not bootstrap.is_current(moved, dev=False)
         bootstrap.prepare(moved, dev=False)
+        assert not (moved.venv / "names-the-old-place").exists()
         assert subprocess.run([moved.venv / "bin" / "wardgate"], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
     def test_an_environment_whose_python_is_gone_is_made_anew(self, tree: Tree, noted: Path) -> None:
@@ -222,11 +224,13 @@ class TestWithoutEnsurepip:
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
     def test_a_user_is_told_the_one_line_to_type(self, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        make_program(tmp_path / "bin" / "apt-get", "#!/bin/sh\nexit 0\n")
+        make_program(tmp_path / "bin" / "apt-get", NOTE_ONLY.format(log=tmp_path / "apt.log"))
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
         with pytest.raises(BootstrapError, match="sudo apt-get install -y python3-venv"):
             bootstrap.prepare(tree, dev=False)
         assert bootstrap.read_stamp(tree) is None
+        assert not (tmp_path / "apt.log").exists()
 
     def test_where_there_is_no_apt_no_apt_line_is_given(self, tree: Tree) -> None:
         with pytest.raises(BootstrapError, match="install its venv package") as refused:
@@ -242,6 +246,7 @@ class TestWithoutEnsurepip:
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
         assert bootstrap._private_pip(tree) == [str(tree.private / "bin" / "python"), "-m", "pip"]
+        assert not (tmp_path / "policy-rc.d").exists()
         update, install = log.read_text().splitlines()
         assert "update" in update
         assert install.endswith("--no-install-recommends python3-venv")
