@@ -1,0 +1,109 @@
+"""Who may see what: addresses, Host headers, cross-site posts, and the gate of the operators' pages."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from wardgate.admin.links import Session, find_session
+from wardgate.web.context import LOOPBACK, Network, WebContext
+
+SESSION_COOKIE = "__Host-wg_admin"
+# A proxy on this machine would make the whole world look like loopback.
+_FORWARDING = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+class Closed(HTTPException):
+    """A page that this asker may not see; `text` is the id of the sentence that says what to do."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(status)
+        self.text = text
+
+
+def client_address(request: Request) -> str:
+    """The address at the other end of the connection, for records."""
+    return request.client.host if request.client else ""
+
+
+def client_in(request: Request, networks: Sequence[Network]) -> bool:
+    """Whether the connection comes from one of `networks`, and not through a proxy that hides where it began."""
+    if any(name in request.headers for name in _FORWARDING):
+        return False
+    address = _address(client_address(request))
+    return address is not None and any(address in network for network in networks)
+
+
+def loopback_host(request: Request) -> bool:
+    """Whether the page was asked for under a loopback name or address.
+
+    A stranger's web site can make its own name point to 127.0.0.1 (DNS rebinding) and would then read our pages from the
+    visitor's browser; the Host header still bears the stranger's name.
+    """
+    host = requested_host(request)
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def requested_host(request: Request) -> str:
+    """The name in the Host header, in lower case and without the port; empty when there is not exactly one that parses."""
+    values = request.headers.getlist("host")
+    if len(values) != 1:
+        return ""
+    try:
+        return (urlsplit(f"//{values[0]}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def same_origin(request: Request, origin: str) -> bool:
+    """Whether a POST comes from one of our own pages: what a browser says of itself, in either of two ways."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    return request.headers.get("origin") == origin
+
+
+def require_local(request: Request) -> None:
+    """Let only a browser on this machine pass, and only under a loopback name: the demo's gate."""
+    if not client_in(request, LOOPBACK):
+        raise Closed(403, "page.only_this_machine")
+    if not loopback_host(request):
+        raise Closed(421, "page.only_loopback_name")
+
+
+def require_known_host(request: Request, hosts: frozenset[str]) -> None:
+    """Let only requests to a configured name pass; an empty list lets all pass."""
+    if hosts and requested_host(request) not in hosts:
+        raise HTTPException(421)
+
+
+def require_same_origin(request: Request, context: WebContext) -> None:
+    """Refuse a POST that another site made the browser send."""
+    if not same_origin(request, context.origin):
+        raise Closed(403, "page.other_site")
+
+
+async def require_operator(request: Request, context: WebContext) -> Session | None:
+    """The gate of the live log: this machine in the demo (no session then), a session of a one-time link under `serve`."""
+    if context.demo:
+        require_local(request)
+        return None
+    require_known_host(request, context.hosts)
+    session = await find_session(context.storage, context.ring(), context.clock, request.cookies.get(SESSION_COOKIE, ""))
+    if session is None:
+        raise Closed(403, "page.no_session")
+    return session
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,54 @@
+"""Puts the web room's routes together."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wardgate.web.access import Closed
+from wardgate.web.assets import Assets
+from wardgate.web.context import WebContext
+from wardgate.web.entry import EntryPages
+from wardgate.web.headers import Boundary, SecurityHeaders
+from wardgate.web.health import Readiness, alive
+from wardgate.web.log import LogPages
+from wardgate.web.outbox import OutboxPages
+from wardgate.web.render import Pages
+from wardgate.web.scrape import Scrape
+from wardgate.web.start import StartPage
+
+
+def build_web_app(context: WebContext) -> Starlette:
+    """The application. The outbox exists in the demo only, the one-time links under `serve` only."""
+    assets = Assets()
+    pages = Pages(context, assets)
+    routes = [
+        Route("/healthz", alive),
+        Route("/readyz", Readiness(context).answer),
+        Route("/metrics", Scrape(context).answer),
+        Route("/static/{name}", assets.serve),
+        *StartPage(context, pages).routes(),
+        *LogPages(context, pages).routes(),
+        *(OutboxPages(context, pages).routes() if context.demo else EntryPages(context, pages).routes()),
+    ]
+
+    async def refused(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        response = pages.error(request, error.status_code, error.text if isinstance(error, Closed) else None)
+        response.headers.update(error.headers or {})
+        return response
+
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(SecurityHeaders, secure_transport=not context.demo),
+            Middleware(Boundary, error_page=pages.error),
+        ],
+        exception_handlers={HTTPException: refused},
+    )
+    # A redirect to the same path with a slash would be made from the Host header.
+    app.router.redirect_slashes = False
+    return app

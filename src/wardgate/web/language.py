@@ -1,0 +1,79 @@
+"""Which language a page speaks, and how it writes numbers and durations."""
+
+from starlette.requests import Request
+
+from wardgate.texts import DEFAULT_LANGUAGE, LANGUAGES, Text, render
+
+LANGUAGE_COOKIE = "__Host-wg_lang"
+LANGUAGE_LIFE_S = 365 * 24 * 3600
+MAX_ACCEPT_LANGUAGE_CHARS = 200
+_SECOND_MS = 1000
+_MINUTE_MS = 60 * _SECOND_MS
+_HOUR_MS = 60 * _MINUTE_MS
+# The words by which people find their own language.
+NAMES = {"en": "English", "tr": "Türkçe"}
+
+
+def chosen(request: Request) -> str | None:
+    """The language that the address asks for (`?lang=tr`), if we have it; the page then also remembers it."""
+    wanted = request.query_params.get("lang")
+    return wanted if wanted in LANGUAGES else None
+
+
+def language_of_request(request: Request) -> str:
+    """Explicit choice, then the remembered one, then the browser's."""
+    remembered = request.cookies.get(LANGUAGE_COOKIE)
+    return (
+        chosen(request) or (remembered if remembered in LANGUAGES else None) or accepted(request.headers.get("accept-language", ""))
+    )
+
+
+def accepted(header: str) -> str:
+    """The best of our languages for an Accept-Language header (RFC 9110 section 12.5.4)."""
+    best, best_weight = DEFAULT_LANGUAGE, 0.0
+    for part in header[:MAX_ACCEPT_LANGUAGE_CHARS].split(","):
+        tag, _, parameter = part.partition(";")
+        short = tag.strip().partition("-")[0].lower()
+        weight = _weight(parameter)
+        if short in LANGUAGES and weight > best_weight:
+            best, best_weight = short, weight
+    return best
+
+
+def number(value: int, language: str) -> str:
+    """A whole number with its thousands set apart."""
+    grouped = f"{value:,}"
+    return grouped.replace(",", ".") if language == "tr" else grouped
+
+
+def duration(ms: float, language: str) -> str:
+    """A duration for people: two significant places where they matter, and units that fit."""
+    if ms < 10:
+        return _say("ms", language, n=_decimal(f"{ms:.1f}", language))
+    if ms < _SECOND_MS:
+        return _say("ms", language, n=f"{ms:.0f}")
+    if ms < _MINUTE_MS:
+        return _say("s", language, n=_decimal(f"{ms / _SECOND_MS:.1f}", language))
+    if ms < _HOUR_MS:
+        minutes, rest = divmod(round(ms / _SECOND_MS), 60)
+        return _say("min", language, min=minutes, s=rest)
+    hours, rest = divmod(round(ms / _MINUTE_MS), 60)
+    return _say("h", language, h=hours, min=rest)
+
+
+def _say(unit: str, language: str, **values: str | int) -> str:
+    return render(Text(f"page.unit_{unit}", values), language)
+
+
+def _decimal(text: str, language: str) -> str:
+    return text.replace(".", ",") if language == "tr" else text
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0

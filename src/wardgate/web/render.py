@@ -1,0 +1,85 @@
+"""Templates to replies: one Jinja environment with autoescape on, and what every page knows."""
+
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from wardgate.texts import LANGUAGES, Text, catalogue, render
+from wardgate.web import language as words
+from wardgate.web.assets import Assets
+from wardgate.web.context import WebContext
+from wardgate.web.view import look_of, reason_text
+
+_ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 413, 421, 500, 503)
+
+
+class Pages:
+    """Renders pages. What they say comes from the catalogues; nothing that came from outside is ever marked safe."""
+
+    def __init__(self, context: WebContext, assets: Assets) -> None:
+        self._context = context
+        self._environment = Environment(
+            loader=FileSystemLoader(Path(__file__).with_name("templates")),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(asset=assets.url, demo=context.demo, language_names=words.NAMES, look_of=look_of)
+
+    def page(self, request: Request, template: str, status: int = 200, *, posts: bool = False, **values: Any) -> HTMLResponse:
+        """A whole page. `posts`: it carries a form, and browsers then tell us their origin only under a looser referrer policy."""
+        language = words.language_of_request(request)
+        html = self._environment.get_template(template).render(
+            **self._speech(language), path=request.url.path, language_links=_language_links(request), **values
+        )
+        response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
+        if posts:
+            response.headers["referrer-policy"] = "same-origin"
+        if words.chosen(request):
+            response.set_cookie(
+                words.LANGUAGE_COOKIE, language, max_age=words.LANGUAGE_LIFE_S, path="/", secure=True, httponly=True, samesite="lax"
+            )
+        return response
+
+    def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
+        """What a macro makes of `arguments`: one row for a page that is open already."""
+        module = self._environment.get_template(template).make_module(self._speech(language))
+        rendered: str = getattr(module, macro)(*arguments)
+        return rendered
+
+    def error(self, request: Request, status: int, text: str | None = None) -> HTMLResponse:
+        """The page of an error: what happened and what to do, the same for everybody. `text`: the id of a closer word."""
+        text_id = text or (f"page.error_{status}" if status in _ERRORS_WITH_A_PAGE else "page.error_other")
+        phrase = HTTPStatus(status).phrase
+        return self.page(request, "error.html", status, text_id=text_id, error_status=status, phrase=phrase)
+
+    def _speech(self, language: str) -> dict[str, object]:
+        return {
+            "language": language,
+            "t": partial(_translate, language),
+            "known_text": catalogue(language).__contains__,
+            "number": _in(language, words.number),
+            "duration": _in(language, words.duration),
+            "reason_text": _in(language, reason_text),
+        }
+
+
+def _translate(language: str, text_id: str, /, **values: str | int) -> str:
+    return render(Text(text_id, values), language)
+
+
+def _in(language: str, function: Callable[..., str]) -> Callable[..., str]:
+    return lambda *arguments: function(*arguments, language)
+
+
+def _language_links(request: Request) -> list[tuple[str, str]]:
+    others = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
+    return [(language, "?" + urlencode([*others, ("lang", language)])) for language in LANGUAGES]

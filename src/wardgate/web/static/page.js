@@ -1,0 +1,173 @@
+// Makes pages live and times local. Every page works without this file; what only it can do is hidden until it runs.
+
+const MAX_ROWS = 300;
+const FRESH_MS = 1600;
+
+const two = (number) => String(number).padStart(2, "0");
+
+function localTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    time.dataset.local = "";
+    const [day, clock] = [time.querySelector(".day"), time.querySelector(".clock")];
+    if (day) day.textContent = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+    if (clock) clock.textContent = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  }
+}
+
+function nameZone() {
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const note of document.querySelectorAll(".zone[data-local]")) {
+    if (zone) note.textContent = note.dataset.local.replace("{zone}", zone);
+  }
+}
+
+function offerCopies(root) {
+  if (!navigator.clipboard) return;
+  for (const button of root.querySelectorAll("button.copy[hidden]")) button.hidden = false;
+}
+
+async function copy(button) {
+  const before = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    return; // the browser refused; the text stands beside the button
+  }
+  button.textContent = button.dataset.copied;
+  setTimeout(() => { button.textContent = before; }, 2000);
+}
+
+function parsed(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+class LiveList {
+  constructor(panel) {
+    this.panel = panel;
+    this.list = document.getElementById(panel.dataset.list);
+    this.state = panel.querySelector(".state");
+    this.button = panel.querySelector(".pause");
+    this.news = panel.querySelector(".news");
+    this.source = null;
+    this.paused = false;
+    this.ended = false;
+    this.counted = 0;
+    this.lastId = "";
+    this.button.addEventListener("click", () => this.pause(!this.paused));
+    // A hidden tab holds no connection: browsers allow only a few to one server.
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()));
+    this.open();
+  }
+
+  open() {
+    if (this.source || this.paused || this.ended || document.hidden) return;
+    const address = new URL(this.panel.dataset.stream, location.href);
+    if (this.lastId) address.searchParams.set("after", this.lastId);
+    this.source = new EventSource(address);
+    this.source.addEventListener("open", () => this.show("on"));
+    this.source.addEventListener("error", () => this.failed());
+    this.source.addEventListener("row", (event) => this.add(event));
+    this.source.addEventListener("incidents", (event) => this.replace("incidents", event.data));
+    this.source.addEventListener("gap", () => this.reveal("gap"));
+  }
+
+  close() {
+    this.source?.close();
+    this.source = null;
+  }
+
+  pause(paused) {
+    this.paused = paused;
+    this.button.textContent = paused ? this.panel.dataset.resume : this.panel.dataset.pause;
+    if (paused) {
+      this.close();
+      this.show("paused");
+    } else {
+      this.open();
+    }
+  }
+
+  failed() {
+    if (this.source?.readyState !== EventSource.CLOSED) return this.show("lost");
+    this.ended = true;
+    this.close();
+    this.show("ended");
+  }
+
+  show(state) {
+    this.panel.classList.remove("on", "paused", "lost", "ended");
+    this.panel.classList.add(state);
+    this.state.textContent = this.panel.dataset[state];
+    this.button.hidden = state === "ended";
+    this.panel.querySelector(".reload").hidden = state !== "ended";
+  }
+
+  add(event) {
+    if (event.lastEventId) this.lastId = event.lastEventId;
+    const row = parsed(event.data).firstElementChild;
+    if (!row) return;
+    const known = document.getElementById(row.id);
+    if (known && known.dataset.state === row.dataset.state) return;
+    this.dress(row);
+    if (known) return known.replaceWith(row);
+    const after = [...this.list.children].find((each) => each.dataset.key < row.dataset.key);
+    this.list.insertBefore(row, after ?? null);
+    row.classList.add("fresh");
+    setTimeout(() => row.classList.remove("fresh"), FRESH_MS);
+    document.getElementById("empty")?.remove();
+    document.querySelector(".columns[hidden]")?.removeAttribute("hidden");
+    this.trim();
+    this.announce();
+  }
+
+  dress(root) {
+    localTimes(root);
+    offerCopies(root);
+  }
+
+  trim() {
+    // An opened row, or the one that has the focus, is being read: it stays.
+    for (const row of [...this.list.children].slice(MAX_ROWS)) {
+      if (!row.querySelector("details[open]") && !row.contains(document.activeElement)) row.remove();
+    }
+  }
+
+  announce() {
+    this.counted += 1;
+    this.timer ??= setTimeout(() => {
+      this.news.textContent = this.panel.dataset.news.replace("{n}", this.counted);
+      this.counted = 0;
+      this.timer = undefined;
+    }, 3000);
+  }
+
+  replace(id, html) {
+    const place = document.getElementById(id);
+    if (!place) return;
+    const open = place.querySelector("details")?.open;
+    const content = parsed(html);
+    this.dress(content);
+    place.replaceChildren(content);
+    if (open) place.querySelector("details")?.setAttribute("open", "");
+  }
+
+  reveal(id) {
+    const note = document.getElementById(id);
+    if (note) note.hidden = false;
+  }
+}
+
+localTimes(document);
+nameZone();
+offerCopies(document);
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button.copy");
+  if (button) copy(button);
+});
+for (const panel of document.querySelectorAll(".live[data-stream]")) new LiveList(panel);
+// A page from the back-forward cache is old, and may be one that has been closed since.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
