@@ -1,4 +1,4 @@
-"""The control socket: how a command asks the running server to do something, and the one table that says what can be asked.
+"""The control socket: how a command asks the running server to do something.
 
 A Unix socket of mode 0600 in the data directory; the server also looks at the peer's user id. One request for a connection,
 each a line of JSON:
@@ -16,6 +16,7 @@ import contextlib
 import inspect
 import json
 import os
+import pwd
 import socket
 import stat
 import struct
@@ -34,7 +35,8 @@ SOCKET_NAME: Final = "control.sock"
 NOTE_NAME: Final = "control.path"
 # sun_path holds 108 octets on Linux and 104 on the BSDs, with the zero at the end.
 MAX_SOCKET_PATH_BYTES: Final = 100
-MAX_REQUEST_BYTES: Final = 1024 * 1024
+# A whole document of 4 MiB, with what JSON adds to it. Imports are cut into pieces by the command.
+MAX_REQUEST_BYTES: Final = 6 * 1024 * 1024
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 MAX_CONNECTIONS: Final = 16
 REQUEST_TIMEOUT_S: Final = 10.0
@@ -44,6 +46,8 @@ SILENCE_TIMEOUT_S: Final = 60.0
 Progress = Callable[[Mapping[str, object]], None]
 Operation = Callable[..., Awaitable[Mapping[str, object]]]
 """`async def operation(context, name: str, password: Secret, progress: Progress) -> dict`; `progress` only where it is wanted."""
+Runner = Callable[[str, Mapping[str, object], Progress, str], Awaitable[Mapping[str, object]]]
+"""Runs an operation by name: (name, parameters, progress, who asks)."""
 
 
 class NoServer(ServerUnavailable):
@@ -133,12 +137,11 @@ def _adapter(annotation: Any) -> Any:
 
 
 class ControlServer:
-    """Listens at the control socket. `context` is handed to every operation as its first argument."""
+    """Listens at the control socket and hands what is asked to `run`."""
 
-    def __init__(self, data: Path, operations: Mapping[str, Operation], context: object) -> None:
+    def __init__(self, data: Path, run: Runner) -> None:
         self._data = data
-        self._operations = operations
-        self._context = context
+        self._run_operation = run
         self._server: asyncio.Server | None = None
         self._socket = data / SOCKET_NAME
         self._connections: set[asyncio.Task[None]] = set()
@@ -194,7 +197,8 @@ class ControlServer:
         self, name: str, params: Mapping[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Run the operation while watching whether the caller is still there."""
-        work = asyncio.ensure_future(self._guarded(name, params, lambda event: _send(writer, {"progress": dict(event)})))
+        actor = actor_of(_peer_uid(writer.get_extra_info("socket")))
+        work = asyncio.ensure_future(self._guarded(name, params, lambda event: _send(writer, {"progress": dict(event)}), actor))
         gone = asyncio.ensure_future(reader.read(1))
         try:
             while not work.done():
@@ -209,9 +213,9 @@ class ControlServer:
                 future.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
 
-    async def _guarded(self, name: str, params: Mapping[str, object], progress: Progress) -> dict[str, object]:
+    async def _guarded(self, name: str, params: Mapping[str, object], progress: Progress, actor: str) -> dict[str, object]:
         try:
-            return {"result": dict(await run_operation(self._operations, self._context, name, params, progress))}
+            return {"result": dict(await self._run_operation(name, params, progress, actor))}
         except WardgateError as error:
             self._log.info("control operation refused", operation=name, code=error.code)
             return {"error": _told(error)}
@@ -268,6 +272,14 @@ def _peer_uid(connection: Any) -> int | None:
         return None
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
     return int(uid)
+
+
+def actor_of(uid: int | None) -> str:
+    """Who asks, for the audit trail: `cli:root`."""
+    try:
+        return f"cli:{pwd.getpwuid(os.geteuid() if uid is None else uid).pw_name}"
+    except KeyError:
+        return f"cli:#{uid}"
 
 
 # --- where the socket is -----------------------------------------------------------------------------------------------

@@ -3,11 +3,12 @@
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from wardgate.config.document import Document, map_secrets
+from wardgate.config.document import LISTS, Document, bound_to, map_secrets
 from wardgate.config.reference import ClearValue, EnvReference, FileReference, SealedValue, SecretSetting
 from wardgate.crypto import KeyRing, Secret
 from wardgate.errors import SealError, SettingsError
@@ -16,13 +17,13 @@ MAX_SECRET_BYTES: Final = 16_384
 
 
 def resolve(
-    setting: SecretSetting, ring: KeyRing, bound_to: str, path: str = "", environment: Mapping[str, str] = os.environ
+    setting: SecretSetting, ring: KeyRing, place: str, path: str = "", environment: Mapping[str, str] = os.environ
 ) -> Secret:
-    """The value that a setting stands for. `bound_to`: see `document.bound_to`; `path`: where it stands, for messages.
+    """The value that a setting stands for. `place`: see `document.bound_to`; `path`: where it stands, for messages.
 
     Raises SettingsError that names the setting and what is missing, never the value.
     """
-    where = path or bound_to.removeprefix("config:").replace(":", ".")
+    where = path or place.removeprefix("config:").replace(":", ".")
     if isinstance(setting, EnvReference):
         value = environment.get(setting.env, "").encode("utf-8", "surrogateescape")
         if not value:
@@ -32,7 +33,7 @@ def resolve(
     elif isinstance(setting, FileReference):
         value = _read(setting.file, where)
     elif isinstance(setting, SealedValue):
-        value = _open(setting, ring, bound_to, where)
+        value = _open(setting, ring, place, where)
     else:
         value = setting.value.encode()
     if not value:
@@ -40,6 +41,17 @@ def resolve(
     if len(value) > MAX_SECRET_BYTES:
         raise SettingsError(f"{where}: the secret is longer than {MAX_SECRET_BYTES} bytes")
     return Secret(value)
+
+
+def resolver(section: str, item: Any, ring: KeyRing) -> Callable[[SecretSetting], Secret]:
+    """What resolves the secrets of one thing of the document, such as `resolver("gateways", settings, ring)`."""
+    places = [(each.name, getattr(item, each.name)) for each in fields(item)]
+
+    def resolve_here(setting: SecretSetting) -> Secret:
+        name = next((name for name, value in places if value is setting), "")
+        return resolve(setting, ring, bound_to(section, item.name, name))
+
+    return resolve_here
 
 
 def seal_document(document: Document, ring: KeyRing, present: Document | None = None) -> Document:
@@ -51,15 +63,15 @@ def seal_document(document: Document, ring: KeyRing, present: Document | None = 
     """
     known = _sealed_places(present) if present is not None else {}
 
-    def seal(bound_to: str, setting: SecretSetting, path: str) -> SecretSetting:
+    def seal(place: str, setting: SecretSetting, path: str) -> SecretSetting:
         if isinstance(setting, ClearValue):
-            value = resolve(setting, ring, bound_to, path)
-            before = known.get(bound_to)
-            if before is not None and value == Secret(_open(before, ring, bound_to, path)):
+            value = resolve(setting, ring, place, path)
+            before = known.get(place)
+            if before is not None and value == Secret(_open(before, ring, place, path)):
                 return before
-            return _sealed(ring, value.reveal(), bound_to)
+            return _sealed(ring, value.reveal(), place)
         if isinstance(setting, SealedValue):
-            _open(setting, ring, bound_to, path)
+            _open(setting, ring, place, path)
         return setting
 
     return map_secrets(document, seal)
@@ -68,35 +80,55 @@ def seal_document(document: Document, ring: KeyRing, present: Document | None = 
 def _sealed_places(document: Document) -> dict[str, SealedValue]:
     places: dict[str, SealedValue] = {}
 
-    def collect(bound_to: str, setting: SecretSetting, path: str) -> SecretSetting:
+    def collect(place: str, setting: SecretSetting, path: str) -> SecretSetting:
         if isinstance(setting, SealedValue):
-            places[bound_to] = setting
+            places[place] = setting
         return setting
 
     map_secrets(document, collect)
     return places
 
 
-def reseal_document(document: Document, ring: KeyRing) -> Document:
-    """The document with every sealed value under the present data key; the very same object when all of them are."""
+def reseal_plain(plain: Mapping[str, Any], ring: KeyRing) -> dict[str, Any] | None:
+    """A stored document with every sealed value under the present data key, or None when none had to be moved.
 
-    def reseal(bound_to: str, setting: SecretSetting, path: str) -> SecretSetting:
-        if not isinstance(setting, SealedValue):
-            return setting
-        anew = ring.reseal(_decoded(setting, path), bound_to)
-        return setting if anew is None else SealedValue(sealed=base64.b64encode(anew).decode())
+    Works on plain values: a kept version from an earlier release may not parse any more and must still be moved. What does
+    not open stays as it is; no key would open it later either.
+    """
+    moved = 0
 
-    changed = map_secrets(document, reseal)
-    return document if changed == document else changed
+    def walk(value: Any, place: str) -> Any:
+        nonlocal moved
+        if not isinstance(value, dict):
+            return value
+        if value.keys() != {"sealed"}:
+            return {key: walk(inner, f"{place}.{key}" if not place.endswith(":") else place + key) for key, inner in value.items()}
+        anew = _resealed(value["sealed"], ring, place)
+        moved += anew is not None
+        return value if anew is None else {"sealed": anew}
+
+    changed = dict(plain)
+    for section in LISTS:
+        if section in plain:
+            changed[section] = [walk(item, bound_to(section, str(item.get("name")), "")) for item in plain[section]]
+    return changed if moved else None
+
+
+def _resealed(text: object, ring: KeyRing, place: str) -> str | None:
+    try:
+        anew = ring.reseal(base64.b64decode(str(text), validate=True), place)
+    except (SealError, binascii.Error, ValueError):
+        return None
+    return None if anew is None else base64.b64encode(anew).decode()
 
 
 def resolve_all(document: Document, ring: KeyRing) -> list[str]:
     """What does not resolve, one message each: what `apply` refuses and `check` reports."""
     problems: list[str] = []
 
-    def probe(bound_to: str, setting: SecretSetting, path: str) -> SecretSetting:
+    def probe(place: str, setting: SecretSetting, path: str) -> SecretSetting:
         try:
-            resolve(setting, ring, bound_to, path)
+            resolve(setting, ring, place, path)
         except SettingsError as error:
             problems.append(error.message)
         return setting
@@ -105,13 +137,13 @@ def resolve_all(document: Document, ring: KeyRing) -> list[str]:
     return problems
 
 
-def _sealed(ring: KeyRing, value: bytes, bound_to: str) -> SealedValue:
-    return SealedValue(sealed=base64.b64encode(ring.seal(value, bound_to)).decode())
+def _sealed(ring: KeyRing, value: bytes, place: str) -> SealedValue:
+    return SealedValue(sealed=base64.b64encode(ring.seal(value, place)).decode())
 
 
-def _open(setting: SealedValue, ring: KeyRing, bound_to: str, where: str) -> bytes:
+def _open(setting: SealedValue, ring: KeyRing, place: str, where: str) -> bytes:
     try:
-        return ring.open(_decoded(setting, where), bound_to)
+        return ring.open(_decoded(setting, where), place)
     except SealError as error:
         raise SettingsError(
             f"{where}: the sealed value does not open here: it was sealed by another installation or under another name. "

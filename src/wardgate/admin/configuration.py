@@ -1,0 +1,80 @@
+"""The configuration document as a whole: apply, export, compare, history, rollback."""
+
+import difflib
+from typing import Any
+
+from wardgate.admin.office import Office
+from wardgate.config.document import Document, dump, parse, to_plain
+from wardgate.config.secrets import resolve_all, seal_document
+from wardgate.config.store import Changes, compare, history, load, load_current, save
+from wardgate.errors import SettingsError
+
+
+async def apply_document(
+    office: Office, *, text: str, reason: str = "", dry_run: bool = False, expected_version: int | None = None
+) -> dict[str, Any]:
+    """Put a whole document in force, or with `dry_run` only say what that would change.
+
+    Refused when anything in it is wrong or a secret that it names is not there. With `expected_version`, refused as a
+    conflict when another version is in force by now.
+    """
+    version, present = await load_current(office.storage)
+    wanted = _sealed(office, parse(text), present)
+    changes = compare(present, wanted)
+    if not dry_run and changes:
+        expected = version if expected_version is None else expected_version
+        version = await save(office.storage, wanted, office.actor, reason, expected, office.clock, office.ring)
+    return {"version": version, "applied": bool(changes) and not dry_run, **_told(changes)}
+
+
+async def export_document(office: Office, *, version: int | None = None) -> dict[str, Any]:
+    """A version of the document: as plain values and as YAML. Secrets are references or sealed."""
+    if version is None:
+        version, document = await load_current(office.storage)
+    else:
+        document = await load(office.storage, version)
+    return {"version": version, "document": to_plain(document), "yaml": dump(document)}
+
+
+async def list_versions(office: Office, *, limit: int = 100) -> dict[str, Any]:
+    """The kept versions, newest first."""
+    versions = await history(office.storage, max(1, min(limit, 500)))
+    return {
+        "versions": [
+            {"version": each.version, "created_at": each.created_at.isoformat(), "author": each.author, "reason": each.reason}
+            for each in versions
+        ]
+    }
+
+
+async def diff_document(office: Office, *, text: str) -> dict[str, Any]:
+    """What applying `text` would change: by name, and line by line. A changed secret shows as another sealed value."""
+    version, present = await load_current(office.storage)
+    wanted = _sealed(office, parse(text), present, resolve=False)
+    lines = difflib.unified_diff(
+        dump(present).splitlines(), dump(wanted).splitlines(), f"version {version}", "the file", lineterm=""
+    )
+    return {"version": version, **_told(compare(present, wanted)), "unified": "\n".join(lines)}
+
+
+async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[str, Any]:
+    """Put an earlier version in force again, as a new version."""
+    present_version, present = await load_current(office.storage)
+    wanted = _sealed(office, await load(office.storage, version), present)
+    changes = compare(present, wanted)
+    if changes:
+        why = f"rollback to version {version}" + (f": {reason}" if reason else "")
+        present_version = await save(office.storage, wanted, office.actor, why, present_version, office.clock, office.ring)
+    return {"version": present_version, "applied": bool(changes), **_told(changes)}
+
+
+def _sealed(office: Office, wanted: Document, present: Document, resolve: bool = True) -> Document:
+    sealed = seal_document(wanted, office.ring, present)
+    missing = resolve_all(sealed, office.ring) if resolve else []
+    if missing:
+        raise SettingsError("\n".join(["the document names secrets that are not there:", *missing]))
+    return sealed
+
+
+def _told(changes: Changes) -> dict[str, Any]:
+    return {"added": list(changes.added), "changed": list(changes.changed), "removed": list(changes.removed)}

@@ -1,0 +1,74 @@
+"""Runs management operations, for the control socket of a server and for a command that works without one."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from wardgate.admin.keys import KeyMaster
+from wardgate.admin.office import Office
+from wardgate.clock import Clock
+from wardgate.control import Operation, Progress, run_operation
+from wardgate.installation import Opened
+from wardgate.passwords import PasswordHasher
+
+# No login takes longer between sealing a value and having it stored.
+SETTLE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every operation of the table is given: on whose behalf, on which installation."""
+
+    office: Office
+    opened: Opened
+    https_url: str
+    keys: KeyMaster
+
+
+class Management:
+    """Operations on one opened installation.
+
+    `https_url` tells where the pages are (ports may be chosen at the start). `serving`: logins run beside the operations.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        operations: Mapping[str, Operation],
+        hasher: PasswordHasher,
+        clock: Clock,
+        https_url: Callable[[], str],
+        serving: bool,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._opened = opened
+        self._operations = operations
+        self._hasher = hasher
+        self._clock = clock
+        self._https_url = https_url
+        self._settle_s = settle_s if serving else 0.0
+        self._running: set[asyncio.Task[object]] = set()
+
+    async def run(self, name: str, params: Mapping[str, object], progress: Progress, actor: str) -> Mapping[str, object]:
+        """Run one operation. Satisfies `control.Runner`. Raises WardgateError."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._running.add(task)
+        try:
+            return await run_operation(self._operations, self._desk(actor), name, params, progress)
+        finally:
+            if task is not None:
+                self._running.discard(task)
+
+    def _desk(self, actor: str) -> Desk:
+        opened = self._opened
+        office = Office(opened.storage, opened.rings(), self._clock, self._hasher, actor)
+        keys = KeyMaster(opened.installation.master_key, opened.reload_keys, opened.rings, self._settle)
+        return Desk(office, opened, self._https_url(), keys)
+
+    async def _settle(self) -> None:
+        """Wait for whoever may still seal with the ring of before: other operations, and logins that are on their way."""
+        others = self._running - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
+        await asyncio.sleep(self._settle_s)

@@ -1,0 +1,147 @@
+"""NAS: add, list, show, remove. Each is an edit of the configuration document."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from wardgate.admin.office import Office
+from wardgate.config.document import Document
+from wardgate.config.reference import ClearValue, EnvReference, FileReference, SealedValue, SecretSetting
+from wardgate.config.store import edit, load_current
+from wardgate.crypto import Secret
+from wardgate.engine.settings import ApplicationSettings
+from wardgate.errors import AlreadyExists, NotFound, UsageError
+from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode, NasSettings
+
+GENERATED_SECRET_CHARS = 32
+# No characters that are easily mistaken for one another, or that a device's form or shell would not take.
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+
+
+async def add_nas(
+    office: Office,
+    *,
+    name: str,
+    addresses: Sequence[str],
+    application: str,
+    secret: Secret | None = None,
+    secret_env: str | None = None,
+    secret_file: str | None = None,
+    vendor: str = "generic",
+    message_authenticator: MessageAuthenticatorPolicy = "require",
+    mode: Mode = "challenge",
+    separator: str = "",
+    code_digits: int = 6,
+    identifier: str | None = None,
+    limit_proxy_state: bool = True,
+    language: str | None = None,
+) -> dict[str, Any]:
+    """Add a NAS. Without any secret one is generated and returned, once. An application that does not exist is created.
+
+    Raises AlreadyExists, SettingsError.
+    """
+    setting, generated = _secret(secret, secret_env, secret_file)
+    nas = NasSettings(
+        name=name,
+        addresses=tuple(addresses),
+        secret=setting,
+        application=application,
+        vendor=vendor,
+        identifier=identifier,
+        mode=mode,
+        separator=separator,
+        code_digits=code_digits,
+        message_authenticator=message_authenticator,
+        limit_proxy_state=limit_proxy_state,
+        language=language,
+    )
+    created = False
+
+    def change(document: Document) -> Document:
+        nonlocal created
+        if any(each.name.casefold() == name.casefold() for each in document.nas):
+            raise AlreadyExists(f"there is a NAS {name} already; wardgate nas remove {name} ends it")
+        created = all(each.name != application for each in document.applications)
+        applications = (*document.applications, ApplicationSettings(name=application)) if created else document.applications
+        return replace(document, nas=(*document.nas, nas), applications=applications)
+
+    version, document = await edit(office.storage, office.ring, change, office.actor, f"nas add {name}", office.clock)
+    stored = _find(document, name)
+    result = {"version": version, "nas": describe(stored), "application_created": created}
+    return result | ({"secret": generated} if generated is not None else {})
+
+
+async def list_nas(office: Office) -> dict[str, Any]:
+    """Every NAS, without secrets."""
+    _, document = await load_current(office.storage)
+    return {"nas": [describe(nas) for nas in document.nas]}
+
+
+async def show_nas(office: Office, *, name: str) -> dict[str, Any]:
+    """One NAS, without its secret. Raises NotFound."""
+    _, document = await load_current(office.storage)
+    return {"nas": describe(_find(document, name))}
+
+
+async def remove_nas(office: Office, *, name: str) -> dict[str, Any]:
+    """Remove a NAS; its application stays. Raises NotFound."""
+
+    def change(document: Document) -> Document:
+        going = _find(document, name)
+        return replace(document, nas=tuple(nas for nas in document.nas if nas is not going))
+
+    version, _ = await edit(office.storage, office.ring, change, office.actor, f"nas remove {name}", office.clock)
+    return {"version": version, "name": name, "removed": True}
+
+
+def describe(nas: NasSettings) -> dict[str, Any]:
+    """A NAS as JSON values; of its secret only where it comes from."""
+    return {
+        "name": nas.name,
+        "addresses": list(nas.addresses),
+        "secret": where_from(nas.secret),
+        "application": nas.application,
+        "vendor": nas.vendor,
+        "identifier": nas.identifier,
+        "mode": nas.mode,
+        "separator": nas.separator,
+        "code_digits": nas.code_digits,
+        "message_authenticator": nas.message_authenticator,
+        "limit_proxy_state": nas.limit_proxy_state,
+        "status_server": nas.status_server,
+        "language": nas.language,
+    }
+
+
+def where_from(setting: SecretSetting | None) -> str | None:
+    """Where a secret comes from, in a word that may be shown."""
+    if isinstance(setting, EnvReference):
+        return f"env {setting.env}"
+    if isinstance(setting, FileReference):
+        return f"file {setting.file}"
+    return "sealed" if isinstance(setting, SealedValue) else None
+
+
+def _find(document: Document, name: str) -> NasSettings:
+    found = next((nas for nas in document.nas if nas.name.casefold() == name.casefold()), None)
+    if found is None:
+        raise NotFound(f"there is no NAS {name}; wardgate nas list shows them")
+    return found
+
+
+def _secret(given: Secret | None, env: str | None, file: str | None) -> tuple[SecretSetting, str | None]:
+    """The setting, and the secret itself when it was made here."""
+    if sum(source is not None for source in (given, env, file)) > 1:
+        raise UsageError("give the secret in one way: on standard input, as an environment variable or as a file")
+    if env is not None:
+        return EnvReference(env=env), None
+    if file is not None:
+        return FileReference(file=file), None
+    if given is None:
+        made = "".join(secrets.choice(_ALPHABET) for _ in range(GENERATED_SECRET_CHARS))
+        return ClearValue(value=made), made
+    try:
+        return ClearValue(value=given.reveal().decode()), None
+    except UnicodeDecodeError:
+        raise UsageError("the secret is not UTF-8") from None

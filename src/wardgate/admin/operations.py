@@ -1,0 +1,390 @@
+"""Every management operation by the name that the command line and the control socket use: one line each, no scanning.
+
+The functions here only fit the rooms' functions to plain parameters; their signatures are what a request is checked against.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Any, Final
+
+from wardgate.account.subject import SubjectId
+from wardgate.admin import authenticators, checks, configuration, gateways, keys, links, nas, traces, user_import, users
+from wardgate.admin.management import Desk
+from wardgate.config.store import load_current
+from wardgate.control import Operation, Progress
+from wardgate.crypto import Secret
+from wardgate.directory.local import TABLE as LOCAL_USER
+from wardgate.directory.port import DirectoryUser
+from wardgate.directory.settings import LocalDirectorySettings
+from wardgate.engine import brakes
+from wardgate.errors import NotFound, UsageError
+from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode
+from wardgate.storage.port import Delete, Where
+from wardgate.storage.port import Operation as StorageOperation
+
+Result = dict[str, Any]
+
+
+async def _directory(desk: Desk, wanted: str | None) -> str:
+    """The local directory that is meant: the named one, or the first local one of the default realm."""
+    _, document = await load_current(desk.office.storage)
+    local = [directory.name for directory in document.directories if isinstance(directory, LocalDirectorySettings)]
+    if wanted is not None:
+        if wanted not in local:
+            raise NotFound(f"there is no local directory {wanted[:64]}: {', '.join(local) or 'there is none'}")
+        return wanted
+    of_default = [name for realm in document.realms if realm.default for name in realm.directories if name in local]
+    if not of_default:
+        raise UsageError("the default realm has no local directory: name one with --directory")
+    return of_default[0]
+
+
+# --- users ---------------------------------------------------------------------------------------------------------------
+
+
+async def user_add(
+    desk: Desk,
+    name: str,
+    password: Secret | None = None,
+    mail: str | None = None,
+    phone: str | None = None,
+    groups: list[str] | None = None,
+    display_name: str | None = None,
+    language: str | None = None,
+    must_change: bool = False,
+    directory: str | None = None,
+) -> Result:
+    """Create a local user."""
+    return await users.add_user(
+        desk.office,
+        directory=await _directory(desk, directory),
+        name=name,
+        password=password,
+        mail=mail,
+        phone=phone,
+        groups=groups or (),
+        display_name=display_name or "",
+        language=language,
+        must_change=must_change,
+    )
+
+
+async def user_change(desk: Desk, name: str, changes: dict[str, str | list[str]], directory: str | None = None) -> Result:
+    """Change some of mail, phone, groups, display_name, language; an empty text clears."""
+    unknown = sorted(set(changes) - {"mail", "phone", "groups", "display_name", "language"})
+    if unknown:
+        raise UsageError(f"a user has no field {unknown[0][:64]!r} that can be changed")
+    fields: dict[str, Any] = dict(changes)
+    return await users.change_user(desk.office, directory=await _directory(desk, directory), name=name, **fields)
+
+
+async def user_set_password(
+    desk: Desk, name: str, password: Secret, must_change: bool = False, directory: str | None = None
+) -> Result:
+    """Set a password."""
+    where = await _directory(desk, directory)
+    return await users.set_password(desk.office, directory=where, name=name, password=password, must_change=must_change)
+
+
+async def user_list(desk: Desk, limit: int = 100, after: str | None = None, directory: str | None = None) -> Result:
+    """One page of users."""
+    return await users.list_users(desk.office, directory=await _directory(desk, directory), limit=limit, after=after)
+
+
+async def user_show(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """One user."""
+    return await users.show_user(desk.office, directory=await _directory(desk, directory), name=name)
+
+
+async def user_enable(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Make an account usable."""
+    return await users.enable_user(desk.office, directory=await _directory(desk, directory), name=name)
+
+
+async def user_disable(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Let nobody in under an account."""
+    return await users.disable_user(desk.office, directory=await _directory(desk, directory), name=name)
+
+
+async def user_unlock(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Lift the lock and the waits of a user."""
+    ring = desk.office.ring
+
+    async def release(user: DirectoryUser, subject_id: SubjectId | None) -> list[StorageOperation]:
+        keys_of_user = brakes.release_user(ring, subject_id or "", (user.name,))
+        return [Delete("brake", (Where("kind", "=", brakes.USER), Where("key", "=", key))) for key in keys_of_user]
+
+    where = await _directory(desk, directory)
+    return await users.unlock_user(desk.office, directory=where, name=name, release_brakes=release)
+
+
+async def user_remove(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Remove a user and all that hangs on him."""
+    return await users.remove_user(desk.office, directory=await _directory(desk, directory), name=name)
+
+
+async def user_import_piece(desk: Desk, csv: Secret, keep_hashes: bool = False, directory: str | None = None) -> Result:
+    """Import one piece of a file: its header row and some whole lines."""
+    return await user_import.import_users(
+        desk.office, io.BytesIO(csv.reveal()), directory=await _directory(desk, directory), keep_hashes=keep_hashes
+    )
+
+
+# --- authenticators ------------------------------------------------------------------------------------------------------
+
+
+async def authenticator_add_totp(
+    desk: Desk,
+    name: str,
+    secret_hex: Secret | None = None,
+    digits: int = 6,
+    period_s: int = 30,
+    algorithm: str = "SHA1",
+    label: str = "",
+    directory: str | None = None,
+) -> Result:
+    """Enrol an authenticator app."""
+    return await authenticators.add_totp(
+        desk.office,
+        directory=await _directory(desk, directory),
+        name=name,
+        secret_hex=_text(secret_hex),
+        digits=digits,
+        period_s=period_s,
+        algorithm=algorithm.upper(),
+        label=label,
+    )
+
+
+async def authenticator_add_hotp(
+    desk: Desk,
+    name: str,
+    secret_hex: Secret | None = None,
+    digits: int = 6,
+    counter: int = 0,
+    label: str = "",
+    directory: str | None = None,
+) -> Result:
+    """Enrol a counter-based device."""
+    return await authenticators.add_hotp(
+        desk.office,
+        directory=await _directory(desk, directory),
+        name=name,
+        secret_hex=_text(secret_hex),
+        digits=digits,
+        counter=counter,
+        label=label,
+    )
+
+
+async def authenticator_add_recovery(desk: Desk, name: str, label: str = "", directory: str | None = None) -> Result:
+    """A new sheet of recovery codes."""
+    where = await _directory(desk, directory)
+    return await authenticators.add_recovery_codes(desk.office, directory=where, name=name, label=label)
+
+
+async def authenticator_list(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """What a user can prove himself with."""
+    return await authenticators.list_authenticators(desk.office, directory=await _directory(desk, directory), name=name)
+
+
+async def authenticator_revoke(desk: Desk, authenticator_id: str) -> Result:
+    """End an authenticator, whosever it is."""
+    storage = desk.office.storage
+    row = await storage.get("authenticator", {"id": authenticator_id})
+    links_of_owner = await storage.find("subject_link", [Where("subject_id", "=", row["subject_id"])]) if row is not None else []
+    for link in links_of_owner:
+        user = await storage.get(LOCAL_USER, {"id": link["immutable_id"]})
+        if user is not None and user["directory"] == link["directory"]:
+            return await authenticators.revoke_authenticator(
+                desk.office, directory=str(user["directory"]), name=str(user["name"]), authenticator_id=authenticator_id
+            )
+    raise NotFound(f"there is no authenticator {authenticator_id[:64]}; wardgate authenticator list NAME shows the ids")
+
+
+def _text(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal().decode("utf-8", "replace")
+
+
+# --- NAS, gateways, configuration ----------------------------------------------------------------------------------------
+
+
+async def nas_add(
+    desk: Desk,
+    name: str,
+    addresses: list[str],
+    application: str,
+    secret: Secret | None = None,
+    secret_env: str | None = None,
+    secret_file: str | None = None,
+    vendor: str = "generic",
+    message_authenticator: MessageAuthenticatorPolicy = "require",
+    mode: Mode = "challenge",
+    separator: str = "",
+    code_digits: int = 6,
+    identifier: str | None = None,
+    limit_proxy_state: bool = True,
+    language: str | None = None,
+) -> Result:
+    """Add a NAS."""
+    return await nas.add_nas(
+        desk.office,
+        name=name,
+        addresses=addresses,
+        application=application,
+        secret=secret,
+        secret_env=secret_env,
+        secret_file=secret_file,
+        vendor=vendor,
+        message_authenticator=message_authenticator,
+        mode=mode,
+        separator=separator,
+        code_digits=code_digits,
+        identifier=identifier,
+        limit_proxy_state=limit_proxy_state,
+        language=language,
+    )
+
+
+async def nas_list(desk: Desk) -> Result:
+    """Every NAS."""
+    return await nas.list_nas(desk.office)
+
+
+async def nas_show(desk: Desk, name: str) -> Result:
+    """One NAS."""
+    return await nas.show_nas(desk.office, name=name)
+
+
+async def nas_remove(desk: Desk, name: str) -> Result:
+    """Remove a NAS."""
+    return await nas.remove_nas(desk.office, name=name)
+
+
+async def gateway_list(desk: Desk) -> Result:
+    """Every gateway."""
+    return await gateways.list_gateways(desk.office)
+
+
+async def gateway_test(desk: Desk, name: str, to: str) -> Result:
+    """Send a test message through one gateway."""
+    return await gateways.test_gateway(desk.office, name=name, to=to)
+
+
+async def config_apply(
+    desk: Desk, document: Secret, reason: str = "", dry_run: bool = False, expected_version: int | None = None
+) -> Result:
+    """Put a whole document in force. It travels as a secret: it may hold some in clear."""
+    return await configuration.apply_document(
+        desk.office, text=_document(document), reason=reason, dry_run=dry_run, expected_version=expected_version
+    )
+
+
+async def config_diff(desk: Desk, document: Secret) -> Result:
+    """What applying a document would change."""
+    return await configuration.diff_document(desk.office, text=_document(document))
+
+
+async def config_export(desk: Desk, version: int | None = None) -> Result:
+    """A version of the document."""
+    return await configuration.export_document(desk.office, version=version)
+
+
+async def config_history(desk: Desk, limit: int = 100) -> Result:
+    """The kept versions."""
+    return await configuration.list_versions(desk.office, limit=limit)
+
+
+async def config_rollback(desk: Desk, version: int, reason: str = "") -> Result:
+    """Put an earlier version in force again."""
+    return await configuration.roll_back(desk.office, version=version, reason=reason)
+
+
+def _document(document: Secret) -> str:
+    try:
+        return document.reveal().decode()
+    except UnicodeDecodeError:
+        raise UsageError("the document is not UTF-8") from None
+
+
+# --- the installation ----------------------------------------------------------------------------------------------------
+
+
+async def key_rotate(desk: Desk, progress: Progress) -> Result:
+    """A new data key; everything sealed moves under it."""
+    return await keys.rotate_keys(desk.office, desk.keys, progress)
+
+
+async def check(desk: Desk, online: bool = False) -> Result:
+    """What is wrong or weak."""
+    return await checks.check_installation(desk.office, desk.opened, online=online)
+
+
+async def audit_verify(desk: Desk, heads: list[str] | None = None) -> Result:
+    """Walk the audit chains."""
+    return await traces.verify_audit(desk.office, heads=heads or ())
+
+
+async def audit_chains(desk: Desk) -> Result:
+    """Every audit chain."""
+    return await traces.list_chains(desk.office)
+
+
+async def audit_page(desk: Desk, writer: str, epoch: int, after: int) -> Result:
+    """Some events of a chain."""
+    return await traces.audit_page(desk.office, writer=writer, epoch=epoch, after=after)
+
+
+async def trace_reference(desk: Desk, reference: str) -> Result:
+    """The timeline of one login."""
+    return await traces.trace_reference(desk.office, reference=reference)
+
+
+async def trace_user(desk: Desk, name: str) -> Result:
+    """The timeline of a user's last login."""
+    return await traces.trace_user(desk.office, name=name)
+
+
+async def admin_link(desk: Desk) -> Result:
+    """A one-time link to the live log. Opening it shows a button; only the button uses it up."""
+    office = desk.office
+    bearer = await links.make_link(office.storage, office.ring, office.clock, office.actor)
+    return {"url": f"{desk.https_url}/admin/enter/{bearer}", "life_s": links.LINK_LIFE_MS // 1000}
+
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "user.add": user_add,
+    "user.change": user_change,
+    "user.set_password": user_set_password,
+    "user.list": user_list,
+    "user.show": user_show,
+    "user.enable": user_enable,
+    "user.disable": user_disable,
+    "user.unlock": user_unlock,
+    "user.remove": user_remove,
+    "user.import_piece": user_import_piece,
+    "authenticator.add_totp": authenticator_add_totp,
+    "authenticator.add_hotp": authenticator_add_hotp,
+    "authenticator.add_recovery": authenticator_add_recovery,
+    "authenticator.list": authenticator_list,
+    "authenticator.revoke": authenticator_revoke,
+    "nas.add": nas_add,
+    "nas.list": nas_list,
+    "nas.show": nas_show,
+    "nas.remove": nas_remove,
+    "gateway.list": gateway_list,
+    "gateway.test": gateway_test,
+    "config.apply": config_apply,
+    "config.diff": config_diff,
+    "config.export": config_export,
+    "config.history": config_history,
+    "config.rollback": config_rollback,
+    "key.rotate": key_rotate,
+    "check": check,
+    "audit.verify": audit_verify,
+    "audit.chains": audit_chains,
+    "audit.page": audit_page,
+    "trace.reference": trace_reference,
+    "trace.user": trace_user,
+    "admin.link": admin_link,
+}
