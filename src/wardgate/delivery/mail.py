@@ -63,7 +63,7 @@ def parse_mailbox(text: str, *, named: bool = False) -> Mailbox:
         ascii_domain = domain.encode("idna").decode()
     except UnicodeError as error:
         raise MessageError("the domain of the mail address is malformed", "mail_malformed") from error
-    fits = len(local) <= MAX_LOCAL_CHARS and len(local) + len(ascii_domain) < MAX_ADDRESS_CHARS
+    fits = text.isprintable() and len(local) <= MAX_LOCAL_CHARS and len(local) + len(ascii_domain) < MAX_ADDRESS_CHARS
     if not fits or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain):
         raise MessageError("the mail address is malformed", "mail_malformed")
     return Mailbox(local, ascii_domain, name)
@@ -81,8 +81,8 @@ def compose(message: Message, sender: Mailbox, to: Mailbox, date: datetime) -> b
         raise MessageError(f"the subject has control characters or more than {MAX_SUBJECT_CHARS} characters", "mail_malformed")
     policy = (SMTPUTF8 if to.needs_smtputf8 or sender.needs_smtputf8 else SMTP).clone(cte_type="7bit")
     mail = EmailMessage(policy=policy)
-    mail["From"] = Address(sender.name, addr_spec=sender.address)
-    mail["To"] = Address(addr_spec=to.address)
+    mail["From"] = Address(sender.name, sender.local, sender.domain)
+    mail["To"] = Address("", to.local, to.domain)
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(date)
     mail["Message-ID"] = f"<{message.id}@{sender.domain}>"
