@@ -118,6 +118,8 @@ def _passes(check: Sequence[str]) -> bool:
 
 
 def _pytest(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    # A shell starts its background jobs with SIGINT ignored, and pytest would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment)
 
     def pass_on(number: int, frame: FrameType | None) -> None:
