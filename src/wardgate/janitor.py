@@ -33,7 +33,6 @@ RETENTIONS = (
     Retention("login_transaction", "expires_at", _DAY_MS),
     Retention("brake", "expires_at", 0),
     Retention("admin_pass", "expires_at", _DAY_MS),
-    Retention("spent_code", "spent_at", _DAY_MS),
     Retention("timeline", "created_at", 30 * _DAY_MS),
     Retention("incident", "last_at", 30 * _DAY_MS),
     Retention("accounting", "created_at", 30 * _DAY_MS),

@@ -57,10 +57,8 @@ def from_row(row: Row) -> Authenticator:
 
 async def active_authenticators(storage: Reader, subject_id: SubjectId) -> list[Authenticator]:
     """What the subject can prove with, oldest first."""
-    rows = await storage.find(
-        "authenticator", [Where("subject_id", "=", subject_id)], order_by="created_at", limit=MAX_AUTHENTICATORS
-    )
-    return [from_row(row) for row in rows if row["state"] == AuthenticatorState.ACTIVE]
+    where = [Where("subject_id", "=", subject_id), Where("state", "=", AuthenticatorState.ACTIVE.value)]
+    return [from_row(row) for row in await storage.find("authenticator", where, order_by="created_at", limit=MAX_AUTHENTICATORS)]
 
 
 def create_authenticator(
