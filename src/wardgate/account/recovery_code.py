@@ -1,6 +1,6 @@
 """Recovery codes: written on paper for the day when everything else is lost. Ten at a time, each good once.
 
-A code is 64 random bits as 13 characters of Crockford's base32, shown as `K7QF-2M9X-4TRBW`. The alphabet has no I, L, O or U;
+A code is 64 random bits as 13 characters of Crockford's base32, shown as `07QF-2M9X-4TRBW`. The alphabet has no I, L, O or U;
 what people write in their place is read as meant. Stored is only a keyed fingerprint that is bound to the set, so that a
 copy of the database neither shows a code nor lets one be guessed offline. A subject has one set: a new one ends the old.
 """

@@ -1,0 +1,312 @@
+"""Authenticators of local users: enrol, list, revoke."""
+
+import base64
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from wardgate.account import recovery_code
+from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState, create_authenticator, from_row
+from wardgate.account.subject import SubjectId, create_subject, linked_subject
+from wardgate.admin import fields
+from wardgate.admin.office import Office
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.clock import from_ms
+from wardgate.crypto import KeyRing, Secret
+from wardgate.directory.local import TABLE, row_by_name
+from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
+from wardgate.factors.totp import ALGORITHMS, DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S, DIGITS, PERIODS_S
+from wardgate.storage.port import MAX_IN_VALUES, Delete, Operation, Refused, Row, Update, Where
+
+TOTP = "totp"
+HOTP = "hotp"
+GENERATED_SECRET_BYTES = 20
+MAX_COUNTER = 2**53
+ISSUER = "Wardgate"
+_SHOWN_SETTINGS = ("digits", "period_s", "algorithm")
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Whose authenticators, as read just now. `rows`: all of his authenticators, revoked ones too."""
+
+    row: Row
+    subject_id: SubjectId
+    first: tuple[Operation, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def active(self) -> list[Row]:
+        return [row for row in self.rows if row["state"] == AuthenticatorState.ACTIVE]
+
+
+async def add_totp(
+    office: Office,
+    *,
+    directory: str,
+    name: str,
+    secret_hex: str | None = None,
+    digits: int = DEFAULT_DIGITS,
+    period_s: int = DEFAULT_PERIOD_S,
+    algorithm: str = DEFAULT_ALGORITHM,
+    label: str = "",
+) -> dict[str, Any]:
+    """Enrol an authenticator app. Without a secret one is generated, and the otpauth URI is returned, once.
+
+    Raises NotFound, UsageError, and AlreadyExists when the same secret is enrolled already.
+    """
+    _check_digits(digits)
+    if period_s not in PERIODS_S:
+        raise UsageError(f"period: one of {', '.join(map(str, PERIODS_S))} seconds")
+    if algorithm not in ALGORITHMS:
+        raise UsageError(f"algorithm: one of {', '.join(ALGORITHMS)}")
+    settings: dict[str, str | int] = {"digits": digits, "period_s": period_s, "algorithm": algorithm}
+    return await _add_secret(office, directory, name, TOTP, secret_hex, settings, 0, fields.label(label))
+
+
+async def add_hotp(
+    office: Office,
+    *,
+    directory: str,
+    name: str,
+    secret_hex: str | None = None,
+    digits: int = DEFAULT_DIGITS,
+    counter: int = 0,
+    label: str = "",
+) -> dict[str, Any]:
+    """Enrol a counter-based device. `counter`: the next one that the device will use. Raises as `add_totp` does."""
+    _check_digits(digits)
+    if not 0 <= counter <= MAX_COUNTER:
+        raise UsageError(f"counter: 0 to {MAX_COUNTER}")
+    return await _add_secret(office, directory, name, HOTP, secret_hex, {"digits": digits}, counter, fields.label(label))
+
+
+async def add_recovery_codes(office: Office, *, directory: str, name: str, label: str = "") -> dict[str, Any]:
+    """A new sheet of recovery codes, returned once. An older sheet ends with it, as it may be what was lost. Raises NotFound."""
+
+    def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
+        older = [row for row in owner.active if row["kind"] == recovery_code.KIND]
+        _check_room(owner, replaced=len(older))
+        authenticator_id, codes, unit = recovery_code.create_recovery_codes(
+            office.ring, owner.subject_id, fields.label(label), office.now_ms()
+        )
+        for row in older:
+            unit += _revocation(office, owner, row)
+        unit.append(_event(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, recovery_code.KIND))
+        return unit, {"id": authenticator_id, "kind": recovery_code.KIND, "codes": codes}
+
+    return await _commit_for(office, directory, name, build)
+
+
+async def list_authenticators(office: Office, *, directory: str, name: str) -> dict[str, Any]:
+    """What a user can prove himself with, and what was revoked. Never secrets. Raises NotFound."""
+    row = await _user_row(office, directory, name)
+    subject_id = await linked_subject(office.storage, directory, str(row["id"]))
+    return {"authenticators": await describe_all(office, subject_id) if subject_id is not None else []}
+
+
+async def revoke_authenticator(office: Office, *, directory: str, name: str, authenticator_id: str) -> dict[str, Any]:
+    """End an authenticator and destroy its secret. Raises NotFound when the user has no such active one."""
+
+    def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
+        for row in owner.active:
+            if row["id"] == authenticator_id:
+                return _revocation(office, owner, row), {"id": authenticator_id, "kind": row["kind"], "revoked": True}
+        raise NotFound(f"{owner.row['name']!s} has no active authenticator {authenticator_id[:64]}")
+
+    return await _commit_for(office, directory, name, build)
+
+
+async def describe_all(office: Office, subject_id: SubjectId) -> list[dict[str, Any]]:
+    """A subject's authenticators as JSON values, oldest first."""
+    described = []
+    for row in await _authenticator_rows(office, subject_id):
+        item = _describe(row)
+        if row["kind"] == recovery_code.KIND:
+            unused = [Where("authenticator_id", "=", row["id"]), Where("used_at", "is_null")]
+            item["codes_left"] = await office.storage.count("recovery_code", unused)
+        described.append(item)
+    return described
+
+
+def fingerprint(ring: KeyRing, subject_id: SubjectId, secret: Secret) -> str:
+    """Tells whether a subject's two shared secrets are the same, without opening them, even after one was revoked.
+
+    Enrolling a secret that was enrolled before must go on from the counter that it had: from the start again, its used codes
+    would be good once more.
+    """
+    return ring.mac("authenticator-secret", subject_id.encode(), secret.reveal())[:16].hex()
+
+
+def enrolled_before(rows: Iterable[Row], kind: str, settings: Mapping[str, str | int], mark: str) -> tuple[bool, int]:
+    """Whether a subject has an active authenticator with this secret, and the counter that the secret has reached so far."""
+    active, counter = False, 0
+    for row in rows:
+        known = from_row(row)
+        if known.kind != kind or known.settings.get("fingerprint") != mark:
+            continue
+        active = active or row["state"] == AuthenticatorState.ACTIVE
+        if known.settings.get("period_s") == settings.get("period_s"):
+            counter = max(counter, known.counter)
+    return active, counter
+
+
+def create_shared_secret(
+    ring: KeyRing,
+    subject_id: SubjectId,
+    kind: str,
+    label: str,
+    settings: Mapping[str, str | int],
+    secret: Secret,
+    counter: int,
+    at_ms: int,
+) -> tuple[str, Operation]:
+    """A new row of kind `totp` or `hotp`, with the fingerprint of its secret among the settings."""
+    marked = {**settings, "fingerprint": fingerprint(ring, subject_id, secret)}
+    return create_authenticator(ring, subject_id, kind, label, marked, secret, counter, at_ms)
+
+
+async def _add_secret(
+    office: Office,
+    directory: str,
+    name: str,
+    kind: str,
+    secret_hex: str | None,
+    settings: dict[str, str | int],
+    counter: int,
+    label: str,
+) -> dict[str, Any]:
+    given = secret_hex is not None
+    secret = Secret(fields.secret_bytes(secret_hex) if secret_hex is not None else secrets.token_bytes(GENERATED_SECRET_BYTES))
+
+    def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
+        _check_room(owner)
+        mark = fingerprint(office.ring, owner.subject_id, secret)
+        active, reached = enrolled_before(owner.rows, kind, settings, mark)
+        if active:
+            raise AlreadyExists(f"{owner.row['name']!s} already has an authenticator with this secret")
+        start = max(counter, reached)
+        authenticator_id, insert = create_shared_secret(
+            office.ring, owner.subject_id, kind, label, settings, secret, start, office.now_ms()
+        )
+        result: dict[str, Any] = {"id": authenticator_id, "kind": kind, "label": label, **settings, "warnings": _warnings(secret)}
+        if not given:
+            result["otpauth_uri"] = _otpauth_uri(kind, str(owner.row["name"]), settings, secret, start)
+        return [insert, _event(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, kind)], result
+
+    return await _commit_for(office, directory, name, build)
+
+
+async def _commit_for(
+    office: Office,
+    directory: str,
+    name: str,
+    build: Callable[[_Owner], tuple[list[Operation], dict[str, Any]]],
+) -> dict[str, Any]:
+    """Commit what `build` makes of a user's authenticators; once more when somebody else changed the account between.
+
+    Each change raises the account's version, on condition that it is still the one that was read: of two operators who enrol
+    the same secret at once, the second finds it enrolled, instead of a second row that takes the same code once more.
+    """
+    for _ in range(_TRIES):
+        row = await _user_row(office, directory, name)
+        owner = await _owner(office, row)
+        unit, result = build(owner)
+        unchanged = Update(TABLE, {"id": row["id"]}, {}, where=(Where("version", "=", row["version"]),), add={"version": 1})
+        if not isinstance(await office.storage.commit([unchanged, *owner.first, *unit]), Refused):
+            return {"directory": directory, "user": row["name"], **result}
+    raise Conflict("the user's authenticators are being changed by somebody else")
+
+
+async def _owner(office: Office, row: Row) -> _Owner:
+    directory, immutable_id = str(row["directory"]), str(row["id"])
+    subject_id = await linked_subject(office.storage, directory, immutable_id)
+    if subject_id is not None:
+        return _Owner(row, subject_id, (), tuple(await _authenticator_rows(office, subject_id)))
+    subject_id, inserts = create_subject(directory, immutable_id, office.now_ms())
+    details = {"directory": directory, "user": row["name"]}
+    met = record(AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details))
+    return _Owner(row, subject_id, (*inserts, met), ())
+
+
+async def _authenticator_rows(office: Office, subject_id: SubjectId) -> list[Row]:
+    mine = [Where("subject_id", "=", subject_id)]
+    return await office.storage.find("authenticator", mine, order_by="created_at", limit=MAX_IN_VALUES)
+
+
+async def _user_row(office: Office, directory: str, name: str) -> Row:
+    row = await row_by_name(office.storage, directory, name)
+    if row is None:
+        raise NotFound(f"directory {directory} has no user {name[:64]}")
+    return row
+
+
+def revocation(row: Row) -> Operation:
+    """End an active authenticator. The row stays, without its secret: fingerprint and counter must outlive it."""
+    active = (Where("state", "=", AuthenticatorState.ACTIVE),)
+    return Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.REVOKED, "sealed": None}, where=active)
+
+
+def _revocation(office: Office, owner: _Owner, row: Row) -> list[Operation]:
+    unit: list[Operation] = [revocation(row)]
+    if row["kind"] == recovery_code.KIND:
+        unit.append(Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),)))
+    unit.append(_event(office, Kind.AUTHENTICATOR_REVOKED, owner, str(row["id"]), str(row["kind"])))
+    return unit
+
+
+def _event(office: Office, kind: Kind, owner: _Owner, authenticator_id: str, factor: str) -> Operation:
+    details = {
+        "directory": owner.row["directory"],
+        "user": owner.row["name"],
+        "authenticator_id": authenticator_id,
+        "factor": factor,
+    }
+    return record(AuditEvent(kind, office.now_ms(), office.actor, subject_id=owner.subject_id, details=details))
+
+
+def _describe(row: Row) -> dict[str, Any]:
+    known = from_row(row)
+    shown = {name: known.settings[name] for name in _SHOWN_SETTINGS if name in known.settings}
+    used_at = row["last_used_at"]
+    return {
+        "id": known.id,
+        "kind": known.kind,
+        "label": known.label,
+        "state": row["state"],
+        **shown,
+        "created_at": from_ms(int(row["created_at"] or 0)).isoformat(),
+        "last_used_at": from_ms(used_at).isoformat() if isinstance(used_at, int) else None,
+    }
+
+
+def _otpauth_uri(kind: str, name: str, settings: dict[str, str | int], secret: Secret, counter: int) -> str:
+    """The Key URI format that authenticator apps read from a QR code."""
+    parameters = {
+        "secret": base64.b32encode(secret.reveal()).decode().rstrip("="),
+        "issuer": ISSUER,
+        "digits": settings["digits"],
+    }
+    if kind == TOTP:
+        parameters |= {"period": settings["period_s"], "algorithm": settings["algorithm"]}
+    else:
+        parameters |= {"counter": counter}
+    return f"otpauth://{kind}/{quote(f'{ISSUER}:{name}', safe=':')}?{urlencode(parameters, quote_via=quote)}"
+
+
+def _warnings(secret: Secret) -> list[str]:
+    short = len(secret.reveal()) < fields.GOOD_SECRET_BYTES
+    return [f"the secret is shorter than {fields.GOOD_SECRET_BYTES} bytes (RFC 4226 section 4)"] if short else []
+
+
+def _check_room(owner: _Owner, replaced: int = 0) -> None:
+    if len(owner.active) - replaced >= MAX_AUTHENTICATORS:
+        raise UsageError(f"{owner.row['name']!s} already has {MAX_AUTHENTICATORS} authenticators; revoke one first")
+
+
+def _check_digits(digits: int) -> None:
+    if digits not in DIGITS:
+        raise UsageError(f"digits: {DIGITS[0]} to {DIGITS[-1]}")

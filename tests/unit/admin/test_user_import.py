@@ -1,0 +1,247 @@
+"""Importing users: what a file does to what is there."""
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import pytest
+
+from wardgate.account.authenticator import from_row
+from wardgate.admin import authenticators, user_import, users
+from wardgate.admin.office import Office
+from wardgate.crypto import Secret
+from wardgate.directory.local import TABLE, LocalDirectory, row_by_name, stored_password
+from wardgate.directory.port import PasswordVerdict
+from wardgate.directory.settings import LocalDirectorySettings
+from wardgate.errors import Overloaded, UsageError
+from wardgate.storage.port import Row, Update, Where
+
+SSHA = "{SSHA}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3"
+SECRET_HEX = "3132333435363738393031323334353637383930"
+HEADER = "username,password,password_hash,mail,phone,groups,totp_secret_hex\n"
+ADA = {"directory": "staff", "name": "ada"}
+
+
+async def load(office: Office, text: str, **options: Any) -> dict[str, Any]:
+    return await user_import.import_users(office, io.BytesIO(text.encode()), directory="staff", **options)
+
+
+async def row(office: Office, name: str = "ada") -> Row:
+    found = await row_by_name(office.storage, "staff", name)
+    assert found is not None
+    return found
+
+
+async def verdict(office: Office, name: str, password: str) -> PasswordVerdict:
+    directory = LocalDirectory(LocalDirectorySettings(name="staff", kind="local"), office.storage, office.hasher, office.clock)
+    user = await directory.find(name, 5)
+    assert user is not None
+    return await directory.check_password(user, Secret(password), 5)
+
+
+async def totps(office: Office) -> list[Row]:
+    return await office.storage.find("authenticator", order_by="created_at")
+
+
+def counts(result: dict[str, Any]) -> tuple[int, int, int, int]:
+    return result["added"], result["changed"], result["unchanged"], result["refused"]
+
+
+async def test_a_file_brings_users_who_can_log_in(office: Office) -> None:
+    result = await load(
+        office,
+        HEADER
+        + f"Ada,,{SSHA},ada@example.test,+905321234567,vpn;staff,{SECRET_HEX}\n"
+        + "bob,bob's password,,,,,\n"
+        + "carol,,,,,,\n",
+    )
+
+    assert counts(result) == (3, 0, 0, 0)
+    assert await verdict(office, "ada", "secret") is PasswordVerdict.RIGHT
+    assert await verdict(office, "bob", "bob's password") is PasswordVerdict.RIGHT
+    assert await verdict(office, "carol", "") is PasswordVerdict.WRONG
+    shown = await users.show_user(office, **ADA)
+    assert (shown["mail"], shown["phone"], shown["groups"]) == ("ada@example.test", "+905321234567", ["vpn", "staff"])
+    assert [(item["kind"], item["digits"], item["period_s"], item["algorithm"]) for item in shown["authenticators"]] == [
+        ("totp", 6, 30, "SHA1")
+    ]
+    (made,) = await totps(office)
+    assert from_row(made).open(office.ring).reveal().hex() == SECRET_HEX
+
+
+async def test_bad_rows_do_not_stop_the_others_and_are_told(office: Office) -> None:
+    result = await load(office, HEADER + f"ada,,{SSHA},,,,\nbob,,{{WEAK}}hush,,,,\n,,,,,,\ncarol,,,not a mail,,,\ndave,,,,,,\n")
+
+    assert counts(result) == (2, 0, 0, 3)
+    assert [problem["line"] for problem in result["problems"]] == [3, 4, 5]
+    assert "hush" not in json.dumps(result)
+    assert await office.storage.count(TABLE) == 2
+
+
+async def test_importing_the_same_file_again_changes_nothing(office: Office) -> None:
+    text = HEADER + f"ada,,{SSHA},ada@example.test,+905321234567,vpn,{SECRET_HEX}\nbob,,,,,,\n"
+    await load(office, text)
+    before = (await row(office))["version"]
+
+    assert counts(await load(office, text)) == (0, 0, 2, 0)
+    assert (await row(office))["version"] == before
+    assert len(await totps(office)) == 1
+
+
+async def test_a_used_code_is_not_good_again_after_a_second_import(office: Office) -> None:
+    text = HEADER + f"ada,,,,,,{SECRET_HEX}\n"
+    await load(office, text)
+    (made,) = await totps(office)
+    await office.storage.commit([Update("authenticator", {"id": made["id"]}, {"counter": 58_000_000})])
+    await load(office, text)
+    await authenticators.revoke_authenticator(office, **ADA, authenticator_id=str(made["id"]))
+    await load(office, text)
+
+    active = [each for each in await totps(office) if each["state"] == "active"]
+    assert [each["counter"] for each in active] == [58_000_000]
+
+
+async def test_a_new_secret_ends_the_imported_one_and_not_the_users_own(office: Office) -> None:
+    await load(office, HEADER + f"ada,,,,,,{SECRET_HEX}\n")
+    own = await authenticators.add_totp(office, **ADA, label="my phone")
+    await load(office, HEADER + f"ada,,,,,,{'ab' * 20}\n")
+
+    states = {(each["label"], each["state"]) for each in await totps(office)}
+    assert states == {("import", "revoked"), ("my phone", "active"), ("import", "active")}
+    assert own["id"] in {each["id"] for each in await totps(office) if each["state"] == "active"}
+    assert await office.storage.count("subject") == 1
+
+
+async def test_existing_users_are_brought_to_what_the_file_says(office: Office) -> None:
+    await users.add_user(
+        office, **ADA, password=Secret("kept"), mail="old@example.test", phone="+905321234567", display_name="Ada", groups=["old"]
+    )
+    result = await load(office, "username,password,mail,phone,groups\nADA,,new@example.test,,new\n")
+
+    assert counts(result) == (0, 1, 0, 0)
+    shown = await users.show_user(office, **ADA)
+    assert (shown["mail"], shown["phone"], shown["groups"], shown["display_name"]) == ("new@example.test", None, ["new"], "Ada")
+    assert await verdict(office, "ada", "kept") is PasswordVerdict.RIGHT
+
+
+async def test_a_password_in_the_file_replaces_the_old_one_and_raises_the_version(office: Office) -> None:
+    await users.add_user(office, **ADA, password=Secret("old"))
+    before = (await row(office))["version"]
+    await load(office, "username,password\nada,new\n")
+
+    assert await verdict(office, "ada", "new") is PasswordVerdict.RIGHT
+    assert await verdict(office, "ada", "old") is PasswordVerdict.WRONG
+    assert int((await row(office))["version"] or 0) > int(before or 0)
+
+
+async def test_an_import_does_not_enable_or_unlock_anybody(office: Office) -> None:
+    await users.add_user(office, **ADA)
+    await users.disable_user(office, **ADA)
+    await load(office, HEADER + f"ada,,{SSHA},,,,\n")
+
+    assert (await row(office))["state"] == "disabled"
+
+
+async def test_the_same_name_twice_in_a_file_is_one_user_as_the_later_row_says(office: Office) -> None:
+    result = await load(office, "username,mail\nada,first@example.test\nAda,second@example.test\n")
+
+    assert counts(result) == (1, 1, 0, 0)
+    assert (await row(office))["mail"] == "second@example.test"
+
+
+async def test_kept_hashes_are_marked_and_reported(office: Office) -> None:
+    await load(office, HEADER + f"ada,,{SSHA},,,,\n", keep_hashes=True)
+    await load(office, HEADER + f"bob,,{SSHA},,,,\ncarol,secret,,,,,\ndave,,,,,,\n")
+
+    assert await verdict(office, "ada", "secret") is PasswordVerdict.RIGHT
+    assert stored_password(await row(office)) is not None
+    assert await user_import.check_foreign_hashes(office.storage) == {"ssha": 2, "argon2id": 1}
+    await verdict(office, "bob", "secret")
+    assert await user_import.check_foreign_hashes(office.storage) == {"ssha": 1, "argon2id": 2}
+
+
+async def test_all_pages_of_users_are_checked_for_foreign_hashes(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_import, "_SCAN_PAGE", 2)
+    await load(office, HEADER + "".join(f"user{number},,{SSHA},,,,\n" for number in range(5)))
+
+    assert await user_import.check_foreign_hashes(office.storage) == {"ssha": 5}
+
+
+async def test_each_unit_leaves_one_event_and_the_progress_moves(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_import, "ROWS_PER_UNIT", 10)
+    progress: list[tuple[int, int | None]] = []
+    text = HEADER + "".join(f"user{number},,{SSHA},,,,{SECRET_HEX}\n" for number in range(25)) + "x,,{BAD},,,,\n"
+    await load(office, text, on_progress=lambda done, total: progress.append((done, total)))
+
+    payloads = [json.loads(str(event["payload"])) for event in await office.storage.find("audit_event", order_by="seq")]
+    assert [(event["added"], event["refused"], event["authenticators_added"]) for event in payloads] == [
+        (10, 0, 10),
+        (10, 0, 10),
+        (5, 1, 5),
+    ]
+    assert progress == [(10, 26), (20, 26), (26, 26)]
+    assert all(event["actor"] == "operator:olga" for event in payloads)
+
+
+async def test_a_file_of_bad_rows_only_is_recorded(office: Office) -> None:
+    result = await load(office, "username\n=1\n")
+
+    assert counts(result) == (0, 0, 0, 1)
+    (event,) = await office.storage.find("audit_event")
+    assert json.loads(str(event["payload"]))["refused"] == 1
+
+
+async def test_not_more_problems_are_listed_than_anybody_reads(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_import, "MAX_REPORTED", 3)
+    result = await load(office, "username\n" + "=1\n" * 10)
+
+    assert result["refused"] == 10
+    assert len(result["problems"]) == 3
+
+
+async def test_a_user_added_by_somebody_else_meanwhile_is_updated_instead(office: Office) -> None:
+    text = HEADER + "".join(f"user{number},,{SSHA},u{number}@example.test,,,{SECRET_HEX}\n" for number in range(40))
+    results = await asyncio.gather(load(office, text), load(office, text))
+
+    assert await office.storage.count(TABLE) == 40
+    assert await office.storage.count("authenticator", [Where("state", "=", "active")]) == 40
+    assert sum(result["added"] for result in results) == 40
+    assert [result["refused"] for result in results] == [0, 0]
+
+
+async def test_a_user_with_too_many_authenticators_is_refused_and_the_others_are_not(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_import, "MAX_AUTHENTICATORS", 1)
+    await users.add_user(office, **ADA)
+    await authenticators.add_totp(office, **ADA, label="my phone")
+    result = await load(office, HEADER + f"ada,,{SSHA},,,,{SECRET_HEX}\nbob,,,,,,{SECRET_HEX}\n")
+
+    assert counts(result) == (1, 0, 0, 1)
+    assert result["problems"][0]["line"] == 2
+    assert (await row(office))["password_hash"] is None
+
+
+async def test_logins_that_fill_the_queue_delay_an_import_but_do_not_break_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter([True, True, False])
+    hash_now = office.hasher.hash
+
+    async def busy_at_first(password: Secret) -> str:
+        if next(refusals, False):
+            raise Overloaded("too many passwords wait to be checked")
+        return await hash_now(password)
+
+    monkeypatch.setattr(office.hasher, "hash", busy_at_first)
+    monkeypatch.setattr(user_import, "_HASH_WAIT_S", 0)
+
+    assert counts(await load(office, "username,password\nada,secret\n")) == (1, 0, 0, 0)
+
+
+async def test_a_file_without_user_names_is_refused_before_anything_is_written(office: Office) -> None:
+    with pytest.raises(UsageError, match="username"):
+        await load(office, "name,password\nada,secret\n")
+    assert not await office.storage.count(TABLE)
+    assert not await office.storage.count("audit_event")

@@ -1,0 +1,199 @@
+"""The pool of password hashing: bounded, equal in cost for what is there and what is not, and free of decoding."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from wardgate import foreign_hashes
+from wardgate.crypto import Secret
+from wardgate.errors import Overloaded, SettingsError, UsageError
+from wardgate.passwords import MAX_PASSWORD_BYTES, PasswordHasher, recognise
+
+SSHA = "{SSHA}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3"
+
+
+def cheap(threads: int = 1, max_waiting: int = 10) -> PasswordHasher:
+    return PasswordHasher(threads, max_waiting, time_cost=1, memory_kib=8)
+
+
+async def test_a_password_verifies_against_its_own_hash_only() -> None:
+    hasher = cheap()
+    stored = await hasher.hash(Secret("correct horse"))
+
+    assert await hasher.verify(stored, Secret("correct horse"))
+    assert not await hasher.verify(stored, Secret("correct hors"))
+    assert not await hasher.verify(stored, Secret(""))
+    assert recognise(stored) == "argon2id"
+
+
+async def test_the_defaults_are_argon2id_with_19_mib_and_two_passes() -> None:
+    stored = await PasswordHasher(1, 1).hash(Secret("x"))
+
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+@pytest.mark.parametrize("password", [b"\x00", b"a\x00b", b"\xe7\xfe\xff", "şifre".encode("utf-16"), b"x" * MAX_PASSWORD_BYTES])
+async def test_any_bytes_are_a_password(password: bytes) -> None:
+    hasher = cheap()
+    stored = await hasher.hash(Secret(password))
+
+    assert await hasher.verify(stored, Secret(password))
+    assert not await hasher.verify(stored, Secret(password.replace(b"\x00", b"") or b"y")) or b"\x00" not in password
+
+
+@pytest.mark.parametrize("password", [b"", b"x" * (MAX_PASSWORD_BYTES + 1)])
+async def test_an_empty_or_overlong_password_is_never_set(password: bytes) -> None:
+    with pytest.raises(UsageError):
+        await cheap().hash(Secret(password))
+
+
+async def test_an_overlong_password_is_wrong_and_costs_as_much() -> None:
+    hasher = cheap()
+    stored = await hasher.hash(Secret("x"))
+    before = hasher.runs
+
+    assert not await hasher.verify(stored, Secret(b"x" * 100_000))
+    assert hasher.runs == before + 1
+
+
+async def test_nobody_costs_as_much_as_somebody() -> None:
+    hasher = cheap()
+    stored = await hasher.hash(Secret("x"))
+    start = hasher.runs
+    await hasher.verify(stored, Secret("wrong"))
+    somebody = hasher.runs - start
+    await hasher.verify_nothing(Secret("wrong"))
+
+    assert hasher.runs - start - somebody == somebody == 1
+
+
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+async def test_a_cheap_foreign_hash_does_not_tell_itself_by_time(password: str) -> None:
+    hasher = cheap()
+    await hasher.verify(SSHA, Secret(password))
+
+    # One for the hash itself, one more with the work of Argon2id, whether or not the password was right.
+    assert hasher.runs == 2
+
+
+async def test_a_weak_hash_is_replaced_only_after_a_right_password() -> None:
+    hasher = cheap()
+
+    right = await hasher.check(SSHA, Secret("secret"), upgrade=True)
+    wrong = await hasher.check(SSHA, Secret("Secret"), upgrade=True)
+    unasked = await hasher.check(SSHA, Secret("secret"), upgrade=False)
+
+    assert right.right
+    assert right.upgraded is not None
+    assert await hasher.verify(right.upgraded, Secret("secret"))
+    assert (wrong.right, wrong.upgraded) == (False, None)
+    assert (unasked.right, unasked.upgraded) == (True, None)
+
+
+async def test_a_hash_with_present_parameters_is_left_alone() -> None:
+    hasher = cheap()
+    stored = await hasher.hash(Secret("x"))
+
+    assert not hasher.needs_upgrade(stored)
+    assert (await hasher.check(stored, Secret("x"), upgrade=True)).upgraded is None
+    assert PasswordHasher(1, 1, time_cost=2, memory_kib=8).needs_upgrade(stored)
+    assert hasher.needs_upgrade(SSHA)
+
+
+async def test_a_flood_of_passwords_is_refused_at_once_instead_of_queueing_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, gate = cheap(threads=1, max_waiting=2), threading.Event()
+    monkeypatch.setattr(foreign_hashes, "check", lambda stored, password: gate.wait(10) and False)
+    waiting = [asyncio.create_task(hasher.verify(SSHA, Secret("x"))) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded):
+        await hasher.verify(SSHA, Secret("x"))
+    with pytest.raises(Overloaded):
+        await hasher.verify_nothing(Secret("x"))
+    gate.set()
+
+    assert await asyncio.gather(*waiting) == [False, False, False]
+    assert hasher.pending == 0
+
+
+async def test_a_caller_who_gave_up_still_counts_until_his_thread_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, gate, begun = cheap(threads=1, max_waiting=0), threading.Event(), threading.Event()
+
+    def slow(stored: str, password: bytes) -> bool:
+        begun.set()
+        return gate.wait(10) and False
+
+    monkeypatch.setattr(foreign_hashes, "check", slow)
+    abandoned = asyncio.create_task(hasher.verify(SSHA, Secret("x")))
+    await asyncio.to_thread(begun.wait, 10)
+    abandoned.cancel()
+    await asyncio.gather(abandoned, return_exceptions=True)
+
+    with pytest.raises(Overloaded):
+        await hasher.verify(SSHA, Secret("x"))
+    gate.set()
+
+
+async def test_a_caller_who_gave_up_in_the_queue_frees_his_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, gate = cheap(threads=1, max_waiting=1), threading.Event()
+    monkeypatch.setattr(foreign_hashes, "check", lambda stored, password: gate.wait(10) and False)
+    running = asyncio.create_task(hasher.verify(SSHA, Secret("x")))
+    queued = asyncio.create_task(hasher.verify(SSHA, Secret("x")))
+    await asyncio.sleep(0)
+    queued.cancel()
+    await asyncio.gather(queued, return_exceptions=True)
+
+    assert hasher.pending == 1
+    gate.set()
+    assert not await running
+
+
+async def test_the_loop_goes_on_while_passwords_are_hashed() -> None:
+    hasher = PasswordHasher(1, 10)
+    turns = 0
+    task = asyncio.create_task(hasher.hash(Secret("x")))
+    while not task.done():
+        turns += 1
+        await asyncio.sleep(0.001)
+
+    assert turns > 2
+
+
+async def test_after_close_it_refuses() -> None:
+    hasher = cheap()
+    hasher.close()
+
+    with pytest.raises(Overloaded):
+        await hasher.verify(SSHA, Secret("x"))
+    assert hasher.pending == 0
+
+
+async def test_no_memory_is_not_a_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    from argon2.exceptions import VerificationError
+    from argon2.low_level import error_to_str
+
+    def exhausted(*_: object) -> bool:
+        raise VerificationError(error_to_str(-22))
+
+    hasher = cheap()
+    stored = await hasher.hash(Secret("x"))
+    monkeypatch.setattr(foreign_hashes, "verify_secret", exhausted)
+
+    with pytest.raises(Overloaded):
+        await hasher.verify(stored, Secret("x"))
+
+
+def test_parameters_beyond_the_limit_of_one_check_are_a_wrong_setting() -> None:
+    with pytest.raises(SettingsError):
+        PasswordHasher(1, 1, memory_kib=8 * 1024 * 1024)
+
+
+def test_importing_it_loads_neither_libpass_nor_the_web() -> None:
+    code = "import sys, wardgate.passwords; print([name for name in ('passlib', 'sqlalchemy', 'starlette') if name in sys.modules])"
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert printed.strip() == "[]"
