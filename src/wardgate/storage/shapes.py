@@ -120,13 +120,17 @@ class TableShape:
 
     def key_values(self, key: Row) -> Values:
         """The values of a whole primary key in its order."""
-        if len(key) != len(self.key):
-            raise StorageError(f"the key of {self.name} is {', '.join(self.key)}")
+        return checked(self.key_parts(key), self.key_columns)
+
+    def key_parts(self, key: Row) -> Values:
+        """The same, for a caller who checks them together with other values."""
         try:
             values = tuple([key[name] for name in self.key])
-        except KeyError as error:
-            raise StorageError(f"the key of {self.name} is {', '.join(self.key)}") from error
-        return checked(values, self.key_columns)
+        except KeyError:
+            values = ()
+        if len(values) != len(key):
+            raise StorageError(f"the key of {self.name} is {', '.join(self.key)}")
+        return values
 
     def key_of(self, values: Values) -> Values:
         """The primary key of a whole row."""
@@ -153,9 +157,7 @@ def checked(values: Values, columns: Columns) -> Values:
     return values
 
 
-def _picked(
-    row: Row, names: tuple[str, ...], columns: tuple[ColumnShape, ...], pick: Callable[[Row], Values], table: str
-) -> Values:
+def _picked(row: Row, names: tuple[str, ...], columns: Columns, pick: Callable[[Row], Values], table: str) -> Values:
     try:
         values = pick(row)
         complete = len(row) == len(names)

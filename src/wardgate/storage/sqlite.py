@@ -1,0 +1,479 @@
+"""Storage in one SQLite file: WAL, synchronous=FULL, group commit. The default, for one machine.
+
+Exactly one process writes the file. Units queue; a flush takes all that wait, runs them in one transaction and answers
+their callers after COMMIT. Nothing is delayed on purpose: units that are given in the same turn of the event loop share a
+transaction, and so do all that arrive while the disk is busy with the one before.
+
+Statements always run on the event loop: they find their pages in memory and take microseconds, while a thread that runs
+many short statements would wait for the interpreter lock at each of them. COMMIT waits for the disk. On a quick disk it
+runs on the loop too, because handing it over costs more than it takes; on a slow one a thread takes it, so that the loop
+never stands still.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import ParamSpec, TypeVar
+
+from wardgate.errors import Overloaded, SettingsError, StorageUnavailable, WardgateError
+from wardgate.storage import migrations
+from wardgate.storage.announcer import Announcer
+from wardgate.storage.batch import CHECKPOINT_FRAMES, BatchWriter, FileLocked, Outcome, Unit, unavailable
+from wardgate.storage.port import MAX_WAITING_UNITS, Announce, ChainLink, Commit, Committed, Operation, Row, Where
+from wardgate.storage.shapes import Values
+from wardgate.storage.statements import Query, Statements
+
+# "Ward" in the file header: tells our files from any other SQLite file.
+APPLICATION_ID = 0x57617264
+MAX_BATCH_UNITS = 256
+MAX_BATCH_STEPS = 2_000
+MAX_WAITING_READS = 1_000
+# A read of at most so many rows is answered on the event loop.
+INLINE_ROWS = 64
+# How long to wait for a lock that another process holds, for example somebody with an SQLite shell.
+LOCK_WAIT_S = 5.0
+_MEBIBYTE = 2**20
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Used by one thread at a time: the loop, or the thread that the loop has handed the work to.
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=LOCK_WAIT_S, cached_statements=256)
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The connection that writes."""
+    connection = _connect(path)
+    for pragma in (
+        "busy_timeout = 0",  # sleeping would stop the loop: the front waits in its thread
+        "synchronous = FULL",  # a commit that was answered survives a power cut
+        "fullfsync = ON",  # macOS: through the drive's cache as well
+        "checkpoint_fullfsync = ON",
+        "secure_delete = ON",  # what was erased is not left in free pages
+        "temp_store = MEMORY",  # savepoints keep their copies in memory, not in a file
+        "trusted_schema = OFF",
+        f"cache_size = -{32 * 1024}",
+        f"wal_autocheckpoint = {4 * CHECKPOINT_FRAMES}",  # in case our own are never due
+        f"journal_size_limit = {64 * _MEBIBYTE}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads."""
+    connection = _connect(path)
+    for pragma in ("busy_timeout = 250", "query_only = ON", "trusted_schema = OFF", f"cache_size = -{16 * 1024}"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def prepare(path: Path) -> None:
+    """Make the file ready: created with mode 0600, in WAL mode, with the tables of this program.
+
+    Raises SettingsError when the file is not ours, is newer than this program or cannot be in WAL mode, and
+    StorageUnavailable when it cannot be opened or written. An upgrade that fails leaves the file as it was.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageUnavailable(f"cannot open the database {path}: {error.strerror}") from error
+    try:
+        connection = _connect(path)
+        try:
+            version = _version(connection, path)
+            _enter_wal(connection, path)
+            if version < migrations.LATEST:
+                _upgrade(connection)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
+            raise SettingsError(f"{path} is not a database: name another file in the database setting") from error
+        raise unavailable(error) from error
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    if owner == APPLICATION_ID:
+        migrations.check_version(version)
+        return version
+    if owner or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise SettingsError(f"{path} is the database of another program: name another file in the database setting")
+    return 0
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _enter_wal(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise SettingsError(
+            f"{path} stays in journal mode {mode}: put the database on a local file system, WAL needs shared memory"
+        )
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    # SQLAlchemy's engine and Alembic are for this moment only: an up-to-date file starts without them.
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    connection.execute("PRAGMA synchronous = FULL")
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    with engine.connect() as wrapped:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have upgraded while this one waited for the lock.
+            migrations.upgrade(wrapped, _pragma(connection, "user_version"))
+            connection.execute(f"PRAGMA user_version = {migrations.LATEST}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """One connection for reads; after a failure the next read opens a fresh one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._cursor: sqlite3.Cursor | None = None
+
+    def rows(self, query: Query, values: Values) -> list[Values]:
+        """All rows. To the last one, so that SQLite ends the read and the next one sees newer commits."""
+        try:
+            if self._cursor is None:
+                self._cursor = connect_reader(self._path).cursor()
+            return self._cursor.execute(query.sql, values).fetchall()
+        except (sqlite3.Error, MemoryError) as error:
+            self.close()
+            raise unavailable(error) from error
+
+    def few_rows(self, query: Query, values: Values) -> list[Values] | None:
+        """All rows when they are at most `INLINE_ROWS`, else None."""
+        try:
+            if self._cursor is None:
+                self._cursor = connect_reader(self._path).cursor()
+            rows: list[Values] = self._cursor.execute(query.sql, values).fetchmany(INLINE_ROWS + 1)
+            if len(rows) <= INLINE_ROWS:
+                return rows
+            self._cursor = self._replace(self._cursor)
+        except (sqlite3.Error, MemoryError) as error:
+            self.close()
+            raise unavailable(error) from error
+        return None
+
+    def dictionaries(self, query: Query, values: Values) -> list[Row]:
+        """All rows, by column name."""
+        return [query.shape.as_row(row) for row in self.rows(query, values)]
+
+    def _replace(self, cursor: sqlite3.Cursor) -> sqlite3.Cursor:
+        cursor.close()
+        return cursor.connection.cursor()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._cursor is not None:
+            self._cursor.connection.close()
+            self._cursor = None
+
+
+# --- how long the disk takes -----------------------------------------------------------------------------------------
+
+
+class SyncTimes:
+    """Decides from the last syncs whether the loop may wait for the next one."""
+
+    WINDOW = 15
+    SHORT_S = 0.001
+    # One sync as long as this is felt by everybody: hand over at once.
+    STALL_S = 0.02
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=self.WINDOW)
+        self.short = True
+
+    def add(self, seconds: float) -> None:
+        """Take in one sync."""
+        self._recent.append(seconds)
+        if self.short:
+            slow = seconds >= self.STALL_S or (len(self._recent) >= 5 and median(self._recent) >= self.SHORT_S)
+            if slow:
+                self._switch()
+        elif len(self._recent) == self.WINDOW and self._quartile() < self.SHORT_S / 2:
+            self._switch()
+
+    def _quartile(self) -> float:
+        # Seen from the thread a sync seems to last until the loop lets go of the interpreter: trust the shorter ones.
+        return sorted(self._recent)[self.WINDOW // 4]
+
+    def _switch(self) -> None:
+        self.short = not self.short
+        self._recent.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStats:
+    """What the metrics show. Counts since the start."""
+
+    units: int
+    batches: int
+    failed_batches: int
+    failed_checkpoints: int
+    last_batch_units: int
+    last_sync_s: float
+    waiting: int
+    on_loop: bool
+
+
+# --- the front -------------------------------------------------------------------------------------------------------
+
+_Waiting = tuple[Unit, Sequence[Announce], "asyncio.Future[Commit]"]
+
+
+class SqliteStorage:
+    """Satisfies `port.Storage`. Made by `open`."""
+
+    def __init__(self, path: Path, writer: BatchWriter) -> None:
+        self._statements = Statements()
+        self._writer = writer
+        self._reader = _Reader(path)
+        self._slow_reader = _Reader(path)
+        self._announcer = Announcer()
+        self._waiting: deque[_Waiting] = deque()
+        self._flushing = False
+        self._closed = False
+        self._drained: asyncio.Event | None = None
+        self._sync_times = SyncTimes()
+        self._write_thread = ThreadPoolExecutor(1, "wardgate-commit")
+        self._read_thread = ThreadPoolExecutor(1, "wardgate-read")
+        self._reads = 0
+        self._units = self._batches = self._failed = self._failed_checkpoints = self._last_units = 0
+        self._last_sync_s = 0.0
+
+    @classmethod
+    async def open(cls, path: Path, timer: Callable[[], float] = perf_counter) -> "SqliteStorage":
+        """Open the file, make or upgrade it as needed (see `prepare`). `timer` measures syncs."""
+
+        def work() -> BatchWriter:
+            prepare(path)
+            return BatchWriter(lambda: connect_writer(path), timer)
+
+        return cls(path, await asyncio.to_thread(work))
+
+    def stats(self) -> StorageStats:
+        """Figures for the metrics."""
+        return StorageStats(
+            units=self._units,
+            batches=self._batches,
+            failed_batches=self._failed,
+            failed_checkpoints=self._failed_checkpoints,
+            last_batch_units=self._last_units,
+            last_sync_s=self._last_sync_s,
+            waiting=len(self._waiting),
+            on_loop=self._sync_times.short,
+        )
+
+    # --- reading ---
+
+    async def get(self, table: str, key: Row) -> Row | None:
+        """The row with this whole primary key."""
+        query = self._statements.get(table)
+        shape = query.shape
+        values = shape.key_values(key)
+        if self._closed:
+            raise _closed()
+        rows = self._reader.rows(query, values)
+        return shape.as_row(rows[0]) if rows else None
+
+    async def find(
+        self,
+        table: str,
+        where: Sequence[Where] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Rows that meet every condition."""
+        query, values = self._statements.find(table, where, order_by, descending, limit)
+        if self._closed:
+            raise _closed()
+        rows: list[Values] | None = None
+        if limit is not None and limit <= INLINE_ROWS:
+            rows = self._reader.rows(query, values)
+        elif query.narrow:
+            rows = self._reader.few_rows(query, values)
+        if rows is not None:
+            return [query.shape.as_row(row) for row in rows]
+        return await self._off_loop(self._slow_reader.dictionaries, query, values)
+
+    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
+        """How many rows meet every condition."""
+        query, values = self._statements.count(table, where)
+        if self._closed:
+            raise _closed()
+        ((number,),) = await self._off_loop(self._slow_reader.rows, query, values)
+        return int(number or 0)
+
+    async def _off_loop(self, read: Callable[[Query, Values], _T], query: Query, values: Values) -> _T:
+        if self._reads >= MAX_WAITING_READS:
+            raise Overloaded(f"{MAX_WAITING_READS} long reads wait already")
+        self._reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._read_thread, read, query, values)
+        finally:
+            self._reads -= 1
+
+    # --- writing ---
+
+    async def commit(self, operations: Sequence[Operation]) -> Commit:
+        """Write a unit durably, all or nothing."""
+        unit = self._statements.unit(operations)
+        if self._closed:
+            raise _closed()
+        if len(self._waiting) >= MAX_WAITING_UNITS:
+            raise Overloaded(f"{MAX_WAITING_UNITS} writes wait already")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Commit] = loop.create_future()
+        self._waiting.append((unit, [item for item in operations if type(item) is Announce], future))
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush, loop)
+        return await future
+
+    def use_chain(self, chain: ChainLink) -> None:
+        """Give the chain that `Append` extends."""
+        self._writer.use_chain(chain)
+
+    def subscribe(self, topic: str, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call `callback(key)` after each commit that announced `topic`; returns how to stop it."""
+        return self._announcer.subscribe(topic, callback)
+
+    async def close(self) -> None:
+        """Finish the units that wait, then let go of the file."""
+        self._closed = True
+        if self._flushing:
+            self._drained = self._drained or asyncio.Event()
+            await self._drained.wait()
+        await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        self._write_thread.shutdown()
+        self._read_thread.shutdown()
+        self._reader.close()
+        self._slow_reader.close()
+        self._writer.close()
+
+    # --- one flush: `_flush` on the loop, then `_finish` or `_fail` on the loop ---
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._take()
+        outcomes = _tried(self._writer.execute, [unit for unit, _, _ in batch])
+        if isinstance(outcomes, FileLocked):
+            self._write_thread.submit(self._wait_in_thread, loop, batch)
+        elif isinstance(outcomes, WardgateError):
+            self._fail(loop, batch, outcomes)
+        elif self._sync_times.short:
+            self._finish(loop, batch, outcomes, _tried(self._writer.commit))
+        else:
+            self._write_thread.submit(self._commit_in_thread, loop, batch, outcomes)
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        steps = 0
+        while self._waiting and len(batch) < MAX_BATCH_UNITS and steps < MAX_BATCH_STEPS:
+            batch.append(self._waiting.popleft())
+            steps += len(batch[-1][0])
+        return batch
+
+    def _commit_in_thread(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+        loop.call_soon_threadsafe(self._finish, loop, batch, outcomes, _tried(self._writer.commit))
+
+    def _wait_in_thread(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
+        outcomes = _tried(self._writer.execute, [unit for unit, _, _ in batch], LOCK_WAIT_S)
+        if isinstance(outcomes, WardgateError):
+            loop.call_soon_threadsafe(self._fail, loop, batch, outcomes)
+        else:
+            self._commit_in_thread(loop, batch, outcomes)
+
+    def _finish(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[Outcome], took: float | WardgateError | None
+    ) -> None:
+        if isinstance(took, WardgateError):
+            self._fail(loop, batch, took)
+            return
+        self._batches += 1
+        self._units += len(batch)
+        self._last_units = len(batch)
+        if took is not None:
+            self._last_sync_s = took
+            self._sync_times.add(took)
+        for (_, announcements, future), outcome in zip(batch, outcomes, strict=True):
+            if announcements and isinstance(outcome, Committed):
+                self._announcer.tell(loop, announcements)
+            if future.done():  # its caller was cancelled; the unit stands all the same
+                continue
+            if isinstance(outcome, WardgateError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        self._go_on(loop)
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], error: WardgateError) -> None:
+        self._failed += 1
+        for _, _, future in batch:
+            if not future.done():
+                future.set_exception(StorageUnavailable(error.message, error.code))
+        self._go_on(loop)
+
+    def _checkpoint_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        error = _tried(self._writer.checkpoint)
+        loop.call_soon_threadsafe(self._checkpointed, loop, error)
+
+    def _checkpointed(self, loop: asyncio.AbstractEventLoop, error: WardgateError | None) -> None:
+        # Nobody's unit depends on it: the log keeps what was committed, and the next one is due soon.
+        self._failed_checkpoints += error is not None
+        self._go_on(loop)
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._writer.checkpoint_due:
+            self._write_thread.submit(self._checkpoint_in_thread, loop)
+            return
+        if self._waiting:
+            loop.call_soon(self._flush, loop)
+            return
+        self._flushing = False
+        if self._drained is not None:
+            self._drained.set()
+
+
+def _tried(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T | WardgateError:
+    """What the work returns, or why it failed: whatever happens, those who wait get an answer."""
+    try:
+        return work(*arguments, **named)
+    except WardgateError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave every login waiting
+        return StorageUnavailable(f"a batch of writes failed: {type(error).__name__}")
+
+
+def _closed() -> StorageUnavailable:
+    return StorageUnavailable("the storage is closed")
