@@ -259,7 +259,8 @@ class OutboxWorker:
             return
         message = self._message(claim)
         if message is None:
-            await self._settle(claim, _Round(OutboxState.FAILED, problem="its sealed body does not open"))
+            # Not the end of it: this worker may have yet to hear of a new data key.
+            await self._settle(claim, _Round(OutboxState.QUEUED, problem="its sealed body does not open"))
             return
         await self._settle(claim, await self._round(claim, message))
 

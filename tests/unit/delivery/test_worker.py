@@ -221,13 +221,20 @@ async def test_a_gateway_with_a_mistake_in_it_does_not_stop_the_message_or_the_w
     assert world.timeline.events[0].attempts[0].answer == "failed with KeyError"
 
 
-async def test_a_body_that_does_not_open_fails_and_is_named() -> None:
+async def test_a_body_whose_key_is_not_known_yet_waits_for_it_and_is_never_sent_unopened() -> None:
     world = World(FakeGateway("one"))
-    await put(world.storage, new_ring(), "m1")
-    with capture_logs():
-        await world.worker().deliver_due()
-    assert (await world.row())["state"] == "failed"
+    late = new_ring()
+    await put(world.storage, late, "m1")
+    worker = world.worker()
+    with capture_logs() as logs:
+        await worker.deliver_due()
+    assert [entry["event"] for entry in logs] == ["outbox_body_does_not_open"]
+    assert (await world.row())["state"] == "queued"
     assert world.timeline.events[0].problem == "its sealed body does not open"
+    world.ring = late
+    world.clock.advance(1)
+    await worker.deliver_due()
+    assert world.gateways[0].taken[0].text == TEXT
 
 
 async def test_an_answer_that_holds_the_code_is_not_kept_even_from_a_careless_gateway() -> None:
