@@ -26,8 +26,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import structlog
-
 from wardgate.crypto import Secret
 from wardgate.errors import AlreadyExists, Conflict, ServerUnavailable, SettingsError, UnavailableError, UsageError, WardgateError
 
@@ -145,6 +143,9 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._socket = data / SOCKET_NAME
         self._connections: set[asyncio.Task[None]] = set()
+        # Only here: a command that asks a server has no log.
+        import structlog
+
         self._log = structlog.get_logger("control")
 
     async def start(self) -> None:

@@ -110,7 +110,7 @@ def apply_overrides(settings: StartSettings, overrides: ServeOverrides) -> Start
         radius = replace(radius, accounting_port=overrides.accounting_port)
     if overrides.https_port is not None:
         https = replace(https, port=overrides.https_port)
-    return _checked(replace(settings, radius=radius, https=https), "the command line")
+    return checked_settings(replace(settings, radius=radius, https=https), "the command line")
 
 
 def read_settings(path: Path) -> StartSettings:
@@ -141,7 +141,7 @@ def parse_settings(tables: Mapping[str, Any], what: str = FILE_NAME) -> StartSet
         settings = adapter.validate_json(json.dumps([tables], default=str))[0]
     except ValidationError as error:
         raise refuse(from_pydantic(error, StartSettings), what) from error
-    return _checked(settings, what)
+    return checked_settings(settings, what)
 
 
 def render_settings(settings: StartSettings) -> str:
@@ -170,7 +170,8 @@ def _toml(value: object) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
-def _checked(settings: StartSettings, what: str) -> StartSettings:
+def checked_settings(settings: StartSettings, what: str) -> StartSettings:
+    """`settings` itself when ports and addresses can be; `what` names their origin in the SettingsError otherwise."""
     problems = [*_ports(settings), *_addresses(settings)]
     if not settings.database.url.startswith("sqlite:") or len(settings.database.url) <= len("sqlite:"):
         problems.append("database.url: must be sqlite:PATH")

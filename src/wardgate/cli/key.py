@@ -1,0 +1,32 @@
+"""`wardgate key ...`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
+from wardgate.cli.output import emit, note, say
+from wardgate.cli.performing import perform
+from wardgate.cli.progress import counting
+
+app = group("Keys that seal secrets in the database.")
+
+
+@app.callback()
+def _keys() -> None:
+    """Keys that seal secrets in the database."""
+
+
+@app.command(epilog=example("wardgate key rotate"))
+def rotate(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """Make a new data key and move everything that is sealed under it, while logins go on. A cut rotation is taken up again."""
+    with counting("sealing anew") as advance:
+        result = perform(data, "key.rotate", {}, lambda event: advance(int(str(event["resealed"])), str(event["table"])))
+    emit(result, as_json, _show)
+
+
+def _show(result: Mapping[str, Any]) -> None:
+    if result["resumed"]:
+        note("A rotation that had been cut short was taken up; run it once more for a fresh key.")
+    if result["broken"]:
+        note(f"{result['broken']} values do not open under any key and stayed as they are; see wardgate check.")
+    say(f"Key {result['key']} seals from now on; {result['resealed']} values were sealed anew.")

@@ -1,0 +1,30 @@
+"""Options that many commands share, and the shape of their help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_DATA = Path("var")
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", envvar="WARDGATE_DATA", help="Data directory of the installation.", show_default="var"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Directory = Annotated[str | None, typer.Option("--directory", help="Local directory. Default: the first one of the default realm.")]
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help: how it is called. The backspace keeps the lines as they are."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of commands. Plain help without markup: it loads at once and reads the same in a pipe."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
+def single() -> typer.Typer:
+    """A command that stands alone."""
+    return typer.Typer(rich_markup_mode=None, add_completion=False)
