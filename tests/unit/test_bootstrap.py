@@ -25,6 +25,13 @@ def make_program(path: Path, text: str) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def policy_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test, and every fault in what it tests, away from the machine's own file: the tests may run as root."""
+    monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     """A checkout with the real scripts, empty locks, a `wardgate` that tells how it was started, and a blank in its path."""
@@ -226,7 +233,6 @@ class TestWithoutEnsurepip:
     def test_a_user_is_told_the_one_line_to_type(self, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         make_program(tmp_path / "bin" / "apt-get", NOTE_ONLY.format(log=tmp_path / "apt.log"))
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
-        monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
         with pytest.raises(BootstrapError, match="sudo apt-get install -y python3-venv"):
             bootstrap.prepare(tree, dev=False)
         assert bootstrap.read_stamp(tree) is None
@@ -244,7 +250,6 @@ class TestWithoutEnsurepip:
             NOTE_ONLY.format(log=log) + f'case "$*" in *install*python3-venv) : > "{tmp_path}/venv-package";; esac\n',
         )
         monkeypatch.setattr(os, "geteuid", lambda: 0)
-        monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
         assert bootstrap._private_pip(tree) == [str(tree.private / "bin" / "python"), "-m", "pip"]
         assert not (tmp_path / "policy-rc.d").exists()
         update, install = log.read_text().splitlines()
