@@ -29,7 +29,6 @@ def make_program(path: Path, text: str) -> Path:
 def policy_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test, and every fault in what it tests, away from the machine's own file: the tests may run as root."""
     monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
-    monkeypatch.setattr(debian, "POLICY", tmp_path / "policy-rc.d")
 
 
 @pytest.fixture
