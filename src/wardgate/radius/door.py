@@ -143,6 +143,12 @@ def reply_for(nas: Nas, outcome: Outcome, trail: Trail, releases: Mapping[str, R
             return Reply(Code.ACCESS_REJECT, [_message(nas, outcome.text, outcome.language, outcome.reference)])
 
 
+def refusal_reply(nas: Nas, reference: str) -> Reply:
+    """What goes back to a kind of proof that is not served."""
+    text = Text("signin.failed", {"ref": reference})
+    return Reply(Code.ACCESS_REJECT, [_message(nas, text, nas.settings.language or "en", reference)])
+
+
 def failure_reply(nas: Nas, reference: str, not_before: float) -> Reply:
     """What goes back when we cannot decide: closed, and as late as any other refusal."""
     text = Text("down.ours", {"ref": reference})

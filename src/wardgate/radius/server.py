@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 import structlog
 
@@ -24,7 +25,7 @@ from wardgate.errors import Overloaded, PacketError, StorageUnavailable, Wardgat
 from wardgate.metrics import Metrics
 from wardgate.radius.credentials import Credential, credential
 from wardgate.radius.describe import describe
-from wardgate.radius.door import Reply, failure_reply, serve_login, text_of
+from wardgate.radius.door import Reply, failure_reply, refusal_reply, serve_login, text_of
 from wardgate.radius.duplicates import DuplicateCache, InFlight
 from wardgate.radius.duplicates import Reply as CachedReply
 from wardgate.radius.nas import Nas, refusal_of
@@ -240,7 +241,7 @@ class RadiusServer:
         trail.result = "denied"
         trail.reason = "chap_unsupported" if kind is IncidentKind.CHAP else "protocol_unsupported"
         self._parts.recorder.incident(kind, source[0], nas.name)
-        return Reply(Code.ACCESS_REJECT, [])
+        return refusal_reply(nas, trail.reference)
 
     def _encode(self, nas: Nas, packet: Packet, source: Address, reply: Reply) -> bytes:
         try:
@@ -346,8 +347,8 @@ class _Protocol(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        # uvloop's transport is one in all but its class.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]) -> None:
         if self._transport is not None:
