@@ -44,6 +44,8 @@ FORMAT: Final = 1
 CHAIN_WRITER: Final = "server"
 FIRST_EPOCH: Final = 1
 LOCK_RETRY_S: Final = 0.05
+# A command without a server, or a server that stops, may hold the lock for a moment.
+LOCK_WAIT_S: Final = 5.0
 MAX_MARKER_BYTES: Final = 4_096
 # What creation makes; a creation that was cut short is begun anew after removing these and nothing else.
 _OURS: Final = (FILE_NAME, "wardgate.db", "wardgate.db-wal", "wardgate.db-shm", "master.key", "tls", UNFINISHED)
@@ -107,7 +109,7 @@ class Installation:
             _sync_directory(data)
         return wanted
 
-    def lock(self, wait_s: float = 0.0) -> "InstanceLock":
+    def lock(self, wait_s: float = LOCK_WAIT_S) -> "InstanceLock":
         """The instance lock, taken. Raises ServerUnavailable, naming who holds it, when it is not free within `wait_s`."""
         return InstanceLock.take(self.data, wait_s)
 

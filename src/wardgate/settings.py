@@ -14,7 +14,6 @@ FILE_NAME: Final = "wardgate.toml"
 MAX_FILE_BYTES: Final = 65_536
 MAX_PORT: Final = 65_535
 
-HttpDoor = Literal["admin", "health", "metrics"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -52,7 +51,7 @@ class RadiusListenerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpsListenerSettings:
-    """The HTTPS listener and the doors that it opens."""
+    """The HTTPS listener: the live log, health and metrics."""
 
     address: str = field(default="127.0.0.1", metadata={"help": "address to listen on"})
     port: int = field(default=8443, metadata={"help": "port; 0: any free one", "unit": "TCP port"})
@@ -60,9 +59,6 @@ class HttpsListenerSettings:
         default="tls/cert.pem", metadata={"help": "PEM file with the certificate and its chain; relative to the data directory"}
     )
     key: str = field(default="tls/key.pem", metadata={"help": "PEM file with the private key; relative to the data directory"})
-    doors: tuple[HttpDoor, ...] = field(
-        default=("admin", "health", "metrics"), metadata={"help": "what is served here: admin (the live log), health, metrics"}
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wardgate.cli.options import DEFAULT_DATA, Data, example, single
-from wardgate.cli.performing import LOCK_WAIT_S
 from wardgate.settings import ServeOverrides
 
 if TYPE_CHECKING:
@@ -30,9 +29,7 @@ def demo(
 
     installation = _open_or_create(data, fresh)
     overrides = ServeOverrides(radius_port=radius_port, accounting_port=accounting_port, https_port=https_port, host=host)
-    with installation.lock(wait_s=LOCK_WAIT_S):
-        code = run_demo(installation, overrides, json_output=as_json)
-    raise typer.Exit(code)
+    raise typer.Exit(run_demo(installation, overrides, json_output=as_json))
 
 
 def _open_or_create(data: Path, fresh: bool) -> "Installation":

@@ -59,7 +59,7 @@ class Performer:
 
         installation = Installation.open(self._data)
         try:
-            lock = installation.lock()
+            lock = installation.lock(wait_s=0)
         except ServerUnavailable:
             if time.monotonic() >= deadline:
                 raise

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from wardgate.cli.options import DEFAULT_DATA, Data, example, single
-from wardgate.cli.performing import LOCK_WAIT_S
 from wardgate.settings import ServeOverrides
 
 app = single()
@@ -30,6 +29,4 @@ def serve(
     if installation.demo:
         raise SettingsError(f"{data} is a demo, whose passwords are well known: wardgate init makes a real installation elsewhere")
     overrides = ServeOverrides(radius_port=radius_port, accounting_port=accounting_port, https_port=https_port, host=host)
-    with installation.lock(wait_s=LOCK_WAIT_S):
-        code = run_serve(installation, overrides)
-    raise typer.Exit(code)
+    raise typer.Exit(run_serve(installation, overrides))
