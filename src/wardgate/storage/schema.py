@@ -21,9 +21,7 @@ def _bytes(name: str, null: bool = False) -> Column[bytes]:
 
 installation = Table("installation", metadata, _text("name"), _text("value"), PrimaryKeyConstraint("name"))
 
-data_key = Table(
-    "data_key", metadata, _number("number"), _bytes("wrapped"), _number("created_at"), PrimaryKeyConstraint("number")
-)
+data_key = Table("data_key", metadata, _number("number"), _bytes("wrapped"), _number("created_at"), PrimaryKeyConstraint("number"))
 
 # The configuration document, one row per version; the newest is in force.
 configuration = Table(
@@ -122,7 +120,7 @@ login_transaction = Table(
     _number("created_at"),
     _number("expires_at"),
     PrimaryKeyConstraint("id"),
-    Index("ix_login_transaction_fold_key", "fold_key"),
+    UniqueConstraint("fold_key", name="uq_login_transaction_fold_key"),
     Index("ix_login_transaction_expires_at", "expires_at"),
 )
 

@@ -99,9 +99,9 @@ def upgrade(op: Operations) -> None:
         _number("created_at"),
         _number("expires_at"),
         PrimaryKeyConstraint("id"),
+        UniqueConstraint("fold_key", name="uq_login_transaction_fold_key"),
     )
     op.create_index("ix_login_transaction_expires_at", "login_transaction", ["expires_at"])
-    op.create_index("ix_login_transaction_fold_key", "login_transaction", ["fold_key"])
     op.create_table(
         "handle",
         _bytes("handle_mac"),
