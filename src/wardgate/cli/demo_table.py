@@ -6,10 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+PLAIN_WIDTH = 140
+
 
 def show_demo(told: Mapping[str, Any], console: Console | None = None) -> None:
     """Print it; without colours where the output is no terminal."""
     console = console or Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     radius = told["radius"]
     console.print()
     console.print(
@@ -31,7 +35,10 @@ def show_demo(told: Mapping[str, Any], console: Console | None = None) -> None:
 
 
 def _users(users: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table("user", "password", "second factor", box=None, pad_edge=True)
+    table = Table(box=None, pad_edge=True)
+    for title in ("user", "password", "second factor"):
+        # What is there to be copied is never broken over two lines.
+        table.add_column(title, no_wrap=True, overflow="ignore")
     for user in users:
         table.add_row(
             user["name"], user["password"], "\n".join(_factor(each) for each in user["factors"]) or "none: denied, told why"
