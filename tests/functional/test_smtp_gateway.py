@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP as Smtpd
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
 from tests.unit.delivery.fakes import ADDRESS, MAIL, NOW, Authority, clock, make_authority, resolve_to, smtp_service
-from wardgate.clock import FixedClock
+from wardgate.clock import FixedClock, SystemClock
 from wardgate.config.reference import EnvReference
 from wardgate.delivery.registry import build_gateway
 from wardgate.delivery.settings import SmtpSettings
@@ -282,9 +282,22 @@ async def test_a_dead_server_is_passed_over_for_a_while_and_then_asked_again(aut
 async def test_a_silent_server_leaves_time_for_the_next_one(authority: Authority) -> None:
     async with smtp_service(authority.server) as first, smtp_service(authority.server) as second:
         first.replies["GREETING"] = None
-        gateway = build(settings(authority, *(f"smtps://localhost:{service.port}" for service in (first, second))))
-        await gateway.send(MAIL, 1.0)
+        servers = [f"smtps://localhost:{service.port}" for service in (first, second)]
+        gateway = build_gateway(settings(authority, *servers), resolve_to(PASSWORD), SystemClock())
+        async with asyncio.timeout(1.0):
+            await gateway.send(MAIL, 1.0)
         assert len(second.mails) == 1
+
+
+async def test_servers_that_are_all_silent_cost_no_more_than_the_time_given(authority: Authority) -> None:
+    async with smtp_service(authority.server) as first, smtp_service(authority.server) as second:
+        for service in (first, second):
+            service.replies["GREETING"] = None
+        servers = [f"smtps://localhost:{service.port}" for service in (first, second)]
+        gateway = build_gateway(settings(authority, *servers), resolve_to(PASSWORD), SystemClock())
+        async with asyncio.timeout(TRY_S / 2):
+            with pytest.raises(GatewayUnavailable, match="in time"):
+                await gateway.send(MAIL, 0.4)
 
 
 async def test_when_all_servers_are_down_they_are_tried_all_the_same(authority: Authority) -> None:

@@ -60,6 +60,10 @@ def test_an_answer_cannot_forge_a_log_line_or_move_the_cursor() -> None:
     assert one_line("250 ok\r\n\x1b[2Kinjected\x00\u202e\u2028end") == "250 ok [2Kinjected end"
 
 
+def test_a_long_answer_is_cut() -> None:
+    assert scrub("y" * 1000, SMS) == "y" * ANSWER_CHARS
+
+
 @given(st.text(max_size=300))
 def test_an_answer_is_short_and_printable(answer: str) -> None:
     kept = scrub(answer, SMS, [SECRET])

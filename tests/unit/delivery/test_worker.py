@@ -237,6 +237,15 @@ async def test_a_body_whose_key_is_not_known_yet_waits_for_it_and_is_never_sent_
     assert world.gateways[0].taken[0].text == TEXT
 
 
+async def test_a_body_that_never_opens_ends_with_the_life_of_its_code() -> None:
+    world = World(FakeGateway("one"))
+    await put(world.storage, new_ring(), "m1", life_s=180)
+    world.clock.advance(180)
+    await world.worker().deliver_due()
+    row = await world.row()
+    assert (row["state"], row["sealed"]) == ("expired", None)
+
+
 async def test_an_answer_that_holds_the_code_is_not_kept_even_from_a_careless_gateway() -> None:
     async def echo(message: Message) -> str:
         return f"queued: {message.text} to {message.to}"

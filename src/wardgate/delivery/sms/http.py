@@ -44,7 +44,6 @@ class HttpSmsGateway:
         self._secret = secret
         self._transport = httpx.AsyncHTTPTransport(
             verify=client_context(settings.name, settings.ca_file),
-            trust_env=False,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=IDLE_CONNECTION_S),
         )
 
