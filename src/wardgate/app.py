@@ -23,7 +23,7 @@ import structlog
 import uvloop
 
 from wardgate import __version__, demo
-from wardgate.admin.management import Management
+from wardgate.admin.management import Management, TellDemo
 from wardgate.admin.office import Office
 from wardgate.admin.operations import OPERATIONS
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -123,7 +123,7 @@ class Server:
 
     # --- start -----------------------------------------------------------------------------------------------------
 
-    async def start(self, guide: DemoGuide | None = None) -> None:
+    async def start(self, guide: DemoGuide | None = None, tell_demo: TellDemo | None = None) -> None:
         """Build, listen, and record that we serve. Raises SettingsError for a configuration that cannot run."""
         await self._reload()
         self._storage.subscribe(CONFIGURATION, lambda _: self._own(self._reload_or_keep(), "reload"))
@@ -132,7 +132,7 @@ class Server:
         )
         await self._start_radius(Engine(parts))
         await self._start_https(guide)
-        await self._start_control()
+        await self._start_control(tell_demo)
         self._outbox = OutboxWorker(
             self._storage,
             self._opened.rings,
@@ -186,8 +186,10 @@ class Server:
         self._https = HttpsServer(build_web_app(context), self._sockets.https, tls, before_stop=context.streams.close)
         await self._https.start()
 
-    async def _start_control(self) -> None:
-        management = Management(self._opened, OPERATIONS, self._hasher, self._clock, lambda: self.https_url, serving=True)
+    async def _start_control(self, tell_demo: TellDemo | None) -> None:
+        management = Management(
+            self._opened, OPERATIONS, self._hasher, self._clock, lambda: self.https_url, serving=True, tell_demo=tell_demo
+        )
         self._control = ControlServer(self._opened.installation.data, management.run)
         await self._control.start()
 
@@ -440,20 +442,24 @@ async def _start_demo(installation: Installation, server: Server, sockets: Socke
     made = await demo.prepare(server.office)
     described = await demo.describe(server.office, made)
     host, port = sockets.radius_address
-    await server.start(demo.guide(made, described, host, port))
-    told = {
-        "radius": {
-            "host": host,
-            "port": port,
-            "acct_port": sockets.accounting_port,
-            "secret": made.radius_secret,
-            "message_authenticator": "accept_missing",
-        },
-        "https": {"url": server.https_url, "ca_file": str(installation.certificate.resolve())},
-        "outbox_url": f"{server.https_url}/outbox",
-        "admin_url": f"{server.https_url}/admin/log",
-        "users": described,
-    }
+
+    async def tell() -> dict[str, Any]:
+        return {
+            "radius": {
+                "host": host,
+                "port": port,
+                "acct_port": sockets.accounting_port,
+                "secret": made.radius_secret,
+                "message_authenticator": "accept_missing",
+            },
+            "https": {"url": server.https_url, "ca_file": str(installation.certificate.resolve())},
+            "outbox_url": f"{server.https_url}/outbox",
+            "admin_url": f"{server.https_url}/admin/log",
+            "users": await demo.describe(server.office, made),
+        }
+
+    await server.start(demo.guide(made, described, host, port), tell)
+    told = await tell()
     if as_json:
         print(json.dumps(told, ensure_ascii=False), flush=True)
     else:

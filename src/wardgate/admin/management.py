@@ -1,8 +1,9 @@
 """Runs management operations, for the control socket of a server and for a command that works without one."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wardgate.admin.keys import KeyMaster
 from wardgate.admin.office import Office
@@ -14,6 +15,9 @@ from wardgate.passwords import PasswordHasher
 # No login takes longer between sealing a value and having it stored.
 SETTLE_S = 5.0
 
+TellDemo = Callable[[], Awaitable[dict[str, Any]]]
+"""What `wardgate demo --json` prints, as it is now: where the demo listens, and who can be tried."""
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -23,12 +27,14 @@ class Desk:
     opened: Opened
     https_url: str
     keys: KeyMaster
+    tell_demo: TellDemo | None = None
 
 
 class Management:
     """Operations on one opened installation.
 
     `https_url` tells where the pages are (ports may be chosen at the start). `serving`: logins run beside the operations.
+    `tell_demo`: only where a demo runs.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class Management:
         https_url: Callable[[], str],
         serving: bool,
         settle_s: float = SETTLE_S,
+        tell_demo: TellDemo | None = None,
     ) -> None:
         self._opened = opened
         self._operations = operations
@@ -47,6 +54,7 @@ class Management:
         self._clock = clock
         self._https_url = https_url
         self._settle_s = settle_s if serving else 0.0
+        self._tell_demo = tell_demo
         self._running: set[asyncio.Task[object]] = set()
 
     async def run(self, name: str, params: Mapping[str, object], progress: Progress, actor: str) -> Mapping[str, object]:
@@ -64,7 +72,7 @@ class Management:
         opened = self._opened
         office = Office(opened.storage, opened.rings(), self._clock, self._hasher, actor)
         keys = KeyMaster(opened.installation.master_key, opened.reload_keys, opened.rings, self._settle)
-        return Desk(office, opened, self._https_url(), keys)
+        return Desk(office, opened, self._https_url(), keys, self._tell_demo)
 
     async def _settle(self) -> None:
         """Wait for whoever may still seal with the ring of before: other operations, and logins that are on their way."""

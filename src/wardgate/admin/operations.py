@@ -352,6 +352,13 @@ async def admin_link(desk: Desk) -> Result:
     return {"url": f"{desk.https_url}/admin/enter/{bearer}", "life_s": links.LINK_LIFE_MS // 1000}
 
 
+async def demo_describe(desk: Desk) -> Result:
+    """Where the running demo listens and who can be tried, for the simulator. The demo's secrets are public by design."""
+    if desk.tell_demo is None:
+        raise UsageError("no demo runs on this directory: start one with wardgate demo, or name the server with --server")
+    return await desk.tell_demo()
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.add": user_add,
     "user.change": user_change,
@@ -387,4 +394,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "trace.reference": trace_reference,
     "trace.user": trace_user,
     "admin.link": admin_link,
+    "demo.describe": demo_describe,
 }
