@@ -210,6 +210,15 @@ async def test_a_user_added_by_somebody_else_meanwhile_is_updated_instead(office
     assert [result["refused"] for result in results] == [0, 0]
 
 
+async def test_one_secret_imported_twice_at_once_is_one_authenticator(office: Office) -> None:
+    text = HEADER + f"ada,,,,,,{SECRET_HEX}\n"
+    await users.add_user(office, **ADA)
+    await authenticators.add_totp(office, **ADA, label="my phone")
+    await asyncio.gather(*(load(office, text) for _ in range(3)))
+
+    assert sorted(str(each["label"]) for each in await totps(office) if each["state"] == "active") == ["import", "my phone"]
+
+
 async def test_a_user_with_too_many_authenticators_is_refused_and_the_others_are_not(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
