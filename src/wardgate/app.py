@@ -33,6 +33,7 @@ from wardgate.clock import Clock, SystemClock, to_ms
 from wardgate.config.store import TOPIC as CONFIGURATION
 from wardgate.config.store import load_current
 from wardgate.control import ControlServer
+from wardgate.delivery.outbox import OutboxState
 from wardgate.delivery.worker import OutboxEvent, OutboxWorker
 from wardgate.engine.engine import Engine
 from wardgate.engine.runtime import EngineParts
@@ -102,7 +103,6 @@ class Server:
         self._outbox: OutboxWorker | None = None
         self._owned: list[asyncio.Task[None]] = []
         self._stopping = False
-        self.reloaded = asyncio.Event()
 
     @property
     def https_url(self) -> str:
@@ -207,8 +207,9 @@ class Server:
     async def _reload(self) -> None:
         version, document = await load_current(self._storage)
         if self._runtime is None or version > self._runtime.version:
-            self._runtime = self._builder.build(version, document)
-            self.reloaded.set()
+            before, self._runtime = self._runtime, self._builder.build(version, document)
+            for gateway in set(before.gateways if before else ()) - set(self._runtime.gateways):
+                await gateway.close()
 
     async def _reload_or_keep(self) -> None:
         """Take up a new version; one that cannot run leaves the present one in force, and says so."""
@@ -245,7 +246,7 @@ class Server:
 
     def _tell_of_message(self, event: OutboxEvent) -> Sequence[Operation]:
         """The timeline of a message's fate, stored together with it."""
-        reason = {"sent": "message_sent", "expired": "message_expired"}.get(event.state.value, "message_failed")
+        reason = _MESSAGE_REASONS[event.state]
         steps = [
             {
                 "at_ms": 0,
@@ -301,6 +302,15 @@ class Server:
         if self._runtime is not None:
             await asyncio.gather(*(gateway.close() for gateway in self._runtime.gateways), return_exceptions=True)
         self._hasher.close()
+
+
+_MESSAGE_REASONS: Mapping[OutboxState, str] = {
+    OutboxState.SENT: "message_sent",
+    OutboxState.EXPIRED: "message_expired",
+    OutboxState.FAILED: "message_failed",
+    OutboxState.QUEUED: "message_waits",
+    OutboxState.SENDING: "message_waits",
+}
 
 
 def _report_end(task: "asyncio.Future[None]") -> None:
