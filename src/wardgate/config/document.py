@@ -172,7 +172,10 @@ def _item(section: str, plain: Plain, at: tuple[str | int, ...], faults: list[Fa
     kinds = _kinds()[section]
     if "" in kinds:
         return _settings(kinds[""], plain, at, faults)
-    kind = plain.get("kind") if isinstance(plain, Mapping) else None
+    if not isinstance(plain, Mapping):
+        faults.append(Fault(path_of(at), "must be keys with values"))
+        return None
+    kind = plain.get("kind")
     cls = kinds.get(kind) if isinstance(kind, str) else None
     if cls is None:
         faults.append(Fault(path_of((*at, "kind")), f"must be one of {', '.join(sorted(kinds))}"))
