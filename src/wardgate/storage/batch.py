@@ -277,7 +277,7 @@ def _misfit(error: sqlite3.IntegrityError, position: int) -> Outcome:
     return StorageError(f"the database refused a row: {error}")
 
 
-def unavailable(error: Exception) -> StorageUnavailable:
+def unavailable(error: BaseException) -> StorageUnavailable:
     """What a failure of SQLite means to the asker. The message says what to do where it is known."""
     code = getattr(error, "sqlite_errorcode", None)
     name = getattr(error, "sqlite_errorname", type(error).__name__)

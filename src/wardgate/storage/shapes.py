@@ -128,7 +128,7 @@ class TableShape:
             values = tuple([key[name] for name in self.key])
         except KeyError:
             values = ()
-        if len(values) != len(key):
+        if not len(values) == len(key) == len(self.key):
             raise StorageError(f"the key of {self.name} is {', '.join(self.key)}")
         return values
 

@@ -130,6 +130,7 @@ def _enter_wal(connection: sqlite3.Connection, path: Path) -> None:
 def _upgrade(connection: sqlite3.Connection) -> None:
     # SQLAlchemy's engine and Alembic are for this moment only: an up-to-date file starts without them.
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import StaticPool
 
     connection.execute("PRAGMA synchronous = FULL")
@@ -142,6 +143,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {migrations.LATEST}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("COMMIT")
+        except DBAPIError as error:
+            raise unavailable(error.orig or error) from error
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -1,0 +1,117 @@
+"""The audit chain: numbered without a gap, each link over the one before, and back where it was when a unit is refused."""
+
+import asyncio
+
+import pytest
+
+from tests.conformance.storage.rows import TextChain, brake, committed, event, message, refused
+from wardgate.errors import StorageError
+from wardgate.storage.port import GENESIS_LINK, Append, Insert, Row, Storage, Update, Where
+
+
+class BrokenChain(TextChain):
+    """Fails at one kind of event."""
+
+    def link(self, previous: bytes, seq: int, row: Row) -> bytes:
+        """The readable link, or a failure."""
+        if row["kind"] == "broken":
+            raise RuntimeError("no key")
+        return super().link(previous, seq, row)
+
+
+async def _check(storage: Storage, chain: TextChain, kinds: list[str]) -> None:
+    where = [Where("writer", "=", chain.writer), Where("epoch", "=", chain.epoch)]
+    rows = await storage.find("audit_event", where, order_by="seq")
+    assert [item["kind"] for item in rows] == kinds
+    previous = GENESIS_LINK
+    for seq, item in enumerate(rows, 1):
+        assert item["seq"] == seq
+        previous = chain.link(previous, seq, item)
+        assert item["link"] == previous
+
+
+async def test_events_are_numbered_and_linked_from_the_genesis(storage: Storage) -> None:
+    chain = TextChain()
+    storage.use_chain(chain)
+    assert await committed(storage, event("a"), event("b")) == (1, 2)
+    assert await committed(storage, event("c")) == (3,)
+    await _check(storage, chain, ["a", "b", "c"])
+
+
+async def test_the_chain_sees_every_column_even_those_left_out(storage: Storage) -> None:
+    seen: list[Row] = []
+
+    class Watching(TextChain):
+        def link(self, previous: bytes, seq: int, row: Row) -> bytes:
+            seen.append(dict(row))
+            return super().link(previous, seq, row)
+
+    storage.use_chain(Watching())
+    given = {name: value for name, value in event("a", reference="R").row.items() if value is not None}
+    await committed(storage, Append(given))
+    assert seen[0] == event("a", reference="R").row
+
+
+@pytest.mark.parametrize("event_first", [True, False])
+async def test_a_refused_unit_gives_its_numbers_back(storage: Storage, event_first: bool) -> None:
+    chain = TextChain()
+    storage.use_chain(chain)
+    await committed(storage, event("a"))
+    conflict = Update("brake", {"kind": "user", "key": b"missing"}, {"level": 1})
+    unit = [event("lost"), event("lost"), conflict] if event_first else [Insert("outbox", message("x")), conflict, event("lost")]
+    await refused(storage, *unit)
+    assert await committed(storage, event("b")) == (2,)
+    await _check(storage, chain, ["a", "b"])
+
+
+async def test_the_chain_is_whole_when_refused_and_good_units_come_together(storage: Storage) -> None:
+    chain = TextChain()
+    storage.use_chain(chain)
+    conflict = Update("brake", {"kind": "user", "key": b"missing"}, {"level": 1})
+    units = [[event(f"{n}"), conflict] if n % 3 == 0 else [event(f"{n}"), Insert("brake", brake(f"{n}"))] for n in range(60)]
+    for _ in range(2):
+        await asyncio.gather(*[storage.commit(unit) for unit in units])
+    rows = await storage.find("audit_event", order_by="seq")
+    assert len(rows) == 40
+    await _check(storage, chain, [str(item["kind"]) for item in rows])
+    assert not [item for item in rows if int(str(item["kind"])) % 3 == 0]
+
+
+async def test_a_new_epoch_begins_a_new_chain_and_the_old_one_can_be_continued(storage: Storage) -> None:
+    first, second = TextChain(epoch=1), TextChain(epoch=2)
+    storage.use_chain(first)
+    await committed(storage, event("a"), event("b"))
+    storage.use_chain(second)
+    assert await committed(storage, event("c")) == (1,)
+    storage.use_chain(TextChain(writer="w2", epoch=1))
+    assert await committed(storage, event("other")) == (1,)
+    storage.use_chain(first)
+    assert await committed(storage, event("d")) == (3,)
+    await _check(storage, first, ["a", "b", "d"])
+    await _check(storage, second, ["c"])
+
+
+async def test_an_event_without_a_chain_is_an_error(storage: Storage) -> None:
+    with pytest.raises(StorageError):
+        await storage.commit([Insert("brake", brake("a")), event("a")])
+    assert await storage.count("brake") == 0
+
+
+async def test_a_link_that_cannot_be_computed_stops_its_unit_alone(storage: Storage) -> None:
+    chain = BrokenChain()
+    storage.use_chain(chain)
+    units = [[Insert("brake", brake(f"{n}")), event("broken" if n == 1 else f"{n}")] for n in range(3)]
+    outcomes = await asyncio.gather(*[storage.commit(unit) for unit in units], return_exceptions=True)
+    assert [isinstance(outcome, StorageError) for outcome in outcomes] == [False, True, False]
+    await _check(storage, chain, ["0", "2"])
+    assert await storage.count("brake") == 2
+
+
+@pytest.mark.parametrize("column", ["writer", "epoch", "seq", "link", "nothing"])
+async def test_a_caller_cannot_choose_the_place_in_the_chain(storage: Storage, column: str) -> None:
+    storage.use_chain(TextChain())
+    with pytest.raises(StorageError):
+        await storage.commit([Append({**event("a").row, column: 1})])
+    with pytest.raises(StorageError):
+        await storage.commit([Append({name: value for name, value in event("a").row.items() if name != "commitment"})])
+    assert await storage.count("audit_event") == 0
