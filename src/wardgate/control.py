@@ -40,6 +40,7 @@ MAX_CONNECTIONS: Final = 16
 REQUEST_TIMEOUT_S: Final = 10.0
 HEARTBEAT_S: Final = 5.0
 SILENCE_TIMEOUT_S: Final = 60.0
+_HUNG_UP: Final = "the server hung up before it answered: it was stopped, has too many callers, or refused this user; see its log"
 
 Progress = Callable[[Mapping[str, object]], None]
 Operation = Callable[..., Awaitable[Mapping[str, object]]]
@@ -334,7 +335,7 @@ def call(data: Path, name: str, params: Mapping[str, object], on_progress: Progr
     except TimeoutError as error:
         raise ServerUnavailable(f"the server said nothing for {SILENCE_TIMEOUT_S:.0f} s: look at its log") from error
     except OSError as error:
-        raise ServerUnavailable(f"the server hung up: {error.strerror}; look at its log") from error
+        raise ServerUnavailable(_HUNG_UP) from error
     finally:
         connection.close()
 
@@ -349,7 +350,7 @@ def _await_result(lines: Any, on_progress: Progress | None) -> dict[str, Any]:
     while True:
         line = lines.readline(MAX_ANSWER_BYTES)
         if not line.endswith(b"\n"):
-            raise ServerUnavailable("the server hung up before it answered: it was stopped, or refused this user; look at its log")
+            raise ServerUnavailable(_HUNG_UP)
         if line == b"\n":
             continue
         message = json.loads(line)

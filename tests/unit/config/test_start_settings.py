@@ -1,0 +1,91 @@
+"""`wardgate.toml`: what stands in it, and that every fault is named."""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from wardgate.errors import SettingsError
+from wardgate.settings import (
+    MAX_FILE_BYTES,
+    ServeOverrides,
+    StartSettings,
+    apply_overrides,
+    database_path,
+    demo_settings,
+    parse_settings,
+    read_settings,
+    render_settings,
+)
+
+
+def test_an_empty_file_gives_the_defaults() -> None:
+    assert parse_settings({}) == StartSettings()
+
+
+def test_what_is_rendered_reads_back_and_explains_every_setting() -> None:
+    for settings in (StartSettings(), demo_settings()):
+        text = render_settings(settings)
+        assert parse_settings(tomllib.loads(text)) == settings
+    for table in fields(StartSettings):
+        assert f"[{table.name}]" in text
+        for item in fields(getattr(settings, table.name)):
+            assert f"# {item.metadata['help']}\n{item.name} = " in text
+
+
+def test_the_demo_listens_on_this_machine_only() -> None:
+    settings = demo_settings()
+    assert set(settings.radius.addresses) == {"127.0.0.1", "::1"}
+    assert settings.https.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[radios]\nport = 1", "radios: unknown key; did you mean 'radius'?"),
+        ("[radius]\nprot = 1", "radius.prot: unknown key; did you mean 'port'?"),
+        ("[radius]\nport = '1812'", "radius.port: must be a whole number"),
+        ("[radius]\nport = true", "radius.port: must be a whole number"),
+        ("[radius]\nport = 70000", "radius.port: must be between 0 and 65535"),
+        ("[radius]\nport = 1813", "radius.accounting_port: must differ from radius.port"),
+        ("[radius]\naddresses = ['localhost']", "radius.addresses: 'localhost' is not an address"),
+        ("[https]\naddress = 'all'", "https.address: 'all' is not an address"),
+        ("[https]\nport = -1", "https.port: must be between 0 and 65535"),
+        ("[database]\nurl = 'postgresql://db'", "database.url: must be sqlite:PATH"),
+        ("[log]\nlevel = 'loud'", "log.level: must be 'debug', 'info'"),
+        ("radius = 5", "radius: must be keys with values"),
+        ("radius", "not TOML"),
+    ],
+)
+def test_a_fault_is_named(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "wardgate.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        read_settings(file)
+    assert told in caught.value.message
+    assert str(file) in caught.value.message
+
+
+def test_a_missing_or_endless_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="wardgate init makes one"):
+        read_settings(tmp_path / "wardgate.toml")
+    (tmp_path / "wardgate.toml").write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+    with pytest.raises(SettingsError, match="larger than"):
+        read_settings(tmp_path / "wardgate.toml")
+
+
+def test_the_command_line_goes_before_the_file() -> None:
+    settings = apply_overrides(StartSettings(), ServeOverrides(radius_port=0, https_port=9443, host="127.0.0.2"))
+    assert (settings.radius.port, settings.radius.accounting_port) == (0, 1813)
+    assert settings.radius.addresses == ("127.0.0.2",)
+    assert (settings.https.address, settings.https.port) == ("127.0.0.2", 9443)
+    assert apply_overrides(StartSettings(), ServeOverrides()) == StartSettings()
+    with pytest.raises(SettingsError, match=r"the command line:\nradius.addresses: 'here' is not an address"):
+        apply_overrides(StartSettings(), ServeOverrides(host="here"))
+
+
+def test_a_relative_database_is_taken_from_the_data_directory() -> None:
+    assert database_path(StartSettings(), Path("/data")) == Path("/data/wardgate.db")
+    absolute = parse_settings({"database": {"url": "sqlite:/srv/db/w.db"}})
+    assert database_path(absolute, Path("/data")) == Path("/srv/db/w.db")
