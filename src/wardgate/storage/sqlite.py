@@ -221,12 +221,12 @@ class SyncTimes:
             slow = seconds >= self.STALL_S or (len(self._recent) >= 5 and median(self._recent) >= self.SHORT_S)
             if slow:
                 self._switch()
-        elif len(self._recent) == self.WINDOW and self._quartile() < self.SHORT_S / 2:
+        elif len(self._recent) == self.WINDOW and self._shorter_ones() < self.SHORT_S / 2:
             self._switch()
 
-    def _quartile(self) -> float:
-        # Seen from the thread a sync seems to last until the loop lets go of the interpreter: trust the shorter ones.
-        return sorted(self._recent)[self.WINDOW // 4]
+    def _shorter_ones(self) -> float:
+        # Seen from the thread a sync seems to last until the loop lets go of the interpreter: trust the shorter third.
+        return sorted(self._recent)[self.WINDOW // 3]
 
     def _switch(self) -> None:
         self.short = not self.short
