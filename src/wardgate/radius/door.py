@@ -54,7 +54,8 @@ async def serve_login(
     """Answer an Access-Request whose Message-Authenticator was judged. Raises PacketError for a password that cannot be one."""
     origin = origin_of(nas, packet, source)
     trail.nas, trail.source, trail.client = nas.name, source[0], origin.client or ""
-    trail.note("request", identifier=packet.identifier, nas_identifier=origin.nas_identifier or None, **origin.device)
+    if origin.nas_identifier or origin.device:
+        trail.note("what the NAS tells", nas_identifier=origin.nas_identifier or None, **origin.device)
     user_name = text_of(packet.first(Type.USER_NAME) or b"", nas)
     hidden = packet.first(Type.USER_PASSWORD)
     typed = _recode(reveal(hidden, packet.authenticator, nas.secret), nas) if hidden is not None else b""

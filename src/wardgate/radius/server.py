@@ -209,6 +209,8 @@ class RadiusServer:
     async def _reply(self, nas: Nas, packet: Packet, source: Address, trail: Trail) -> Reply | None:
         """The reply, whatever happens inside. None: silence, so that the NAS tries again or asks its next server."""
         proof = credential(packet)
+        came = "with State" if packet.first(Type.STATE) is not None else f"with {_CAME[proof]}"
+        trail.note(f"Access-Request {came}", identifier=packet.identifier)
         refused = _REFUSED_PROOFS.get(proof)
         if refused is not None:
             return self._refuse_proof(nas, packet, source, trail, refused)
@@ -317,6 +319,16 @@ class RadiusServer:
         self._in_work.add(task)
         task.add_done_callback(self._in_work.discard)
 
+
+_CAME: Mapping[Credential, str] = {
+    Credential.PAP: "password",
+    Credential.CHAP: "CHAP",
+    Credential.MS_CHAP: "MS-CHAP",
+    Credential.EAP: "EAP",
+    Credential.STATE: "State",
+    Credential.NOTHING: "nothing",
+    Credential.SEVERAL: "several proofs",
+}
 
 _REFUSED_PROOFS: Mapping[Credential, IncidentKind] = {
     Credential.CHAP: IncidentKind.CHAP,
