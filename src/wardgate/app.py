@@ -55,7 +55,7 @@ DRAIN_S = 5.0
 MAX_WAITING_PASSWORDS = 256
 PORTS_TO_TRY = 50
 OUTBOX_COUNT_EVERY_S = 10.0
-_AUTO = "message-authenticator:"
+_SIGNS = "message-authenticator:"
 
 log = structlog.get_logger("wardgate.app")
 
@@ -153,7 +153,7 @@ class Server:
         gc.freeze()
 
     async def _start_radius(self, engine: Engine) -> None:
-        decisions = await self._auto_decisions()
+        signing = await self._signing_nas()
         parts = RadiusParts(
             engine=engine,
             storage=self._storage,
@@ -162,8 +162,8 @@ class Server:
             metrics=self._metrics,
             tables=lambda: self._now().radius,
             ready=lambda: not self._problems(),
-            auto_decisions=decisions,
-            decided=self._keep_decision,
+            required=signing,
+            keep_required=self._keep_signing,
         )
         for authentication, accounting in self._sockets.radius:
             server = RadiusServer(parts)
@@ -231,16 +231,13 @@ class Server:
             except WardgateError as error:
                 log.error("certificate_not_taken_over", error=error.message)
 
-    async def _auto_decisions(self) -> dict[str, bool]:
+    async def _signing_nas(self) -> set[str]:
         rows = await self._storage.find("installation")
-        return {
-            str(row["name"]).removeprefix(_AUTO): row["value"] == "require" for row in rows if str(row["name"]).startswith(_AUTO)
-        }
+        return {str(row["name"]).removeprefix(_SIGNS) for row in rows if str(row["name"]).startswith(_SIGNS)}
 
-    async def _keep_decision(self, nas: str, requires: bool) -> None:
-        value = "require" if requires else "accept_missing"
-        log.info("message_authenticator_decided", nas=nas, policy=value)
-        await self._storage.commit([Upsert("installation", {"name": f"{_AUTO}{nas}", "value": value})])
+    async def _keep_signing(self, nas: str) -> None:
+        log.info("message_authenticator_required_from_now_on", nas=nas)
+        await self._storage.commit([Upsert("installation", {"name": f"{_SIGNS}{nas}", "value": "signs"})])
 
     # --- while serving ---------------------------------------------------------------------------------------------
 

@@ -42,19 +42,19 @@ def build_nas(settings: NasSettings, secret: Secret) -> Nas:
     return Nas(settings, SharedSecret(secret), vendor(settings.vendor), networks)
 
 
-def refusal_of(nas: Nas, packet: Packet, signature: MessageAuthenticator, auto_requires: bool | None) -> IncidentKind | None:
+def refusal_of(nas: Nas, packet: Packet, signature: MessageAuthenticator, signs: bool) -> IncidentKind | None:
     """Why this packet must be dropped, or None when it may come in.
 
     A wrong Message-Authenticator is dropped whatever the policy. Status-Server always needs a right one (RFC 5997 section 3).
     While it is not required, a request with Proxy-State and without it is dropped: that is the shape of CVE-2024-3596.
-    `auto_requires`: what `auto` has decided so far, None when this is the first packet.
+    `signs`: whether this NAS is known to sign, for the policy `auto`.
     """
     if signature in (MessageAuthenticator.WRONG, MessageAuthenticator.MALFORMED):
         return IncidentKind.WRONG_SECRET
     if signature is MessageAuthenticator.VALID:
         return None
     policy = nas.settings.message_authenticator
-    required = policy == "require" or (policy == "auto" and auto_requires is True)
+    required = policy == "require" or (policy == "auto" and signs)
     if required or packet.code == Code.STATUS_SERVER or packet.first(Type.EAP_MESSAGE) is not None:
         return IncidentKind.MESSAGE_AUTHENTICATOR_MISSING
     if nas.settings.limit_proxy_state and packet.first(Type.PROXY_STATE) is not None:

@@ -64,7 +64,7 @@ class RadiusTables:
 
 @dataclass(frozen=True, slots=True)
 class RadiusParts:
-    """The door's surroundings. `decided` stores what `auto` decided; `auto_decisions` is what it decided before."""
+    """The door's surroundings. `required`: the NAS of which `auto` knows that they sign; `keep_required` stores one more."""
 
     engine: Engine
     storage: Storage
@@ -73,8 +73,8 @@ class RadiusParts:
     metrics: Metrics
     tables: Callable[[], RadiusTables]
     ready: Callable[[], bool]
-    auto_decisions: dict[str, bool]
-    decided: Callable[[str, bool], Awaitable[None]]
+    required: set[str]
+    keep_required: Callable[[str], Awaitable[None]]
 
 
 class RadiusServer:
@@ -145,11 +145,11 @@ class RadiusServer:
             self._drop(IncidentKind.UNSUPPORTED_CODE, source[0], nas.name, f"code {packet.code}")
             return
         signature = check_message_authenticator(packet, nas.secret)
-        refusal = refusal_of(nas, packet, signature, self._parts.auto_decisions.get(nas.name))
+        refusal = refusal_of(nas, packet, signature, nas.name in self._parts.required)
         if refusal is not None:
             self._drop(refusal, source[0], nas.name)
             return
-        self._decide_auto(nas, signature)
+        self._decide_auto(nas, packet, signature)
         self._parts.metrics.packet(Code(packet.code).name.lower(), nas.settings.vendor)
         if packet.code == Code.STATUS_SERVER:
             self._answer_status(transport, nas, packet, source, Code.ACCESS_ACCEPT)
@@ -171,13 +171,18 @@ class RadiusServer:
         self._in_work.add(task)
         task.add_done_callback(self._in_work.discard)
 
-    def _decide_auto(self, nas: Nas, signature: MessageAuthenticator) -> None:
-        """`auto`: the first packet that comes in decides whether Message-Authenticator is required from now on; it is kept."""
-        if nas.settings.message_authenticator != "auto" or nas.name in self._parts.auto_decisions:
+    def _decide_auto(self, nas: Nas, packet: Packet, signature: MessageAuthenticator) -> None:
+        """`auto`: from the first signed login on, Message-Authenticator is required, for good.
+
+        A login without it decides nothing: nobody proved anything by it, and a forged one must not lower the bar. Neither do
+        Status-Server and EAP, which are signed by every NAS.
+        """
+        if nas.settings.message_authenticator != "auto" or nas.name in self._parts.required:
             return
-        requires = signature is MessageAuthenticator.VALID
-        self._parts.auto_decisions[nas.name] = requires
-        self._background(self._parts.decided(nas.name, requires))
+        login = packet.code == Code.ACCESS_REQUEST and packet.first(Type.EAP_MESSAGE) is None
+        if login and signature is MessageAuthenticator.VALID:
+            self._parts.required.add(nas.name)
+            self._background(self._parts.keep_required(nas.name))
 
     def _answer_status(self, transport: asyncio.DatagramTransport, nas: Nas, packet: Packet, source: Address, code: Code) -> None:
         """Status-Server, RFC 5997. Silence when we could not serve a login: an honest answer lets the NAS use its next server."""

@@ -35,7 +35,7 @@ class NasSettings:
     message_authenticator: MessageAuthenticatorPolicy = field(
         default="require",
         metadata={
-            "help": "require: drop requests without it; auto: the first packet decides and the decision is kept (one address only)"
+            "help": "require: drop requests without it; auto: required from the first signed login on, for good (one address only)"
         },
     )
     limit_proxy_state: bool = field(
