@@ -10,14 +10,13 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
-from click import Context
+from typer import Context
 from typer.main import get_command
 
 from wardgate.audit.events import Kind
 from wardgate.audit.incidents import IncidentKind
 from wardgate.cli.main import app
-from wardgate.config.document import Document
-from wardgate.delivery.settings import GatewaySettings
+from wardgate.config.document import LISTS, Document, settings_classes
 from wardgate.factors import SECOND_FACTORS
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.vendors import VENDORS
@@ -70,21 +69,9 @@ def settings_page() -> Iterator[str]:
     yield ""
     yield "`wardgate config export` prints it, `wardgate config apply FILE` puts a version in force."
     for each in dataclasses.fields(Document):
-        kind = _hints(Document)[each.name]
-        inner = typing.get_args(kind)[0] if typing.get_args(kind) else kind
-        for cls in _classes(inner):
-            yield from _table(each.name + (f" ({_kind_word(cls)})" if _kind_word(cls) else ""), cls)
-
-
-def _classes(kind: object) -> list[type]:
-    if kind is GatewaySettings or typing.get_args(kind):
-        return [each for each in typing.get_args(kind) if dataclasses.is_dataclass(each)]
-    return [kind] if isinstance(kind, type) and dataclasses.is_dataclass(kind) else []
-
-
-def _kind_word(cls: type) -> str:
-    words = typing.get_args(_hints(cls).get("kind", ""))
-    return f"kind: {words[0]}" if words else ""
+        classes = settings_classes(each.name) if each.name in LISTS else {"": _hints(Document)[each.name]}
+        for word, cls in classes.items():
+            yield from _table(each.name + (f" (kind: {word})" if word else ""), cls)
 
 
 def _hints(cls: type) -> dict[str, object]:

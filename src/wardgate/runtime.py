@@ -11,10 +11,9 @@ from wardgate.config.document import Document, map_secrets
 from wardgate.config.reference import SecretSetting
 from wardgate.config.secrets import resolve
 from wardgate.crypto import KeyRing
-from wardgate.delivery.kind import Resolve
+from wardgate.delivery.kind import GatewaySettings, Resolve
 from wardgate.delivery.port import Gateway
 from wardgate.delivery.registry import build_gateway
-from wardgate.delivery.settings import GatewaySettings
 from wardgate.directory.local import LocalDirectory
 from wardgate.directory.port import Directory
 from wardgate.directory.realm import Realm, Realms

@@ -13,8 +13,9 @@ from tests.unit.delivery.fakes import CODE, NUMBER, SMS, TEXT, Authority, HttpSe
 from wardgate.config.reference import EnvReference
 from wardgate.delivery.port import Gateway
 from wardgate.delivery.registry import build_gateway
-from wardgate.delivery.settings import AcceptedSettings, HttpRequestSettings, HttpSmsSettings
-from wardgate.delivery.sms.http import MAX_ANSWER_BYTES
+from wardgate.delivery.sms.answer import AcceptedSettings
+from wardgate.delivery.sms.http import MAX_ANSWER_BYTES, HttpSmsSettings
+from wardgate.delivery.sms.template import HttpRequestSettings
 from wardgate.errors import GatewayRefused, GatewayUnavailable
 
 SECRET = "kJ8-very+secret/word"

@@ -16,8 +16,7 @@ from tests.unit.delivery.fakes import ADDRESS, MAIL, NOW, Authority, clock, make
 from wardgate.clock import FixedClock, SystemClock
 from wardgate.config.reference import EnvReference
 from wardgate.delivery.registry import build_gateway
-from wardgate.delivery.settings import SmtpSettings
-from wardgate.delivery.smtp import DOWN_S, SmtpGateway
+from wardgate.delivery.smtp import DOWN_S, SmtpGateway, SmtpSettings
 from wardgate.errors import GatewayRefused, GatewayUnavailable
 
 # Its own TLS is not what protects the port that speaks TLS from the first octet.

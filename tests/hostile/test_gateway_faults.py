@@ -38,7 +38,10 @@ from wardgate.config.reference import EnvReference
 from wardgate.crypto import MAC_ROOT, KeyRing, Secret
 from wardgate.delivery.port import Channel, Gateway
 from wardgate.delivery.registry import build_gateway
-from wardgate.delivery.settings import AcceptedSettings, HttpRequestSettings, HttpSmsSettings, SmtpSettings
+from wardgate.delivery.sms.answer import AcceptedSettings
+from wardgate.delivery.sms.http import HttpSmsSettings
+from wardgate.delivery.sms.template import HttpRequestSettings
+from wardgate.delivery.smtp import SmtpSettings
 from wardgate.delivery.worker import OutboxWorker
 from wardgate.errors import GatewayRefused, GatewayUnavailable
 from wardgate.storage.memory import MemoryStorage

@@ -11,18 +11,19 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from wardgate.account.authenticator import bound_to
 from wardgate.admin.office import Office
 from wardgate.admin.user_import import check_foreign_hashes
 from wardgate.certificates import valid_until
-from wardgate.config.document import Document
-from wardgate.config.reference import FileReference
+from wardgate.config.document import Document, map_secrets
+from wardgate.config.reference import FileReference, SecretSetting
 from wardgate.config.secrets import resolve_all, resolver
 from wardgate.config.store import load_current
 from wardgate.crypto import MAC_ROOT
-from wardgate.delivery.settings import GatewaySettings, HttpSmsSettings, SmtpSettings
+from wardgate.delivery.kind import GatewaySettings
+from wardgate.delivery.port import Channel
+from wardgate.delivery.registry import kind_of
 from wardgate.errors import SealError, SettingsError, WardgateError
 from wardgate.installation import Installation, Opened
 from wardgate.storage.port import Upsert, Where
@@ -33,7 +34,6 @@ LOW_DISK_BYTES: Final = 512 * 1024 * 1024
 NO_DISK_BYTES: Final = 64 * 1024 * 1024
 SAMPLE_ROWS: Final = 200
 CONNECT_TIMEOUT_S: Final = 5.0
-_PORTS: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587, "http": 80, "https": 443}
 _OWN_HASH: Final = "argon2id"
 
 
@@ -187,41 +187,38 @@ def _nas(office: Office, document: Document) -> Iterator[Finding]:
 
 
 def _secret_files(document: Document) -> Iterator[Finding]:
-    settings = [nas.secret for nas in document.nas]
-    settings += [each.password for each in document.gateways if isinstance(each, SmtpSettings) and each.password is not None]
-    settings += [each.secret for each in document.gateways if isinstance(each, HttpSmsSettings) and each.secret is not None]
-    for setting in settings:
-        if isinstance(setting, FileReference) and os.path.exists(setting.file):
-            mode = stat.S_IMODE(os.stat(setting.file).st_mode)
-            if mode & 0o007:
-                yield Finding(
-                    Level.WARNING, f"{setting.file} can be read by everybody (mode {mode:o})", f"chmod o-rwx {setting.file}"
-                )
+    named: dict[str, None] = {}
+
+    def note(place: str, setting: SecretSetting, path: str) -> SecretSetting:
+        if isinstance(setting, FileReference):
+            named[setting.file] = None
+        return setting
+
+    map_secrets(document, note)
+    for file in filter(os.path.exists, named):
+        mode = stat.S_IMODE(os.stat(file).st_mode)
+        if mode & 0o007:
+            yield Finding(Level.WARNING, f"{file} can be read by everybody (mode {mode:o})", f"chmod o-rwx {file}")
 
 
 def _channels(document: Document) -> Iterator[Finding]:
-    sms = any(isinstance(each, HttpSmsSettings) or getattr(each, "channel", "") == "sms" for each in document.gateways)
-    mail = any(isinstance(each, SmtpSettings) or getattr(each, "channel", "") == "email" for each in document.gateways)
-    for there, channel in ((sms, "SMS"), (mail, "e-mail")):
-        if not there:
+    there = {kind_of(each).channel(each) for each in document.gateways}
+    for channel, shown in ((Channel.SMS, "SMS"), (Channel.EMAIL, "e-mail")):
+        if channel not in there:
             yield Finding(
-                Level.INFO, f"no gateway for {channel}: codes cannot go out that way", "add one under gateways in the document"
+                Level.INFO, f"no gateway for {shown}: codes cannot go out that way", "add one under gateways in the document"
             )
 
 
 async def _unreachable(gateway: GatewaySettings) -> list[str]:
-    urls = gateway.servers if isinstance(gateway, SmtpSettings) else ()
-    if isinstance(gateway, HttpSmsSettings):
-        urls = (gateway.request.url,)
     problems = []
-    for url in urls:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443)
+    for endpoint in kind_of(gateway).endpoints(gateway):
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_TIMEOUT_S)
+            _, writer = await asyncio.wait_for(asyncio.open_connection(endpoint.host, endpoint.port), CONNECT_TIMEOUT_S)
             writer.close()
         except (OSError, TimeoutError, UnicodeError) as error:
-            problems.append(f"{host}:{port} takes no connection ({getattr(error, 'strerror', None) or type(error).__name__})")
+            cause = getattr(error, "strerror", None) or type(error).__name__
+            problems.append(f"{endpoint.host}:{endpoint.port} takes no connection ({cause})")
     return problems
 
 

@@ -4,13 +4,14 @@ from typing import Any
 
 from wardgate.admin.nas import where_from
 from wardgate.admin.office import Office
+from wardgate.config.document import secrets_of
 from wardgate.config.secrets import resolver
 from wardgate.config.store import load_current
 from wardgate.crypto import new_id
+from wardgate.delivery.kind import GatewaySettings
 from wardgate.delivery.phone import normalise_phone
 from wardgate.delivery.port import Channel, Gateway, Message
-from wardgate.delivery.registry import build_gateway
-from wardgate.delivery.settings import GatewaySettings, HttpSmsSettings, PickupSettings, SmtpSettings
+from wardgate.delivery.registry import build_gateway, kind_of
 from wardgate.errors import GatewayRefused, GatewayUnavailable, NotFound
 
 TEST_TEXT = "This is a test message from Wardgate. Nobody is logging in."
@@ -63,23 +64,12 @@ def _since(office: Office, started: float) -> int:
 
 
 def _describe(gateway: GatewaySettings) -> dict[str, Any]:
-    channel, where, secret = _facts(gateway)
+    kind = kind_of(gateway)
     return {
         "name": gateway.name,
         "kind": gateway.kind,
-        "channel": channel,
-        "where": where,
-        "secret": where_from(secret),
+        "channel": kind.channel(gateway).value,
+        "where": [endpoint.shown for endpoint in kind.endpoints(gateway)],
+        "secret": ", ".join(filter(None, (where_from(setting) for _, setting in secrets_of("gateways", gateway)))) or None,
         "order": gateway.order,
     }
-
-
-def _facts(gateway: GatewaySettings) -> tuple[str, list[str], Any]:
-    if isinstance(gateway, SmtpSettings):
-        return "email", list(gateway.servers), gateway.password
-    if isinstance(gateway, HttpSmsSettings):
-        # The query may hold a key.
-        return "sms", [gateway.request.url.partition("?")[0]], gateway.secret
-    if isinstance(gateway, PickupSettings):
-        return gateway.channel, ["the outbox page"], None
-    raise NotFound(f"{gateway.name}: an unknown kind of gateway")

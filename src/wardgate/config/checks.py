@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from wardgate.config.faults import Fault, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
-from wardgate.delivery.settings import AcceptedSettings, HttpSmsSettings, PickupSettings, SmtpSettings
 from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
 from wardgate.engine.settings import BrakeSettings, CodeSettings
 from wardgate.errors import SettingsError
@@ -32,16 +31,13 @@ MAX_RULES: Final = 500
 _NAME = re.compile(r"\w(?:[\w .-]*[\w.-])?")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
+# What every kind of gateway has; the rest of its settings is checked by the kind.
+GATEWAY_ORDER: Final = (0, 10_000)
 # The least and the greatest value of each number; a list's entries are each held to it.
 RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (RealmSettings, "reply_floor_ms"): (0, 3_000),
     (LocalDirectorySettings, "verified_cache_s"): (0, 3_600),
     (NasSettings, "code_digits"): (4, 10),
-    (SmtpSettings, "order"): (0, 10_000),
-    (HttpSmsSettings, "order"): (0, 10_000),
-    (PickupSettings, "order"): (0, 10_000),
-    (AcceptedSettings, "status"): (100, 599),
-    (AcceptedSettings, "refused_status"): (100, 599),
     (FloorThenSettings, "strong_factors"): (0, 3),
     (CodeSettings, "digits"): (6, 10),
     (CodeSettings, "life_s"): (60, 600),
@@ -71,7 +67,6 @@ _LIST_LIMITS: Final[Mapping[str, int]] = {
     "steps": 8,
     "directories": 100,
     "domains": 100,
-    "servers": 16,
     "resend_after_s": 10,
 }
 
@@ -239,6 +234,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | str:
 
 def _gateways(document: "Document") -> Iterator[Fault]:
     for number, gateway in enumerate(document.gateways):
+        yield from _range(gateway.order, GATEWAY_ORDER, ("gateways", number, "order"))
         try:
             check_settings(gateway)
         except SettingsError as error:

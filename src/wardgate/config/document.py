@@ -13,7 +13,8 @@ from wardgate.config.checks import check
 from wardgate.config.faults import Fault, from_pydantic, path_of, refuse, unknown_key
 from wardgate.config.reading import Plain, read_yaml
 from wardgate.config.reference import ClearValue, SecretSetting
-from wardgate.delivery.settings import GatewaySettings
+from wardgate.delivery import registry
+from wardgate.delivery.kind import GatewaySettings
 from wardgate.directory.settings import DirectorySettings, RealmSettings
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
 from wardgate.errors import SettingsError
@@ -105,6 +106,18 @@ def map_secrets(document: Document, function: Callable[[str, SecretSetting, str]
     return replace(document, **changed)
 
 
+def secrets_of(section: str, item: Any) -> list[tuple[str, SecretSetting]]:
+    """Every secret of one thing of the document, each with what a sealed value of its place is bound to."""
+    found: list[tuple[str, SecretSetting]] = []
+
+    def note(place: str, setting: SecretSetting, path: str) -> SecretSetting:
+        found.append((place, setting))
+        return setting
+
+    _map_fields(item, bound_to(section, item.name, ""), (), note)
+    return found
+
+
 def bound_to(section: str, name: str, field_name: str) -> str:
     """What seals a secret to its place: `config:nas:hq-firewall:secret`. Sections are named as in the document."""
     return f"config:{section}:{name}:{field_name}"
@@ -126,11 +139,18 @@ def _map_fields(
 # --- plain values to settings ----------------------------------------------------------------------------------------
 
 
+def settings_classes(section: str) -> Mapping[str, type]:
+    """The classes of the things in a list, by the `kind` that they are told apart by. A single class stands under ``."""
+    if section == "gateways":
+        # An open list: a kind of gateway is known by its entry in the registry alone.
+        return {word: kind.settings for kind in registry.KINDS for word in _kind_words(kind.settings)}
+    return _closed_lists()[section]
+
+
 @lru_cache(maxsize=1)
-def _kinds() -> Mapping[str, Mapping[str, type]]:
-    """For each list whose things differ by `kind`: the kinds and their classes. A single class stands under ``."""
+def _closed_lists() -> Mapping[str, Mapping[str, type]]:
     hints = get_type_hints(Document)
-    return {section: _classes_of(get_args(hints[section])[0]) for section in LISTS}
+    return {section: _classes_of(get_args(hints[section])[0]) for section in LISTS if section != "gateways"}
 
 
 def _classes_of(item: Any) -> Mapping[str, type]:
@@ -169,7 +189,7 @@ def _section(name: str, plain: Plain, faults: list[Fault]) -> Any:
 
 
 def _item(section: str, plain: Plain, at: tuple[str | int, ...], faults: list[Fault]) -> Any:
-    kinds = _kinds()[section]
+    kinds = settings_classes(section)
     if "" in kinds:
         return _settings(kinds[""], plain, at, faults)
     if not isinstance(plain, Mapping):

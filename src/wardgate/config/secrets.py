@@ -4,11 +4,10 @@ import base64
 import binascii
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from wardgate.config.document import LISTS, Document, bound_to, map_secrets
+from wardgate.config.document import LISTS, Document, bound_to, map_secrets, secrets_of
 from wardgate.config.reference import ClearValue, EnvReference, FileReference, SealedValue, SecretSetting
 from wardgate.crypto import KeyRing, Secret
 from wardgate.errors import SealError, SettingsError
@@ -45,11 +44,11 @@ def resolve(
 
 def resolver(section: str, item: Any, ring: KeyRing) -> Callable[[SecretSetting], Secret]:
     """What resolves the secrets of one thing of the document, such as `resolver("gateways", settings, ring)`."""
-    places = [(each.name, getattr(item, each.name)) for each in fields(item)]
+    places = secrets_of(section, item)
 
     def resolve_here(setting: SecretSetting) -> Secret:
-        name = next((name for name, value in places if value is setting), "")
-        return resolve(setting, ring, bound_to(section, item.name, name))
+        place = next((place for place, value in places if value is setting), bound_to(section, item.name, ""))
+        return resolve(setting, ring, place)
 
     return resolve_here
 

@@ -12,7 +12,7 @@ from wardgate.clock import Clock, from_ms, to_ms
 from wardgate.config.document import LISTS, SECTIONS, Document, parse, to_plain
 from wardgate.config.secrets import seal_document
 from wardgate.crypto import KeyRing
-from wardgate.delivery.settings import PickupSettings
+from wardgate.delivery.pickup import PickupSettings
 from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
 from wardgate.errors import Conflict, NotFound, SettingsError
 from wardgate.storage.port import Announce, Committed, Delete, Insert, Operation, Reader, Row, Storage, Where

@@ -1,9 +1,21 @@
 """The gateway of the demo: it takes every message and sends nothing. People read them on the outbox page."""
 
+from dataclasses import dataclass, field
+from typing import Literal
+
 from wardgate.clock import Clock
-from wardgate.delivery.kind import GatewayKind, Resolve, setting_error
+from wardgate.delivery.kind import Endpoint, GatewayKind, Resolve, setting_error
 from wardgate.delivery.port import Channel, Message, Receipt
-from wardgate.delivery.settings import PickupSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickupSettings:
+    """Sends nothing: messages wait to be read on the demo's outbox page."""
+
+    name: str
+    kind: Literal["pickup"]
+    channel: Literal["sms", "email"]
+    order: int = field(default=100, metadata={"help": "lower is tried first among the gateways of a channel"})
 
 
 class PickupGateway:
@@ -31,6 +43,14 @@ class PickupGateway:
         """Nothing is held."""
 
 
+def _channel(settings: PickupSettings) -> Channel:
+    return Channel(settings.channel)
+
+
+def _endpoints(settings: PickupSettings) -> tuple[Endpoint, ...]:
+    return ()
+
+
 def _check(settings: PickupSettings) -> None:
     if settings.channel not in tuple(Channel):
         raise setting_error(settings.name, "channel", f"must be one of {', '.join(Channel)}")
@@ -40,4 +60,4 @@ def _build(settings: PickupSettings, resolve: Resolve, clock: Clock) -> PickupGa
     return PickupGateway(settings)
 
 
-KIND = GatewayKind(PickupSettings, _check, _build)
+KIND = GatewayKind(PickupSettings, _channel, _endpoints, _check, _build)

@@ -9,19 +9,20 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 from urllib.parse import urlsplit
 
 import aiosmtplib
 
 from wardgate.clock import Clock
+from wardgate.config.reference import SecretSetting
 from wardgate.crypto import Secret
-from wardgate.delivery.kind import GatewayKind, Resolve, check_timeout, setting_error
+from wardgate.delivery.kind import Endpoint, GatewayKind, Resolve, check_timeout, setting_error
 from wardgate.delivery.mail import Mailbox, compose, parse_mailbox
 from wardgate.delivery.port import Channel, Message, Receipt
 from wardgate.delivery.scrub import one_line, scrub
-from wardgate.delivery.settings import SmtpSettings
 from wardgate.delivery.tls import client_context, verification_problem
 from wardgate.errors import GatewayRefused, GatewayUnavailable, MessageError
 
@@ -33,6 +34,28 @@ SERVICE_CLOSING = 421
 GOODBYE_S = 1.0
 # Less is not worth beginning a conversation of eight round trips.
 MIN_SHARE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpSettings:
+    """A mail server, or several in order of preference."""
+
+    name: str
+    kind: Literal["smtp"]
+    servers: tuple[str, ...] = field(
+        metadata={
+            "help": "smtps://host:465 (TLS), smtp+starttls://host:587 (StartTLS required), or smtp://host:25 "
+            "(clear, only without password)"
+        }
+    )
+    sender: str = field(metadata={"help": "the From address"})
+    username: str | None = field(default=None, metadata={"help": "user name for authentication"})
+    password: SecretSetting | None = field(default=None, metadata={"help": "password for authentication"})
+    ca_file: str | None = field(
+        default=None, metadata={"help": "PEM file of the authority that signed the servers' certificates; default: the system's"}
+    )
+    timeout_s: float = field(default=10.0, metadata={"help": "longest time for one try at one server", "unit": "seconds"})
+    order: int = field(default=100, metadata={"help": "lower is tried first among the gateways of a channel"})
 
 
 class Security(Enum):
@@ -273,6 +296,15 @@ def parse_server(gateway: str, url: str) -> Server:
     return Server(security, host, port or DEFAULT_PORTS[security])
 
 
+def _channel(settings: SmtpSettings) -> Channel:
+    return Channel.EMAIL
+
+
+def _endpoints(settings: SmtpSettings) -> list[Endpoint]:
+    servers = [parse_server(settings.name, url) for url in settings.servers]
+    return [Endpoint(f"{each.security.value}://{each}", each.host, each.port) for each in servers]
+
+
 def _check(settings: SmtpSettings) -> None:
     check_timeout(settings.name, settings.timeout_s)
     if not 1 <= len(settings.servers) <= MAX_SERVERS:
@@ -306,4 +338,4 @@ def _build(settings: SmtpSettings, resolve: Resolve, clock: Clock) -> SmtpGatewa
     return SmtpGateway(settings, servers, login, clock)
 
 
-KIND = GatewayKind(SmtpSettings, _check, _build)
+KIND = GatewayKind(SmtpSettings, _channel, _endpoints, _check, _build)

@@ -25,10 +25,14 @@ from tests.unit.delivery.fakes import (
     smtp_service,
 )
 from wardgate.config.reference import EnvReference
+from wardgate.delivery.pickup import PickupSettings
 from wardgate.delivery.port import Channel, Gateway, Message
 from wardgate.delivery.registry import build_gateway
 from wardgate.delivery.scrub import ANSWER_CHARS
-from wardgate.delivery.settings import AcceptedSettings, HttpRequestSettings, HttpSmsSettings, PickupSettings, SmtpSettings
+from wardgate.delivery.sms.answer import AcceptedSettings
+from wardgate.delivery.sms.http import HttpSmsSettings
+from wardgate.delivery.sms.template import HttpRequestSettings
+from wardgate.delivery.smtp import SmtpSettings
 from wardgate.errors import GatewayRefused, GatewayUnavailable
 
 SECRET = "kJ8-very+secret/word"

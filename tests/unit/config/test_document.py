@@ -4,7 +4,9 @@ import pytest
 
 from wardgate.config.document import MAX_ITEMS, Document, dump, map_secrets, parse, to_plain
 from wardgate.config.reference import ClearValue, EnvReference, FileReference, SealedValue, SecretSetting
-from wardgate.delivery.settings import HttpSmsSettings, PickupSettings, SmtpSettings
+from wardgate.delivery.pickup import PickupSettings
+from wardgate.delivery.sms.http import HttpSmsSettings
+from wardgate.delivery.smtp import SmtpSettings
 from wardgate.errors import SettingsError
 
 from .documents import SMALL, WHOLE

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardgate.delivery.settings import AcceptedSettings
-from wardgate.delivery.sms.answer import check_accepted, refusal
+from wardgate.delivery.sms.answer import AcceptedSettings, check_accepted, refusal
 from wardgate.errors import SettingsError
 
 BY_PATH = AcceptedSettings(json_path="result.0.status", json_equals="ok")

@@ -8,19 +8,14 @@ import pytest
 from tests.unit.delivery.fakes import clock, make_authority, resolve_to
 from wardgate.config.reference import EnvReference
 from wardgate.crypto import Secret
-from wardgate.delivery.pickup import PickupGateway
+from wardgate.delivery.kind import GatewaySettings
+from wardgate.delivery.pickup import PickupGateway, PickupSettings
 from wardgate.delivery.port import Channel
 from wardgate.delivery.registry import KINDS, build_gateway, check_settings
-from wardgate.delivery.settings import (
-    AcceptedSettings,
-    GatewaySettings,
-    HttpRequestSettings,
-    HttpSmsSettings,
-    PickupSettings,
-    SmtpSettings,
-)
-from wardgate.delivery.sms.http import HttpSmsGateway
-from wardgate.delivery.smtp import Security, Server, SmtpGateway, parse_server
+from wardgate.delivery.sms.answer import AcceptedSettings
+from wardgate.delivery.sms.http import HttpSmsGateway, HttpSmsSettings
+from wardgate.delivery.sms.template import HttpRequestSettings
+from wardgate.delivery.smtp import Security, Server, SmtpGateway, SmtpSettings, parse_server
 from wardgate.errors import SettingsError
 
 PASSWORD = EnvReference(env="P")

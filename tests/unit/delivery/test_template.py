@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardgate.delivery.settings import HttpRequestSettings
-from wardgate.delivery.sms.template import IDEMPOTENCY_HEADER, check_request, fill, fill_request, places_in
+from wardgate.delivery.sms.template import IDEMPOTENCY_HEADER, HttpRequestSettings, check_request, fill, fill_request, places_in
 from wardgate.errors import SettingsError
 
 URL = "https://sms.acme.test/send"

@@ -2,14 +2,27 @@
 
 import json
 import re
+from dataclasses import dataclass, field
 
 from wardgate.delivery.kind import setting_error
-from wardgate.delivery.settings import AcceptedSettings
 
 MAX_PATTERN_CHARS = 500
 # Bounds what a backtracking expression can cost: it runs on the event loop.
 MATCHED_CHARS = 2_000
 MAX_PATH_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedSettings:
+    """How to tell from the answer that the message was taken. Every test that is given must hold."""
+
+    status: tuple[int, ...] = (200, 201, 202, 204)
+    json_path: str | None = field(default=None, metadata={"help": "dotted path into a JSON answer, such as result.0.status"})
+    json_equals: object = field(
+        default=None, metadata={"help": "value that must stand at json_path; when absent, any value but null"}
+    )
+    matches: str | None = field(default=None, metadata={"help": "regular expression that the answer's text must match"})
+    refused_status: tuple[int, ...] = field(default=(400, 422), metadata={"help": "answers that mean: never this message"})
 
 
 def refusal(accepted: AcceptedSettings, status: int, body: bytes) -> str | None:

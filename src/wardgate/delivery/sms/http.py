@@ -7,18 +7,29 @@ from the environment and write every URL, which may hold the secret and the code
 import asyncio
 import logging
 import re
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx
 
 from wardgate.clock import Clock
+from wardgate.config.reference import SecretSetting
 from wardgate.crypto import Secret
-from wardgate.delivery.kind import GatewayKind, Resolve, check_timeout, setting_error
+from wardgate.delivery.kind import Endpoint, GatewayKind, Resolve, check_timeout, setting_error
 from wardgate.delivery.phone import national_digits
 from wardgate.delivery.port import Channel, Message, Receipt
 from wardgate.delivery.scrub import scrub
-from wardgate.delivery.settings import HttpSmsSettings
-from wardgate.delivery.sms.answer import check_accepted, refusal
-from wardgate.delivery.sms.template import MAX_HEADER_CHARS, MAX_URL_CHARS, FilledRequest, check_request, fill_request, places_in
+from wardgate.delivery.sms.answer import AcceptedSettings, check_accepted, refusal
+from wardgate.delivery.sms.template import (
+    MAX_HEADER_CHARS,
+    MAX_URL_CHARS,
+    FilledRequest,
+    HttpRequestSettings,
+    check_request,
+    fill_request,
+    places_in,
+)
 from wardgate.delivery.tls import client_context, verification_problem
 from wardgate.errors import GatewayRefused, GatewayUnavailable
 
@@ -34,6 +45,26 @@ _HEADER_SAFE = re.compile(rf"[\x21-\x7e](?:[\x20-\x7e]{{0,{MAX_HEADER_CHARS}}}[\
 
 # At debug level the HTTP library logs the answer's headers, and services echo what they were sent.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSmsSettings:
+    """Any SMS service with an HTTP interface, described by a template."""
+
+    name: str
+    kind: Literal["http"]
+    request: HttpRequestSettings
+    accepted: AcceptedSettings = field(default_factory=AcceptedSettings)
+    username: str | None = None
+    secret: SecretSetting | None = None
+    number_format: Literal["e164", "digits", "national"] = field(
+        default="e164", metadata={"help": "+905321234567, 905321234567 or 05321234567 in {number}"}
+    )
+    ca_file: str | None = field(
+        default=None, metadata={"help": "PEM file of the authority that signed the service's certificate; default: the system's"}
+    )
+    timeout_s: float = field(default=8.0, metadata={"help": "longest time for one try", "unit": "seconds"})
+    order: int = field(default=100, metadata={"help": "lower is tried first among the gateways of a channel"})
 
 
 class HttpSmsGateway:
@@ -150,6 +181,17 @@ def _explain(error: Exception) -> str:
     return f"the connection broke ({type(error).__name__})"
 
 
+def _channel(settings: HttpSmsSettings) -> Channel:
+    return Channel.SMS
+
+
+def _endpoints(settings: HttpSmsSettings) -> list[Endpoint]:
+    # Without the query: it may hold a key.
+    shown = settings.request.url.partition("?")[0]
+    parts = urlsplit(shown)
+    return [Endpoint(shown, parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))]
+
+
 def _check(settings: HttpSmsSettings) -> None:
     check_timeout(settings.name, settings.timeout_s)
     if settings.number_format not in NUMBER_FORMATS:
@@ -183,4 +225,4 @@ def _check_secret(settings: HttpSmsSettings, secret: Secret) -> None:
         )
 
 
-KIND = GatewayKind(HttpSmsSettings, _check, _build)
+KIND = GatewayKind(HttpSmsSettings, _channel, _endpoints, _check, _build)

@@ -10,11 +10,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 from wardgate.delivery.kind import setting_error
-from wardgate.delivery.settings import HttpRequestSettings
 
 PLACES = ("number", "text", "id", "secret", "username")
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -43,6 +43,18 @@ _OUR_HEADERS = frozenset(
         "accept-encoding",
     )
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequestSettings:
+    """The request template. Places: {number}, {text}, {id} (idempotency key), {secret}, {username}."""
+
+    method: Literal["POST", "PUT", "GET"] = "POST"
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: object = None
+    form: Mapping[str, str] | None = None
+    query: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
