@@ -12,6 +12,7 @@ from wardgate.account.authenticator import MAX_AUTHENTICATORS, from_row
 from wardgate.account.recovery_code import code_mac, normalise
 from wardgate.admin import authenticators, users
 from wardgate.admin.office import Office
+from wardgate.clock import FixedClock
 from wardgate.errors import AlreadyExists, NotFound, UsageError
 from wardgate.storage.port import Row, Update
 
@@ -110,8 +111,9 @@ async def test_a_short_secret_is_warned_of(office: Office, secret_hex: str, warn
     assert bool(result["warnings"]) is warned
 
 
-async def test_the_first_authenticator_makes_the_person(office: Office) -> None:
+async def test_the_first_authenticator_makes_the_person(office: Office, clock: FixedClock) -> None:
     await authenticators.add_totp(office, **ADA)
+    clock.advance(1)  # what is listed oldest first must not be equally old
     await authenticators.add_hotp(office, **ADA)
     shown = await users.show_user(office, **ADA)
     kinds = [str(row["kind"]) for row in await office.storage.find("audit_event", order_by="seq")]
