@@ -4,10 +4,10 @@ Sealing is AES-256-GCM. A sealed value names the data key that made it, so that 
 its associated data names the row it belongs to, so that a value copied to another row does not open.
 """
 
-import base64
 import hashlib
 import hmac
 import secrets
+import time
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
@@ -151,8 +151,11 @@ def new_reference() -> str:
 
 
 def new_id() -> str:
-    """A random id for a row: 128 bits as 26 lower-case base32 characters."""
-    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+    """An id for a row: 32 hexadecimal digits, 48 bits of time in ms and 80 random bits.
+
+    Ids rise with time, so that new rows stand side by side in every index; a random id would touch a page of its own in each.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def numeric_code(digits: int) -> str:
