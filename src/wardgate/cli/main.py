@@ -25,6 +25,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("config", "wardgate.cli.config", "The configuration document: apply, export, compare, roll back."),
     ("key", "wardgate.cli.key", "Keys that seal secrets in the database."),
     ("audit", "wardgate.cli.audit", "The audit trail: verify, export."),
+    ("simulate", "wardgate.cli.simulate", "Play a NAS against a running server."),
     ("trace", "wardgate.cli.trace", "Why a login went as it did."),
     ("admin", "wardgate.cli.admin", "A one-time link to the live log."),
     ("completion", "wardgate.cli.completion", "Print the completion script of a shell."),
