@@ -187,7 +187,7 @@ class Answering:
         if position < steps_before_claim:
             return await self._taken(answer)
         if position < steps_before_claim + len(verdict.claim):
-            return await self._wrong(answer, Wrong(verdict.refused_reason, counted=False))
+            return await self._wrong(answer, verdict.refused)
         text = Text(
             "wait.person", {"min": self._parts.configuration().brakes.user_source_wait_s // 60, "ref": answer.transaction.reference}
         )

@@ -363,7 +363,7 @@ class Engine:
                 granted = await self._grant(attempt, person, proved, verdict.claim, code)
                 if granted is not None:
                     return granted
-                verdict = Wrong(verdict.refused_reason, counted=False)
+                verdict = verdict.refused
             if not verdict.counted:
                 wrong = verdict
         trail.note("code checked", verdict=wrong.reason)

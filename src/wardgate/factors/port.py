@@ -59,20 +59,23 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
-    """The answer proves it, if these operations hold. When one does not: `refused_reason`."""
-
-    claim: tuple[Operation, ...] = ()
-    refused_reason: str = "code_replayed"
-    authenticator_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Wrong:
     """The answer proves nothing. `counted`: whether the brakes count it as a guess (a code that was used before is none)."""
 
     reason: str
     counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """The answer proves it, if these operations hold; `refused` is the verdict when one does not.
+
+    A factor that lets storage find out whether a code is right must say that a refused one is counted: it may be a guess.
+    """
+
+    claim: tuple[Operation, ...] = ()
+    refused: Wrong = Wrong("code_replayed", counted=False)
+    authenticator_id: str | None = None
 
 
 Verdict = Right | Wrong

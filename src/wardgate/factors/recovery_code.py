@@ -51,4 +51,4 @@ class RecoveryCodeFactor:
             ),
             Update("authenticator", {"id": sheets[0].id}, {"last_used_at": now_ms}, where=(Where("state", "=", "active"),)),
         )
-        return Right(claim, refused_reason="code_wrong", authenticator_id=sheets[0].id)
+        return Right(claim, refused=Wrong("code_wrong"), authenticator_id=sheets[0].id)
