@@ -47,18 +47,25 @@ def number(value: int, language: str) -> str:
 
 
 def duration(ms: float, language: str) -> str:
-    """A duration for people: two significant places where they matter, and units that fit."""
+    """A duration for people: one decimal where it matters, and units that fit."""
     if ms < 10:
-        return _say("ms", language, n=_decimal(f"{ms:.1f}", language))
+        return _say("ms", language, n=_decimal(f"{ms:.1f}".removesuffix(".0"), language))
     if ms < _SECOND_MS:
         return _say("ms", language, n=f"{ms:.0f}")
     if ms < _MINUTE_MS:
-        return _say("s", language, n=_decimal(f"{ms / _SECOND_MS:.1f}", language))
+        return _say("s", language, n=_decimal(f"{ms / _SECOND_MS:.1f}".removesuffix(".0"), language))
     if ms < _HOUR_MS:
         minutes, rest = divmod(round(ms / _SECOND_MS), 60)
         return _say("min", language, min=minutes, s=rest)
     hours, rest = divmod(round(ms / _MINUTE_MS), 60)
     return _say("h", language, h=hours, min=rest)
+
+
+def round_duration(ms: float, language: str) -> str:
+    """A duration that is a whole number of its unit, as the marks of an axis are."""
+    if ms >= _MINUTE_MS:
+        return _say("minutes", language, n=f"{ms / _MINUTE_MS:.0f}")
+    return duration(ms, language)
 
 
 def _say(unit: str, language: str, **values: str | int) -> str:

@@ -1,7 +1,7 @@
 """Templates to replies: one Jinja environment with autoescape on, and what every page knows."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,21 +24,15 @@ class Pages:
     """Renders pages. What they say comes from the catalogues; nothing that came from outside is ever marked safe."""
 
     def __init__(self, context: WebContext, assets: Assets) -> None:
-        self._context = context
-        self._environment = Environment(
-            loader=FileSystemLoader(Path(__file__).with_name("templates")),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals.update(asset=assets.url, demo=context.demo, language_names=words.NAMES, look_of=look_of)
+        self._same = {"asset": assets.url, "demo": context.demo, "language_names": words.NAMES, "look_of": look_of}
 
     def page(self, request: Request, template: str, status: int = 200, *, posts: bool = False, **values: Any) -> HTMLResponse:
         """A whole page. `posts`: it carries a form, and browsers then tell us their origin only under a looser referrer policy."""
         language = words.language_of_request(request)
-        html = self._environment.get_template(template).render(
-            **self._speech(language), path=request.url.path, language_links=_language_links(request), **values
+        html = (
+            _environment()
+            .get_template(template)
+            .render(**self._speech(language), path=request.url.path, language_links=_language_links(request), **values)
         )
         response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
         if posts:
@@ -51,7 +45,7 @@ class Pages:
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
         """What a macro makes of `arguments`: one row for a page that is open already."""
-        module = self._environment.get_template(template).make_module(self._speech(language))
+        module = _environment().get_template(template).make_module(self._speech(language))
         rendered: str = getattr(module, macro)(*arguments)
         return rendered
 
@@ -63,13 +57,26 @@ class Pages:
 
     def _speech(self, language: str) -> dict[str, object]:
         return {
+            **self._same,
             "language": language,
             "t": partial(_translate, language),
             "known_text": catalogue(language).__contains__,
             "number": _in(language, words.number),
             "duration": _in(language, words.duration),
+            "round_duration": _in(language, words.round_duration),
             "reason_text": _in(language, reason_text),
         }
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _translate(language: str, text_id: str, /, **values: str | int) -> str:

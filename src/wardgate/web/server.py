@@ -23,6 +23,7 @@ HEAD_DEADLINE_S = 10.0
 BODY_DEADLINE_S = 30.0
 READER_DEADLINE_S = 30.0
 HANDSHAKE_DEADLINE_S = 10.0
+CANCEL_DEADLINE_S = 1.0
 KEEP_ALIVE_S = 15
 MAX_HEAD_BYTES = 64 * 1024
 MAX_CONNECTIONS = 1000
@@ -175,8 +176,11 @@ class HttpsServer:
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
         self._server.should_exit = True
         await self._task
-        for connection in tuple(self._server.server_state.connections):
+        left = self._server.server_state
+        for connection in tuple(left.connections):
             connection.transport.abort()
+        if left.tasks:  # cancelled by now
+            await asyncio.wait(tuple(left.tasks), timeout=CANCEL_DEADLINE_S)
 
     def reload_certificate(self) -> None:
         """Read the certificate files again; connections from now on get the new one.

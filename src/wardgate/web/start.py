@@ -2,9 +2,11 @@
 
 import base64
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 import segno
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,7 +26,7 @@ class AppKey:
     user: str
     uri: str
     groups: str
-    picture: str
+    picture: Markup
 
 
 class StartPage:
@@ -33,8 +35,6 @@ class StartPage:
     def __init__(self, context: WebContext, pages: Pages) -> None:
         self._context = context
         self._pages = pages
-        guide = context.guide
-        self._keys = {user.name: key for user in guide.users if (key := app_key(user))} if guide else {}
 
     def routes(self) -> list[Route]:
         """The route."""
@@ -42,13 +42,16 @@ class StartPage:
 
     async def page(self, request: Request) -> Response:
         """The page."""
-        if self._context.guide is None:
+        guide = self._context.guide
+        if guide is None:
             require_known_host(request, self._context.hosts)
             return self._pages.page(request, "running.html")
         require_local(request)
-        return self._pages.page(request, "start.html", guide=self._context.guide, keys=self._keys)
+        keys = {user.name: key for user in guide.users if (key := app_key(user))}
+        return self._pages.page(request, "start.html", guide=guide, keys=keys)
 
 
+@lru_cache(maxsize=100)
 def app_key(user: DemoUser) -> AppKey | None:
     """The key of the user's first app or device, or None when there is none."""
     factor = next((each for each in user.factors if each.kind in _APP_KINDS and each.secret), None)
@@ -58,10 +61,8 @@ def app_key(user: DemoUser) -> AppKey | None:
     uri = f"otpauth://{factor.kind}/{quote(f'{ISSUER}:{user.name}')}?{urlencode(_parameters(factor, secret), quote_via=quote)}"
     groups = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
     # No inline style and no fixed size: the style sheet rules both. Dark on white in every scheme, or cameras fail.
-    picture = segno.make(uri, error="m", micro=False).svg_inline(
-        border=4, omitsize=True, svgclass="qr", lineclass=None, light="white", dark="black"
-    )
-    return AppKey(user.name, uri, groups, picture)
+    drawing = segno.make(uri, error="m", micro=False).svg_inline(border=4, omitsize=True, light="white", dark="black")
+    return AppKey(user.name, uri, groups, Markup(drawing))  # noqa: S704 - drawn here, from modules
 
 
 def _parameters(factor: DemoFactor, secret: str) -> dict[str, str | int]:

@@ -1,6 +1,7 @@
 """Stored rows as values that a page can show. Pure; a row with a strange body becomes an entry with gaps, never a failed page."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,19 +90,12 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """A mark on the axis."""
-
-    after_ms: float
-    x: float
-
-
-@dataclass(frozen=True, slots=True)
 class Login:
-    """All that is recorded under one reference, oldest first, on one axis."""
+    """All that is recorded under one reference, oldest first, on one axis that is `ticks` times `tick_ms` long."""
 
     lanes: tuple[Lane, ...]
-    ticks: tuple[Tick, ...]
+    tick_ms: float
+    ticks: int
     lasted_ms: float
     started: datetime
 
@@ -194,9 +188,11 @@ def login_of(entries: Sequence[Entry]) -> Login:
     """Put the entries of one login (at least one) on one axis that begins with its first request."""
     start = min(entry.started_ms for entry in entries)
     lasted = max(entry.ended_ms - start for entry in entries)
-    scale = WIDTH / lasted if lasted > 0 else 0.0
+    tick_ms = next((length for length in _TICKS_MS if lasted / length <= _MAX_TICKS), math.ceil(lasted / _MAX_TICKS))
+    ticks = max(1, math.ceil(lasted / tick_ms))
+    scale = WIDTH / (ticks * tick_ms)
     lanes = tuple(Lane(entry, entry.started_ms - start, _bar(entry.started_ms - start, entry.took_ms, scale)) for entry in entries)
-    return Login(lanes, tuple(_ticks(lasted, scale)), lasted, from_ms(round(start)))
+    return Login(lanes, tick_ms, ticks, lasted, from_ms(round(start)))
 
 
 def look_of(result: str) -> Look:
@@ -212,7 +208,8 @@ def harmless(incident: Incident) -> bool:
 def reason_text(reason: str, user: str, language: str) -> str:
     """The plain sentence of a reason; the reason itself where the catalogue has none."""
     text_id = f"reason.{reason}"
-    return render(Text(text_id, {"user": user}), language) if text_id in catalogue(language) else reason
+    # A name may hold characters that turn the writing direction: isolate it within the sentence.
+    return render(Text(text_id, {"user": f"\u2068{user}\u2069"}), language) if text_id in catalogue(language) else reason
 
 
 def _steps(stored: object, took_ms: float) -> Iterable[Step]:
@@ -230,14 +227,6 @@ def _steps(stored: object, took_ms: float) -> Iterable[Step]:
 def _bar(at: float, length: float, scale: float) -> Bar:
     width = min(WIDTH, max(_THINNEST, length * scale))
     return Bar(round(max(0.0, min(at * scale, WIDTH - width)), 2), round(width, 2))
-
-
-def _ticks(lasted: float, scale: float) -> Iterable[Tick]:
-    apart = next((length for length in _TICKS_MS if lasted / length <= _MAX_TICKS), lasted / _MAX_TICKS)
-    at = 0.0
-    while scale and at <= lasted:
-        yield Tick(at, round(at * scale, 2))
-        at += apart
 
 
 def _object(text: str) -> Mapping[str, Any]:
