@@ -19,8 +19,8 @@ from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.engine import brakes
 from wardgate.errors import NotFound, UsageError
 from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode
-from wardgate.storage.port import Delete, Where
 from wardgate.storage.port import Operation as StorageOperation
+from wardgate.storage.port import Where
 
 Result = dict[str, Any]
 
@@ -111,8 +111,7 @@ async def user_unlock(desk: Desk, name: str, directory: str | None = None) -> Re
     ring = desk.office.ring
 
     async def release(user: DirectoryUser, subject_id: SubjectId | None) -> list[StorageOperation]:
-        keys_of_user = brakes.release_user(ring, subject_id or "", (user.name,))
-        return [Delete("brake", (Where("kind", "=", brakes.USER), Where("key", "=", key))) for key in keys_of_user]
+        return brakes.release_user(ring, (f"{user.directory}:{user.immutable_id}", *([subject_id] if subject_id else [])))
 
     where = await _directory(desk, directory)
     return await users.unlock_user(desk.office, directory=where, name=name, release_brakes=release)

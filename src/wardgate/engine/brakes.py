@@ -7,14 +7,14 @@ A password check first *reserves* an attempt. What is reserved and never settled
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from wardgate.crypto import KeyRing
 from wardgate.engine.settings import BrakeSettings, CodeSettings
-from wardgate.storage.port import Modified, Modify, Operation, Reader, Row, Value
+from wardgate.storage.port import Delete, Modified, Modify, Operation, Reader, Row, Value, Where
 
 USER_SOURCE = "user_source"
 USER = "user"
@@ -30,6 +30,7 @@ _HOUR_MS = 3_600_000
 MAX_STAMPS = 200
 
 _EMPTY: dict[str, Value] = {
+    "owner": None,
     "failures": 0,
     "window_started_at": 0,
     "in_flight": 0,
@@ -97,14 +98,20 @@ async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now
 
 def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Modify:
     """Reserve one attempt. Result: a `Reservation`."""
-    arguments = {"now": now_ms, "limit": settings.user_source_failures, "window": settings.user_source_window_s * 1000}
+    arguments: Row = {
+        "now": now_ms,
+        "owner": keys.user,
+        "limit": settings.user_source_failures,
+        "window": settings.user_source_window_s * 1000,
+    }
     return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, reserve_attempt, arguments)
 
 
 def settle_wrong(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, reserved: bool) -> list[Operation]:
     """The attempt was wrong: count it everywhere. Result of each: True when this failure began a lock."""
-    pair = {
+    pair: Row = {
         "now": now_ms,
+        "owner": keys.user,
         "reserved": int(reserved),
         "limit": settings.user_source_failures,
         "window": settings.user_source_window_s * 1000,
@@ -141,7 +148,7 @@ def success(keys: BrakeKeys, now_ms: int) -> list[Operation]:
     one that comes to be written after the wrong ones filled the limit is worth nothing.
     """
     return [
-        Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_and_forget, {"now": now_ms}),
+        Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_and_forget, {"now": now_ms, "owner": keys.user}),
         Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}),
     ]
 
@@ -159,9 +166,17 @@ def take_send(ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_
     return Modify("brake", {"kind": DESTINATION, "key": key}, count_send, arguments)
 
 
-def release_user(ring: KeyRing, subject_id: str, names: tuple[str, ...]) -> list[bytes]:
-    """The `user` brake keys of a person, for an operator who lifts them."""
-    return [ring.mac("brake-user", who.encode()) for who in (subject_id, *names)]
+def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
+    """Lift every wait of a person, for an operator: `who` as in `brake_keys`, the subject id and the names before it was met."""
+    owners = [ring.mac("brake-user", each.encode()) for each in who]
+    return [
+        operation
+        for owner in owners
+        for operation in (
+            Delete("brake", (Where("owner", "=", owner),)),
+            Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))),
+        )
+    ]
 
 
 # --- pure functions that run inside storage --------------------------------------------------------------------------
@@ -256,6 +271,7 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
     """The row as it stands now: windows that ended are empty, reservations that were never settled are failures."""
     now = int(arguments["now"] or 0)
     row: dict[str, Any] = {name: value for name, value in (old or _EMPTY).items() if name not in ("kind", "key")}
+    row["owner"] = arguments.get("owner")
     if row["in_flight"] and row["in_flight_until"] <= now:
         row["failures"] += row["in_flight"]
         row["in_flight"] = 0

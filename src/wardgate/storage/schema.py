@@ -151,11 +151,13 @@ spent_code = Table(
     PrimaryKeyConstraint("application", "user_key"),
 )
 
+# `owner`: the key of the user whom a `user_source` row is about, so that an operator can lift all of his waits.
 brake = Table(
     "brake",
     metadata,
     _text("kind"),
     _bytes("key"),
+    _bytes("owner", null=True),
     _number("failures"),
     _number("window_started_at"),
     _number("in_flight"),
@@ -167,6 +169,7 @@ brake = Table(
     _number("expires_at"),
     PrimaryKeyConstraint("kind", "key"),
     Index("ix_brake_expires_at", "expires_at"),
+    Index("ix_brake_owner", "owner"),
 )
 
 # --- delivery --------------------------------------------------------------------------------------------------------

@@ -127,6 +127,7 @@ def upgrade(op: Operations) -> None:
         "brake",
         _text("kind"),
         _bytes("key"),
+        _bytes("owner", null=True),
         _number("failures"),
         _number("window_started_at"),
         _number("in_flight"),
@@ -139,6 +140,7 @@ def upgrade(op: Operations) -> None:
         PrimaryKeyConstraint("kind", "key"),
     )
     op.create_index("ix_brake_expires_at", "brake", ["expires_at"])
+    op.create_index("ix_brake_owner", "brake", ["owner"])
     op.create_table(
         "outbox",
         _text("id"),
