@@ -1,12 +1,12 @@
 """One enrolled instance of a factor: Ada's app, Erin's device. Secrets are sealed to their row."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing, Secret, new_id
+from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Insert, Operation, Reader, Row, Where
 
 MAX_AUTHENTICATORS = 20
@@ -49,7 +49,7 @@ def from_row(row: Row) -> Authenticator:
         subject_id=SubjectId(str(row["subject_id"])),
         kind=str(row["kind"]),
         label=str(row["label"]),
-        settings=json.loads(str(row["settings"])),
+        settings=loads(str(row["settings"])),
         counter=int(row["counter"] or 0),
         sealed=bytes(sealed) if isinstance(sealed, bytes) else None,
     )
@@ -80,7 +80,7 @@ def create_authenticator(
         "kind": kind,
         "label": label,
         "sealed": sealed,
-        "settings": json.dumps(dict(settings), separators=(",", ":")),
+        "settings": dumps(dict(settings)),
         "counter": counter,
         "state": AuthenticatorState.ACTIVE,
         "created_at": at_ms,

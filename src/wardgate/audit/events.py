@@ -1,12 +1,12 @@
 """The catalogue of audit events. A kind reads `room:subject:action`; the text beside it goes into the generated reference."""
 
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from wardgate.jsons import dumps
 from wardgate.storage.port import Append
 
 SALT_BYTES = 16
@@ -67,9 +67,9 @@ class AuditEvent:
 
 def record(event: AuditEvent) -> Append:
     """The operation that appends an event to this writer's chain."""
-    payload = json.dumps({"actor": event.actor, **event.details}, separators=(",", ":"), ensure_ascii=False, default=str)
+    payload = dumps({"actor": event.actor, **event.details})
     if len(payload) > MAX_PAYLOAD_CHARS:
-        payload = json.dumps({"actor": event.actor, "cut": payload[: MAX_PAYLOAD_CHARS // 2]}, ensure_ascii=False)
+        payload = dumps({"actor": event.actor, "cut": payload[: MAX_PAYLOAD_CHARS // 2]})
     salt = secrets.token_bytes(SALT_BYTES)
     return Append(
         {

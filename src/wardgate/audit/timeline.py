@@ -5,13 +5,13 @@ engine's commit when there is one) and published to the live log. Nothing secret
 whole telephone numbers.
 """
 
-import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing, new_id, new_reference
+from wardgate.jsons import dumps
 from wardgate.storage.port import Insert, Reader, Row, Where
 
 MAX_STEPS = 60
@@ -123,7 +123,7 @@ def entry(
             "user_key": user_key(ring, user) if user else None,
             "door": door,
             "result": result,
-            "body": json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=str),
+            "body": dumps(body),
             "created_at": at_ms,
         },
     )

@@ -6,7 +6,6 @@ because the account stays what it was; that replacement holds only for the very 
 
 import asyncio
 import hashlib
-import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable
@@ -20,6 +19,7 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
 from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.errors import Conflict, DirectoryUnavailable, StorageUnavailable
+from wardgate.jsons import loads
 from wardgate.passwords import PasswordHasher, recognise
 from wardgate.storage.port import Committed, Operation, Refused, Row, Storage, Update, Value, Where
 
@@ -63,8 +63,8 @@ def user_from_row(row: Row, now_ms: int) -> DirectoryUser:
         mail=_text_or_none(row["mail"]),
         phone=_text_or_none(row["phone"]),
         language=_text_or_none(row["language"]),
-        groups=tuple(json.loads(str(row["groups"]))),
-        attributes={name: tuple(values) for name, values in json.loads(str(row["attributes"])).items()},
+        groups=tuple(loads(str(row["groups"]))),
+        attributes={name: tuple(values) for name, values in loads(str(row["attributes"])).items()},
         must_change=bool(row["must_change"]),
         version=_number(row["version"]),
     )

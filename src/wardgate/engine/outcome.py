@@ -1,9 +1,9 @@
 """What a step of a login can come to. Doors `match` on these and translate them; nothing else leaks out of the engine."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wardgate.jsons import dumps, loads
 from wardgate.texts import Text
 
 
@@ -123,12 +123,12 @@ def dump_outcome(outcome: Challenge | Granted | Denied) -> bytes:
                 "language": outcome.language,
                 "reference": outcome.reference,
             }
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return dumps(body).encode()
 
 
 def load_outcome(stored: bytes) -> Challenge | Granted | Denied:
     """The outcome that `dump_outcome` stored."""
-    body = json.loads(stored)
+    body = loads(stored)
     kind = body.pop("is")
     if kind == "challenge":
         return Challenge(

@@ -8,7 +8,6 @@ A row exists only once the first factor is proved. Its `sequence` rises with eve
 A handle belongs to one sequence; several handles may point to it (a login that was folded into it), one of them is used.
 """
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from wardgate.crypto import KeyRing
+from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Insert, Row, Update, Where
 
 HANDLE_BYTES = 24
@@ -103,7 +103,7 @@ def advance(old: Transaction, new: Transaction) -> Update:
 
 def from_row(row: Row) -> Transaction:
     """The typed value of a stored row."""
-    body = json.loads(str(row["body"]))
+    body = loads(str(row["body"]))
     fold_key = row["fold_key"]
     return Transaction(
         id=str(row["id"]),
@@ -130,7 +130,7 @@ def _row(transaction: Transaction) -> Row:
     columns["state"] = transaction.state.value
     columns["goal"] = transaction.goal.value
     body = {name: getattr(transaction, name) for name in _BODY}
-    return {**columns, "body": json.dumps(body, separators=(",", ":"), ensure_ascii=False)}
+    return {**columns, "body": dumps(body)}
 
 
 # --- handles ---------------------------------------------------------------------------------------------------------
