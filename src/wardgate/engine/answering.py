@@ -86,8 +86,13 @@ class Answering:
         self._asker = asker
 
     def repeat(self, handle: Handle, request: AnswerRequest) -> Step | None:
-        """The outcome that an identical request got before; None when this one differs or nothing is kept any more."""
+        """The outcome that an identical request got before; None when this one differs or nothing is kept any more.
+
+        The time decides, not the janitor: a recorded packet must not be answered for as long as its row happens to be there.
+        """
         if handle.fingerprint is None or handle.outcome is None or not same(handle.fingerprint, request.fingerprint):
+            return None
+        if handle.expires_at <= to_ms(self._parts.clock.now()):
             return None
         outcome = load_outcome(self._parts.ring().open(handle.outcome, outcome_bound_to(handle.mac)))
         request.trail.reference = outcome.reference
@@ -185,7 +190,7 @@ class Answering:
     async def _lost(self, answer: _Answer, verdict: Right, position: int, steps_before_claim: int) -> Step | None:
         """A condition did not hold: the step was taken, the code was used elsewhere meanwhile, or a brake began to hold."""
         if position < steps_before_claim:
-            return await self._taken(answer)
+            return await self._taken(answer.handle, answer.request)
         if position < steps_before_claim + len(verdict.claim):
             return await self._wrong(answer, verdict.refused)
         text = Text(
@@ -193,10 +198,10 @@ class Answering:
         )
         return await self._close(answer.handle, answer.request, answer.transaction, "brake_user_source", text)
 
-    async def _taken(self, answer: _Answer) -> Step | None:
+    async def _taken(self, handle: Handle, request: AnswerRequest) -> Step | None:
         """Another request used this handle while we judged: the same packet again gets its outcome, any other nothing."""
-        row = await self._storage.get("handle", {"handle_mac": answer.handle.mac})
-        return self.repeat(handle_from_row(row), answer.request) if row is not None else None
+        row = await self._storage.get("handle", {"handle_mac": handle.mac})
+        return self.repeat(handle_from_row(row), request) if row is not None else None
 
     async def _wrong(self, answer: _Answer, verdict: Wrong) -> Step | None:
         """A try less; the challenge is put again, or the login is closed when none is left."""
@@ -289,7 +294,7 @@ class Answering:
         reason: str,
         text: Text,
         settle: Sequence[Operation] = (),
-    ) -> Denied | None:
+    ) -> Step | None:
         """End the login with a refusal."""
         refusal = Denied(reason, text, transaction.language, transaction.reference)
         now_ms = to_ms(self._parts.clock.now())
@@ -298,11 +303,7 @@ class Answering:
             consume(self._parts.ring(), handle, request.fingerprint, dump_outcome(refusal), now_ms),
         ]
         commit = await self._recording(request.trail, transaction).commit_denied([*step, *settle], refusal, transaction.user_name)
-        if not isinstance(commit, Refused):
-            return refusal
-        row = await self._storage.get("handle", {"handle_mac": handle.mac})
-        repeated = self.repeat(handle_from_row(row), request) if row is not None else None
-        return repeated if isinstance(repeated, Denied) else None
+        return await self._taken(handle, request) if isinstance(commit, Refused) else refusal
 
     async def commit_grant(
         self, transaction: Transaction, grant: Grant, granted: Granted, trail: Trail, step: Sequence[Operation]
