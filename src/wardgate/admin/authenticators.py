@@ -17,6 +17,8 @@ from wardgate.clock import from_ms
 from wardgate.crypto import KeyRing, Secret
 from wardgate.directory.local import TABLE, row_by_name
 from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
+from wardgate.factors import BY_KIND
+from wardgate.factors.port import SharedSecret
 from wardgate.factors.totp import ALGORITHMS, DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S, DIGITS, PERIODS_S
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Operation, Refused, Row, Update, Where
 
@@ -82,6 +84,21 @@ async def add_hotp(
     if not 0 <= counter <= MAX_COUNTER:
         raise UsageError(f"counter: 0 to {MAX_COUNTER}")
     return await _add_secret(office, directory, name, HOTP, secret_hex, {"digits": digits}, counter, fields.label(label))
+
+
+async def add_shared_secret(
+    office: Office, *, directory: str, name: str, kind: str, secret_hex: str | None = None, label: str = ""
+) -> dict[str, Any]:
+    """Enrol a factor of any other kind that lives on a shared secret. A generated one is returned, once.
+
+    Raises as `add_totp` does.
+    """
+    factor: object = BY_KIND.get(kind)
+    if not isinstance(factor, SharedSecret):
+        known = [TOTP, HOTP, *(each.kind for each in BY_KIND.values() if isinstance(each, SharedSecret))]
+        raise UsageError(f"no authenticator is enrolled as {kind[:64]!r}: {', '.join(known)}, recovery")
+    settings = dict(factor.secret_settings)
+    return await _add_secret(office, directory, name, kind, secret_hex, settings, 0, fields.label(label))
 
 
 async def add_recovery_codes(office: Office, *, directory: str, name: str, label: str = "") -> dict[str, Any]:
@@ -164,7 +181,7 @@ def create_shared_secret(
     counter: int,
     at_ms: int,
 ) -> tuple[str, Operation]:
-    """A new row of kind `totp` or `hotp`, with the fingerprint of its secret among the settings."""
+    """A new row that holds a shared secret, with the secret's fingerprint among the settings."""
     marked = {**settings, "fingerprint": fingerprint(ring, subject_id, secret)}
     return create_authenticator(ring, subject_id, kind, label, marked, secret, counter, at_ms)
 
@@ -193,8 +210,10 @@ async def _add_secret(
             office.ring, owner.subject_id, kind, label, settings, secret, start, office.now_ms()
         )
         result: dict[str, Any] = {"id": authenticator_id, "kind": kind, "label": label, **settings, "warnings": _warnings(secret)}
-        if not given:
+        if not given and kind in (TOTP, HOTP):
             result["otpauth_uri"] = _otpauth_uri(kind, str(owner.row["name"]), settings, secret, start)
+        elif not given:
+            result["secret_hex"] = secret.reveal().hex()
         return [insert, _event(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, kind)], result
 
     return await _commit_for(office, directory, name, build)

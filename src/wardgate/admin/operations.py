@@ -176,6 +176,20 @@ async def authenticator_add_hotp(
     )
 
 
+async def authenticator_add_secret(
+    desk: Desk, name: str, kind: str, secret_hex: Secret | None = None, label: str = "", directory: str | None = None
+) -> Result:
+    """Enrol a factor of another kind that lives on a shared secret."""
+    return await authenticators.add_shared_secret(
+        desk.office,
+        directory=await _directory(desk, directory),
+        name=name,
+        kind=kind,
+        secret_hex=_text(secret_hex),
+        label=label,
+    )
+
+
 async def authenticator_add_recovery(desk: Desk, name: str, label: str = "", directory: str | None = None) -> Result:
     """A new sheet of recovery codes."""
     where = await _directory(desk, directory)
@@ -371,6 +385,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.import_piece": user_import_piece,
     "authenticator.add_totp": authenticator_add_totp,
     "authenticator.add_hotp": authenticator_add_hotp,
+    "authenticator.add_secret": authenticator_add_secret,
     "authenticator.add_recovery": authenticator_add_recovery,
     "authenticator.list": authenticator_list,
     "authenticator.revoke": authenticator_revoke,

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -27,13 +27,13 @@ User = Annotated[str, typer.Argument(help="Login name of the user.")]
 )
 def add(
     name: User,
-    kind: Annotated[Literal["totp", "hotp", "recovery"], typer.Argument(help="totp, hotp or recovery (codes).")],
+    kind: Annotated[str, typer.Argument(help="totp, hotp, recovery (codes), or an added factor that lives on a shared secret.")],
     data: Data = DEFAULT_DATA,
     secret_hex: Annotated[str | None, typer.Option(help="The shared secret. Others on this machine can see it here.")] = None,
     secret_stdin: Annotated[
         bool, typer.Option("--secret-stdin", help="Read the secret (hexadecimal) from standard input.")
     ] = False,
-    digits: Annotated[int, typer.Option(min=6, max=8, help="Length of a code.")] = 6,
+    digits: Annotated[int | None, typer.Option(min=6, max=8, help="Length of a code (totp, hotp). Default: 6.")] = None,
     period: Annotated[int | None, typer.Option(help="Seconds between codes (totp): 30 or 60. Default: 30.")] = None,
     algorithm: Annotated[
         str | None, typer.Option(help="SHA1, SHA256 or SHA512 (totp). Default: SHA1, which every app knows.")
@@ -47,13 +47,14 @@ def add(
     if secret_hex is not None and secret_stdin:
         raise UsageError("give --secret-hex or --secret-stdin, not both")
     secret = secret_from_stdin("secret") if secret_stdin else secret_hex
-    given = {"secret_hex": secret, "period_s": period, "algorithm": algorithm, "counter": counter}
+    given = {"secret_hex": secret, "digits": digits, "period_s": period, "algorithm": algorithm, "counter": counter}
     params: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     _check_fits(kind, params)
-    if kind != "recovery":
-        params["digits"] = digits
     params |= {"name": name, "label": label, "directory": directory}
-    emit(perform(data, f"authenticator.add_{kind}", params), as_json, _show_added)
+    if kind in _FITTING:
+        emit(perform(data, f"authenticator.add_{kind}", params), as_json, _show_added)
+    else:
+        emit(perform(data, "authenticator.add_secret", params | {"kind": kind}), as_json, _show_added)
 
 
 @app.command("list", epilog=example("wardgate authenticator list ada"))
@@ -73,13 +74,23 @@ def revoke(
     emit(result, as_json, lambda told: say(f"The {told['kind']} of {told['user']} was revoked."))
 
 
-_FITTING = {"totp": {"secret_hex", "period_s", "algorithm"}, "hotp": {"secret_hex", "counter"}, "recovery": set[str]()}
-_OPTIONS = {"secret_hex": "--secret-hex", "period_s": "--period", "algorithm": "--algorithm", "counter": "--counter"}
+_FITTING = {
+    "totp": {"secret_hex", "digits", "period_s", "algorithm"},
+    "hotp": {"secret_hex", "digits", "counter"},
+    "recovery": set[str](),
+}
+_OPTIONS = {
+    "secret_hex": "--secret-hex",
+    "digits": "--digits",
+    "period_s": "--period",
+    "algorithm": "--algorithm",
+    "counter": "--counter",
+}
 
 
 def _check_fits(kind: str, params: Mapping[str, object]) -> None:
     for name in params:
-        if name not in _FITTING[kind]:
+        if name not in _FITTING.get(kind, {"secret_hex"}):
             raise UsageError(f"{_OPTIONS[name]} has no meaning for {kind}")
 
 
@@ -92,6 +103,8 @@ def _show_added(result: Mapping[str, Any]) -> None:
         say("Shown this once; scan it with the authenticator app:")
         say(uri)
         _show_qr(uri)
+    if "secret_hex" in result:
+        say(f"Its secret, shown this once: {result['secret_hex']}")
     for number, code in enumerate(result.get("codes", ()), start=1):
         say(f"  {number:>2}. {code}")
     if "codes" in result:

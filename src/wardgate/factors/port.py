@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from wardgate.account.authenticator import Authenticator
 from wardgate.account.subject import SubjectId
@@ -122,6 +122,16 @@ class Factor(Protocol):
 
     def verify(self, holder: Holder, task: Task, memory: Mapping[str, object], answer: bytes) -> Verdict:
         """Judge an answer of at most MAX_ANSWER_BYTES."""
+        ...
+
+
+@runtime_checkable
+class SharedSecret(Protocol):
+    """An extra ability: its authenticator is a shared secret, which `wardgate authenticator add NAME KIND` makes or takes."""
+
+    @property
+    def secret_settings(self) -> Mapping[str, str | int]:
+        """What is stored beside each secret, such as how many digits its codes have."""
         ...
 
 
