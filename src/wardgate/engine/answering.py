@@ -167,7 +167,7 @@ class Answering:
         factor = BY_KIND[answer.transaction.factor]
         if not factor.enrolled(answer.holder) or len(given) > MAX_ANSWER_BYTES:
             return await self._wrong(answer, Wrong("code_wrong"))
-        verdict = factor.verify(answer.holder, task, answer.transaction.memory, given)
+        verdict = factor.verify(answer.holder, task, answer.transaction.recall(factor.kind), given)
         if isinstance(verdict, Wrong):
             return await self._wrong(answer, verdict)
         return await self._right(answer, factor, verdict)
@@ -227,7 +227,7 @@ class Answering:
         return await self._put(answer, self._again(answer, answer.transaction, *status), (), reason, Kind.LOGIN_CHALLENGED)
 
     def _again(self, answer: _Answer, transaction: Transaction, *status: Text) -> Asked:
-        prompt = BY_KIND[transaction.factor].repeat(answer.holder, transaction.memory)
+        prompt = BY_KIND[transaction.factor].repeat(answer.holder, transaction.recall(transaction.factor))
         return Asked(transaction.moved(), (*status, prompt, *self._asker.other_ways(transaction, answer.holder)))
 
     async def _change_factor(self, answer: _Answer, chosen: Factor) -> Step | None:
@@ -235,8 +235,9 @@ class Answering:
         transaction = answer.transaction
         if transaction.sequence >= MAX_ROUNDS:
             return await self._ask_again(answer, "code_closed")
-        if chosen.kind == transaction.factor:
-            return await self._another_code(answer, chosen)
+        if chosen.kind == transaction.factor or transaction.recall(chosen.kind):
+            # Going back to a factor whose code was sent asks for another one, under the rules for resends.
+            return await self._another_code(replace(answer, transaction=replace(transaction, factor=chosen.kind)), chosen)
         asked = await self._asker.ask_by(chosen, transaction.moved(), answer.holder, answer.application, answer.trail)
         if isinstance(asked, Text):
             return await self._ask_again(answer, "answer_repeated", asked)

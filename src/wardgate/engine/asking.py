@@ -101,7 +101,7 @@ class Asker:
             return None
         trail.transaction_id, trail.reference = old.id, old.reference
         trail.note("the same login is open already: joined to it")
-        asked = Asked(old, (BY_KIND[old.factor].repeat(holder, old.memory), *self.other_ways(old, holder)))
+        asked = Asked(old, (BY_KIND[old.factor].repeat(holder, old.recall(old.factor)), *self.other_ways(old, holder)))
         if BY_KIND[old.factor].channel is not None and self.resend_wait_s(old, now_ms) == 0:
             resent = await self.resend(old, holder, application, trail)
             asked = resent if isinstance(resent, Asked) else asked
@@ -171,13 +171,12 @@ class Asker:
         if factor.channel is not None and not await self._may_send(factor, holder, resend, trail):
             return Text("code.no_more")
         task = Task(transaction.id, now, configuration.codes, self._parts.ring())
-        memory = transaction.memory if transaction.factor == factor.kind else {}
-        asked = factor.ask(holder, task, memory)
+        asked = factor.ask(holder, task, transaction.recall(factor.kind))
         expires_at = max(transaction.expires_at, now_ms + configuration.codes.life_s * 1000)
         changed = replace(
             transaction,
             factor=factor.kind,
-            memory=asked.memory,
+            memory={**transaction.memory, factor.kind: asked.memory},
             sent_at=now_ms if asked.sending else transaction.sent_at,
             resends=transaction.resends + int(resend),
             expires_at=min(expires_at, transaction.created_at + MAX_LOGIN_MS),

@@ -42,8 +42,8 @@ class Transaction:
     """A login whose first factor is proved. Times are milliseconds since 1970 UTC.
 
     `steps` are what the plan still demanded when it was made; `step` is the one that is open; `factor` the alternative that is
-    asked; `memory` what that factor remembers. `proved` are the factors proved so far. `name_key` is the name of the first request
-    as it was looked up: the next one must bring the same.
+    asked; `memory` what each factor that was asked remembers, by its kind. `proved` are the factors proved so far. `name_key` is
+    the name of the first request as it was looked up: the next one must bring the same.
     """
 
     id: str
@@ -72,6 +72,11 @@ class Transaction:
     resends: int = 0
     sent_at: int = 0
     floors: tuple[str, ...] = ()
+
+    def recall(self, kind: str) -> Mapping[str, object]:
+        """What this factor remembers of this login; empty before it was asked, and for factors that send nothing."""
+        remembered = self.memory.get(kind)
+        return remembered if isinstance(remembered, Mapping) else {}
 
     def moved(self, **changes: Any) -> "Transaction":
         """The successor state, one sequence further."""
