@@ -21,6 +21,7 @@ from wardgate.delivery.phone import national_digits
 from wardgate.delivery.port import Channel, Message, Receipt
 from wardgate.delivery.scrub import scrub
 from wardgate.delivery.sms.answer import AcceptedSettings, check_accepted, refusal
+from wardgate.delivery.sms.message import check_message
 from wardgate.delivery.sms.template import (
     MAX_HEADER_CHARS,
     MAX_URL_CHARS,
@@ -34,13 +35,10 @@ from wardgate.delivery.tls import client_context, verification_problem
 from wardgate.errors import GatewayRefused, GatewayUnavailable
 
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_TEXT_CHARS = 1_600
 MAX_CONNECTIONS = 32
 IDLE_CONNECTION_S = 20.0
 
 NUMBER_FORMATS = ("e164", "digits", "national")
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _HEADER_SAFE = re.compile(rf"[\x21-\x7e](?:[\x20-\x7e]{{0,{MAX_HEADER_CHARS}}}[\x21-\x7e])?")
 
 # At debug level the HTTP library logs the answer's headers, and services echo what they were sent.
@@ -105,10 +103,7 @@ class HttpSmsGateway:
         await self._transport.aclose()
 
     def _request(self, message: Message) -> FilledRequest:
-        if not _E164.fullmatch(message.to):
-            raise GatewayRefused(f"sms gateway {self.name}: the number is not in E.164")
-        if not _ID.fullmatch(message.id) or len(message.text) > MAX_TEXT_CHARS or not _is_text(message.text):
-            raise GatewayRefused(f"sms gateway {self.name}: the message's id is malformed, or its text is too long or not Unicode")
+        check_message(self.name, message)
         values = {
             "number": self._number(message.to),
             "text": message.text,
@@ -154,11 +149,6 @@ class HttpSmsGateway:
 
     def _unavailable(self, problem: str) -> GatewayUnavailable:
         return GatewayUnavailable(f"sms gateway {self.name}: {problem}")
-
-
-def _is_text(text: str) -> bool:
-    """Half of a surrogate pair is no character: it cannot be encoded."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 async def _read_capped(response: httpx.Response) -> bytes:
