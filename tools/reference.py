@@ -91,6 +91,10 @@ def _table(title: str, cls: object) -> Iterator[str]:
     yield from _rows("", cls)
 
 
+# What every thing of the document has.
+_COMMON = {"name": "what it is called; unique in its list", "kind": "which kind it is"}
+
+
 def _rows(prefix: str, cls: type) -> Iterator[str]:
     hints = _hints(cls)
     for each in dataclasses.fields(cls):
@@ -99,8 +103,17 @@ def _rows(prefix: str, cls: type) -> Iterator[str]:
             yield from _rows(f"{prefix}{each.name}.", kind)
             continue
         unit = each.metadata.get("unit")
-        text = str(each.metadata.get("help", "")) + (f" ({unit})" if unit else "")
+        text = str(each.metadata.get("help", _COMMON.get(each.name, ""))) + (f" ({unit})" if unit else "")
         yield f"| `{prefix}{each.name}` | {_kind_name(kind)} | {_default(each)} | {text.replace('|', chr(92) + '|')} |"
+        inner = _item_of(kind)
+        if inner is not None:
+            yield from _rows(f"{prefix}{each.name}[].", inner)
+
+
+def _item_of(kind: object) -> type | None:
+    """The settings class of which a list consists."""
+    inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else None
+    return inner if isinstance(inner, type) and dataclasses.is_dataclass(inner) else None
 
 
 def _kind_name(kind: object) -> str:
@@ -108,7 +121,7 @@ def _kind_name(kind: object) -> str:
         return ", ".join(f"`{each}`" for each in typing.get_args(kind))
     inner = typing.get_args(kind)
     if typing.get_origin(kind) is tuple:
-        return f"list of {_kind_name(inner[0])}"
+        return "list" if _item_of(kind) else f"list of {_kind_name(inner[0])}"
     if inner and typing.get_origin(kind) not in (dict,) and not _is_mapping(kind):
         names = [_kind_name(each) for each in inner if each is not type(None)]
         if any("Reference" in name or "Value" in name for name in names):

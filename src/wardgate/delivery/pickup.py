@@ -14,7 +14,7 @@ class PickupSettings:
 
     name: str
     kind: Literal["pickup"]
-    channel: Literal["sms", "email"]
+    channel: Literal["sms", "email"] = field(metadata={"help": "what it takes"})
     order: int = field(default=100, metadata={"help": "lower is tried first among the gateways of a channel"})
 
 

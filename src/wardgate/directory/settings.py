@@ -9,7 +9,7 @@ class RealmSettings:
     """A named set of users in one or more directories, asked in order."""
 
     name: str
-    directories: tuple[str, ...]
+    directories: tuple[str, ...] = field(metadata={"help": "directories by name, asked in this order"})
     default: bool = field(default=False, metadata={"help": "names without a realm belong here; exactly one realm is the default"})
     domains: tuple[str, ...] = field(
         default=(), metadata={"help": "what may stand before \\ or after @ for this realm, beside its name"}

@@ -13,8 +13,10 @@ class ReleaseRuleSettings:
     list of values. Places: {group} (one value per matching group), {user}, {mail}, {name} and {attribute.NAME}.
     """
 
-    when: Mapping[str, object] = field(default_factory=dict)
-    add: Mapping[str, object]
+    when: Mapping[str, object] = field(
+        default_factory=dict, metadata={"help": "condition on group, attribute, user, realm or directory; empty: always"}
+    )
+    add: Mapping[str, object] = field(metadata={"help": "reply attribute to a value or a list of values"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,9 @@ class ApplicationSettings:
     policy: str | None = field(
         default=None, metadata={"help": "policy by name; default: password and any one enrolled second factor"}
     )
-    release: tuple[ReleaseRuleSettings, ...] = ()
+    release: tuple[ReleaseRuleSettings, ...] = field(
+        default=(), metadata={"help": "what an accepted login is given; all matching rules add"}
+    )
     sms_text: Mapping[str, str] = field(
         default_factory=dict, metadata={"help": "own SMS text per language, with {code}, {application} and {min}"}
     )

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 class ThenSettings:
     """What a rule demands: steps, each a list of alternative factors in order of preference. `deny: true` refuses."""
 
-    steps: tuple[tuple[str, ...], ...] = ()
-    deny: bool = False
+    steps: tuple[tuple[str, ...], ...] = field(
+        default=(), metadata={"help": "1 to 4 steps; each lists the factors of which one must be proved, the preferred one first"}
+    )
+    deny: bool = field(default=False, metadata={"help": "refuse; then there are no steps"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +19,7 @@ class RuleSettings:
     """One rule. `when` is a condition (see `policy/conditions.py`); an empty one always holds."""
 
     name: str
-    when: Mapping[str, object] = field(default_factory=dict)
+    when: Mapping[str, object] = field(default_factory=dict, metadata={"help": "condition; empty: always"})
     then: ThenSettings
 
 
@@ -25,8 +27,8 @@ class RuleSettings:
 class FloorThenSettings:
     """What a floor adds to whatever rule matched."""
 
-    strong_factors: int = 0
-    never: tuple[str, ...] = ()
+    strong_factors: int = field(default=0, metadata={"help": "how many strong factors must be proved beside the password"})
+    never: tuple[str, ...] = field(default=(), metadata={"help": "factors that do not count"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class FloorSettings:
     """A demand that always holds on top of the rules; of several that match, the strictest part of each counts."""
 
     name: str
-    when: Mapping[str, object] = field(default_factory=dict)
+    when: Mapping[str, object] = field(default_factory=dict, metadata={"help": "condition; empty: always"})
     then: FloorThenSettings
 
 
@@ -43,5 +45,5 @@ class PolicySettings:
     """Ordered rules (the first that matches decides; none: denied) and floors."""
 
     name: str
-    rules: tuple[RuleSettings, ...]
-    floors: tuple[FloorSettings, ...] = ()
+    rules: tuple[RuleSettings, ...] = field(metadata={"help": "the first one that matches decides the steps; none: denied"})
+    floors: tuple[FloorSettings, ...] = field(default=(), metadata={"help": "demands on top of whatever rule matched"})

@@ -16,7 +16,7 @@ MAX_PATH_STEPS = 20
 class AcceptedSettings:
     """How to tell from the answer that the message was taken. Every test that is given must hold."""
 
-    status: tuple[int, ...] = (200, 201, 202, 204)
+    status: tuple[int, ...] = field(default=(200, 201, 202, 204), metadata={"help": "answers that mean: taken"})
     json_path: str | None = field(default=None, metadata={"help": "dotted path into a JSON answer, such as result.0.status"})
     json_equals: object = field(
         default=None, metadata={"help": "value that must stand at json_path; when absent, any value but null"}

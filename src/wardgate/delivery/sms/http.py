@@ -53,8 +53,8 @@ class HttpSmsSettings:
     kind: Literal["http"]
     request: HttpRequestSettings
     accepted: AcceptedSettings = field(default_factory=AcceptedSettings)
-    username: str | None = None
-    secret: SecretSetting | None = None
+    username: str | None = field(default=None, metadata={"help": "what stands for {username}"})
+    secret: SecretSetting | None = field(default=None, metadata={"help": "what stands for {secret}"})
     number_format: Literal["e164", "digits", "national"] = field(
         default="e164", metadata={"help": "+905321234567, 905321234567 or 05321234567 in {number}"}
     )

@@ -49,12 +49,14 @@ _OUR_HEADERS = frozenset(
 class HttpRequestSettings:
     """The request template. Places: {number}, {text}, {id} (idempotency key), {secret}, {username}."""
 
-    method: Literal["POST", "PUT", "GET"] = "POST"
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    json: object = None
-    form: Mapping[str, str] | None = None
-    query: Mapping[str, str] | None = None
+    method: Literal["POST", "PUT", "GET"] = field(default="POST", metadata={"help": "method of the request"})
+    url: str = field(metadata={"help": "https://...; places may stand in path and query, never in the host"})
+    headers: Mapping[str, str] = field(
+        default_factory=dict, metadata={"help": "headers; Idempotency-Key with {id} is added when none of them holds {id}"}
+    )
+    json: object = field(default=None, metadata={"help": "body as JSON of any shape; places stand in its texts"})
+    form: Mapping[str, str] | None = field(default=None, metadata={"help": "body as a form, instead of json"})
+    query: Mapping[str, str] | None = field(default=None, metadata={"help": "query of the address"})
 
 
 @dataclass(frozen=True, slots=True)
