@@ -119,7 +119,11 @@ class _Found:
 
 
 async def _pass(office: Office, ring: KeyRing, progress: Progress, before: int) -> _Found:
-    """Move whatever is not under the present key."""
+    """Move whatever is not under the present key.
+
+    Units are written in their order: once this one is, none that was handed over before is still on its way unseen.
+    """
+    await office.storage.commit([Announce(TOPIC, str(ring.current))])
     found = _Found()
     for column in SEALED:
         async for _ in _pages(office, ring, column, found):
