@@ -8,7 +8,7 @@ conditions hold decides. Refusals before the password is proved are alike and ca
 import asyncio
 from dataclasses import dataclass, replace
 
-from wardgate.account.authenticator import Authenticator, active_authenticators
+from wardgate.account.authenticator import active_authenticators
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
@@ -82,21 +82,14 @@ class _Candidate:
 class _Person:
     """A user whose first factor is proved, and what he can prove next.
 
-    `met`: the rows of a subject that is met for the first time. `give_back`: returns the reserved attempt, as long as nothing
-    proves wrong. Both go into the next commit.
+    `settle`: what the next commit has to write besides, which is to give the reserved attempt back.
     """
 
     user: DirectoryUser
     holder: Holder
     language: str
     keys: brakes.BrakeKeys
-    met: tuple[Operation, ...]
-    give_back: tuple[Operation, ...]
-
-    @property
-    def settle(self) -> tuple[Operation, ...]:
-        """What the next commit has to write when the attempt was no guess."""
-        return (*self.met, *self.give_back)
+    settle: tuple[Operation, ...]
 
 
 class Engine:
@@ -253,21 +246,24 @@ class Engine:
 
     async def _meet(self, attempt: _Attempt, candidate: _Candidate) -> _Person:
         """The subject behind the directory's user, created at the first meeting, and what it can prove with."""
-        user, subject_id = candidate.known, candidate.subject_id
-        met: list[Operation] = []
-        authenticators: list[Authenticator] = []
-        if subject_id is None:
-            subject_id, met = create_subject(user.directory, user.immutable_id, attempt.now_ms)
-            event = AuditEvent(
-                Kind.SUBJECT_CREATED, attempt.now_ms, "engine", subject_id=subject_id, details={"directory": user.directory}
-            )
-            met.append(record(event))
-        else:
-            authenticators = await active_authenticators(self._storage, subject_id)
-        give_back = (brakes.settle_right(candidate.keys, attempt.now_ms),) if candidate.reserved else ()
+        user = candidate.known
+        subject_id = candidate.subject_id or await self._create_subject(user, attempt.now_ms)
+        holder = Holder(subject_id, await active_authenticators(self._storage, subject_id), user.phone, user.mail)
+        settle = (brakes.settle_right(candidate.keys, attempt.now_ms),) if candidate.reserved else ()
         language = attempt.request.origin.language or user.language or attempt.realm.settings.language
-        holder = Holder(subject_id, authenticators, user.phone, user.mail)
-        return _Person(user, holder, language, candidate.keys, tuple(met), give_back)
+        return _Person(user, holder, language, self._brake_keys(attempt, user, subject_id), settle)
+
+    async def _create_subject(self, user: DirectoryUser, now_ms: int) -> SubjectId:
+        """In a commit of its own: of several first logins at once, the others go on with the subject that one of them made."""
+        subject_id, operations = create_subject(user.directory, user.immutable_id, now_ms)
+        event = AuditEvent(Kind.SUBJECT_CREATED, now_ms, "engine", subject_id=subject_id, details={"directory": user.directory})
+        commit = await self._storage.commit([*operations, record(event)])
+        if isinstance(commit, Committed):
+            return subject_id
+        linked = await linked_subject(self._storage, user.directory, user.immutable_id)
+        if linked is None:
+            raise StorageError("a subject was linked meanwhile and is gone again")
+        return linked
 
     def _facts(self, attempt: _Attempt, person: _Person) -> Facts:
         request, user = attempt.request, person.user
@@ -373,8 +369,7 @@ class Engine:
         """The same text and the same floor as a wrong password: in one field a guesser must not learn which part was wrong."""
         settle = person.settle
         if wrong.counted:
-            reserved = bool(person.give_back)
-            settle = (*person.met, *brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved))
+            settle = (*settle, *brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved=False))
         refusal = self._refuse(attempt, wrong.reason)
         recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, person.holder.subject_id)
         await recording.commit_denied(settle, refusal, person.user.name)
