@@ -1,0 +1,84 @@
+"""Binding sockets: what the server promises it listens on."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from wardgate.app import bind_sockets
+from wardgate.errors import ServerUnavailable
+from wardgate.settings import HttpsListenerSettings, RadiusListenerSettings, StartSettings
+
+
+def settings(**radius: object) -> StartSettings:
+    base = {"addresses": ("127.0.0.1",), "port": 0, "accounting_port": 0}
+    return StartSettings(
+        radius=RadiusListenerSettings(**{**base, **radius}),  # type: ignore[arg-type]
+        https=HttpsListenerSettings(address="127.0.0.1", port=0),
+    )
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+def test_port_zero_takes_free_ports_and_says_which() -> None:
+    sockets = bind_sockets(settings(), next_free=False)
+    try:
+        assert sockets.radius_address[0] == "127.0.0.1"
+        assert 0 < sockets.radius_address[1] != sockets.accounting_port > 0
+    finally:
+        sockets.close()
+
+
+def test_ipv6_listens_on_the_same_ports_as_ipv4() -> None:
+    sockets = bind_sockets(settings(addresses=("127.0.0.1", "::1")), next_free=False)
+    try:
+        assert {pair[0].getsockname()[1] for pair in sockets.radius} == {sockets.radius_address[1]}
+    finally:
+        sockets.close()
+
+
+def test_a_taken_port_is_named_and_nothing_stays_bound(taken: int) -> None:
+    with pytest.raises(ServerUnavailable, match=f"port {taken} is taken.*radius.port"):
+        bind_sockets(settings(port=taken), next_free=False)
+
+
+def test_the_demo_takes_the_next_free_port(taken: int) -> None:
+    sockets = bind_sockets(settings(port=taken), next_free=True)
+    try:
+        assert taken < sockets.radius_address[1] < taken + 50
+    finally:
+        sockets.close()
+
+
+def test_a_second_server_cannot_share_the_packets_of_the_first() -> None:
+    first = bind_sockets(settings(), next_free=False)
+    try:
+        port = first.radius_address[1]
+        with pytest.raises(ServerUnavailable, match="taken by another program"):
+            bind_sockets(settings(port=port), next_free=False)
+    finally:
+        first.close()
+
+
+def test_no_radius_addresses_means_no_radius() -> None:
+    sockets = bind_sockets(settings(addresses=()), next_free=False)
+    try:
+        assert sockets.radius == ()
+        assert sockets.radius_address == ("", 0)
+    finally:
+        sockets.close()
+
+
+def test_a_low_port_without_the_right_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(ServerUnavailable, match="CAP_NET_BIND_SERVICE"):
+        bind_sockets(replace(settings(), radius=RadiusListenerSettings(addresses=())), next_free=False)

@@ -1,0 +1,52 @@
+"""The janitor takes what has had its time and nothing else."""
+
+from datetime import UTC, datetime
+
+from wardgate.clock import FixedClock, to_ms
+from wardgate.janitor import RETENTIONS, STEP_ROWS, Janitor
+from wardgate.storage.memory import MemoryStorage
+from wardgate.storage.port import Committed, Insert, Row
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+DAY_MS = 86_400_000
+
+
+def a_timeline_row(number: int, at_ms: int) -> Row:
+    return {
+        "id": f"{at_ms:012x}{number:06d}",
+        "reference": "AAAAAAAA",
+        "transaction_id": None,
+        "user_key": None,
+        "door": "radius",
+        "result": "denied",
+        "body": "{}",
+        "created_at": at_ms,
+    }
+
+
+async def test_old_rows_go_and_young_ones_stay() -> None:
+    storage, clock = MemoryStorage(), FixedClock(NOW)
+    old, young = to_ms(NOW) - 31 * DAY_MS, to_ms(NOW) - 29 * DAY_MS
+    await storage.commit([Insert("timeline", a_timeline_row(1, old)), Insert("timeline", a_timeline_row(2, young))])
+    assert await Janitor(storage, clock).sweep() == 1
+    assert [row["created_at"] for row in await storage.find("timeline")] == [young]
+
+
+async def test_a_sweep_goes_in_small_steps_and_lets_others_in_between() -> None:
+    storage, clock = MemoryStorage(), FixedClock(NOW)
+    old = to_ms(NOW) - 31 * DAY_MS
+    for start in range(0, 1200, 200):
+        unit = [Insert("timeline", a_timeline_row(number, old)) for number in range(start, start + 200)]
+        assert isinstance(await storage.commit(unit), Committed)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    assert await Janitor(storage, clock, pause).sweep() == 1200
+    assert len(pauses) == 1200 // STEP_ROWS
+
+
+async def test_a_login_that_may_still_be_resent_keeps_its_handle() -> None:
+    handle = next(retention for retention in RETENTIONS if retention.table == "handle")
+    assert handle.keep_ms >= 30_000

@@ -1,0 +1,73 @@
+"""A version of the document becomes what the rooms run on, whole or not at all."""
+
+import pytest
+
+from tests.flows.world import START, a_ring
+from wardgate.clock import FixedClock
+from wardgate.config.document import Document, parse
+from wardgate.config.secrets import seal_document
+from wardgate.crypto import KeyRing
+from wardgate.errors import SettingsError
+from wardgate.passwords import PasswordHasher
+from wardgate.runtime import Builder
+from wardgate.storage.memory import MemoryStorage
+
+DOCUMENT = """
+realms: [{name: acme, default: true, directories: [staff]}]
+directories: [{name: staff, kind: local}]
+gateways:
+  - {name: late, kind: pickup, channel: sms, order: 200}
+  - {name: early, kind: pickup, channel: sms, order: 10}
+nas: [{name: hq, addresses: [10.0.0.0/8], secret: {value: a-shared-secret-of-hq}, application: vpn, vendor: paloalto}]
+applications:
+  - name: vpn
+    policy: remote
+    release: [{when: {group: ["staff:vpn"]}, add: {PaloAlto-User-Group: "{group}"}}]
+policies:
+  - {name: remote, rules: [{name: all, then: {steps: [[password], [totp]]}}]}
+"""
+
+
+@pytest.fixture
+def ring() -> KeyRing:
+    return a_ring()
+
+
+def builder(ring: KeyRing) -> Builder:
+    return Builder(MemoryStorage(), lambda: ring, FixedClock(START), PasswordHasher(1, 4, time_cost=1, memory_kib=8))
+
+
+def sealed(ring: KeyRing, text: str = DOCUMENT) -> Document:
+    return seal_document(parse(text), ring, None)
+
+
+def test_every_part_is_built_and_gateways_stand_in_order(ring: KeyRing) -> None:
+    runtime = builder(ring).build(3, sealed(ring))
+    assert runtime.version == runtime.engine.version == 3
+    assert [gateway.name for gateway in runtime.gateways] == ["early", "late"]
+    nas = runtime.radius.nas.find("10.1.2.3", None)
+    assert nas is not None
+    assert nas.name == "hq"
+    assert runtime.engine.applications["vpn"].policy.name == "remote"
+    assert runtime.radius.releases["hq"].rules
+
+
+def test_what_did_not_change_is_kept_with_what_it_remembers(ring: KeyRing) -> None:
+    build, document = builder(ring), sealed(ring)
+    first, second = build.build(1, document), build.build(2, document)
+    assert first.gateways == second.gateways
+    assert next(iter(first.engine.realms)).directories == next(iter(second.engine.realms)).directories
+
+
+def test_a_secret_of_another_nas_cannot_be_borrowed(ring: KeyRing) -> None:
+    other = sealed(ring, DOCUMENT.replace("name: hq,", "name: branch,"))
+    borrowed = parse(DOCUMENT.replace("{value: a-shared-secret-of-hq}", f"{{sealed: {other.nas[0].secret.sealed}}}"))  # type: ignore[union-attr]
+    with pytest.raises(SettingsError, match=r"nas\[0\]\.secret|nas\.hq"):
+        builder(ring).build(1, borrowed)
+
+
+def test_a_missing_environment_variable_keeps_the_version_out(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HQ_SECRET", raising=False)
+    document = parse(DOCUMENT.replace("{value: a-shared-secret-of-hq}", "{env: HQ_SECRET}"))
+    with pytest.raises(SettingsError, match="HQ_SECRET"):
+        builder(ring).build(1, document)
