@@ -99,7 +99,7 @@ def test_pyrad_without_message_authenticator_is_served_only_where_that_is_allowe
     ada = USERS.with_app()
 
     def send(client: Client) -> Packet:
-        request = client.CreateAuthPacket(User_Name=ada.name, NAS_Identifier="pyrad")
+        request = client.CreateAuthPacket(User_Name=ada.name, NAS_Identifier="pyrad", message_authenticator=False)
         request["User-Password"] = request.PwCrypt(ada.password)
         return client.SendPacket(request)
 
