@@ -9,11 +9,9 @@ import threading
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import structlog
 
@@ -24,6 +22,8 @@ from wardgate.clock import SystemClock
 from wardgate.control import ControlServer
 from wardgate.installation import Installation
 from wardgate.passwords import PasswordHasher
+
+from .schemas import validate
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,6 @@ class Ran:
         if schema:
             validate(value, schema)
         return value
-
-
-def validate(value: object, schema: str) -> None:
-    """Hold a value to a published schema."""
-    text = resources.files("wardgate.cli").joinpath("schemas", f"{schema}.json").read_text()
-    checker = jsonschema.Draft202012Validator
-    checker(json.loads(text), format_checker=checker.FORMAT_CHECKER).validate(value)
 
 
 class Cli:

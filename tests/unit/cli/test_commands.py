@@ -11,7 +11,8 @@ from wardgate.crypto import Secret
 from wardgate.factors.totp import hotp
 from wardgate.installation import Installation
 
-from .conftest import Cli, validate
+from .conftest import Cli
+from .schemas import validate
 
 PASSWORD = "correct horse battery"
 SECRET = "s3cret-of-the-firewall"

@@ -10,7 +10,8 @@ import pytest
 from wardgate.cli.main import run
 from wardgate.installation import MARKER
 
-from .conftest import Cli, validate
+from .conftest import Cli
+from .schemas import validate
 
 PASSWORD = "hunter2-hunter2"
 
