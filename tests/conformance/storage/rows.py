@@ -52,7 +52,7 @@ class TextChain:
 
     def link(self, previous: bytes, seq: int, row: Row) -> bytes:
         """The readable link."""
-        return previous[-64:] + f"|{seq}:{row['kind']}".encode()
+        return previous[-64:] + f"|{seq}:{row['kind']!r}".encode()
 
 
 async def committed(storage: Storage, *operations: Operation) -> tuple[object, ...]:

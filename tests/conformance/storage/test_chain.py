@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.storage.rows import TextChain, brake, committed, event, message, refused
 from wardgate.errors import StorageError
-from wardgate.storage.port import GENESIS_LINK, Append, Insert, Row, Storage, Update, Where
+from wardgate.storage.port import GENESIS_LINK, Append, Insert, Operation, Row, Storage, Update, Where
 
 
 class BrokenChain(TextChain):
@@ -58,7 +58,9 @@ async def test_a_refused_unit_gives_its_numbers_back(storage: Storage, event_fir
     storage.use_chain(chain)
     await committed(storage, event("a"))
     conflict = Update("brake", {"kind": "user", "key": b"missing"}, {"level": 1})
-    unit = [event("lost"), event("lost"), conflict] if event_first else [Insert("outbox", message("x")), conflict, event("lost")]
+    unit: list[Operation] = (
+        [event("lost"), event("lost"), conflict] if event_first else [Insert("outbox", message("x")), conflict, event("lost")]
+    )
     await refused(storage, *unit)
     assert await committed(storage, event("b")) == (2,)
     await _check(storage, chain, ["a", "b"])
@@ -68,7 +70,9 @@ async def test_the_chain_is_whole_when_refused_and_good_units_come_together(stor
     chain = TextChain()
     storage.use_chain(chain)
     conflict = Update("brake", {"kind": "user", "key": b"missing"}, {"level": 1})
-    units = [[event(f"{n}"), conflict] if n % 3 == 0 else [event(f"{n}"), Insert("brake", brake(f"{n}"))] for n in range(60)]
+    units: list[list[Operation]] = [
+        [event(f"{n}"), conflict] if n % 3 == 0 else [event(f"{n}"), Insert("brake", brake(f"{n}"))] for n in range(60)
+    ]
     for _ in range(2):
         await asyncio.gather(*[storage.commit(unit) for unit in units])
     rows = await storage.find("audit_event", order_by="seq")
@@ -100,7 +104,7 @@ async def test_an_event_without_a_chain_is_an_error(storage: Storage) -> None:
 async def test_a_link_that_cannot_be_computed_stops_its_unit_alone(storage: Storage) -> None:
     chain = BrokenChain()
     storage.use_chain(chain)
-    units = [[Insert("brake", brake(f"{n}")), event("broken" if n == 1 else f"{n}")] for n in range(3)]
+    units: list[list[Operation]] = [[Insert("brake", brake(f"{n}")), event("broken" if n == 1 else f"{n}")] for n in range(3)]
     outcomes = await asyncio.gather(*[storage.commit(unit) for unit in units], return_exceptions=True)
     assert [isinstance(outcome, StorageError) for outcome in outcomes] == [False, True, False]
     await _check(storage, chain, ["0", "2"])

@@ -10,6 +10,7 @@ from wardgate.storage.port import (
     Insert,
     Modified,
     Modify,
+    Operation,
     Refused,
     Row,
     Storage,
@@ -23,7 +24,7 @@ A = brake_key("a")
 async def test_a_step_that_200_callers_prove_at_once_counts_once(storage: Storage) -> None:
     storage.use_chain(TextChain())
     await insert(storage, "brake", brake("a"))
-    unit = [Update("brake", A, {"level": 57}, (Where("level", "<", 57),)), event("login:granted")]
+    unit: list[Operation] = [Update("brake", A, {"level": 57}, (Where("level", "<", 57),)), event("login:granted")]
     outcomes = await asyncio.gather(*[storage.commit(unit) for _ in range(200)])
     assert outcomes.count(Refused(0, "conflict")) == 199
     assert sum(isinstance(outcome, Committed) for outcome in outcomes) == 1

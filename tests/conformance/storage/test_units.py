@@ -41,6 +41,10 @@ def _raise_level(current: Row | None, arguments: Row) -> Modified:
     return Modified({**(current or brake("m")), "level": 9})
 
 
+def _level_of_arguments(current: Row | None, arguments: Row) -> Modified:
+    return Modified(brake("", level=arguments["level"]))
+
+
 def _break(current: Row | None, arguments: Row) -> Modified:
     raise RuntimeError("a mistake in a room")
 
@@ -149,16 +153,24 @@ async def test_a_refused_unit_takes_nobody_else_with_it(storage: Storage, bad_at
 async def test_values_are_those_at_the_time_of_the_call(storage: Storage) -> None:
     """A caller who goes on changing its dictionaries must not change what is written, nor what the chain was told."""
     storage.use_chain(TextChain())
-    changing, told = brake("a", level=1), dict(event("first").row)
-    pending = asyncio.ensure_future(storage.commit([Insert("brake", changing), Append(told)]))
+    changing, told, arguments = brake("a", level=1), dict(event("first").row), {"level": 3}
+    unit: list[Operation] = [
+        Insert("brake", changing),
+        Append(told),
+        Modify("brake", brake_key("b"), _level_of_arguments, arguments),
+    ]
+    pending = asyncio.ensure_future(storage.commit(unit))
     await asyncio.sleep(0)
     changing["level"] = 2
     told["kind"] = "second"
+    arguments["level"] = 4
+    unit.clear()
     assert isinstance(await pending, Committed)
+    assert await storage.get("brake", brake_key("b")) == brake("b", level=3)
     assert await storage.get("brake", brake_key("a")) == brake("a", level=1)
     (stored,) = await storage.find("audit_event")
     assert stored["kind"] == "first"
-    assert str(stored["link"]).endswith("|1:first'")
+    assert str(stored["link"]).endswith("|1:'first'\"")
 
 
 async def test_a_row_with_every_kind_of_value_survives(storage: Storage) -> None:

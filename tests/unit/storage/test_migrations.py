@@ -1,7 +1,6 @@
 """Migrations: they make what the schema says, all or nothing, and forward only."""
 
 import os
-import shutil
 import sqlite3
 import stat
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from alembic.operations import Operations
-from sqlalchemy import Engine, Inspector, MetaData, create_engine, inspect
+from sqlalchemy import Engine, Inspector, MetaData, UniqueConstraint, create_engine, inspect
 from sqlalchemy.dialects import sqlite
 
 from wardgate.errors import SettingsError, StorageUnavailable, WardgateError
@@ -66,7 +65,7 @@ def _wanted(wanted: MetaData) -> Description:
             "defaults": [],
             "primary key": [c.name for c in table.primary_key.columns],
             "unique": sorted(
-                (str(u.name), [c.name for c in u.columns]) for u in table.constraints if type(u).__name__ == "UniqueConstraint"
+                (str(u.name), [c.name for c in u.columns]) for u in table.constraints if isinstance(u, UniqueConstraint)
             ),
             "indexes": sorted((str(i.name), [c.name for c in i.columns], bool(i.unique)) for i in table.indexes),
         }
@@ -290,7 +289,7 @@ def test_an_upgrade_on_a_full_disk_says_so_and_leaves_the_old_version(tmp_path: 
         op.execute("CREATE TABLE half_made (id TEXT)")
         op.execute("INSERT INTO half_made VALUES (zeroblob(10000000))")
 
-    before = shutil.copy(path, tmp_path / "before.db").read_bytes()
+    before = path.read_bytes()
     _add_step(monkeypatch, "m9999_full", fill)
     with pytest.raises(StorageUnavailable) as raised:
         prepare(path)

@@ -15,7 +15,7 @@ from tests.conformance.storage.rows import TextChain, brake, brake_key, committe
 from wardgate.errors import Overloaded, StorageError, StorageUnavailable
 from wardgate.storage import batch, sqlite
 from wardgate.storage.batch import BatchWriter
-from wardgate.storage.port import Announce, Committed, Insert, Refused, Update, Where
+from wardgate.storage.port import Announce, Committed, Insert, Operation, Refused, Update, Where
 from wardgate.storage.sqlite import SqliteStorage, SyncTimes, connect_writer, prepare
 
 
@@ -182,6 +182,16 @@ def test_a_single_slow_sync_changes_nothing() -> None:
         assert times.short
 
 
+async def test_a_read_that_turned_out_long_does_not_hold_the_log(storage: SqliteStorage, tmp_path: Path) -> None:
+    """A read that is left open would keep every later checkpoint from starting the log afresh."""
+    await insert(storage, "outbox", *[message(f"{n}", state="due") for n in range(300)])
+    assert len(await storage.find("outbox", [Where("state", "=", "due")])) == 300
+    await insert(storage, "outbox", message("new"))
+    other = sqlite3.connect(tmp_path / "w.db", timeout=0)
+    assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+    other.close()
+
+
 # --- durability ---
 
 
@@ -264,10 +274,10 @@ async def test_a_mistake_in_the_writer_leaves_nobody_waiting(tmp_path: Path) -> 
 
 async def test_a_checkpoint_that_fails_costs_no_unit(tmp_path: Path) -> None:
     class FullLog(BatchWriter):
-        checkpoint_due = True  # type: ignore[assignment]
+        checkpoint_due = True
 
         def checkpoint(self) -> None:
-            type(self).checkpoint_due = False  # type: ignore[assignment]
+            type(self).checkpoint_due = False
             raise StorageUnavailable("no room")
 
     prepare(tmp_path / "w.db")
@@ -330,7 +340,11 @@ async def _everything(path: Path) -> None:
     heard: list[str] = []
     storage.subscribe("brake", heard.append)
     await insert(storage, "brake", brake("a"))
-    unit = [Update("brake", brake_key("a"), {"level": 1}, (Where("level", "=", 0),)), event("won"), Announce("brake", "a")]
+    unit: list[Operation] = [
+        Update("brake", brake_key("a"), {"level": 1}, (Where("level", "=", 0),)),
+        event("won"),
+        Announce("brake", "a"),
+    ]
     outcomes = await asyncio.gather(*[storage.commit(unit) for _ in range(50)])
     assert outcomes.count(Refused(0, "conflict")) == 49
     assert (heard, await storage.count("audit_event")) == (["a"], 1)
