@@ -101,7 +101,9 @@ def apply_overrides(settings: StartSettings, overrides: ServeOverrides) -> Start
     if overrides.host is not None:
         radius, https = replace(radius, addresses=(overrides.host,)), replace(https, address=overrides.host)
     if overrides.radius_port is not None:
-        radius = replace(radius, port=overrides.radius_port)
+        # Accounting goes with it, as 1813 goes with 1812.
+        beside = overrides.radius_port + 1 if 0 < overrides.radius_port < MAX_PORT else 0
+        radius = replace(radius, port=overrides.radius_port, accounting_port=beside)
     if overrides.accounting_port is not None:
         radius = replace(radius, accounting_port=overrides.accounting_port)
     if overrides.https_port is not None:

@@ -1,4 +1,4 @@
-"""NAS: add, list, show, remove. Each is an edit of the configuration document."""
+"""NAS: add, change, list, show, remove. Each is an edit of the configuration document."""
 
 import secrets
 from collections.abc import Sequence
@@ -69,6 +69,48 @@ async def add_nas(
     version, document = await edit(office.storage, office.ring, change, office.actor, f"nas add {name}", office.clock)
     stored = _find(document, name)
     result = {"version": version, "nas": describe(stored), "application_created": created}
+    return result | ({"secret": generated} if generated is not None else {})
+
+
+async def change_nas(
+    office: Office,
+    *,
+    name: str,
+    addresses: Sequence[str] | None = None,
+    secret: Secret | None = None,
+    new_secret: bool = False,
+    vendor: str | None = None,
+    message_authenticator: MessageAuthenticatorPolicy | None = None,
+    mode: Mode | None = None,
+    limit_proxy_state: bool | None = None,
+) -> dict[str, Any]:
+    """Change what is given and leave the rest. `new_secret` generates one and returns it, once.
+
+    Raises NotFound, SettingsError, and UsageError when nothing is to be changed.
+    """
+    if secret is not None and new_secret:
+        raise UsageError("give the secret, or have one made: not both")
+    given = {
+        "addresses": tuple(addresses) if addresses else None,
+        "vendor": vendor,
+        "message_authenticator": message_authenticator,
+        "mode": mode,
+        "limit_proxy_state": limit_proxy_state,
+    }
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    generated: str | None = None
+    if secret is not None or new_secret:
+        changes["secret"], generated = _secret(secret, None, None)
+    if not changes:
+        raise UsageError("nothing is to be changed: name what, such as --secret-stdin")
+
+    def change(document: Document) -> Document:
+        old = _find(document, name)
+        new = replace(old, **changes)
+        return replace(document, nas=tuple(new if nas is old else nas for nas in document.nas))
+
+    version, document = await edit(office.storage, office.ring, change, office.actor, f"nas change {name}", office.clock)
+    result = {"version": version, "nas": describe(_find(document, name)), "changed": sorted(changes)}
     return result | ({"secret": generated} if generated is not None else {})
 
 

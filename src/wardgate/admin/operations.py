@@ -259,6 +259,31 @@ async def nas_add(
     )
 
 
+async def nas_change(
+    desk: Desk,
+    name: str,
+    addresses: list[str] | None = None,
+    secret: Secret | None = None,
+    new_secret: bool = False,
+    vendor: str | None = None,
+    message_authenticator: MessageAuthenticatorPolicy | None = None,
+    mode: Mode | None = None,
+    limit_proxy_state: bool | None = None,
+) -> Result:
+    """Change a NAS."""
+    return await nas.change_nas(
+        desk.office,
+        name=name,
+        addresses=addresses,
+        secret=secret,
+        new_secret=new_secret,
+        vendor=vendor,
+        message_authenticator=message_authenticator,
+        mode=mode,
+        limit_proxy_state=limit_proxy_state,
+    )
+
+
 async def nas_list(desk: Desk) -> Result:
     """Every NAS."""
     return await nas.list_nas(desk.office)
@@ -390,6 +415,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "authenticator.list": authenticator_list,
     "authenticator.revoke": authenticator_revoke,
     "nas.add": nas_add,
+    "nas.change": nas_change,
     "nas.list": nas_list,
     "nas.show": nas_show,
     "nas.remove": nas_remove,

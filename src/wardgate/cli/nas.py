@@ -65,6 +65,47 @@ def add(
     emit(perform(data, "nas.add", params), as_json, _show_added)
 
 
+@app.command(
+    epilog=example(
+        "wardgate nas change hq-firewall --new-secret",
+        "wardgate nas change hq-firewall --message-authenticator accept_missing",
+    )
+)
+def change(
+    name: Annotated[str, typer.Argument(help="Name of the NAS.")],
+    data: Data = DEFAULT_DATA,
+    address: Annotated[list[str] | None, typer.Option(help="Addresses instead of the present ones; several are allowed.")] = None,
+    secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the shared secret from standard input.")] = False,
+    new_secret: Annotated[bool, typer.Option("--new-secret", help="Make a new shared secret and print it, once.")] = False,
+    vendor: Annotated[str | None, typer.Option(help="Profile with the vendor's defaults: generic, paloalto.")] = None,
+    message_authenticator: Annotated[
+        Literal["require", "accept_missing", "auto"] | None,
+        typer.Option(help="What to do with requests that lack Message-Authenticator."),
+    ] = None,
+    mode: Annotated[
+        Literal["challenge", "password_then_code", "code_then_password", "code_only"] | None,
+        typer.Option(help="Ask for the code in a second request, or take everything in one."),
+    ] = None,
+    limit_proxy_state: Annotated[
+        bool | None,
+        typer.Option(help="Drop requests with Proxy-State and without Message-Authenticator."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change a NAS: only what is given. Logins that are open there go on."""
+    params: dict[str, Any] = {
+        "name": name,
+        "addresses": address,
+        "secret": secret_from_stdin("shared secret") if secret_stdin else None,
+        "new_secret": new_secret,
+        "vendor": vendor,
+        "message_authenticator": message_authenticator,
+        "mode": mode,
+        "limit_proxy_state": limit_proxy_state,
+    }
+    emit(perform(data, "nas.change", params), as_json, _show_changed)
+
+
 @app.command("list", epilog=example("wardgate nas list"))
 def list_(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
     """List every NAS."""
@@ -88,6 +129,12 @@ def _show_added(result: Mapping[str, Any]) -> None:
     if result["application_created"]:
         note(f"The application {nas['application']} did not exist and was created.")
     say(f"NAS {nas['name']} may ask from {', '.join(nas['addresses'])}.")
+    if "secret" in result:
+        say(f"Shared secret, shown this once: {result['secret']}")
+
+
+def _show_changed(result: Mapping[str, Any]) -> None:
+    say(f"NAS {result['nas']['name']}: changed {', '.join(result['changed'])}.")
     if "secret" in result:
         say(f"Shared secret, shown this once: {result['secret']}")
 

@@ -118,6 +118,12 @@ def test_nas_are_added_listed_and_removed(cli: Cli) -> None:
     nas = cli("nas", "show", "fw", "--json").json("nas-show")["nas"]
     assert nas == added["nas"]
     assert (nas["addresses"], nas["secret"], nas["limit_proxy_state"]) == (["10.0.0.1", "10.0.1.0/24"], "sealed", False)
+    changed = cli("nas", "change", "fw", "--message-authenticator", "accept_missing", "--new-secret", "--json").json("nas-change")
+    assert changed["changed"] == ["message_authenticator", "secret"]
+    assert changed["nas"] == {**nas, "message_authenticator": "accept_missing"}
+    assert len(changed["secret"]) >= 24
+    assert cli("nas", "change", "fw").code == 2
+    assert cli("nas", "change", "nobody", "--new-secret").code == 1
     made = cli("nas", "add", "lab", "--address", "10.9.0.1", "--application", "vpn", "--json").json("nas-add")
     assert len(made["secret"]) == 32
     assert made["application_created"] is False

@@ -77,7 +77,11 @@ def test_a_missing_or_endless_file_is_named(tmp_path: Path) -> None:
 
 def test_the_command_line_goes_before_the_file() -> None:
     settings = apply_overrides(StartSettings(), ServeOverrides(radius_port=0, https_port=9443, host="127.0.0.2"))
-    assert (settings.radius.port, settings.radius.accounting_port) == (0, 1813)
+    assert (settings.radius.port, settings.radius.accounting_port) == (0, 0)
+    beside = apply_overrides(StartSettings(), ServeOverrides(radius_port=2812))
+    assert (beside.radius.port, beside.radius.accounting_port) == (2812, 2813)
+    own = apply_overrides(StartSettings(), ServeOverrides(radius_port=2812, accounting_port=3813))
+    assert own.radius.accounting_port == 3813
     assert settings.radius.addresses == ("127.0.0.2",)
     assert (settings.https.address, settings.https.port) == ("127.0.0.2", 9443)
     assert apply_overrides(StartSettings(), ServeOverrides()) == StartSettings()
