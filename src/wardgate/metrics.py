@@ -7,7 +7,7 @@ arrives from outside can make series without end. Imports nothing of ours.
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
@@ -45,6 +45,7 @@ class Metrics:
     """Everything that `/metrics` shows. Each method is one cheap call on the loop."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else every counter comes twice
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._logins = _Family(self._counter("logins", "Requests of logins, by outcome and door.", "result", "door"))
