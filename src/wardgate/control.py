@@ -113,7 +113,7 @@ def _value(name: str, key: str, annotation: Any, value: object) -> object:
             return None
         if not isinstance(value, str | Secret):
             raise UsageError(f"{name}: the parameter {key!r} must be text")
-        return value if isinstance(value, Secret) else Secret(value)
+        return value if isinstance(value, Secret) else _secret(name, key, value)
     # Only here: a command that asks a running server does not load it.
     from pydantic import ValidationError
 
@@ -122,6 +122,14 @@ def _value(name: str, key: str, annotation: Any, value: object) -> object:
     except (ValidationError, TypeError, ValueError) as error:
         # The message of the validation would show the value.
         raise UsageError(f"{name}: the parameter {key!r} has the wrong type") from error
+
+
+def _secret(name: str, key: str, text: str) -> Secret:
+    """Octets that were no UTF-8 travel as lone surrogates; what to make of them is the operation's to say."""
+    try:
+        return Secret(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        raise UsageError(f"{name}: the parameter {key!r} is not text") from None
 
 
 @lru_cache(maxsize=256)

@@ -109,6 +109,10 @@ async def test_a_secret_is_wrapped_before_the_operation_sees_it() -> None:
     seen = Seen()
     await run("keep", {"password": "hunter2hunter2"}, seen)
     assert seen.secrets == [Secret("hunter2hunter2"), None]
+    await run("keep", {"password": "latin \udce9"}, seen)
+    assert seen.secrets[2] == Secret(b"latin \xe9")
+    with pytest.raises(UsageError, match="'password' is not text"):
+        await run("keep", {"password": "\ud800"})
     with pytest.raises(UsageError, match="'password' must be text") as caught:
         await run("keep", {"password": ["hunter2hunter2"]})
     assert "hunter2" not in str(caught.value)

@@ -32,7 +32,7 @@ def apply(
 ) -> None:
     """Put a whole document in force. What it leaves out is removed.
 
-    References such as {env: NAME} and {file: /PATH} are resolved by the server, not by this command.
+    References such as {env: NAME} and {file: /PATH} are resolved by the server, and by this command only when no server runs.
     """
     params = {"document": _read(file), "reason": reason, "dry_run": dry_run, "expected_version": expect_version}
     emit(perform(data, "config.apply", params), as_json, _show_changes)

@@ -8,15 +8,19 @@ Advance = Callable[[int, str], None]
 
 
 @contextmanager
-def counting(what: str, total: int | None = None) -> Iterator[Advance]:
-    """Show how far something is: call the yielded function with the count so far and a word about it."""
+def counting(what: str, total_bytes: int | None = None) -> Iterator[Advance]:
+    """Show how far something is: call the yielded function with the count so far and a word about it.
+
+    With `total_bytes` the counts are of bytes.
+    """
     if not sys.stderr.isatty():
         yield lambda done, word: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    count = MofNCompleteColumn() if total_bytes is None else DownloadColumn()
+    columns = [TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(what, total=total_bytes)
         yield lambda done, word: progress.update(task, completed=done, description=f"{what} {word}".strip())

@@ -193,7 +193,7 @@ def _import(stream: BinaryIO, performer: Performer, params: Mapping[str, Any]) -
     header = stream.readline(MAX_LINE_BYTES)
     if not header.endswith(b"\n") and len(header) == MAX_LINE_BYTES:
         raise UsageError("the header row is too long: this is no CSV file of users")
-    with counting("importing", total=size) as advance:
+    with counting("importing", total_bytes=size) as advance:
         for first_line, piece in _pieces(stream):
             text = (header.rstrip(b"\r\n") + b"\n" + piece).decode("utf-8", "surrogateescape")
             part = performer.do("user.import_piece", {**params, "csv": text})

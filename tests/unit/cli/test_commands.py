@@ -68,6 +68,14 @@ def test_an_import_is_cut_into_pieces_and_tells_the_lines_of_the_file(
     assert (again["added"], again["unchanged"]) == (0, 98)
 
 
+def test_a_line_that_is_not_utf_8_spoils_only_itself(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "users.csv"
+    file.write_bytes("username,display_name\nada,Ayşe\n".encode() + b"bob,B\xfcb\ncarol,C\n")
+    told = cli("user", "import", str(file), "--json").json("user-import")
+    assert (told["added"], told["problems"]) == (2, [{"line": 3, "reason": "not UTF-8"}])
+    assert cli("user", "show", "ada", "--json").json()["display_name"] == "Ayşe"
+
+
 def test_an_empty_or_wrong_import_is_told(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "users.csv"
     file.write_text("username,mail\n")
