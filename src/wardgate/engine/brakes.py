@@ -6,6 +6,7 @@ can be guessed against twice at once. Keys are keyed fingerprints. Unknown names
 A password check first *reserves* an attempt. What is reserved and never settled (a crash) counts as a failure later.
 """
 
+import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -57,12 +58,23 @@ class BrakeKeys:
 
 def brake_keys(ring: KeyRing, who: str, client: str | None, binding: str) -> BrakeKeys:
     """`who`: subject id of a known user, else the name as it was looked up."""
-    where = client or binding
+    source = _connection(client) if client else None
     return BrakeKeys(
-        user_source=ring.mac("brake-user-source", who.encode(), where.encode()),
+        user_source=ring.mac("brake-user-source", who.encode(), (source or binding).encode()),
         user=ring.mac("brake-user", who.encode()),
-        source=ring.mac("brake-source", client.encode()) if client else None,
+        source=ring.mac("brake-source", source.encode()) if source else None,
     )
+
+
+def _connection(client: str) -> str:
+    """What counts as one source: an IPv6 client by its /64, which one connection is given whole, to take addresses from at will."""
+    if ":" not in client:
+        return client
+    try:
+        address = ipaddress.IPv6Address(client)
+    except ValueError:
+        return client
+    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
 class Reservation(StrEnum):
@@ -203,9 +215,10 @@ def count_failure(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     if not row["failures"]:
         row["window_started_at"] = now
     row["failures"] += 1
-    limit, wait, wait_max = (int(arguments[name] or 0) for name in ("limit", "wait", "wait_max"))
+    limit, window, wait, wait_max = (int(arguments[name] or 0) for name in ("limit", "window", "wait", "wait_max"))
     if not wait:
-        return Modified(_stored(row, now), row["failures"] == limit)
+        # No wait ends it: failures of a user from anywhere are kept until he succeeds or an operator lifts them.
+        return Modified(_stored(row, now, window), row["failures"] == limit)
     locks = row["failures"] >= limit and row["locked_until"] <= now
     if locks:
         row["locked_until"] = now + min(wait << min(row["level"], 20), wait_max)
@@ -271,8 +284,11 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
     """The row as it stands now: windows that ended are empty, reservations that were never settled are failures."""
     now = int(arguments["now"] or 0)
     row: dict[str, Any] = {name: value for name, value in (old or _EMPTY).items() if name not in ("kind", "key")}
-    row["owner"] = arguments.get("owner")
+    row["owner"] = arguments.get("owner") or row["owner"]
     if row["in_flight"] and row["in_flight_until"] <= now:
+        if not row["failures"]:
+            # Their window has a beginning of its own: without one it would have ended long ago, and they with it.
+            row["window_started_at"] = row["in_flight_until"]
         row["failures"] += row["in_flight"]
         row["in_flight"] = 0
     window = arguments.get("window")
@@ -281,9 +297,13 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
     return row, now
 
 
-def _stored(row: Mapping[str, Value], now: int) -> Row:
+def _stored(row: Mapping[str, Value], now: int, window_ms: int = 0) -> Row:
     """The whole row; it may be purged once nothing in it matters any more."""
-    keep_until = max(now + _DAY_MS, int(row["locked_until"] or 0) + _DAY_MS, int(row["succeeded_at"] or 0) + KNOWN_SOURCE_MS)
+    keep_until = max(
+        now + max(_DAY_MS, window_ms),
+        int(row["locked_until"] or 0) + _DAY_MS,
+        int(row["succeeded_at"] or 0) + KNOWN_SOURCE_MS,
+    )
     return {**row, "expires_at": keep_until}
 
 

@@ -23,21 +23,23 @@ class Recording:
     async def commit(
         self, operations: Sequence[Operation], kind: Kind, outcome: Challenge | Granted | Denied, user: str, **details: object
     ) -> Commit:
-        """Commit the change with its audit event and timeline. The record is kept only if the change is."""
+        """Commit the change with its audit event and timeline. The record is kept only if the change is.
+
+        A lock that begins with the change gets an event of its own.
+        """
         trail = self._trail
         self._finish(outcome)
         unit = [*operations, self._event(kind, user, details), trail.entry(self._parts.ring())]
         commit = await self._parts.storage.commit(unit)
         trail.stored = isinstance(commit, Committed)
+        if isinstance(commit, Committed) and any(result is True for result in commit.results[: len(operations)]):
+            trail.note("a brake begins to hold")
+            await self._parts.storage.commit([self._event(Kind.BRAKE_LOCKED, user, {})])
         return commit
 
     async def commit_denied(self, operations: Sequence[Operation], refusal: Denied, user: str, **details: object) -> Commit:
-        """Commit a refusal; a lock that began with it gets an event of its own."""
-        commit = await self.commit(operations, Kind.LOGIN_DENIED, refusal, user, reason=refusal.reason, **details)
-        if isinstance(commit, Committed) and any(result is True for result in commit.results[: len(operations)]):
-            self._trail.note("a brake begins to hold")
-            await self._parts.storage.commit([self._event(Kind.BRAKE_LOCKED, user, {})])
-        return commit
+        """Commit a refusal."""
+        return await self.commit(operations, Kind.LOGIN_DENIED, refusal, user, reason=refusal.reason, **details)
 
     def _event(self, kind: Kind, user: str, details: dict[str, object]) -> Operation:
         trail = self._trail
