@@ -26,6 +26,7 @@ from pathlib import Path
 from statistics import median
 
 from wardgate.audit.trail import Chain
+from wardgate.storage.batch import CHECKPOINT_FRAMES
 from wardgate.storage.port import Append, Committed, Insert, Operation, Row, Update, Upsert, Where
 from wardgate.storage.sqlite import SqliteStorage, connect_writer, prepare
 from wardgate.storage.statements import Statements
@@ -145,6 +146,7 @@ class RawWork:
         prepare(path)
         self._connection: sqlite3.Connection = connect_writer(path)
         self._cursor = self._connection.cursor()
+        self._cursor.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_FRAMES}")  # as often as the back-end
         self._names = itertools.cycle(names)
         self._step = 0
         statements = Statements()
@@ -237,6 +239,11 @@ def middle(slices: list[Measured]) -> Measured:
 async def run(settings: Settings, directory: Path) -> dict[str, object]:
     """All measurements, as the object that `--json` prints."""
     names = identifiers(settings.rows)
+    started = time.perf_counter()
+    await (await SqliteStorage.open(directory / "start.db")).close()
+    created = time.perf_counter()
+    await (await SqliteStorage.open(directory / "start.db")).close()
+    opened = time.perf_counter()
     sync, raw = SyncWork(directory), RawWork(directory / "raw.db", names)
     storage = await SqliteStorage.open(directory / "backend.db")
     storage.use_chain(Chain(CHAIN_KEY, "w1", 1))
@@ -258,6 +265,8 @@ async def run(settings: Settings, directory: Path) -> dict[str, object]:
         "units": rows,
         "point_read": {"per_second": round(reads.per_second), "cpu_us": round(reads.cpu_us, 1)},
         "making_one_unit_cpu_us": round(making.cpu_us, 1),
+        "create_ms": round((created - started) * 1000, 1),
+        "open_ms": round((opened - created) * 1000, 1),
         "commits_on_loop": stats.on_loop,
     }
 
@@ -294,6 +303,7 @@ def show(report: dict[str, object]) -> None:
     reads = report["point_read"]
     if isinstance(reads, dict):
         print(f"point read: {reads['per_second']} /s, {reads['cpu_us']} us CPU")
+    print(f"making a new file took {report['create_ms']} ms, opening it again {report['open_ms']} ms")
     print(f"of the CPU of a unit, making its operations took {report['making_one_unit_cpu_us']} us")
 
 

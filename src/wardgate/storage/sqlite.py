@@ -4,10 +4,10 @@ Exactly one process writes the file. Units queue; a flush takes all that wait, r
 their callers after COMMIT. Nothing is delayed on purpose: units that are given in the same turn of the event loop share a
 transaction, and so do all that arrive while the disk is busy with the one before.
 
-Statements always run on the event loop: they find their pages in memory and take microseconds, while a thread that runs
-many short statements would wait for the interpreter lock at each of them. COMMIT waits for the disk. On a quick disk it
-runs on the loop too, because handing it over costs more than it takes; on a slow one a thread takes it, so that the loop
-never stands still.
+Statements always run on the event loop: they find their pages in memory and take microseconds, for which they would hold
+the interpreter in a thread as well. COMMIT waits for the disk. While it is quick it runs on the loop too, because handing
+it over costs more than it takes; when it takes long a thread does it, so that the loop never stands still. The thread has to
+get the interpreter back afterwards: a worker with a busy loop does well to lower `sys.setswitchinterval`.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ def row(table: str, **given: Value) -> dict[str, Value]:
 
 
 def brake(key: str, **given: Value) -> dict[str, Value]:
-    """A row of a table with a primary key of two columns and nothing that may be empty."""
+    """A row of a table with a primary key of two columns, one of them bytes."""
     return row("brake", kind="user", key=key.encode(), **given)
 
 

@@ -48,6 +48,18 @@ async def test_insert_is_refused_when_a_unique_value_is_taken(storage: Storage) 
     assert await storage.count("local_user") == 1
 
 
+async def test_a_unique_column_that_is_empty_clashes_with_nothing(storage: Storage) -> None:
+    """Open logins hold their fold key, finished ones give it up: the key is unique, its absence is not."""
+    await insert(storage, "login_transaction", row("login_transaction", id="1"), row("login_transaction", id="2"))
+    hold = {"fold_key": b"k"}
+    await committed(storage, Update("login_transaction", {"id": "1"}, hold))
+    assert await refused(storage, Update("login_transaction", {"id": "2"}, hold)) == (0, "exists")
+    assert await refused(storage, Insert("login_transaction", row("login_transaction", id="3", fold_key=b"k"))) == (0, "exists")
+    await committed(
+        storage, Update("login_transaction", {"id": "1"}, {"fold_key": None}), Update("login_transaction", {"id": "2"}, hold)
+    )
+
+
 async def test_a_unique_value_is_free_again_after_its_row_went(storage: Storage) -> None:
     await insert(storage, "local_user", user("1", "ada"))
     await committed(storage, Delete("local_user", (Where("id", "=", "1"),)))
