@@ -231,7 +231,8 @@ def _encoded(values: Values) -> list[Attribute]:
     encoded = []
     for name, value in values.items():
         try:
-            definition = BUILT_IN.find(name)
+            # What the server sets itself (Proxy-State, State) is a client's to send.
+            definition = replace(BUILT_IN.find(name), protected=False)
             encoded += [encode_attribute(definition, each) for each in (value if isinstance(value, tuple) else (value,))]
         except AttributeValueError as error:
             raise UsageError(error.message) from error
