@@ -234,7 +234,8 @@ class Engine:
             return await self._deny_known(attempt, person, decision.reason, text)
         trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
         plan = replace(decision, steps=tuple(step for step in decision.steps if step != (PASSWORD,)))
-        if request.password is None and len(plan.steps) < len(decision.steps):
+        # Without a password from here, a code is all that stands before the grant: policy must ask for one.
+        if request.password is None and (not plan.steps or len(plan.steps) < len(decision.steps)):
             return await self._deny_known(attempt, person, "factor_not_here", Text("policy.not_here", {"ref": trail.reference}))
         if not plan.steps:
             return await self._grant_at_once(attempt, person, plan)
@@ -369,7 +370,7 @@ class Engine:
         """The same text and the same floor as a wrong password: in one field a guesser must not learn which part was wrong."""
         settle = person.settle
         if wrong.counted:
-            settle = (*settle, *brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved=False))
+            settle = (*settle, *self._count_wrong(attempt, person))
         refusal = self._refuse(attempt, wrong.reason)
         recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, person.holder.subject_id)
         await recording.commit_denied(settle, refusal, person.user.name)
@@ -448,14 +449,19 @@ class Engine:
     async def _deny_known(self, attempt: _Attempt, person: _Person, reason: str, text: Text) -> Denied:
         """A refusal after the password was proved: it may say what to do.
 
-        Not where everything comes in one request: there the answer would tell a guesser that the password alone was right.
+        Not where everything comes in one request: there the answer would tell a guesser that the password alone was right, and
+        so would a brake that never begins to hold.
         """
         trail = attempt.request.trail
-        one_request = attempt.request.code is not None or not attempt.request.can_challenge
-        refusal = self._refuse(attempt, reason) if one_request else Denied(reason, text, person.language, trail.reference)
+        settle, refusal = person.settle, Denied(reason, text, person.language, trail.reference)
+        if attempt.request.code is not None or not attempt.request.can_challenge:
+            settle, refusal = (*settle, *self._count_wrong(attempt, person)), self._refuse(attempt, reason)
         recording = Recording(self._parts, trail, attempt.application.settings.name, person.holder.subject_id)
-        await recording.commit_denied(person.settle, refusal, person.user.name)
+        await recording.commit_denied(settle, refusal, person.user.name)
         return refusal
+
+    def _count_wrong(self, attempt: _Attempt, person: _Person) -> list[Operation]:
+        return brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved=False)
 
 
 def _refusal_reason(user: DirectoryUser | None, verdict: PasswordVerdict) -> str:
