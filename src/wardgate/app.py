@@ -33,6 +33,7 @@ from wardgate.clock import Clock, SystemClock, to_ms
 from wardgate.config.store import TOPIC as CONFIGURATION
 from wardgate.config.store import load_current
 from wardgate.control import ControlServer
+from wardgate.delivery.outbox import TABLE as OUTBOX
 from wardgate.delivery.outbox import OutboxState
 from wardgate.delivery.worker import OutboxEvent, OutboxWorker
 from wardgate.engine.engine import Engine
@@ -46,7 +47,8 @@ from wardgate.passwords import PasswordHasher
 from wardgate.radius.server import RadiusParts, RadiusServer
 from wardgate.runtime import Builder, Runtime
 from wardgate.settings import ServeOverrides, StartSettings, apply_overrides
-from wardgate.storage.port import Operation, Upsert
+from wardgate.storage.port import Operation, Upsert, Where
+from wardgate.storage.sqlite import SqliteStorage
 from wardgate.web.app import build_web_app
 from wardgate.web.context import DemoGuide, WebContext
 from wardgate.web.server import HttpsServer, TlsFiles
@@ -146,6 +148,10 @@ class Server:
         self._own(self._recorder.run(), "recorder")
         self._own(Janitor(self._storage, self._clock).run(), "janitor")
         self._metrics.watch_password_queue(lambda: self._hasher.pending)
+        self._own(self._count_messages(), "gauges")
+        self._hasher.on_wait = self._metrics.password_waited
+        if isinstance(self._storage, SqliteStorage):
+            self._storage.on_batch = self._metrics.storage_batch
         self._metrics.watch_timeline_dropped(lambda: self._recorder.dropped)
         await self._record(Kind.SERVER_STARTED, {"version": __version__, "https": self.https_url})
         # What is loaded now stays: the collector need not look at it again and again.
@@ -198,6 +204,10 @@ class Server:
         problems = []
         if self._stopping:
             problems.append("the server is stopping")
+        if not self._radius and self._sockets.radius:
+            problems.append("RADIUS does not listen yet")
+        if self._https is not None and not self._https.accepting:
+            problems.append("HTTPS takes no connections")
         if self._hasher.pending >= MAX_WAITING_PASSWORDS:
             problems.append("more password checks wait than can be done in time")
         return problems
@@ -266,6 +276,16 @@ class Server:
             "took_ms": event.age_ms,
         }
         return [self._recorder.late(event.reference, event.transaction_id, event.user_name, body)]
+
+    async def _count_messages(self) -> None:
+        """Tell the metrics how the outbox stands, now and then: counting is a read of the whole index."""
+        while True:
+            try:
+                states = [(state, await self._storage.count(OUTBOX, [Where("state", "=", state.value)])) for state in OutboxState]
+                self._metrics.outbox({state.value: number for state, number in states})
+            except WardgateError as error:
+                log.debug("outbox_not_counted", error=error.message)
+            await asyncio.sleep(OUTBOX_COUNT_EVERY_S)
 
     def _own(self, work: Awaitable[None], name: str) -> None:
         task = asyncio.ensure_future(work)

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class PasswordHasher:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="password")
         self._lock = threading.Lock()
         self._pending = 0
+        # Told, in the thread that works, how many seconds each call waited for it.
+        self.on_wait: Callable[[float], None] | None = None
 
     @property
     def pending(self) -> int:
@@ -136,8 +139,15 @@ class PasswordHasher:
             if self._pending >= self._limit:
                 raise Overloaded("too many passwords wait to be checked")
             self._pending += 1
+        asked = time.perf_counter()
+
+        def begin() -> T:
+            if self.on_wait is not None:
+                self.on_wait(time.perf_counter() - asked)
+            return work()
+
         try:
-            future = self._pool.submit(work)
+            future = self._pool.submit(begin)
         except RuntimeError as error:
             self._leave()
             raise Overloaded("the server is stopping") from error

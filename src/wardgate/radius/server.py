@@ -132,6 +132,7 @@ class RadiusServer:
 
     def _drop(self, kind: IncidentKind, source: str, nas: str = "", detail: str = "") -> None:
         self._parts.metrics.drop(kind.value)
+        self._parts.metrics.incident(kind.value)
         self._parts.recorder.incident(kind, source, nas, detail)
 
     def _authentication(self, transport: asyncio.DatagramTransport, listener: str, data: bytes, source: Address) -> None:
@@ -247,6 +248,7 @@ class RadiusServer:
         trail.user = text_of(packet.first(Type.USER_NAME) or b"", nas)
         trail.result = "denied"
         trail.reason = "chap_unsupported" if kind is IncidentKind.CHAP else "protocol_unsupported"
+        self._parts.metrics.incident(kind.value)
         self._parts.recorder.incident(kind, source[0], nas.name)
         return refusal_reply(nas, trail.reference)
 

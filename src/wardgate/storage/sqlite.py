@@ -271,6 +271,8 @@ class SqliteStorage:
         self._reads = 0
         self._units = self._batches = self._failed = self._failed_checkpoints = self._last_units = 0
         self._last_sync_s = 0.0
+        # Told of every durable commit: how many units it took, and how long it waited for the disk.
+        self.on_batch: Callable[[int, float], None] | None = None
 
     @classmethod
     async def open(cls, path: Path, timer: Callable[[], float] = perf_counter) -> "SqliteStorage":
@@ -429,6 +431,8 @@ class SqliteStorage:
         if took is not None:
             self._last_sync_s = took
             self._sync_times.add(took)
+            if self.on_batch is not None:
+                self.on_batch(len(batch), took)
         for (_, announcements, future), outcome in zip(batch, outcomes, strict=True):
             if announcements and isinstance(outcome, Committed):
                 self._announcer.tell(loop, announcements)
