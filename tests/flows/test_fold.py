@@ -1,0 +1,190 @@
+"""The same login again in another packet: joined to the open one, so that nobody gets two messages for one login."""
+
+import pytest
+
+from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason, says
+from wardgate.audit.timeline import Trail
+from wardgate.crypto import Secret
+from wardgate.engine.outcome import Challenge, Origin
+
+PHONE = "+905321234567"
+
+
+async def bob(world: World) -> Challenge:
+    await world.person("bob", phone=PHONE, mail="bob@acme.test")
+    return await world.challenged("bob")
+
+
+async def test_an_identical_login_joins_the_open_one(world: World) -> None:
+    first = await bob(world)
+    second = await world.challenged("bob")
+    assert second.reference == first.reference
+    assert second.handle != first.handle
+    assert says(second) == says(first)
+    assert len(await world.messages()) == 1
+    assert len(await world.rows("login_transaction")) == 1
+    assert is_granted(await world.answer(second, await world.code(), name="bob"))
+
+
+async def test_both_handles_of_a_joined_login_work_and_one_of_them_once(world: World) -> None:
+    first = await bob(world)
+    second = await world.challenged("bob")
+    code = await world.code()
+    assert is_granted(await world.answer(first, code, name="bob"))
+    assert reason(await world.answer(second, code, name="bob")) == "state_used"
+
+
+async def test_the_other_half_of_an_ha_pair_joins_too(world: World) -> None:
+    """The firewall's second server entry, or its standby, asks with a packet of its own."""
+    first = await bob(world)
+    second = await world.challenged("bob", origin=elsewhere(source="192.0.2.11"), engine=world.another_engine())
+    assert second.reference == first.reference
+    assert len(await world.messages()) == 1
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        elsewhere(client="203.0.113.8"),
+        elsewhere(client=None),
+        elsewhere(binding="radius:branch:", nas="branch"),
+        elsewhere(binding="radius:hq:gateway", nas_identifier="gateway"),
+    ],
+)
+async def test_another_nas_or_client_is_another_login(world: World, origin: Origin) -> None:
+    first = await bob(world)
+    second = await world.challenged("bob", origin=origin)
+    assert second.reference != first.reference
+    assert len(await world.messages()) == 2
+
+
+async def test_without_a_client_address_the_packets_source_stands_for_it(world: World) -> None:
+    await world.person("bob", phone=PHONE)
+    one = await world.challenged("bob", origin=elsewhere(client=None))
+    assert (await world.challenged("bob", origin=elsewhere(client=None))).reference == one.reference
+    assert (await world.challenged("bob", origin=elsewhere(client=None, source="192.0.2.11"))).reference != one.reference
+
+
+async def test_another_user_name_is_another_login(world: World) -> None:
+    first = await bob(world)
+    await world.person("eve", phone="+905559999999")
+    assert (await world.challenged("eve")).reference != first.reference
+    assert (await world.challenged("acme\\bob")).reference != first.reference, "a State belongs to the name as it was typed"
+
+
+async def test_another_password_is_another_login(world: World) -> None:
+    """A directory may accept two passwords for a while (the old one after a change): they do not share a login."""
+    first = await bob(world)
+    user = await world.directory.find("bob", 1)
+    assert user is not None
+    await world.directory.reset_password(user, Secret("new password"), must_change=False, timeout_s=1)
+    second = await world.challenged("bob", "new password")
+    assert second.reference != first.reference
+
+
+async def test_a_wrong_password_does_not_join(world: World) -> None:
+    await bob(world)
+    assert reason(await world.begin("bob", "guess")) == "password_wrong"
+
+
+async def test_tries_are_shared_by_all_who_joined(world: World) -> None:
+    """Or each new packet would bring three more guesses at one code."""
+    challenge = await bob(world)
+    code = await world.code()
+    wrong = "000000" if code != "000000" else "000001"
+    for left in (2, 1):
+        challenge = await world.answer(challenge, wrong, name="bob")
+        assert says(challenge).startswith(f"The code is not right; {left} tries left.")
+        challenge = await world.challenged("bob")
+    assert reason(await world.answer(challenge, wrong, name="bob")) == "code_closed"
+    assert len(await world.messages()) == 1
+
+
+async def test_a_joined_login_lives_no_longer(world: World) -> None:
+    await world.give_totp(await world.person("ada"))
+    await world.challenged("ada")
+    world.later(100)
+    challenge = await world.challenged("ada")
+    assert challenge.expires_in_s == 80
+    world.later(80)
+    assert reason(await world.answer(challenge, world.totp(), name="ada")) == "transaction_expired"
+
+
+async def test_who_joins_after_the_wait_gets_another_code_under_the_resend_rules(world: World) -> None:
+    await bob(world)
+    sent = []
+    for wait in (29, 1, 59, 1, 119, 1, 150):
+        world.later(wait)
+        challenge = await world.challenged("bob")
+        sent.append(len(await world.messages()))
+    assert sent == [1, 2, 2, 3, 3, 4, 4]
+    assert is_granted(await world.answer(challenge, await world.code(), name="bob"))
+
+
+async def test_who_joins_after_a_switch_is_asked_what_is_open_now(world: World) -> None:
+    challenge = await world.answer(await bob(world), "mail", name="bob")
+    joined = await world.challenged("bob")
+    assert joined.factor == "email"
+    assert says(joined) == says(challenge)
+    assert len(await world.messages()) == 2
+
+
+async def test_an_expired_open_login_is_replaced(world: World) -> None:
+    first = await bob(world)
+    old = await world.code()
+    world.later(180)
+    second = await world.challenged("bob")
+    assert second.reference != first.reference
+    assert second.expires_in_s == 180
+    assert len(await world.messages()) == 2
+    assert reason(await world.answer(first, old, name="bob")) == "state_used"
+    assert is_granted(await world.answer(second, await world.code(), name="bob"))
+
+
+@pytest.mark.parametrize("ending", ["granted", "closed", "cancelled"])
+async def test_a_login_that_ended_is_not_joined(world: World, ending: str) -> None:
+    first = await bob(world)
+    if ending == "granted":
+        await world.answer(first, await world.code(), name="bob")
+    elif ending == "cancelled":
+        await world.engine.cancel(first.handle, Trail(world.clock, "radius"))
+    else:
+        outcome: object = first
+        while isinstance(outcome, Challenge):
+            outcome = await world.answer(outcome, "wrong", name="bob")
+    second = await world.challenged("bob")
+    assert second.reference != first.reference
+    assert len(await world.messages()) == 2
+
+
+async def test_a_login_that_is_answered_while_another_joins_it_brings_no_second_grant(world: World) -> None:
+    for _ in range(10):
+        await world.person(f"bob{_}", phone=PHONE)
+        first = await world.challenged(f"bob{_}")
+        code = await world.code(f"bob{_}")
+        granted, joined = await at_once(world.answer(first, code, name=f"bob{_}"), world.begin(f"bob{_}"))
+        assert is_granted(granted)
+        assert isinstance(joined, Challenge)
+        assert not is_granted(await world.answer(joined, code, name=f"bob{_}"))
+
+
+async def test_joining_is_recorded(world: World) -> None:
+    await bob(world)
+    await world.challenged("bob")
+    assert [payload.get("folded") for payload in await world.payloads("engine:login:challenged")] == [None, True]
+
+
+async def test_joining_gives_the_reserved_attempt_back(world: World) -> None:
+    await bob(world)
+    for _ in range(10):
+        await world.challenged("bob")
+    [pair] = [row for row in await world.rows("brake") if row["kind"] == "user_source"]
+    assert pair["in_flight"] == 0
+
+
+async def test_the_fold_key_tells_neither_name_nor_password(world: World) -> None:
+    await bob(world)
+    [row] = await world.rows("login_transaction")
+    assert b"correct horse" not in bytes(row["fold_key"] or b"")
+    assert "correct horse" not in str(row)
+    assert NAS.client is not None
