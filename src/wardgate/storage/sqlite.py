@@ -14,7 +14,7 @@ import asyncio
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,36 +48,41 @@ _P = ParamSpec("_P")
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+_WRITER_PRAGMAS = (
+    "busy_timeout = 0",  # sleeping would stop the loop: the front waits in its thread
+    "synchronous = FULL",  # a commit that was answered survives a power cut
+    "fullfsync = ON",  # macOS: through the drive's cache as well
+    "checkpoint_fullfsync = ON",
+    "secure_delete = ON",  # what was erased is not left in free pages
+    "temp_store = MEMORY",  # savepoints keep their copies in memory, not in a file
+    "trusted_schema = OFF",
+    f"cache_size = -{32 * 1024}",
+    f"wal_autocheckpoint = {4 * CHECKPOINT_FRAMES}",  # in case our own are never due
+    f"journal_size_limit = {64 * _MEBIBYTE}",
+)
+_READER_PRAGMAS = ("busy_timeout = 250", "query_only = ON", "trusted_schema = OFF", f"cache_size = -{16 * 1024}")
+
+
+def _connect(path: Path, pragmas: Iterable[str] = ()) -> sqlite3.Connection:
     # Used by one thread at a time: the loop, or the thread that the loop has handed the work to.
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=LOCK_WAIT_S, cached_statements=256)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=LOCK_WAIT_S, cached_statements=256)
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
     """The connection that writes."""
-    connection = _connect(path)
-    for pragma in (
-        "busy_timeout = 0",  # sleeping would stop the loop: the front waits in its thread
-        "synchronous = FULL",  # a commit that was answered survives a power cut
-        "fullfsync = ON",  # macOS: through the drive's cache as well
-        "checkpoint_fullfsync = ON",
-        "secure_delete = ON",  # what was erased is not left in free pages
-        "temp_store = MEMORY",  # savepoints keep their copies in memory, not in a file
-        "trusted_schema = OFF",
-        f"cache_size = -{32 * 1024}",
-        f"wal_autocheckpoint = {4 * CHECKPOINT_FRAMES}",  # in case our own are never due
-        f"journal_size_limit = {64 * _MEBIBYTE}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
+    return _connect(path, _WRITER_PRAGMAS)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that only reads."""
-    connection = _connect(path)
-    for pragma in ("busy_timeout = 250", "query_only = ON", "trusted_schema = OFF", f"cache_size = -{16 * 1024}"):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
+    return _connect(path, _READER_PRAGMAS)
 
 
 def prepare(path: Path) -> None:

@@ -1,30 +1,13 @@
-"""Every back-end runs this suite. To add one: a factory of an empty storage, and its line in `BACKENDS`."""
+"""Every test of this folder runs over every back-end of `backends.py`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from wardgate.storage.memory import MemoryStorage
+from tests.conformance.storage.backends import BACKENDS
 from wardgate.storage.port import Storage
-from wardgate.storage.sqlite import SqliteStorage
-
-Factory = Callable[[Path], Awaitable[Storage]]
-
-
-async def _memory(directory: Path) -> Storage:
-    return MemoryStorage()
-
-
-async def _sqlite(directory: Path) -> Storage:
-    return await SqliteStorage.open(directory / "wardgate.db")
-
-
-BACKENDS: dict[str, Factory] = {
-    "memory": _memory,
-    "sqlite": _sqlite,
-}
 
 
 @pytest_asyncio.fixture(params=BACKENDS)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.conformance.storage.conftest import BACKENDS
+from tests.conformance.storage.backends import BACKENDS
 from tests.conformance.storage.rows import TextChain, brake, brake_key, event, insert, message
 from wardgate.errors import StorageUnavailable
 from wardgate.storage.port import Committed, Insert, Storage

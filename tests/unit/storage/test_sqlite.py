@@ -232,7 +232,8 @@ async def test_a_lock_of_another_process_is_waited_for_off_the_loop(storage: Sql
     other = sqlite3.connect(tmp_path / "w.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     pending = [asyncio.ensure_future(storage.commit([Insert("outbox", message(f"{n}"))])) for n in range(3)]
-    await asyncio.sleep(0.05)
+    for _ in range(100):  # the loop turns, and so do reads
+        await asyncio.sleep(0)
     assert not any(task.done() for task in pending)
     assert await storage.get("outbox", {"id": "0"}) is None
     other.execute("ROLLBACK")
