@@ -168,11 +168,11 @@ def make_installation(data: Path, document: str, users_csv: str = "", keep_hashe
         cli("user", "import", str(file), *(["--keep-hashes"] if keep_hashes else []), data=data)
 
 
-def serve(data: Path, wrap: Sequence[str] = ()) -> Served:
-    """Start a server on an installation and wait until it says that it serves. `wrap`: a command before ours."""
-    radius, accounting = free_udp_ports(2)
+def serve(data: Path, ports: Sequence[int] = ()) -> Served:
+    """Start a server on an installation and wait until it says that it serves. `ports`: for logins and for accounting."""
+    radius, accounting = ports or free_udp_ports(2)
     options = ["--radius-port", str(radius), "--accounting-port", str(accounting), "--https-port", "0"]
-    served = _start([*wrap, *COMMAND, "serve", "--data", str(data), *options], data)
+    served = _start([*COMMAND, "serve", "--data", str(data), *options], data)
     try:
         serving = wait_for(lambda: _serving(served), START_S)
     except BaseException:

@@ -252,13 +252,15 @@ class RadiusServer:
         self._parts.recorder.incident(kind, source[0], nas.name)
         return refusal_reply(nas, trail.reference)
 
-    def _encode(self, nas: Nas, packet: Packet, source: Address, reply: Reply) -> bytes:
-        try:
-            return encode_reply(packet, reply.code, reply.attributes, nas.secret)
-        except PacketError as error:
-            # Too much to release: a login that was granted and recorded is not let in half. The operator sees why.
-            self._drop(IncidentKind.REPLY_TOO_LARGE, source[0], nas.name, error.message)
-            return encode_reply(packet, Code.ACCESS_REJECT, (), nas.secret)
+    def _encode(self, nas: Nas, packet: Packet, source: Address, reply: Reply) -> bytes | None:
+        """The datagram. None: not even an empty Reject has room beside the Proxy-States of the request."""
+        # Too much to release: a login that was granted and recorded is not let in half. The operator sees why.
+        for code, attributes in ((reply.code, reply.attributes), (Code.ACCESS_REJECT, [])):
+            try:
+                return encode_reply(packet, code, attributes, nas.secret)
+            except PacketError as error:
+                self._drop(IncidentKind.REPLY_TOO_LARGE, source[0], nas.name, error.message)
+        return None
 
     async def _wait_until(self, moment: float | None) -> None:
         if moment is not None:
