@@ -2,7 +2,7 @@
 
 Every rule that matches adds its attributes. `{group}` in a value gives one attribute for each of the user's groups that the
 rule's `when` names; `{user}`, `{name}`, `{mail}` and `{attribute.NAME}` are filled from the grant. A value whose place has
-nothing to put in is left out.
+nothing to put in is left out. `when` asks about the user only: where he comes from is the policy's matter.
 """
 
 import re
@@ -19,6 +19,12 @@ from wardgate.radius.attributes import AttributeDefinition, AttributeValueError,
 from wardgate.radius.packet import Attribute
 
 _PLACE = re.compile(r"\{([a-z]+(?:\.[^{}]+)?)\}")
+_PLACES = ("group", "user", "name", "mail")
+# What a grant knows. A condition on anything else would hold, or not hold, for everybody: `not: {network: ...}` for example.
+_CONDITIONS = ("group", "attribute", "user", "realm", "directory")
+_COMBINATIONS = ("any", "all", "not")
+# No condition of a rule asks for the time.
+_NO_TIME = datetime.fromtimestamp(0, UTC)
 MAX_ATTRIBUTES = 100
 
 
@@ -73,25 +79,42 @@ def _rule(when: Mapping[str, object], add: Mapping[str, object], dictionary: Dic
         for each in value if isinstance(value, list | tuple) else [value]:
             if isinstance(each, bool) or not isinstance(each, str | int):
                 raise SettingsError(f"release: {definition.name} needs a text, a number or a list of them")
-            if isinstance(each, int) or not _PLACE.search(each):
-                encode_attribute(definition, each)
+            _check_value(definition, each)
             compiled.append((definition, each))
-    return _Rule(compile_condition(when), frozenset(_group_names(when)), tuple(compiled))
+    condition = compile_condition(when)
+    return _Rule(condition, frozenset(_group_names(when)), tuple(compiled))
 
 
-def _group_names(when: Mapping[str, object]) -> Iterable[str]:
-    named = when.get("group")
-    for each in [named] if isinstance(named, str) else named if isinstance(named, list | tuple) else []:
-        yield str(each).lower()
+def _check_value(definition: AttributeDefinition, value: str | int) -> None:
+    places = _PLACE.findall(value) if isinstance(value, str) else []
+    if not places:
+        encode_attribute(definition, value)
+    for place in places:
+        if place not in _PLACES and not place.startswith("attribute."):
+            known = ", ".join(f"{{{each}}}" for each in _PLACES)
+            raise SettingsError(
+                f"release: {definition.name}: there is nothing to put in {{{place}}}; known are {known}, {{attribute.NAME}}"
+            )
+
+
+def _group_names(when: object) -> Iterable[str]:
+    """The groups that a condition asks for, wherever they stand in it, and which it does not exclude."""
+    for name, value in when.items() if isinstance(when, Mapping) else ():
+        if name not in _CONDITIONS and name not in _COMBINATIONS:
+            raise SettingsError(f"release: when.{name}: a rule can ask for {', '.join(_CONDITIONS)}, any, all and not")
+        values = value if isinstance(value, list | tuple) else [value]
+        if name == "group":
+            yield from (str(each).lower() for each in values)
+        elif name in _COMBINATIONS:
+            inner = [group for each in values for group in _group_names(each)]
+            yield from inner if name != "not" else ()
 
 
 def _values(template: str | int, rule: _Rule, granted: Granted) -> list[str | int]:
     if isinstance(template, int):
         return [template]
-    if "{group}" in template:
-        filled = [_fill(template.replace("{group}", group), granted) for group in _matching_groups(rule, granted)]
-    else:
-        filled = [_fill(template, granted)]
+    groups = _matching_groups(rule, granted) if "{group}" in template else [""]
+    filled = [_fill(template, granted, group) for group in groups]
     return [value for value in filled if value is not None]
 
 
@@ -106,13 +129,13 @@ def _matching_groups(rule: _Rule, granted: Granted) -> list[str]:
     ]
 
 
-def _fill(template: str, granted: Granted) -> str | None:
+def _fill(template: str, granted: Granted, group: str) -> str | None:
     """The text with its places filled; None when a place has nothing to put in."""
     missing = False
 
     def value(match: re.Match[str]) -> str:
         nonlocal missing
-        found = _place(match.group(1), granted)
+        found = group if match.group(1) == "group" else _place(match.group(1), granted)
         missing = missing or not found
         return found
 
@@ -124,7 +147,8 @@ def _fill(template: str, granted: Granted) -> str | None:
 def _place(name: str, granted: Granted) -> str:
     kind, _, attribute = name.partition(".")
     if kind == "attribute":
-        return next(iter(granted.attributes.get(attribute, ())), "")
+        wanted = attribute.lower()
+        return next((values[0] for held, values in granted.attributes.items() if values and held.lower() == wanted), "")
     return {"user": granted.user_name, "name": granted.display_name, "mail": granted.mail or ""}.get(kind, "")
 
 
@@ -136,7 +160,7 @@ def _facts(granted: Granted) -> Facts:
         realm=granted.realm,
         directory=granted.directory,
         user=granted.user_name,
-        at=datetime.now(UTC),
+        at=_NO_TIME,
         groups=frozenset(f"{place}:{group}".lower() for group in granted.groups for place in (granted.directory, granted.realm)),
         attributes={name.lower(): values for name, values in granted.attributes.items()},
     )
