@@ -25,7 +25,9 @@ from typing import IO, Any
 
 import httpx
 
+from wardgate.cli.performing import Performer, perform
 from wardgate.crypto import Secret
+from wardgate.errors import WardgateError
 from wardgate.factors.totp import hotp
 from wardgate.radius.client import build_access_request, check_reply
 from wardgate.radius.packet import Attribute, Code, Packet, Placing, SharedSecret, Type
@@ -405,16 +407,45 @@ def reason_of(served: Served, reply: Packet) -> str:
     reference = reference_of(reply)
 
     def look() -> str | None:
-        done = cli("trace", reference, "--json", data=served.data, expect=None)
-        entries = json.loads(done.stdout).get("entries", []) if done.returncode == 0 else []
-        return str(entries[-1]["reason"]) if entries else None
+        try:
+            entries = perform(served.data, "trace.reference", {"reference": reference})["entries"]
+        except WardgateError:
+            return None
+        denied = [entry["reason"] for entry in entries if entry["result"] == "denied"]
+        return str(denied[-1]) if denied else None
 
     return str(wait_for(look))
 
 
-def audit_events(served: Served) -> list[dict[str, Any]]:
-    """The whole audit trail."""
-    return [json.loads(line) for line in cli("audit", "export", data=served.data).stdout.splitlines()]
+def last_login(served: Served, user: str) -> list[dict[str, Any]]:
+    """The timeline of a user's last login, once there is one."""
+
+    def look() -> list[dict[str, Any]] | None:
+        try:
+            return list(perform(served.data, "trace.user", {"name": user})["entries"])
+        except WardgateError:
+            return None
+
+    return list(wait_for(look))
+
+
+def audit_events(data: Path) -> list[dict[str, Any]]:
+    """The whole audit trail, by the running server or without one."""
+    with Performer(data) as performer:
+        events: list[dict[str, Any]] = []
+        for chain in performer.do("audit.chains", {})["chains"]:
+            after = 0
+            while page := performer.do("audit.page", {**chain, "after": after})["events"]:
+                events += page
+                after = page[-1]["seq"]
+        return events
+
+
+def enrol_devices(data: Path, *persons: "Person") -> None:
+    """Give users their code devices."""
+    with Performer(data) as performer:
+        for each in persons:
+            performer.do("authenticator.add_hotp", {"name": each.name, "secret_hex": each.hotp_hex})
 
 
 # --- users -----------------------------------------------------------------------------------------------------------------

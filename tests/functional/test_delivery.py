@@ -17,7 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from tests.functional.harness import Person, Served, Wire, cli, cli_json, message_of, wait_for
+from tests.functional.harness import Person, Served, Wire, cli, last_login, message_of, wait_for
 from tests.functional.plant import CHALLENGE, USERS, document
 from tests.unit.delivery.fakes import Authority, HttpService, http_service, make_authority
 from wardgate.radius.packet import Code, Packet
@@ -182,8 +182,7 @@ async def test_while_all_services_hang_the_login_is_asked_for_at_once_and_told_i
 
 
 def _message_sent(plant: Served, person: Person) -> bool:
-    entries = cli_json("trace", "--user", person.name, "--last", data=plant.data)["entries"]
-    return any(entry["door"] == "delivery" and entry["result"] == "sent" for entry in entries)
+    return any(entry["door"] == "delivery" and entry["result"] == "sent" for entry in last_login(plant, person.name))
 
 
 async def test_a_gateway_can_be_tried_from_the_command_line(

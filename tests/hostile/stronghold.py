@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.functional.harness import SECRET, Person, cli, csv_of, people
+from tests.functional.harness import SECRET, Person, cli, csv_of, enrol_devices, people
 
 MAIN = "127.0.2.1"
 MAIN_TWIN = "127.0.2.2"
@@ -87,5 +87,5 @@ USERS = Users()
 
 def enrol_device(data: Path) -> None:
     """Give the device's user its device, and disable the one who shall be disabled."""
-    cli("authenticator", "add", DEVICE.name, "hotp", "--secret-stdin", data=data, stdin=DEVICE.hotp_hex)
+    enrol_devices(data, DEVICE)
     cli("user", "disable", SPECIAL["disabled"].name, data=data)

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tests.functional.harness import SECRET, Served, Wire, audit_events, cli_json, message_of, reason_of, totp_code, wait_for
+from tests.functional.harness import SECRET, Served, Wire, audit_events, last_login, message_of, reason_of, totp_code
 from tests.hostile.stronghold import (
     AUTO,
     JOINED,
@@ -222,7 +222,7 @@ def test_a_copy_in_flight_is_dropped_and_a_copy_after_the_reply_gets_the_same_oc
 
 
 def _messages_sent(served: Served) -> int:
-    return sum("code:sent" in event["kind"] or event["kind"].endswith("code_sent") for event in audit_events(served))
+    return sum("code:sent" in event["kind"] or event["kind"].endswith("code_sent") for event in audit_events(served.data))
 
 
 def test_the_same_identifier_with_another_authenticator_is_a_new_request(wire: Wire) -> None:
@@ -268,7 +268,7 @@ def test_a_vendor_attribute_with_two_parts_tells_both(stronghold: Served, wire: 
     ada = USERS.with_app()
     parts = bytes((7, 13)) + b"203.0.113.9" + bytes((9, 8)) + b"laptop"
     wire.log_in(ada.name, ada.password, attributes=[(Type.VENDOR_SPECIFIC, (25461).to_bytes(4, "big") + parts)])
-    told = wait_for(lambda: cli_json("trace", "--user", ada.name, "--last", data=stronghold.data)["entries"])
+    told = last_login(stronghold, ada.name)
     assert told[-1]["client"] == "203.0.113.9"
     assert "laptop" in str(told[-1]["steps"])
 

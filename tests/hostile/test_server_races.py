@@ -123,7 +123,7 @@ def test_one_code_through_two_doors_at_once_lets_in_once(wires: list[Wire], join
 def test_as_many_were_let_in_as_the_audit_trail_says(stronghold: Served) -> None:
     if Rounds.grants != ROUNDS:
         pytest.skip("only after all rounds before")
-    granted = [event for event in audit_events(stronghold) if event["kind"].endswith("granted") and _of_device(event)]
+    granted = [event for event in audit_events(stronghold.data) if event["kind"].endswith("granted") and _of_device(event)]
     assert len(granted) == ROUNDS
 
 

@@ -370,7 +370,7 @@ def _demo(data: Path) -> dict[str, Any]:
 
 
 def _explain(data: Path, reference: str) -> str | None:
-    """The plain reason of the newest entry of a login; it is stored a moment after the reply left."""
+    """Why the login of this reference was refused; it is stored a moment after the reply left."""
     from wardgate.control import call
 
     for _ in range(EXPLAIN_TRIES):
@@ -378,8 +378,9 @@ def _explain(data: Path, reference: str) -> str | None:
             entries = call(data, "trace.reference", {"reference": reference})["entries"]
         except WardgateError:
             entries = []
-        if entries and entries[-1]["reason"]:
-            return str(entries[-1]["reason"])
+        reasons = [entry["reason"] for entry in entries if entry["result"] == "denied"]
+        if reasons:
+            return str(reasons[-1])
         time.sleep(EXPLAIN_AGAIN_S)
     return None
 
