@@ -20,7 +20,8 @@ from wardgate.radius.release import Release
 from wardgate.texts import Text, render
 
 MAX_STATE_BYTES = 253
-MAX_WORD_BYTES = 16
+# Shorter than a recovery code, which may happen to be letters only.
+MAX_WORD_BYTES = 12
 _SCRV1 = b"SCRV1:"
 
 
@@ -91,7 +92,8 @@ def split_field(nas: Nas, typed: bytes) -> OneField:
         return OneField(Secret(typed), None, can_challenge=True)
     if settings.mode == "code_only":
         # A blank or a word asks to be asked; anything else is the code.
-        asks = not typed.strip() or (typed.isalpha() and len(typed) <= MAX_WORD_BYTES)
+        word = typed.replace(b"-", b"").strip()
+        asks = not word or (word.isalpha() and len(word) <= MAX_WORD_BYTES)
         return OneField(None, None if asks else Secret(typed), can_challenge=asks)
     password, code = _openvpn(typed) or _split(typed, settings.mode, settings.separator.encode(), settings.code_digits)
     return OneField(Secret(password), Secret(code) if code is not None else None, can_challenge=False)
