@@ -94,11 +94,12 @@ class Installation:
     ) -> "Installation":
         """Make an installation: keys, database, first document, certificate. The marker is written last.
 
-        With `fresh`, an installation that stands there is deleted first; a directory without our marker never is.
+        With `fresh`, an installation of the same kind that stands there is deleted first. A directory without our marker never
+        is, and no demo takes the place of a production installation, whose keys and users nobody could bring back.
         Raises SettingsError when the directory holds anything else, ServerUnavailable when a server runs on it.
         """
         wanted = cls(data, demo, settings or (demo_settings() if demo else StartSettings()))
-        with _prepared(data, fresh):
+        with _prepared(data, "demo" if demo else "production", fresh):
             _write_private(data / UNFINISHED, b"")
             _write_private(data / FILE_NAME, render_settings(wanted.settings).encode())
             wanted._make_certificate(clock)
@@ -265,16 +266,19 @@ def _held(data: Path, descriptor: int) -> ServerUnavailable:
 
 
 @contextmanager
-def _prepared(data: Path, fresh: bool) -> Iterator[None]:
+def _prepared(data: Path, wanted: str, fresh: bool) -> Iterator[None]:
     """An empty directory of ours (but for the lock, which is held)."""
     if data.is_symlink():
         raise SettingsError(f"{data} is a symbolic link: name the directory itself")
     if not data.exists():
         data.mkdir(mode=0o700, parents=True)
     _own(data)
-    known = _marker(data) is not None
+    kind = _marker(data)
+    known = kind is not None
     if known and not fresh:
         raise SettingsError(f"{data} holds an installation already: wardgate serve --data {data} starts it")
+    if known and kind != wanted:
+        raise SettingsError(f"{data} holds a {kind} installation: nothing was changed; name another directory for a {wanted} one")
     unfinished = (data / UNFINISHED).is_file()
     if not known and not unfinished and (strangers := _strangers(data)):
         raise SettingsError(f"{data} is not ours and not empty ({strangers[0]} stands there): nothing was changed; name another")

@@ -102,6 +102,15 @@ async def test_fresh_on_a_directory_without_our_marker_is_refused_and_nothing_is
     assert stat.S_IMODE(data.stat().st_mode) == mode
 
 
+async def test_a_fresh_demo_never_deletes_a_production_installation(data: Path) -> None:
+    made = await create(data)
+    before = await installation_id(made)
+    with pytest.raises(SettingsError, match="production"):
+        await create(data, demo=True, fresh=True)
+    assert await installation_id(Installation.open(data)) == before
+    assert made.key_file.exists()
+
+
 async def test_fresh_does_not_follow_a_symbolic_link_to_the_directory(data: Path, tmp_path: Path) -> None:
     before = await installation_id(await create(data))
     link = tmp_path / "link"
