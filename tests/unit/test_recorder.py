@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from tests.flows.world import a_ring
 from wardgate.audit.incidents import IncidentKind
-from wardgate.audit.recorder import MAX_INCIDENT_SOURCES, MAX_STORED_PER_S, LiveEntry, Recorder
+from wardgate.audit.recorder import MAX_INCIDENT_SOURCES, MAX_STORED_PER_S, SOURCES_TOLD_APART_S, LiveEntry, Recorder
 from wardgate.audit.timeline import MAX_STEPS, Trail, by_reference, last_of_user
 from wardgate.clock import FixedClock
 from wardgate.storage.memory import MemoryStorage
@@ -72,6 +72,36 @@ async def test_forged_sources_are_counted_together_beyond_a_limit() -> None:
     rows = await recorder.storage.find("incident")
     assert len(rows) == MAX_INCIDENT_SOURCES + 1
     assert next(row["count"] for row in rows if row["source"] == "many sources") == 500
+
+
+async def test_a_flood_of_forged_sources_that_goes_on_does_not_fill_the_table() -> None:
+    recorder = a_recorder()
+    for wave in range(20):
+        for number in range(MAX_INCIDENT_SOURCES):
+            recorder.incident(IncidentKind.UNKNOWN_SOURCE, f"10.{wave}.{number >> 8}.{number & 255}")
+        await recorder.flush()
+    assert await recorder.storage.count("incident") == MAX_INCIDENT_SOURCES + 1
+    assert sum(int(row["count"] or 0) for row in await recorder.storage.find("incident")) == 20 * MAX_INCIDENT_SOURCES
+
+
+async def test_forged_sources_do_not_hide_what_is_wrong_with_a_nas_of_ours() -> None:
+    recorder = a_recorder()
+    for number in range(MAX_INCIDENT_SOURCES):
+        recorder.incident(IncidentKind.WRONG_SECRET, f"10.0.{number >> 8}.{number & 255}")
+    recorder.incident(IncidentKind.WRONG_SECRET, "192.0.2.1", "hq-firewall")
+    await recorder.flush()
+    assert await recorder.storage.get("incident", {"kind": "wrong_secret", "source": "192.0.2.1"}) is not None
+
+
+async def test_after_a_flood_new_sources_are_told_apart_again() -> None:
+    recorder = a_recorder()
+    assert isinstance(recorder.clock, FixedClock)
+    for number in range(MAX_INCIDENT_SOURCES):
+        recorder.incident(IncidentKind.UNKNOWN_SOURCE, f"10.0.{number >> 8}.{number & 255}")
+    recorder.clock.advance(SOURCES_TOLD_APART_S)
+    recorder.incident(IncidentKind.UNKNOWN_SOURCE, "192.0.2.1")
+    await recorder.flush()
+    assert await recorder.storage.get("incident", {"kind": "unknown_source", "source": "192.0.2.1"}) is not None
 
 
 async def test_a_request_with_endless_steps_is_cut() -> None:

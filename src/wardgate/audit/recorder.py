@@ -22,6 +22,9 @@ from wardgate.storage.port import Modified, Modify, Operation, Row, Storage, Val
 
 MAX_BACKLOG = 5000
 MAX_INCIDENT_SOURCES = 1000
+# Sources that got a row of their own count against the limit for so long: forged ones make rows no faster than this.
+SOURCES_TOLD_APART_S = 6 * 3600.0
+MANY_SOURCES = "many sources"
 LIVE_ENTRIES = 500
 FLUSH_EVERY_S = 0.25
 # Requests that the engine did not write itself (refused before anything was proved) fill the table no faster than this.
@@ -50,6 +53,25 @@ class _Incident:
     last_at: int = 0
 
 
+class _Sources:
+    """Which sources of incidents have a row of their own. Whoever sends from forged addresses needs no secret to be counted."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, str], float] = {}
+
+    def told_apart(self, key: tuple[str, str], now: float) -> bool:
+        """Whether this cause and source has a row of its own, which it may get now."""
+        if key in self._since:
+            return True
+        # In the order in which they came, so the first is always the oldest.
+        while self._since and next(iter(self._since.values())) <= now - SOURCES_TOLD_APART_S:
+            del self._since[next(iter(self._since))]
+        if len(self._since) >= MAX_INCIDENT_SOURCES:
+            return False
+        self._since[key] = now
+        return True
+
+
 @dataclass(slots=True)
 class Recorder:
     """One per worker. `run` stores what gathers; `publish` and `incident` never block."""
@@ -61,6 +83,8 @@ class Recorder:
     dropped: int = 0
     _backlog: deque[Operation] = field(default_factory=deque)
     _incidents: dict[tuple[str, str], _Incident] = field(default_factory=dict)
+    _strangers: _Sources = field(default_factory=_Sources)
+    _nas: _Sources = field(default_factory=_Sources)
     _listeners: set[Callable[[LiveEntry], None]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _second: int = 0
@@ -91,11 +115,10 @@ class Recorder:
     def incident(self, kind: IncidentKind, source: str, nas: str = "", detail: str = "") -> None:
         """Count something that never became a login."""
         key = (kind.value, source)
-        known = self._incidents.get(key)
-        if known is None:
-            if len(self._incidents) >= MAX_INCIDENT_SOURCES:
-                key = (kind.value, "many sources")
-            known = self._incidents.setdefault(key, _Incident(kind, key[1], nas, detail))
+        # Strangers cannot use up what our own NAS need: theirs are the troubles that an operator looks for.
+        if not (self._nas if nas else self._strangers).told_apart(key, self.clock.monotonic()):
+            key = (kind.value, MANY_SOURCES)
+        known = self._incidents.setdefault(key, _Incident(kind, key[1], nas, detail))
         first_since_flush = known.count == 0
         known.count += 1
         known.last_at = to_ms(self.clock.now())
