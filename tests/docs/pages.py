@@ -65,14 +65,22 @@ def all_blocks(*languages: str) -> list[Block]:
     return [block for page in PAGES for block in blocks(page) if block.language in languages]
 
 
-def prose(page: Path) -> Iterator[tuple[int, str]]:
-    """The lines outside fenced blocks, without `code`."""
+def prose(page: Path, keep_code: bool = False) -> Iterator[tuple[int, str]]:
+    """The lines outside fenced blocks with their numbers, without `code` unless it is wanted."""
     inside = False
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         if _FENCE.fullmatch(line):
             inside = not inside
         elif not inside:
-            yield number, _CODE.sub("", line)
+            yield number, line if keep_code else _CODE.sub("", line)
+
+
+def prose_code() -> Iterator[str]:
+    """Every `code` in the sentences of all hand-written pages."""
+    for page in PAGES:
+        if "reference" not in page.parts:
+            for _, line in prose(page, keep_code=True):
+                yield from (code.strip("`") for code in _CODE.findall(line))
 
 
 def links(page: Path) -> list[tuple[int, str]]:

@@ -36,6 +36,15 @@ for arguments in json.loads(sys.argv[2]):
 """
 
 
+PARSE_PART = """
+import sys
+from wardgate.config.document import parse
+from wardgate.config.reading import read_yaml
+around = {"realms": [{"name": "acme", "default": True, "directories": ["local"]}], "directories": [{"name": "local", "kind": "local"}]}
+parse({**around, **read_yaml(sys.stdin.read())})
+"""
+
+
 @dataclass(frozen=True)
 class Copy:
     """A copy of the sources in which a tutorial was followed."""
@@ -53,6 +62,13 @@ class Copy:
                 path.write_text(block.text, encoding="utf-8")
             elif what == "edit":
                 self._edit(block, self.root / name)
+
+    def take_examples(self, page: Path) -> None:
+        """Parse the parts of documents that need what the page adds."""
+        examples = [block for block in blocks(page) if block.language == "yaml"]
+        assert examples
+        for block in examples:
+            self.run("-c", PARSE_PART, stdin=block.text)
 
     def _edit(self, block: Block, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
@@ -112,6 +128,7 @@ def test_the_sms_gateway_of_the_tutorial_works(copy: Copy) -> None:
     )
     assert re.search(r"^2\d passed", tests, re.MULTILINE), tests
     copy.run("-m", "tools.reference")
+    copy.take_examples(page)
     assert "### gateways (kind: signed)" in (copy.root / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 
 
@@ -132,6 +149,7 @@ def test_the_factor_of_the_tutorial_works(copy: Copy) -> None:
     assert re.search(r"^\d+ passed", tests, re.MULTILINE), tests
     copy.run("-m", "tools.reference")
     reasons = (copy.root / "docs" / "reference" / "reasons.md").read_text(encoding="utf-8")
+    copy.take_examples(page)
     assert "| `ocra` | yes | `calculator`, `ocra` |" in reasons
 
 
