@@ -12,8 +12,14 @@ from tests.docs.pages import ROOT, Block, all_blocks, prose_code
 from wardgate.cli.main import app
 from wardgate.config.document import Document, parse
 from wardgate.config.reading import read_yaml
+from wardgate.crypto import Secret
 from wardgate.delivery.sms.http import HttpSmsSettings
 from wardgate.delivery.sms.template import fill_request
+from wardgate.engine.outcome import Granted
+from wardgate.radius.dictionaries import BUILT_IN
+from wardgate.radius.nas import build_nas
+from wardgate.radius.nas_table import NasTable
+from wardgate.radius.release import compile_release
 from wardgate.texts import LANGUAGES, catalogue
 
 YAML = all_blocks("yaml")
@@ -92,6 +98,52 @@ def test_there_are_three_worked_examples() -> None:
         ("POST", False, True),
         ("GET", False, False),
     ]
+
+
+def palo_alto(application: str) -> Document:
+    """The last example of the Palo Alto page that speaks of this application."""
+    examples = [document_of(block) for block in YAML if block.page == "docs/integrations/palo-alto.md"]
+    return [each for each in examples if any(one.name == application and one.release for one in each.applications)][-1]
+
+
+def released(document: Document, application: str, *groups: str) -> list[bytes]:
+    """The values of the reply attributes that somebody in these groups is given."""
+    rules = next(each.release for each in document.applications if each.name == application)
+    granted = Granted(
+        subject_id="s",
+        user_name="ada",
+        directory="local",
+        realm="acme",
+        display_name="Ada",
+        mail=None,
+        groups=groups,
+        attributes={},
+        factors=("password", "totp"),
+        assurance=2,
+        application=application,
+        reference="R",
+    )
+    attributes, left_out = compile_release(rules, BUILT_IN).attributes(granted)
+    assert left_out == []
+    # Vendor-Specific: four octets of vendor, number, length, value.
+    return [value[6:] for _, value in attributes]
+
+
+def test_the_groups_of_the_palo_alto_page_are_sent_as_it_says() -> None:
+    assert released(palo_alto("vpn"), "vpn", "vpn-users", "staff") == [b"vpn-users"]
+    assert released(palo_alto("vpn"), "vpn", "staff") == []
+
+
+def test_the_administrators_of_the_palo_alto_page_get_their_role_and_nobody_else_does() -> None:
+    document = palo_alto("firewall-admins")
+    assert released(document, "firewall-admins", "firewall-admins") == [b"superuser"]
+    assert released(document, "firewall-admins", "firewall-readers") == [b"superreader"]
+    assert released(document, "firewall-admins", "vpn-users") == []
+    table = NasTable([build_nas(nas, Secret("shared by both")) for nas in document.nas])
+    for identifier, name in ((b"Wardgate-Admins", "hq-admins"), (b"GlobalProtect", "hq-firewall"), (None, "hq-firewall")):
+        found = table.find("192.0.2.1", identifier)
+        assert found is not None
+        assert found.name == name
 
 
 # --- commands ------------------------------------------------------------------------------------------------------------

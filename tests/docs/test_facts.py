@@ -115,6 +115,11 @@ def test_what_the_palo_alto_page_finds_in_the_log_is_what_the_log_says() -> None
         assert log.startswith("(") or any(sentence.startswith(log.lower()) for sentence in sentences), log
 
 
+def test_the_live_log_has_the_section_that_the_pages_send_people_to() -> None:
+    for page in (GUIDE, PALO_ALTO):
+        assert f"*{catalogue('en')['live.incidents']}*" in page
+
+
 def test_vendor_attributes_that_pages_name_are_in_the_dictionary() -> None:
     named = set(re.findall(r"\bPaloAlto-[A-Za-z-]+\b", GUIDE + PALO_ALTO))
     assert len(named) >= 5

@@ -40,8 +40,8 @@ PARSE_PART = """
 import sys
 from wardgate.config.document import parse
 from wardgate.config.reading import read_yaml
-around = {"realms": [{"name": "acme", "default": True, "directories": ["local"]}], "directories": [{"name": "local", "kind": "local"}]}
-parse({**around, **read_yaml(sys.stdin.read())})
+realms = [{"name": "acme", "default": True, "directories": ["local"]}]
+parse({"realms": realms, "directories": [{"name": "local", "kind": "local"}], **read_yaml(sys.stdin.read())})
 """
 
 
