@@ -10,8 +10,6 @@ import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import cast
 
 import structlog
 
@@ -28,6 +26,7 @@ from wardgate.radius.describe import describe
 from wardgate.radius.door import Reply, failure_reply, refusal_reply, serve_login, text_of
 from wardgate.radius.duplicates import DuplicateCache, InFlight
 from wardgate.radius.duplicates import Reply as CachedReply
+from wardgate.radius.endpoint import Address, Endpoint, ReplyPath
 from wardgate.radius.nas import Nas, refusal_of
 from wardgate.radius.nas_table import NasTable
 from wardgate.radius.packet import (
@@ -50,8 +49,6 @@ DEFAULT_FLOOR_S = 0.3
 ACCT_SESSION_ID = 44
 
 log = structlog.get_logger("wardgate.radius")
-
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +81,26 @@ class RadiusServer:
         self._parts = parts
         self._duplicates = DuplicateCache(clock=parts.clock.monotonic)
         self._in_work: set[asyncio.Task[None]] = set()
-        self._transports: list[asyncio.DatagramTransport] = []
+        self._endpoints: list[Endpoint] = []
         self._status = _Rate(STATUS_PER_S, parts.clock)
         self._stopping = False
 
     async def listen(self, authentication: socket.socket, accounting: socket.socket) -> None:
         """Begin to serve on sockets that are bound already."""
-        loop = asyncio.get_running_loop()
         for sock, receive in ((authentication, self._authentication), (accounting, self._accounting)):
-            sock.setblocking(False)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
-            host, port = sock.getsockname()[:2]
-            protocol = _Protocol(receive, f"{host}:{port}")
-            transport, _ = await loop.create_datagram_endpoint(partial(_same, protocol), sock=sock)
-            self._transports.append(transport)
+            endpoint = Endpoint(sock, receive)
+            endpoint.open()
+            self._endpoints.append(endpoint)
 
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, finish what is in work, then close."""
         self._stopping = True
         if self._in_work:
             await asyncio.wait(self._in_work, timeout=grace_s)
-        for transport in self._transports:
-            transport.close()
+        for endpoint in self._endpoints:
+            endpoint.close()
         for task in self._in_work:
             task.cancel()
 
@@ -135,7 +129,7 @@ class RadiusServer:
         self._parts.metrics.incident(kind.value)
         self._parts.recorder.incident(kind, source, nas, detail)
 
-    def _authentication(self, transport: asyncio.DatagramTransport, listener: str, data: bytes, source: Address) -> None:
+    def _authentication(self, path: ReplyPath, listener: str, data: bytes, source: Address) -> None:
         if self._stopping:
             return
         admitted = self._admit(data, source)
@@ -153,7 +147,7 @@ class RadiusServer:
         self._decide_auto(nas, packet, signature)
         self._parts.metrics.packet(Code(packet.code).name.lower(), nas.settings.vendor)
         if packet.code == Code.STATUS_SERVER:
-            self._answer_status(transport, nas, packet, source, Code.ACCESS_ACCEPT)
+            self._answer_status(path, nas, packet, source, Code.ACCESS_ACCEPT)
             return
         key = (source[0], source[1], packet.identifier, listener)
         seen = self._duplicates.begin(key, packet.raw)
@@ -162,13 +156,13 @@ class RadiusServer:
             return
         if isinstance(seen, CachedReply):
             self._parts.metrics.duplicate()
-            transport.sendto(seen.data, source)
+            path.send(seen.data)
             return
         if len(self._in_work) >= MAX_IN_WORK:
             self._duplicates.finish(key, packet.raw, None)
             self._drop(IncidentKind.OVERLOADED, source[0], nas.name)
             return
-        task = asyncio.get_running_loop().create_task(self._serve(transport, nas, packet, source, listener))
+        task = asyncio.get_running_loop().create_task(self._serve(path, nas, packet, source, listener))
         self._in_work.add(task)
         task.add_done_callback(self._in_work.discard)
 
@@ -185,16 +179,16 @@ class RadiusServer:
             self._parts.required.add(nas.name)
             self._background(self._parts.keep_required(nas.name))
 
-    def _answer_status(self, transport: asyncio.DatagramTransport, nas: Nas, packet: Packet, source: Address, code: Code) -> None:
+    def _answer_status(self, path: ReplyPath, nas: Nas, packet: Packet, source: Address, code: Code) -> None:
         """Status-Server, RFC 5997. Silence when we could not serve a login: an honest answer lets the NAS use its next server."""
         if not nas.settings.status_server:
             self._drop(IncidentKind.STATUS_SERVER_OFF, source[0], nas.name)
         elif self._parts.ready() and self._status.allows(nas.name):
-            transport.sendto(encode_reply(packet, code, (), nas.secret), source)
+            path.send(encode_reply(packet, code, (), nas.secret))
 
     # --- logins ----------------------------------------------------------------------------------------------------
 
-    async def _serve(self, transport: asyncio.DatagramTransport, nas: Nas, packet: Packet, source: Address, listener: str) -> None:
+    async def _serve(self, path: ReplyPath, nas: Nas, packet: Packet, source: Address, listener: str) -> None:
         key = (source[0], source[1], packet.identifier, listener)
         trail = Trail(self._parts.clock, "radius")
         datagram: bytes | None = None
@@ -206,7 +200,7 @@ class RadiusServer:
         finally:
             self._duplicates.finish(key, packet.raw, datagram)
         if datagram is not None:
-            transport.sendto(datagram, source)
+            path.send(datagram)
         trail.note("replied" if datagram else "not replied", code=Code(datagram[0]).name.lower() if datagram else None)
         self._parts.metrics.login(trail.result or "dropped", "radius")
         self._parts.metrics.step("request", self._parts.clock.monotonic() - trail.started)
@@ -270,14 +264,14 @@ class RadiusServer:
 
     # --- accounting ------------------------------------------------------------------------------------------------
 
-    def _accounting(self, transport: asyncio.DatagramTransport, listener: str, data: bytes, source: Address) -> None:
+    def _accounting(self, path: ReplyPath, listener: str, data: bytes, source: Address) -> None:
         admitted = None if self._stopping else self._admit(data, source)
         if admitted is None:
             return
         packet, nas = admitted
         if packet.code == Code.STATUS_SERVER:
             if check_message_authenticator(packet, nas.secret) is MessageAuthenticator.VALID:
-                self._answer_status(transport, nas, packet, source, Code.ACCOUNTING_RESPONSE)
+                self._answer_status(path, nas, packet, source, Code.ACCOUNTING_RESPONSE)
             else:
                 self._drop(IncidentKind.WRONG_SECRET, source[0], nas.name)
             return
@@ -293,13 +287,11 @@ class RadiusServer:
         key = (source[0], source[1], packet.identifier, listener)
         seen = self._duplicates.begin(key, packet.raw)
         if isinstance(seen, CachedReply):
-            transport.sendto(seen.data, source)
+            path.send(seen.data)
         elif not isinstance(seen, InFlight):
-            self._background(self._store_accounting(transport, nas, packet, source, listener))
+            self._background(self._store_accounting(path, nas, packet, source, listener))
 
-    async def _store_accounting(
-        self, transport: asyncio.DatagramTransport, nas: Nas, packet: Packet, source: Address, listener: str
-    ) -> None:
+    async def _store_accounting(self, path: ReplyPath, nas: Nas, packet: Packet, source: Address, listener: str) -> None:
         """Accounting-Response only after it is stored, RFC 2866 section 4.2. No answer: the NAS sends it again."""
         key = (source[0], source[1], packet.identifier, listener)
         reply: bytes | None = None
@@ -321,7 +313,7 @@ class RadiusServer:
         finally:
             self._duplicates.finish(key, packet.raw, reply)
         if reply is not None:
-            transport.sendto(reply, source)
+            path.send(reply)
 
     def _background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(_owned(work))
@@ -348,35 +340,11 @@ _REFUSED_PROOFS: Mapping[Credential, IncidentKind] = {
 }
 
 
-def _same(protocol: "_Protocol") -> "_Protocol":
-    return protocol
-
-
 async def _owned(work: Awaitable[None]) -> None:
     try:
         await work
     except WardgateError as error:
         log.error("background_work_failed", code=error.code, error=error.message)
-
-
-class _Protocol(asyncio.DatagramProtocol):
-    """Hands datagrams on together with the transport that they came by."""
-
-    def __init__(self, receive: Callable[[asyncio.DatagramTransport, str, bytes, Address], None], listener: str) -> None:
-        self._receive = receive
-        self._listener = listener
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transport is one in all but its class.
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]) -> None:
-        if self._transport is not None:
-            self._receive(self._transport, self._listener, data, (addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        log.debug("socket_error", error=str(exc))
 
 
 class _Rate:
