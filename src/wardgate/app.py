@@ -314,7 +314,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._owned, return_exceptions=True)
         with contextlib.suppress(WardgateError):
-            await self._recorder.flush()
+            await self._recorder.flush(last=True)
             await self._record(Kind.SERVER_STOPPED, {})
         if self._runtime is not None:
             await asyncio.gather(*(gateway.close() for gateway in self._runtime.gateways), return_exceptions=True)

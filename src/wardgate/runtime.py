@@ -59,11 +59,17 @@ class Builder:
         secret = self._resolver(document)
         directories = {settings.name: self._directory(settings) for settings in document.directories}
         realms = [Realm(settings, tuple(directories[name] for name in settings.directories)) for settings in document.realms]
+        ordered = sorted((self._gateway(settings, secret) for settings in document.gateways), key=lambda pair: pair[0])
+        gateways = tuple(gateway for _, gateway in ordered)
         engine = EngineConfiguration(
-            version, Realms(realms), self._applications(document), codes=document.codes, brakes=document.brakes
+            version,
+            Realms(realms),
+            self._applications(document),
+            codes=document.codes,
+            brakes=document.brakes,
+            channels=frozenset(gateway.channel for gateway in gateways),
         )
-        gateways = sorted((self._gateway(settings, secret) for settings in document.gateways), key=lambda pair: pair[0])
-        return Runtime(version, document, engine, self._radius(document, secret), tuple(gateway for _, gateway in gateways))
+        return Runtime(version, document, engine, self._radius(document, secret), gateways)
 
     def _directory(self, settings: DirectorySettings) -> Directory:
         known = self._directories.get(settings.name)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.flows.world import World, elsewhere, is_granted, reason, says
 from wardgate.clock import to_ms
+from wardgate.delivery.port import Channel
 from wardgate.engine.outcome import Challenge
 from wardgate.engine.settings import ApplicationSettings, CodeSettings
 from wardgate.storage.port import Update
@@ -366,3 +367,17 @@ async def test_the_message_comes_in_the_persons_language(world: World) -> None:
     [message] = await world.messages()
     assert "is your code" not in message.text
     assert message.code in message.text
+
+
+# --- no gateway ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_factor_whose_codes_no_gateway_takes_is_not_asked_for(world: World) -> None:
+    world.channels = frozenset((Channel.EMAIL,))
+    await world.person("bob", phone=PHONE, mail="bob@acme.test")
+    challenge = await world.challenged("bob")
+    assert challenge.factor == "email"
+    assert "sms" not in says(challenge)
+    await world.person("carol", phone=PHONE)
+    assert reason(await world.begin("carol")) == "no_factor"
+    assert len(await world.messages()) == 1

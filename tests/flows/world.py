@@ -17,6 +17,7 @@ from wardgate.audit.trail import Verification, chain_for, verify
 from wardgate.clock import FixedClock, to_ms
 from wardgate.crypto import MAC_ROOT, KeyRing, Secret, new_key
 from wardgate.delivery.outbox import OutboxEntry, list_messages
+from wardgate.delivery.port import Channel
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import Realm, Realms
@@ -37,6 +38,7 @@ from wardgate.texts import render
 
 START = datetime(2026, 11, 21, 9, 0, 0, tzinfo=UTC)  # the very beginning of a time step of 30 and of 60 seconds
 SECRET = bytes(range(20))
+PHONE_OF_TESTS = "+905321234567"
 NAS = Origin(door="radius", binding="radius:hq:", source="192.0.2.10", nas="hq", client="203.0.113.7")
 
 
@@ -63,6 +65,7 @@ class World:
     policy: Policy = field(default_factory=the_default_policy)
     application: ApplicationSettings = field(default_factory=lambda: ApplicationSettings(name="vpn"))
     packets: int = 0
+    channels: frozenset[Channel] = frozenset(Channel)
     trails: list[Trail] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,7 +80,8 @@ class World:
 
     def configuration(self) -> EngineConfiguration:
         """The configuration in force."""
-        return EngineConfiguration(1, self.realms, {"vpn": Application(self.application, self.policy)}, self.codes, self.brakes)
+        applications = {"vpn": Application(self.application, self.policy)}
+        return EngineConfiguration(1, self.realms, applications, self.codes, self.brakes, self.channels)
 
     def use_policy(self, rules: Sequence[RuleSettings], floors: Sequence[FloorSettings] = ()) -> None:
         """Put a policy in force."""

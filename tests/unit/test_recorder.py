@@ -5,8 +5,16 @@ from datetime import UTC, datetime
 
 from tests.flows.world import a_ring
 from wardgate.audit.incidents import IncidentKind
-from wardgate.audit.recorder import MAX_INCIDENT_SOURCES, MAX_STORED_PER_S, SOURCES_TOLD_APART_S, LiveEntry, Recorder
+from wardgate.audit.recorder import (
+    MAX_INCIDENT_SOURCES,
+    MAX_STORED_PER_S,
+    REFUSALS_TOLD_EVERY_S,
+    SOURCES_TOLD_APART_S,
+    LiveEntry,
+    Recorder,
+)
 from wardgate.audit.timeline import MAX_STEPS, Trail, by_reference, last_of_user
+from wardgate.audit.trail import chain_for
 from wardgate.clock import FixedClock
 from wardgate.storage.memory import MemoryStorage
 
@@ -46,6 +54,26 @@ async def test_what_the_engine_stored_is_not_stored_twice() -> None:
     await recorder.flush()
     assert await recorder.storage.count("timeline") == 0
     assert [entry.reference for entry in recorder.live] == [trail.reference]
+
+
+async def test_refusals_that_changed_nothing_are_audited_as_counts() -> None:
+    recorder = a_recorder()
+    recorder.storage.use_chain(chain_for(recorder.ring(), "test", 1))
+    assert isinstance(recorder.clock, FixedClock)
+    for _ in range(MAX_STORED_PER_S * 2):
+        trail = Trail(recorder.clock, "radius")
+        trail.result, trail.reason = "denied", "brake_user_source"
+        recorder.publish(trail)
+    await recorder.flush()
+    trail = Trail(recorder.clock, "radius")
+    trail.result, trail.reason = "denied", "state_unknown"
+    recorder.publish(trail)
+    await recorder.flush()
+    recorder.clock.advance(REFUSALS_TOLD_EVERY_S)
+    await recorder.flush()
+    rows = await recorder.storage.find("audit_event", order_by="seq")
+    told = [json.loads(str(row["payload"]))["refused"] for row in rows]
+    assert told == [{"brake_user_source": MAX_STORED_PER_S * 2}, {"state_unknown": 1}]
 
 
 async def test_a_million_packets_of_one_stranger_are_one_row() -> None:

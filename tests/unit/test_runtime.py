@@ -7,6 +7,7 @@ from wardgate.clock import FixedClock
 from wardgate.config.document import Document, parse
 from wardgate.config.secrets import seal_document
 from wardgate.crypto import KeyRing
+from wardgate.delivery.port import Channel
 from wardgate.errors import SettingsError
 from wardgate.passwords import PasswordHasher
 from wardgate.runtime import Builder
@@ -45,6 +46,7 @@ def test_every_part_is_built_and_gateways_stand_in_order(ring: KeyRing) -> None:
     runtime = builder(ring).build(3, sealed(ring))
     assert runtime.version == runtime.engine.version == 3
     assert [gateway.name for gateway in runtime.gateways] == ["early", "late"]
+    assert runtime.engine.channels == {Channel.SMS}
     nas = runtime.radius.nas.find("10.1.2.3", None)
     assert nas is not None
     assert nas.name == "hq"

@@ -44,7 +44,7 @@ class Kind(Enum):
     SERVER_STOPPED = ("app:server:stopped", "The server stopped in order.")
     DOOR_REFUSALS = (
         "engine:login:refused_repeatedly",
-        "Refusals under a brake since the last such event, counted instead of written one by one.",
+        "Refusals that changed nothing (a brake held, a State was unknown), counted by reason once a minute.",
     )
 
     def __init__(self, stored: str, help_text: str) -> None:

@@ -6,13 +6,14 @@ drops the oldest with a count, never the login.
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.incidents import IncidentKind
 from wardgate.audit.timeline import Trail, entry
 from wardgate.clock import Clock, to_ms
@@ -29,6 +30,7 @@ LIVE_ENTRIES = 500
 FLUSH_EVERY_S = 0.25
 # Requests that the engine did not write itself (refused before anything was proved) fill the table no faster than this.
 MAX_STORED_PER_S = 50
+REFUSALS_TOLD_EVERY_S = 60.0
 
 log = structlog.get_logger("wardgate.recorder")
 
@@ -87,12 +89,16 @@ class Recorder:
     _nas: _Sources = field(default_factory=_Sources)
     _listeners: set[Callable[[LiveEntry], None]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _refused: Counter[str] = field(default_factory=Counter)
+    _refused_told: float = 0.0
     _second: int = 0
     _stored_in_second: int = 0
 
     def publish(self, trail: Trail) -> None:
         """Show a finished trail, and store it unless the engine's commit already did."""
         self._show(LiveEntry("request", to_ms(self.clock.now()), trail.reference, trail.body()))
+        if not trail.stored and trail.result == "denied":
+            self._refused[trail.reason] += 1
         if not trail.stored and self._may_store():
             trail.stored = True
             self._store(trail.entry(self.ring()))
@@ -142,11 +148,11 @@ class Recorder:
             await self.flush()
             await asyncio.sleep(FLUSH_EVERY_S)
 
-    async def flush(self) -> None:
-        """Write the backlog and the incident counts now."""
+    async def flush(self, last: bool = False) -> None:
+        """Write the backlog and the incident counts now. `last`: the server stops; keep nothing back."""
         waiting, self._backlog = self._backlog, deque()
         incidents, self._incidents = list(self._incidents.values()), {}
-        operations: list[Operation] = [*waiting, *(_counted(each) for each in incidents)]
+        operations: list[Operation] = [*waiting, *(_counted(each) for each in incidents), *self._refusals(last)]
         for start in range(0, len(operations), 200):
             part = operations[start : start + 200]
             try:
@@ -154,6 +160,14 @@ class Recorder:
             except WardgateError as error:
                 self.dropped += len(part)
                 log.warning("timeline_not_stored", entries=len(part), error=error.message)
+
+    def _refusals(self, last: bool) -> list[Operation]:
+        """Refusals that changed nothing (a brake held, a State was unknown) are audited as counts by reason, once a minute."""
+        now = self.clock.monotonic()
+        if not self._refused or not (last or now - self._refused_told >= REFUSALS_TOLD_EVERY_S):
+            return []
+        counts, self._refused, self._refused_told = dict(self._refused), Counter(), now
+        return [record(AuditEvent(Kind.DOOR_REFUSALS, to_ms(self.clock.now()), "engine", details={"refused": counts}))]
 
     def _may_store(self) -> bool:
         second = int(self.clock.monotonic())

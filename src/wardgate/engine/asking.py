@@ -138,9 +138,17 @@ class Asker:
     # --- choosing a factor ---------------------------------------------------------------------------------------
 
     def alternatives(self, transaction: Transaction, holder: Holder) -> list[Factor]:
-        """The factors that may prove the open step and that the person has, in the plan's order; none that was used already."""
+        """The factors that may prove the open step and that the person has, in the plan's order.
+
+        None that was used already, and none whose codes no gateway could take out.
+        """
         step = transaction.steps[transaction.step]
-        return [BY_KIND[kind] for kind in step if kind not in transaction.proved and BY_KIND[kind].enrolled(holder)]
+        channels = self._parts.configuration().channels
+        return [
+            factor
+            for factor in (BY_KIND[kind] for kind in step if kind not in transaction.proved)
+            if factor.enrolled(holder) and (factor.channel is None or factor.channel in channels)
+        ]
 
     async def ask_step(
         self, transaction: Transaction, holder: Holder, application: Application, trail: Trail, *status: Text

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
+from wardgate.delivery.port import Channel
 from wardgate.directory.realm import Realms
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
 from wardgate.policy.rules import Policy
@@ -26,13 +27,17 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfiguration:
-    """One version of the configuration. A login step takes it once and uses it to the end."""
+    """One version of the configuration. A login step takes it once and uses it to the end.
+
+    `channels`: those that some gateway serves; a factor whose codes cannot go out is not asked for.
+    """
 
     version: int
     realms: Realms
     applications: Mapping[str, Application]
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
+    channels: frozenset[Channel] = frozenset(Channel)
 
 
 @dataclass(frozen=True, slots=True)
