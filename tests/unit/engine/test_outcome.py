@@ -1,0 +1,56 @@
+"""Outcomes are kept as bytes for an identical packet: what comes back must be what was said."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
+from wardgate.texts import Text
+
+words = st.text(max_size=40)
+values = st.dictionaries(words, words | st.integers(-(2**53), 2**53), max_size=4)
+texts = st.builds(Text, words, values)
+names = st.tuples() | st.lists(words, max_size=5).map(tuple)
+challenges = st.builds(
+    Challenge,
+    handle=st.binary(max_size=253),
+    factor=words,
+    texts=st.lists(texts, max_size=4).map(tuple),
+    expires_in_s=st.integers(0, 2**31),
+    language=words,
+    reference=words,
+)
+grants = st.builds(
+    Granted,
+    subject_id=words,
+    user_name=words,
+    directory=words,
+    realm=words,
+    display_name=words,
+    mail=st.none() | words,
+    groups=names,
+    attributes=st.dictionaries(words, names, max_size=4),
+    factors=names,
+    assurance=st.integers(1, 3),
+    application=words,
+    reference=words,
+)
+refusals = st.builds(Denied, reason=words, text=texts, language=words, reference=words)
+
+
+@given(challenges | grants | refusals)
+def test_what_was_kept_comes_back(outcome: Challenge | Granted | Denied) -> None:
+    assert load_outcome(dump_outcome(outcome)) == outcome
+
+
+def test_a_kept_refusal_leaves_at_once() -> None:
+    """Its moment was on another process's clock, and has passed."""
+    refusal = Denied("x", Text("signin.failed"), "en", "REF", not_before=5.0)
+    kept = load_outcome(dump_outcome(refusal))
+    assert kept == Denied("x", Text("signin.failed"), "en", "REF")
+
+
+@pytest.mark.parametrize("stored", [b"", b"{}", b"[]", b'{"is":"granted"}', b'{"is":"challenge"}', b"\xff", b'{"is":"other"}'])
+def test_nonsense_is_never_a_grant(stored: bytes) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        load_outcome(stored)
