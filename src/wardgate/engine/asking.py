@@ -132,7 +132,7 @@ class Asker:
         transaction = asked.transaction
         left_ms = transaction.expires_at - to_ms(self._parts.clock.now())
         return Challenge(
-            handle, transaction.factor, asked.texts, max(1, left_ms // 1000), transaction.language, transaction.reference
+            handle, transaction.factor, asked.texts, max(1, -(-left_ms // 1000)), transaction.language, transaction.reference
         )
 
     # --- choosing a factor ---------------------------------------------------------------------------------------
