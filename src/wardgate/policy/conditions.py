@@ -125,6 +125,7 @@ def _sequence(name: str, value: object) -> Sequence[object]:
 
 
 def _mapping(name: str, value: object) -> Mapping[str, object]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+    # An empty one would hold for everybody. Only the whole `when` may be left empty, which one sees.
+    if not isinstance(value, Mapping) or not value or not all(isinstance(key, str) for key in value):
         raise SettingsError(f"when.{name}: a mapping is needed, such as {{group: [directory:name]}}")
     return value

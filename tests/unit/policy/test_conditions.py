@@ -1,0 +1,228 @@
+"""Conditions: each compiled form does what its table says, and nothing that is half written opens a door."""
+
+import ipaddress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wardgate.errors import SettingsError
+from wardgate.policy.conditions import MAX_DEPTH, MAX_VALUES, compile_condition
+from wardgate.policy.facts import Facts
+
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def facts(**changes: Any) -> Facts:
+    fields: dict[str, Any] = {
+        "goal": "login",
+        "application": "vpn",
+        "door": "radius",
+        "realm": "acme",
+        "directory": "acme-ad",
+        "user": "Ada",
+        "at": AT,
+        "nas": "hq",
+        "nas_identifier": "portal",
+        "client": "203.0.113.7",
+        "groups": frozenset({"acme-ad:vpn-users", "acme:vpn-users"}),
+        "attributes": {"department": ("Sales", "Support"), "empty": ()},
+        "enrolled": frozenset({"totp", "sms"}),
+    }
+    return Facts(**{**fields, **changes})
+
+
+def holds(when: Any, **changes: Any) -> bool:
+    return compile_condition(when)(facts(**changes))
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ({}, True),
+        ({"group": "acme-ad:vpn-users"}, True),
+        ({"group": ["x:y", "ACME-AD:VPN-Users"]}, True),
+        ({"group": ["acme:vpn-users"]}, True),
+        ({"group": ["staff:vpn-users"]}, False),
+        ({"group": ["acme-ad:vpn"]}, False),
+        ({"user": "ada"}, True),
+        ({"user": ["ADA", "bob"]}, True),
+        ({"user": "ad"}, False),
+        ({"realm": "ACME"}, True),
+        ({"directory": "acme-ad"}, True),
+        ({"nas": ["hq"]}, True),
+        ({"nas": ["branch"]}, False),
+        ({"nas_identifier": "Portal"}, True),
+        ({"door": "radius"}, True),
+        ({"door": "portal"}, False),
+        ({"network": ["203.0.113.0/24"]}, True),
+        ({"network": "203.0.113.7"}, True),
+        ({"network": ["10.0.0.0/8", "2001:db8::/32"]}, False),
+        ({"attribute": {"department": "sales"}}, True),
+        ({"attribute": {"Department": ["x", "SUPPORT"]}}, True),
+        ({"attribute": {"department": "sales", "office": "izmir"}}, False),
+        ({"attribute": {"empty": "x"}}, False),
+        ({"enrolled": "totp"}, True),
+        ({"enrolled": ["hotp", "sms"]}, True),
+        ({"enrolled": ["hotp"]}, False),
+        ({"enrolled_not": ["hotp"]}, True),
+        ({"enrolled_not": ["hotp", "sms"]}, False),
+        ({"not": {"user": "ada"}}, False),
+        ({"not": {"user": "bob"}}, True),
+        ({"any": [{"user": "bob"}, {"door": "radius"}]}, True),
+        ({"any": [{"user": "bob"}, {"door": "portal"}]}, False),
+        ({"all": [{"user": "ada"}, {"door": "radius"}]}, True),
+        ({"all": [{"user": "ada"}, {"door": "portal"}]}, False),
+        ({"user": "ada", "door": "portal"}, False),
+        ({"user": "ada", "door": "radius"}, True),
+    ],
+)
+def test_each_condition(when: dict[str, object], expected: bool) -> None:
+    assert holds(when) is expected
+
+
+@pytest.mark.parametrize("client", [None, "", "unknown", "00-11-22-33-44-55", "203.0.113.7:443", "2001:db8::1%eth0x"])
+def test_who_comes_from_nowhere_is_in_no_network(client: str | None) -> None:
+    assert not holds({"network": ["0.0.0.0/0"]}, client=client)
+
+
+@pytest.mark.parametrize("group", ["domain-admins", "", "vpn users"])
+def test_a_group_must_say_whose_it_is(group: str) -> None:
+    """A local `domain-admins` is not Active Directory's."""
+    with pytest.raises(SettingsError):
+        compile_condition({"group": [group]})
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"grup": ["a:b"]},
+        {"": "x"},
+        {"group": []},
+        {"group": {}},
+        {"group": None},
+        {"group": 5},
+        {"group": ["a:b", 5]},
+        {"group": ["a:b", ""]},
+        {"user": []},
+        {"user": ""},
+        {"user": True},
+        {"network": ["10.0.0.1/8"]},
+        {"network": ["10.0.0.0/33"]},
+        {"network": ["everywhere"]},
+        {"network": []},
+        {"attribute": {}},
+        {"attribute": []},
+        {"attribute": "department"},
+        {"attribute": {"department": []}},
+        {"attribute": {"department": None}},
+        {"attribute": {5: "x"}},
+        {"any": []},
+        {"any": {}},
+        {"any": "x"},
+        {"any": ["x"]},
+        {"any": [{"user": "ada"}, {}]},
+        {"not": {}},
+        {"all": [{}, None]},
+        {"not": []},
+        {"not": None},
+        {"not": "x"},
+        {"not": {"grup": "x"}},
+        {"user": ["x"] * (MAX_VALUES + 1)},
+    ],
+)
+def test_what_is_half_written_is_refused_and_does_not_hold_for_everybody(when: Any) -> None:
+    with pytest.raises(SettingsError):
+        compile_condition(when)
+
+
+def test_nesting_has_an_end() -> None:
+    when: dict[str, object] = {"user": "ada"}
+    for _ in range(MAX_DEPTH):
+        when = {"not": when}
+    assert holds(when) is (MAX_DEPTH % 2 == 0)
+    with pytest.raises(SettingsError, match="deep"):
+        compile_condition({"not": when})
+
+
+# --- properties ------------------------------------------------------------------------------------------------------
+
+names = st.sampled_from(["ada", "Ada", "bob", "BOB", "eve"])
+simple = st.one_of(
+    st.builds(lambda values: {"user": values}, st.lists(names, min_size=1, max_size=3)),
+    st.builds(lambda values: {"door": values}, st.lists(st.sampled_from(["radius", "portal"]), min_size=1, max_size=2)),
+    st.builds(lambda kinds: {"enrolled": kinds}, st.lists(st.sampled_from(["totp", "sms"]), min_size=1, max_size=2)),
+    st.builds(lambda groups: {"group": groups}, st.lists(st.sampled_from(["a:x", "b:x", "a:y"]), min_size=1, max_size=3)),
+)
+conditions = st.recursive(
+    simple,
+    lambda inner: st.one_of(
+        st.builds(lambda each: {"not": each}, inner),
+        st.builds(lambda each: {"any": each}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda each: {"all": each}, st.lists(inner, min_size=1, max_size=3)),
+    ),
+    max_leaves=6,
+)
+everybody = st.builds(
+    lambda user, door, enrolled, groups: facts(user=user, door=door, enrolled=enrolled, groups=groups),
+    names,
+    st.sampled_from(["radius", "portal"]),
+    st.frozensets(st.sampled_from(["totp", "sms"])),
+    st.frozensets(st.sampled_from(["a:x", "b:x", "a:y"])),
+)
+
+
+@given(conditions, everybody)
+def test_not_is_the_opposite(when: dict[str, object], who: Facts) -> None:
+    assert compile_condition({"not": when})(who) is not compile_condition(when)(who)
+
+
+@given(st.lists(conditions, min_size=1, max_size=4), everybody)
+def test_any_and_all_are_any_and_all(each: list[dict[str, object]], who: Facts) -> None:
+    single = [compile_condition(when)(who) for when in each]
+    assert compile_condition({"any": each})(who) is any(single)
+    assert compile_condition({"all": each})(who) is all(single)
+
+
+@given(st.lists(names, min_size=1, max_size=4), names)
+def test_a_list_means_one_of_these_in_any_case(wanted: list[str], user: str) -> None:
+    assert holds({"user": wanted}, user=user) is (user.lower() in {each.lower() for each in wanted})
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=5), st.text(min_size=1, max_size=8))
+def test_case_is_the_only_thing_that_does_not_matter(wanted: list[str], user: str) -> None:
+    assert holds({"user": wanted}, user=user) is (user.lower() in {each.lower() for each in wanted})
+
+
+addresses = st.ip_addresses()
+
+
+@given(addresses, st.lists(st.tuples(addresses, st.integers(0, 128)), min_size=1, max_size=4))
+def test_networks_are_those_of_the_standard_library(client: Any, given_networks: list[tuple[Any, int]]) -> None:
+    networks = [
+        ipaddress.ip_network((address, min(length, address.max_prefixlen)), strict=False) for address, length in given_networks
+    ]
+    expected = any(client.version == network.version and client in network for network in networks)
+    assert holds({"network": [str(network) for network in networks]}, client=str(client)) is expected
+
+
+@given(st.dictionaries(st.sampled_from(["department", "office"]), st.lists(names, max_size=3).map(tuple), max_size=2), names, names)
+def test_every_named_attribute_must_have_one_of_its_values(held: dict[str, tuple[str, ...]], one: str, other: str) -> None:
+    expected = all(
+        wanted.lower() in {value.lower() for value in held.get(name, ())}
+        for name, wanted in (("department", one), ("office", other))
+    )
+    assert holds({"attribute": {"Department": one, "office": [other]}}, attributes=held) is expected
+
+
+@given(st.frozensets(st.sampled_from(["totp", "hotp", "sms"])), st.lists(st.sampled_from(["totp", "hotp", "sms"]), min_size=1))
+def test_enrolled_not_means_none_of_these(enrolled: frozenset[str], named: list[str]) -> None:
+    assert holds({"enrolled_not": named}, enrolled=enrolled) is not holds({"enrolled": named}, enrolled=enrolled)
+
+
+@given(conditions, everybody)
+def test_a_condition_is_pure(when: dict[str, object], who: Facts) -> None:
+    condition = compile_condition(when)
+    assert [condition(who) for _ in range(3)] == [condition(who)] * 3
