@@ -1,7 +1,7 @@
 """What happened: the timeline of a login, and the audit trail."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wardgate.admin.office import Office
@@ -10,6 +10,7 @@ from wardgate.audit.trail import Head, verify
 from wardgate.clock import from_ms
 from wardgate.errors import NotFound, UsageError
 from wardgate.storage.port import Row, Where
+from wardgate.texts import DEFAULT_LANGUAGE, Text, catalogue, render
 
 MAX_PAGE = 500
 MAX_FINDINGS = 100
@@ -64,12 +65,21 @@ async def audit_page(office: Office, *, writer: str, epoch: int, after: int, lim
 
 
 def _entry(row: Row) -> dict[str, Any]:
+    body = json.loads(str(row["body"]))
     return {
         "reference": row["reference"],
         "transaction_id": row["transaction_id"],
         "at": from_ms(int(row["created_at"] or 0)).isoformat(),
-        **json.loads(str(row["body"])),
+        **body,
+        "why": _why(body),
     }
+
+
+def _why(body: Mapping[str, Any]) -> str:
+    """The reason as a plain sentence; a reason of another release stays the word that it is."""
+    reason = str(body["reason"])
+    known = f"reason.{reason}"
+    return render(Text(known, {"user": body["user"]})) if known in catalogue(DEFAULT_LANGUAGE) else reason
 
 
 def _event(row: Row) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def _show_entry(entry: Mapping[str, Any]) -> None:
     for step in entry["steps"]:
         details = ", ".join(f"{name}: {value}" for name, value in step["detail"].items())
         say(f"  {step['at_ms']:>9.1f} ms  {step['what']}" + (f" ({details})" if details else ""))
-    if entry["reason"]:
-        say(f"  why          {entry['reason']}")
+    if entry["why"]:
+        say(f"  why          {entry['why']}")
     if entry["text"]:
         say(f"  told         {entry['text']}")
