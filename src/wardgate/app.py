@@ -57,6 +57,7 @@ DRAIN_S = 5.0
 MAX_WAITING_PASSWORDS = 256
 PORTS_TO_TRY = 50
 OUTBOX_COUNT_EVERY_S = 10.0
+STORAGE_ASKED_EVERY_S = 1.0
 _SIGNS = "message-authenticator:"
 
 log = structlog.get_logger("wardgate.app")
@@ -105,6 +106,7 @@ class Server:
         self._outbox: OutboxWorker | None = None
         self._owned: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._storage_down = False
 
     @property
     def https_url(self) -> str:
@@ -152,6 +154,7 @@ class Server:
         self._hasher.on_wait = self._metrics.password_waited
         if isinstance(self._storage, SqliteStorage):
             self._storage.on_batch = self._metrics.storage_batch
+            self._storage.on_failure = self._storage_failed
         self._metrics.watch_timeline_dropped(lambda: self._recorder.dropped)
         await self._record(Kind.SERVER_STARTED, {"version": __version__, "https": self.https_url})
         # What is loaded now stays: the collector need not look at it again and again.
@@ -167,7 +170,7 @@ class Server:
             clock=self._clock,
             metrics=self._metrics,
             tables=lambda: self._now().radius,
-            ready=lambda: not self._problems(),
+            ready=lambda: not self.problems(),
             required=signing,
             keep_required=self._keep_signing,
         )
@@ -185,7 +188,7 @@ class Server:
             recorder=self._recorder,
             metrics=self._metrics,
             origin=self.https_url,
-            ready=self._problems,
+            ready=self.problems,
             guide=guide,
         )
         tls = TlsFiles(installation.certificate, installation.certificate_key)
@@ -199,11 +202,13 @@ class Server:
         self._control = ControlServer(self._opened.installation.data, management.run)
         await self._control.start()
 
-    def _problems(self) -> Sequence[str]:
+    def problems(self) -> Sequence[str]:
         """What keeps us from serving logins; empty when nothing does."""
         problems = []
         if self._stopping:
             problems.append("the server is stopping")
+        if self._storage_down:
+            problems.append("the last write to the database failed")
         if not self._radius and self._sockets.radius:
             problems.append("RADIUS does not listen yet")
         if self._https is not None and not self._https.accepting:
@@ -286,6 +291,25 @@ class Server:
             except WardgateError as error:
                 log.debug("outbox_not_counted", error=error.message)
             await asyncio.sleep(OUTBOX_COUNT_EVERY_S)
+
+    def _storage_failed(self) -> None:
+        """No Status-Server is answered until a write succeeds: every login would be refused here, and the NAS has other servers.
+
+        A NAS that hears nothing sends no login that could find out, so we try by ourselves.
+        """
+        if not self._storage_down:
+            self._storage_down = True
+            log.error("database_takes_no_writes")
+            self._own(self._ask_storage(), "storage probe")
+
+    async def _ask_storage(self) -> None:
+        while self._storage_down:
+            await asyncio.sleep(STORAGE_ASKED_EVERY_S)
+            at = str(to_ms(self._clock.now()))
+            with contextlib.suppress(WardgateError):
+                await self._storage.commit([Upsert("installation", {"name": "storage_asked_at", "value": at})])
+                self._storage_down = False
+        log.info("database_takes_writes_again")
 
     def _own(self, work: Awaitable[None], name: str) -> None:
         task = asyncio.ensure_future(work)

@@ -278,6 +278,8 @@ class SqliteStorage:
         self._last_sync_s = 0.0
         # Told of every durable commit: how many units it took, and how long it waited for the disk.
         self.on_batch: Callable[[int, float], None] | None = None
+        # Told of every batch that could not be written.
+        self.on_failure: Callable[[], None] | None = None
 
     @classmethod
     async def open(cls, path: Path, timer: Callable[[], float] = perf_counter) -> "SqliteStorage":
@@ -451,6 +453,8 @@ class SqliteStorage:
 
     def _fail(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], error: WardgateError) -> None:
         self._failed += 1
+        if self.on_failure is not None:
+            self.on_failure()
         for _, _, future in batch:
             if not future.done():
                 future.set_exception(StorageUnavailable(error.message, error.code))
