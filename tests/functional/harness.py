@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import httpx
 
@@ -30,7 +30,7 @@ from wardgate.crypto import Secret
 from wardgate.errors import WardgateError
 from wardgate.factors.totp import hotp
 from wardgate.radius.client import build_access_request, check_reply
-from wardgate.radius.packet import Attribute, Code, Packet, Placing, SharedSecret, Type
+from wardgate.radius.packet import Attribute, Code, Packet, Placing, SharedSecret, Type, decode
 from wardgate.radius.vendors.paloalto import VENDOR_ID
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -301,7 +301,12 @@ def message_count(served: Served, user: str) -> int:
 
 
 class Wire:
-    """One UDP socket of a NAS. `source`: which of this machine's loopback addresses it sends from."""
+    """One UDP socket of a NAS. `source`: which of this machine's loopback addresses it sends from.
+
+    `states`: every State that any of them was given, for the search for secrets.
+    """
+
+    states: ClassVar[list[bytes]] = []
 
     def __init__(self, served: Served, secret: str = SECRET, source: str = "127.0.0.1", port: int | None = None) -> None:
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
@@ -360,7 +365,10 @@ class Wire:
     def receive(self, within_s: float = REPLY_S) -> bytes | None:
         """The next datagram, or None when none comes."""
         ready, _, _ = select.select([self._socket], [], [], within_s)
-        return self._socket.recv(65_535) if ready else None
+        datagram = self._socket.recv(65_535) if ready else None
+        if datagram and datagram[0] == Code.ACCESS_CHALLENGE:
+            self.states.extend(decode(datagram).all(Type.STATE))
+        return datagram
 
     def ask(self, packet: Packet, within_s: float = REPLY_S) -> Packet:
         """Send, and return the reply, which must be authentic and in time."""

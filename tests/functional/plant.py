@@ -35,10 +35,11 @@ class Users:
     _free: list[Person] = field(default_factory=lambda: people("user", 60))
     _by_phone: list[Person] = field(default_factory=lambda: _reachable("phone", 12))
     _by_mail: list[Person] = field(default_factory=lambda: _reachable("mail", 12))
+    _bare: list[Person] = field(default_factory=lambda: _reachable("bare", 12))
     _all: list[Person] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._all = [*self._free, *self._by_phone, *self._by_mail]
+        self._all = [*self._free, *self._by_phone, *self._by_mail, *self._bare]
 
     def csv(self) -> str:
         """All of them, for the import."""
@@ -55,6 +56,10 @@ class Users:
     def with_mail(self) -> Person:
         """A user whose codes come by e-mail."""
         return self._by_mail.pop()
+
+    def without_factor(self) -> Person:
+        """A user who has nothing but a password."""
+        return self._bare.pop()
 
 
 def _reachable(kind: str, count: int) -> list[Person]:

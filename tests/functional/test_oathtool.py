@@ -25,7 +25,7 @@ def oathtool(*arguments: str) -> str:
 def person(plant: Served, *options: str) -> tuple[Person, str]:
     """A new user with one enrolled device, and its secret."""
     secret_hex = secrets.token_hex(32)
-    ada = USERS.with_phone()
+    ada = USERS.without_factor()
     kind, *rest = options
     cli("authenticator", "add", ada.name, kind, "--secret-stdin", *rest, data=plant.data, stdin=secret_hex)
     return ada, secret_hex

@@ -30,6 +30,9 @@ realms:
   - {{name: default, default: true, directories: [local], reply_floor_ms: 300}}
 directories:
   - {{name: local, kind: local, verified_cache_s: 300}}
+gateways:
+  # Nobody listens there: messages stay in the outbox.
+  - {{name: sms, kind: http, request: {{url: "https://127.0.0.1:9/", json: {{to: "{{number}}", text: "{{text}}"}}}}}}
 nas:
   - {{name: main, addresses: [{MAIN}, {MAIN_TWIN}], secret: {{value: {SECRET}}}, application: vpn, vendor: paloalto}}
   - {{name: six, addresses: ["::1/128"], secret: {{value: {SECRET}}}, application: vpn}}
