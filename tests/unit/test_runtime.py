@@ -73,3 +73,23 @@ def test_a_missing_environment_variable_keeps_the_version_out(ring: KeyRing, mon
     document = parse(DOCUMENT.replace("{value: a-shared-secret-of-hq}", "{env: HQ_SECRET}"))
     with pytest.raises(SettingsError, match="HQ_SECRET"):
         builder(ring).build(1, document)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('when: {group: ["staff:vpn"]}', "when: {network: [10.0.0.0/8]}"),
+        ('add: {PaloAlto-User-Group: "{group}"}', 'add: {Framed-IP-Address: "not-an-address"}'),
+        ('add: {PaloAlto-User-Group: "{group}"}', 'add: {PaloAlto-User-Group: "{nothing}"}'),
+        ('add: {PaloAlto-User-Group: "{group}"}', 'add: {State: "x"}'),
+        ("[10.0.0.0/8]", "[10.0.0.1, 10.0.0.1]"),
+        ("[10.0.0.0/8]", '["::ffff:10.0.0.1"]'),
+        ("steps: [[password], [totp]]", "steps: []"),
+        ("steps: [[password], [totp]]", "steps: [[password, totp]]"),
+        ("vendor: paloalto", "vendor: nobody"),
+    ],
+)
+def test_a_version_that_could_not_run_is_refused_before_it_comes_into_force(good: str, bad: str) -> None:
+    assert good in DOCUMENT
+    with pytest.raises(SettingsError):
+        parse(DOCUMENT.replace(good, bad))

@@ -10,13 +10,13 @@ from wardgate.config.faults import Fault, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
 from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
-from wardgate.engine.settings import BrakeSettings, CodeSettings
+from wardgate.engine.settings import BrakeSettings, CodeSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
-from wardgate.policy.conditions import compile_condition
 from wardgate.policy.rules import compile_policy
 from wardgate.policy.settings import FloorThenSettings, PolicySettings
 from wardgate.radius.dictionaries import BUILT_IN
+from wardgate.radius.release import compile_release
 from wardgate.radius.settings import NasSettings
 from wardgate.radius.vendors import VENDORS
 from wardgate.texts import LANGUAGES
@@ -204,9 +204,12 @@ def _nas(document: "Document") -> Iterator[Fault]:
                 continue
             if nas.message_authenticator == "auto" and network.num_addresses > 1:
                 yield Fault(path_of(at), "auto learns from one device: with a network choose require or accept_missing")
-            owner = taken.setdefault((network, nas.identifier or None), nas.name)
-            if owner != nas.name:
+            owner = taken.get((network, nas.identifier or None))
+            if owner == nas.name:
+                yield Fault(path_of(at), f"{text} stands twice")
+            elif owner is not None:
                 yield Fault(path_of(at), f"{text} already belongs to {owner!r}: give one of them an `identifier`")
+            taken[network, nas.identifier or None] = nas.name
         if nas.mode in ("password_then_code", "code_then_password") and len(nas.separator) > 8:
             yield Fault(path_of((*here, "separator")), "must have at most 8 characters")
 
@@ -269,13 +272,17 @@ def _releases(document: "Document") -> Iterator[Fault]:
     for number, application in enumerate(document.applications):
         for place, rule in enumerate(application.release):
             at = ("applications", number, "release", place)
-            try:
-                compile_condition(rule.when)
-            except SettingsError as error:
-                yield Fault(path_of((*at, "when")), error.message)
             yield from _groups(rule.when, owners, (*at, "when"))
-            for name in rule.add:
-                yield from _attribute(name, (*at, "add"))
+            names = [fault for name in rule.add for fault in _attribute(name, (*at, "add"))]
+            yield from names or _compiles_release(rule, at)
+
+
+def _compiles_release(rule: ReleaseRuleSettings, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    """What the door itself would refuse: a version that it cannot run must not come into force."""
+    try:
+        compile_release((rule,), BUILT_IN)
+    except SettingsError as error:
+        yield Fault(path_of(at), error.message.removeprefix("release: "))
 
 
 def _attribute(name: str, at: tuple[str | int, ...]) -> Iterator[Fault]:
