@@ -1,0 +1,322 @@
+"""Who may import whom. Arrows point inward: doors to the engine, the engine to policy and ports, adapters to their own port.
+
+A new arrow is a decision: it is written down here, in the list, or the test fails. Imports inside functions count like others.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+PACKAGE = "wardgate"
+
+# Rooms and single modules, from the innermost outward. What each may import besides itself and BASE.
+BASE = frozenset({"errors", "clock", "crypto", "jsons", "texts"})
+ALLOWED: dict[str, frozenset[str]] = {
+    # the base
+    "errors": frozenset(),
+    "clock": frozenset(),
+    "jsons": frozenset(),
+    "texts": frozenset(),
+    "crypto": frozenset({"errors"}),
+    "foreign_hashes": frozenset(),
+    "passwords": frozenset({"foreign_hashes"}),
+    "certificates": frozenset(),
+    "metrics": frozenset(),
+    "storage": frozenset(),
+    "policy": frozenset(),
+    # what the engine stands on
+    "account": frozenset({"storage"}),
+    "audit": frozenset({"storage"}),
+    "delivery": frozenset({"config", "storage"}),
+    "directory": frozenset({"audit", "passwords", "storage"}),
+    "factors": frozenset({"account", "delivery", "engine", "storage"}),
+    "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
+    # doors
+    "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
+    "web": frozenset({"admin", "audit", "delivery", "metrics", "storage"}),
+    "simulator": frozenset({"config", "factors", "radius"}),
+    # management: uses the ports to manage things, never to log anyone in
+    "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "policy", "radius", "storage"}),
+    "settings": frozenset({"config"}),
+    "logs": frozenset({"settings"}),
+    "control": frozenset(),
+    "janitor": frozenset({"delivery", "storage"}),
+    "installation": frozenset({"audit", "certificates", "config", "settings", "storage"}),
+    "admin": frozenset(
+        {
+            "account",
+            "audit",
+            "certificates",
+            "config",
+            "control",
+            "delivery",
+            "directory",
+            "engine",
+            "factors",
+            "foreign_hashes",
+            "installation",
+            "passwords",
+            "radius",
+            "storage",
+        }
+    ),
+    "cli": frozenset({"admin", "app", "control", "installation", "passwords", "radius", "settings", "simulator"}),
+    # who knows all names
+    "runtime": frozenset({"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "storage"}),
+    "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),
+    "app": frozenset(
+        {
+            "admin",
+            "audit",
+            "cli",
+            "config",
+            "control",
+            "delivery",
+            "demo",
+            "engine",
+            "installation",
+            "janitor",
+            "logs",
+            "metrics",
+            "passwords",
+            "radius",
+            "runtime",
+            "settings",
+            "storage",
+            "web",
+        }
+    ),
+    "__main__": frozenset({"cli"}),
+}
+
+# Where an arrow between two rooms is allowed for some modules of the target only.
+ONLY: dict[tuple[str, str], frozenset[str]] = {
+    ("account", "storage"): frozenset({"storage.port"}),
+    ("audit", "storage"): frozenset({"storage.port"}),
+    ("delivery", "storage"): frozenset({"storage.port"}),
+    ("directory", "storage"): frozenset({"storage.port"}),
+    ("factors", "storage"): frozenset({"storage.port"}),
+    ("engine", "storage"): frozenset({"storage.port"}),
+    ("radius", "storage"): frozenset({"storage.port"}),
+    ("web", "storage"): frozenset({"storage.port"}),
+    ("config", "storage"): frozenset({"storage.port"}),
+    ("janitor", "storage"): frozenset({"storage.port"}),
+    ("demo", "storage"): frozenset({"storage.port"}),
+    ("runtime", "storage"): frozenset({"storage.port"}),
+    # The engine knows directories and gateways by their ports, never one kind of them.
+    ("engine", "directory"): frozenset({"directory.names", "directory.port", "directory.realm"}),
+    ("engine", "delivery"): frozenset({"delivery.outbox", "delivery.port"}),
+    ("engine", "audit"): frozenset({"audit.events", "audit.timeline"}),
+    # Factors never see a transport, a NAS or a gateway; of the engine they know the settings of codes.
+    ("factors", "delivery"): frozenset({"delivery.port", "delivery.phone"}),
+    ("factors", "engine"): frozenset({"engine.settings"}),
+    ("directory", "audit"): frozenset({"audit.events"}),
+    # How the document names a secret, in the settings of a NAS and of a gateway.
+    ("radius", "config"): frozenset({"config.reference"}),
+    ("delivery", "config"): frozenset({"config.reference"}),
+    # A door translates: requests in, outcomes out. Release rules share the policy's conditions and nothing else of it.
+    ("radius", "engine"): frozenset({"engine.engine", "engine.outcome", "engine.request", "engine.settings"}),
+    ("radius", "policy"): frozenset({"policy.conditions", "policy.facts"}),
+    ("web", "admin"): frozenset({"admin.links"}),
+    # Management changes settings and lifts brakes; it has no way to begin or answer a login.
+    ("admin", "engine"): frozenset({"engine", "engine.brakes", "engine.settings", "engine.transaction"}),
+    ("config", "engine"): frozenset({"engine.settings"}),
+    ("app", "cli"): frozenset({"cli.demo_table"}),
+}
+
+# Only these import app.py.
+ENTRY_POINTS = frozenset({"cli.serve", "cli.demo"})
+DOORS = ("radius", "web")
+
+# Rooms that are pure: no I/O, no clock, no chance.
+IO_AND_CHANCE = """
+    aiosmtplib asyncio concurrent datetime httpx io logging multiprocessing os pathlib random secrets select selectors shutil
+    signal socket sqlite3 ssl structlog subprocess tempfile threading time urllib uvloop
+"""
+IMPURE = frozenset(IO_AND_CHANCE.split())
+PURE = {
+    "policy": IMPURE - {"datetime"},  # facts carry a moment; nothing asks for the present one
+    "radius.packet": IMPURE,
+    "radius.attributes": IMPURE - {"datetime"},
+    "radius.pap": IMPURE,
+    "radius.salted": IMPURE,
+    "radius.release": IMPURE - {"datetime"},
+    "radius.vendors": IMPURE,
+    "radius.dictionaries": IMPURE,
+    "radius.shared_secret": IMPURE,
+    "factors": IMPURE - {"datetime"},
+    "engine.transaction": IMPURE - {"secrets"},
+    "engine.outcome": IMPURE,
+}
+TRANSPORTS = "aiosmtplib fastapi flask http httpx select selectors socket ssl starlette urllib uvicorn uvloop"
+NO_TRANSPORT = frozenset(TRANSPORTS.split())
+CLOCK_CALLS = frozenset({"now", "utcnow", "today", "monotonic", "perf_counter", "time_ns"})
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name that a module imports: of ours without the package's name, or the top package of somebody else's."""
+
+    module: str
+    name: str
+    ours: bool
+    typing_only: bool
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by its name without `wardgate.`; the package itself is the empty name."""
+    found = {}
+    for path in sorted((SOURCE / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(SOURCE / PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def _known(name: str) -> str:
+    """The module that a dotted name lies in: `engine.brakes.reserve` is of `engine.brakes`."""
+    while name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def imports(module: str) -> Iterator[Import]:
+    tree = TREES[module]
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for each in node.body
+        for inner in ast.walk(each)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports hide the arrow"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == PACKAGE:
+                yield Import(module, _known(rest), True, node in typing_only)
+            else:
+                yield Import(module, top, False, node in typing_only)
+
+
+ALL = [each for module in MODULES for each in imports(module)]
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def within(module: str, place: str) -> bool:
+    return module == place or module.startswith(f"{place}.")
+
+
+def test_the_walk_sees_the_whole_package() -> None:
+    """So that an empty walk does not pass for a clean one."""
+    assert len(MODULES) > 100
+    assert {"engine.engine", "radius.packet", "app", "cli.serve"} <= set(MODULES)
+    assert Import("engine.engine", "engine.brakes", True, False) in ALL
+    assert Import("radius.server", "asyncio", False, False) in ALL
+    assert any(each.typing_only for each in ALL)
+
+
+def test_every_room_is_listed_and_every_listed_room_exists() -> None:
+    assert {room(module) for module in MODULES if module} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("source", sorted(ALLOWED))
+def test_arrows_point_inward(source: str) -> None:
+    used = {room(each.name) for each in ALL if each.ours and room(each.module) == source and each.name} - {source}
+    assert used <= ALLOWED[source] | BASE, f"{source} must not import {sorted(used - ALLOWED[source] - BASE)}"
+
+
+def test_no_allowed_arrow_is_unused() -> None:
+    """A list that allows more than there is stops nothing."""
+    used = {(room(each.module), room(each.name)) for each in ALL if each.ours}
+    unused = {(source, target) for source, targets in ALLOWED.items() for target in targets if (source, target) not in used}
+    assert unused == set()
+
+
+@pytest.mark.parametrize(("source", "target"), sorted(ONLY))
+def test_narrow_arrows_stay_narrow(source: str, target: str) -> None:
+    used = {each.name for each in ALL if each.ours and room(each.module) == source and room(each.name) == target}
+    assert used <= ONLY[source, target], f"{source} must not import {sorted(used - ONLY[source, target])}"
+
+
+def test_doors_never_import_each_other() -> None:
+    for door in DOORS:
+        for other in DOORS:
+            assert door == other or other not in ALLOWED[door]
+
+
+def test_only_entry_points_import_the_app() -> None:
+    assert {each.module for each in ALL if each.ours and each.name == "app"} == ENTRY_POINTS
+
+
+def test_nothing_that_logs_anybody_in_is_imported_by_management() -> None:
+    users = {each.module for each in ALL if each.ours and each.name in ("engine.engine", "engine.answering", "engine.asking")}
+    assert {room(module) for module in users} == {"engine", "radius", "app"}
+
+
+def test_the_engine_imports_no_web_framework_and_no_socket() -> None:
+    for place in ("engine", "policy", "account", "audit", "factors"):
+        used = {each.name for each in ALL if not each.ours and within(each.module, place)}
+        assert not used & NO_TRANSPORT, place
+
+
+@pytest.mark.parametrize("place", sorted(PURE))
+def test_pure_rooms_do_no_io_and_read_no_clock(place: str) -> None:
+    members = [module for module in MODULES if within(module, place)]
+    assert members
+    for module in members:
+        used = {each.name for each in imports(module) if not each.ours and not each.typing_only}
+        assert not used & PURE[place], f"{module}: {sorted(used & PURE[place])}"
+        for node in ast.walk(TREES[module]):
+            if isinstance(node, ast.Call):
+                method, function = getattr(node.func, "attr", ""), getattr(node.func, "id", "")
+                assert method not in CLOCK_CALLS, f"{module}:{node.lineno} asks for the time"
+                assert function not in ("open", "print", "input"), f"{module}:{node.lineno} does I/O"
+
+
+def test_pure_rooms_do_not_await() -> None:
+    for module in MODULES:
+        if any(within(module, place) for place in PURE):
+            for node in ast.walk(TREES[module]):
+                assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"{module} awaits"
+
+
+@pytest.mark.parametrize("adapter", ["storage.memory", "storage.sqlite", "directory.local", "directory.memory", "delivery.smtp"])
+def test_adapters_are_known_to_those_who_put_things_together_only(adapter: str) -> None:
+    builders = {"runtime", "installation", "app", "demo", "admin", room(adapter)}
+    assert {room(each.module) for each in ALL if each.ours and each.name == adapter} <= builders
+
+
+def test_there_are_no_cycles_between_modules() -> None:
+    """Neither at the top of a module nor hidden in a function. What is imported for its type alone draws no cycle."""
+    edges: dict[str, set[str]] = {module: set() for module in MODULES}
+    for each in ALL:
+        if each.ours and each.name and not each.typing_only and each.name != each.module:
+            edges[each.module].add(each.name)
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for target in sorted(edges[module]):
+                visit(target, (*path, module))
+            done.add(module)
+
+    for module in edges:
+        visit(module, ())
