@@ -8,7 +8,7 @@ reaches the duplicate cache.
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -43,6 +43,8 @@ from wardgate.radius.release import Release
 from wardgate.storage.port import Insert, Row, Storage
 
 MAX_IN_WORK = 4096
+# Accounting that waits for the disk has places of its own: it must not cost a login its reply.
+MAX_ACCOUNTING_IN_WORK = 1024
 STATUS_PER_S = 20
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 DEFAULT_FLOOR_S = 0.3
@@ -81,6 +83,7 @@ class RadiusServer:
         self._parts = parts
         self._duplicates = DuplicateCache(clock=parts.clock.monotonic)
         self._in_work: set[asyncio.Task[None]] = set()
+        self._accounting_in_work: set[asyncio.Task[None]] = set()
         self._endpoints: list[Endpoint] = []
         self._status = _Rate(STATUS_PER_S, parts.clock)
         self._stopping = False
@@ -97,17 +100,17 @@ class RadiusServer:
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, finish what is in work, then close."""
         self._stopping = True
-        if self._in_work:
-            await asyncio.wait(self._in_work, timeout=grace_s)
+        if in_work := self._in_work | self._accounting_in_work:
+            await asyncio.wait(in_work, timeout=grace_s)
         for endpoint in self._endpoints:
             endpoint.close()
-        for task in self._in_work:
+        for task in self._in_work | self._accounting_in_work:
             task.cancel()
 
     @property
     def in_work(self) -> int:
         """How many requests are being worked on."""
-        return len(self._in_work)
+        return len(self._in_work) + len(self._accounting_in_work)
 
     # --- gates -----------------------------------------------------------------------------------------------------
 
@@ -162,9 +165,7 @@ class RadiusServer:
             self._duplicates.finish(key, packet.raw, None)
             self._drop(IncidentKind.OVERLOADED, source[0], nas.name)
             return
-        task = asyncio.get_running_loop().create_task(self._serve(path, nas, packet, source, listener))
-        self._in_work.add(task)
-        task.add_done_callback(self._in_work.discard)
+        self._begin(self._serve(path, nas, packet, source, listener), self._in_work)
 
     def _decide_auto(self, nas: Nas, packet: Packet, signature: MessageAuthenticator) -> None:
         """`auto`: from the first signed login on, Message-Authenticator is required, for good.
@@ -177,7 +178,7 @@ class RadiusServer:
         login = packet.code == Code.ACCESS_REQUEST and packet.first(Type.EAP_MESSAGE) is None
         if login and signature is MessageAuthenticator.VALID:
             self._parts.required.add(nas.name)
-            self._background(self._parts.keep_required(nas.name))
+            self._begin(_owned(self._parts.keep_required(nas.name)), self._in_work)
 
     def _answer_status(self, path: ReplyPath, nas: Nas, packet: Packet, source: Address, code: Code) -> None:
         """Status-Server, RFC 5997. Silence when we could not serve a login: an honest answer lets the NAS use its next server."""
@@ -289,24 +290,18 @@ class RadiusServer:
         if isinstance(seen, CachedReply):
             path.send(seen.data)
         elif not isinstance(seen, InFlight):
-            self._background(self._store_accounting(path, nas, packet, source, listener))
+            if len(self._accounting_in_work) >= MAX_ACCOUNTING_IN_WORK:
+                self._duplicates.finish(key, packet.raw, None)
+                self._drop(IncidentKind.OVERLOADED, source[0], nas.name, "accounting")
+                return
+            self._begin(self._store_accounting(path, nas, packet, source, listener), self._accounting_in_work)
 
     async def _store_accounting(self, path: ReplyPath, nas: Nas, packet: Packet, source: Address, listener: str) -> None:
         """Accounting-Response only after it is stored, RFC 2866 section 4.2. No answer: the NAS sends it again."""
         key = (source[0], source[1], packet.identifier, listener)
         reply: bytes | None = None
-        attributes = dict(describe(packet))
-        row: Row = {
-            "id": new_id(),
-            "nas": nas.name,
-            "user_name": text_of(packet.first(Type.USER_NAME) or b"", nas),
-            "session_id": text_of(packet.first(ACCT_SESSION_ID) or b"", nas),
-            "status": attributes.get("Acct-Status-Type", ""),
-            "attributes": json.dumps(attributes, ensure_ascii=False),
-            "created_at": to_ms(self._parts.clock.now()),
-        }
         try:
-            await self._parts.storage.commit([Insert("accounting", row)])
+            await self._parts.storage.commit([Insert("accounting", self._accounting_row(nas, packet))])
             reply = encode_reply(packet, Code.ACCOUNTING_RESPONSE, (), nas.secret)
         except WardgateError as error:
             log.error("accounting_not_stored", error=error.message)
@@ -315,10 +310,22 @@ class RadiusServer:
         if reply is not None:
             path.send(reply)
 
-    def _background(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(_owned(work))
-        self._in_work.add(task)
-        task.add_done_callback(self._in_work.discard)
+    def _accounting_row(self, nas: Nas, packet: Packet) -> Row:
+        attributes = dict(describe(packet))
+        return {
+            "id": new_id(),
+            "nas": nas.name,
+            "user_name": text_of(packet.first(Type.USER_NAME) or b"", nas),
+            "session_id": text_of(packet.first(ACCT_SESSION_ID) or b"", nas),
+            "status": attributes.get("Acct-Status-Type", ""),
+            "attributes": json.dumps(attributes, ensure_ascii=False),
+            "created_at": to_ms(self._parts.clock.now()),
+        }
+
+    def _begin(self, work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        among.add(task)
+        task.add_done_callback(among.discard)
 
 
 _CAME: Mapping[Credential, str] = {
