@@ -8,7 +8,7 @@ import typer
 
 from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
-from wardgate.cli.output import emit, say, table
+from wardgate.cli.output import emit, hand_over, say, table
 from wardgate.cli.performing import perform
 
 # As much as the server takes; it says so itself for what YAML makes of it.
@@ -47,7 +47,7 @@ def export(
     """Print the document as YAML. Secrets are references or sealed for this installation."""
     result = perform(data, "config.export", {"version": version})
     text = result.pop("yaml")
-    emit(result, as_json, lambda _: say(text.rstrip("\n")))
+    emit(result, as_json, lambda _: hand_over(text))
 
 
 @app.command(epilog=example("wardgate config history"))
@@ -93,7 +93,7 @@ def _show_changes(result: Mapping[str, Any]) -> None:
 
 def _show_diff(result: Mapping[str, Any]) -> None:
     _show_names(result)
-    say(result["unified"] or f"Nothing differs from version {result['version']}.")
+    hand_over(result["unified"] or f"Nothing differs from version {result['version']}.")
 
 
 def _show_names(result: Mapping[str, Any]) -> None:

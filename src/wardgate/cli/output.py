@@ -30,18 +30,28 @@ def emit(result: Mapping[str, Any], as_json: bool, show: Callable[[Mapping[str, 
 
 
 def say(text: str) -> None:
-    """One line for people, without what a terminal would take for a command."""
-    sys.stdout.write(printable(text) + "\n")
+    """One line for people, and no more than one, without what a terminal would take for a command."""
+    sys.stdout.write(on_one_line(text) + "\n")
+
+
+def hand_over(text: str) -> None:
+    """A whole document: untouched into a file or pipe, where a changed character would be a changed document."""
+    sys.stdout.write((printable(text) if sys.stdout.isatty() else text).rstrip("\n") + "\n")
 
 
 def note(text: str) -> None:
-    """One line on standard error, beside the result."""
+    """What is said on standard error, beside the result; may have several lines."""
     sys.stderr.write(printable(text) + "\n")
 
 
 def printable(text: str) -> str:
     """The text with control characters made visible: a name or an answer from outside must not drive the terminal."""
     return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+
+
+def on_one_line(text: str) -> str:
+    """The same with line ends made visible too: nobody's name writes lines of its own between ours."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def fail(error: WardgateError, as_json: bool) -> int:
@@ -59,7 +69,7 @@ def fail(error: WardgateError, as_json: bool) -> int:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table: drawn on a terminal, plain columns in a pipe."""
-    cells = [[printable(_cell(value)) for value in row] for row in rows]
+    cells = [[on_one_line(_cell(value)) for value in row] for row in rows]
     if sys.stdout.isatty():
         _draw(columns, cells)
         return
