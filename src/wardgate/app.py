@@ -219,27 +219,28 @@ class Server:
 
     # --- configuration ---------------------------------------------------------------------------------------------
 
-    async def _reload(self) -> None:
+    async def _reload(self, fresh: bool = False) -> None:
         version, document = await load_current(self._storage)
-        if self._runtime is None or version > self._runtime.version:
-            before, self._runtime = self._runtime, self._builder.build(version, document)
+        present = self._runtime.version if self._runtime is not None else 0
+        if version > present or (fresh and version == present):
+            before, self._runtime = self._runtime, self._builder.build(version, document, fresh)
             for gateway in set(before.gateways if before else ()) - set(self._runtime.gateways):
                 await gateway.close()
 
-    async def _reload_or_keep(self) -> None:
+    async def _reload_or_keep(self, fresh: bool = False) -> None:
         """Take up a new version; one that cannot run leaves the present one in force, and says so."""
         try:
-            await self._reload()
+            await self._reload(fresh)
             log.info("configuration_in_force", version=self._now().version)
         except WardgateError as error:
             log.error("configuration_not_taken_over", error=error.message, in_force=self._now().version)
 
     def reload_soon(self) -> None:
-        """On SIGHUP: read configuration and certificate again."""
+        """On SIGHUP: read the configuration again, with the files that it names, and the certificate."""
         self._own(self._reload_all(), "reload")
 
     async def _reload_all(self) -> None:
-        await self._reload_or_keep()
+        await self._reload_or_keep(fresh=True)
         if self._https is not None:
             try:
                 self._https.reload_certificate()

@@ -54,13 +54,17 @@ class Builder:
         self._directories: dict[str, tuple[DirectorySettings, Directory]] = {}
         self._gateways: dict[str, tuple[GatewaySettings, Gateway]] = {}
 
-    def build(self, version: int, document: Document) -> Runtime:
-        """The runtime of a version. Raises SettingsError that names what cannot be built."""
+    def build(self, version: int, document: Document, fresh: bool = False) -> Runtime:
+        """The runtime of a version. Raises SettingsError that names what cannot be built; then nothing has changed.
+
+        `fresh`: gateways are built anew, because files that their settings name (secrets, authorities) may have changed.
+        """
         secret = self._resolver(document)
         directories = {settings.name: self._directory(settings) for settings in document.directories}
         realms = [Realm(settings, tuple(directories[name] for name in settings.directories)) for settings in document.realms]
-        ordered = sorted((self._gateway(settings, secret) for settings in document.gateways), key=lambda pair: pair[0])
-        gateways = tuple(gateway for _, gateway in ordered)
+        known = {} if fresh else self._gateways
+        built = {settings.name: (settings, self._gateway(settings, secret, known)) for settings in document.gateways}
+        gateways = tuple(gateway for settings, gateway in sorted(built.values(), key=lambda pair: pair[0].order))
         engine = EngineConfiguration(
             version,
             Realms(realms),
@@ -69,7 +73,9 @@ class Builder:
             brakes=document.brakes,
             channels=frozenset(gateway.channel for gateway in gateways),
         )
-        return Runtime(version, document, engine, self._radius(document, secret), gateways)
+        runtime = Runtime(version, document, engine, self._radius(document, secret), gateways)
+        self._gateways = built
+        return runtime
 
     def _directory(self, settings: DirectorySettings) -> Directory:
         known = self._directories.get(settings.name)
@@ -78,12 +84,9 @@ class Builder:
             self._directories[settings.name] = known
         return known[1]
 
-    def _gateway(self, settings: GatewaySettings, secret: Resolve) -> tuple[int, Gateway]:
-        known = self._gateways.get(settings.name)
-        if known is None or known[0] != settings:
-            known = (settings, build_gateway(settings, secret, self._clock))
-            self._gateways[settings.name] = known
-        return settings.order, known[1]
+    def _gateway(self, settings: GatewaySettings, secret: Resolve, known: Mapping[str, tuple[GatewaySettings, Gateway]]) -> Gateway:
+        before = known.get(settings.name)
+        return before[1] if before is not None and before[0] == settings else build_gateway(settings, secret, self._clock)
 
     def _applications(self, document: Document) -> Mapping[str, Application]:
         fallback = default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)

@@ -30,8 +30,8 @@ REPLY_S = 5.0
 class Nas:
     """One socket of a NAS beside a server in this process."""
 
-    def __init__(self, port: int) -> None:
-        self.secret = SharedSecret(Secret(SECRET))
+    def __init__(self, port: int, secret: str = SECRET) -> None:
+        self.secret = SharedSecret(Secret(secret))
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.connect(("127.0.0.1", port))
@@ -73,7 +73,7 @@ class Nas:
 
 
 @asynccontextmanager
-async def a_server(data: Path) -> AsyncIterator[tuple[Server, Opened, int, int]]:
+async def a_server(data: Path, document: str = DOCUMENT) -> AsyncIterator[tuple[Server, Opened, int, int]]:
     """A server with one NAS, 127.0.0.1. Its port for logins and its port for accounting."""
     settings = StartSettings(
         radius=RadiusListenerSettings(addresses=("127.0.0.1",), port=0, accounting_port=0), https=HttpsListenerSettings(port=0)
@@ -81,7 +81,7 @@ async def a_server(data: Path) -> AsyncIterator[tuple[Server, Opened, int, int]]
     installation = await Installation.create(data, False, SystemClock(), settings)
     opened = await installation.connect()
     version, _ = await load_current(opened.storage)
-    await save(opened.storage, parse(DOCUMENT), "test", "", version, SystemClock(), opened.rings())
+    await save(opened.storage, parse(document), "test", "", version, SystemClock(), opened.rings())
     sockets = bind_sockets(settings, next_free=False)
     server = Server(opened, sockets, SystemClock())
     try:

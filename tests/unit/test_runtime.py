@@ -1,10 +1,14 @@
 """A version of the document becomes what the rooms run on, whole or not at all."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from tests.flows.world import START, a_ring
 from wardgate.clock import FixedClock
 from wardgate.config.document import Document, parse
+from wardgate.config.reference import EnvReference
 from wardgate.config.secrets import seal_document
 from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
@@ -59,6 +63,41 @@ def test_what_did_not_change_is_kept_with_what_it_remembers(ring: KeyRing) -> No
     first, second = build.build(1, document), build.build(2, document)
     assert first.gateways == second.gateways
     assert next(iter(first.engine.realms)).directories == next(iter(second.engine.realms)).directories
+
+
+def test_a_secret_whose_file_changed_is_read_again_when_that_is_asked_for(ring: KeyRing, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("before")
+    text = DOCUMENT.replace("{value: a-shared-secret-of-hq}", f"{{file: {file}}}")
+    mail = f"{{name: mail, kind: smtp, servers: ['smtps://m.test'], sender: a@m.test, username: u, password: {{file: {file}}}}}"
+    document = parse(text.replace("gateways:", f"gateways:\n  - {mail}"))
+    build = builder(ring)
+    first = build.build(1, document)
+    file.write_text("after")
+    kept, read_again = build.build(2, document), build.build(2, document, fresh=True)
+    assert [gateway for gateway in kept.gateways if gateway in first.gateways] == list(first.gateways)
+    assert not set(read_again.gateways) & set(first.gateways)
+    before, after = first.radius.nas.find("10.0.0.1", None), read_again.radius.nas.find("10.0.0.1", None)
+    assert before is not None
+    assert after is not None
+    assert before.secret.md5_then_secret(b"") != after.secret.md5_then_secret(b"")
+
+
+def test_a_version_that_cannot_be_built_replaces_no_gateway(ring: KeyRing) -> None:
+    build, document = builder(ring), sealed(ring)
+    first = build.build(1, document)
+    changed = replace(document, gateways=tuple(replace(each, order=1) for each in document.gateways))
+    missing = replace(changed, nas=(replace(document.nas[0], secret=EnvReference(env="NO_SUCH_SECRET_HERE")),))
+    with pytest.raises(SettingsError):
+        build.build(2, missing)
+    assert build.build(3, document).gateways == first.gateways
+
+
+def test_a_gateway_that_was_removed_and_comes_back_is_a_new_one(ring: KeyRing) -> None:
+    build, document = builder(ring), sealed(ring)
+    first = build.build(1, document)
+    build.build(2, replace(document, gateways=()))
+    assert not set(build.build(3, document).gateways) & set(first.gateways), "the first ones were closed with version 2"
 
 
 def test_a_secret_of_another_nas_cannot_be_borrowed(ring: KeyRing) -> None:

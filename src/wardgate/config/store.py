@@ -199,3 +199,5 @@ def decode(row: Row) -> Document:
         return parse(json.loads(str(row["document"])))
     except SettingsError as error:
         raise SettingsError(f"version {row['version']!r} of the configuration cannot be used: {error.message}") from error
+    except ValueError as error:
+        raise SettingsError(f"version {row['version']!r} of the configuration is damaged: wardgate config rollback") from error
