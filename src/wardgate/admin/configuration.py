@@ -4,9 +4,9 @@ import difflib
 from typing import Any
 
 from wardgate.admin.office import Office
-from wardgate.config.document import Document, dump, parse, to_plain
+from wardgate.config.document import Document, dump, dump_plain, parse, to_plain
 from wardgate.config.secrets import resolve_all, seal_document
-from wardgate.config.store import Changes, compare, history, load, load_current, save
+from wardgate.config.store import Changes, compare, history, load, load_as_stored, load_current, load_to_replace, save
 from wardgate.errors import SettingsError
 
 
@@ -18,7 +18,7 @@ async def apply_document(
     Refused when anything in it is wrong or a secret that it names is not there. With `expected_version`, refused as a
     conflict when another version is in force by now.
     """
-    version, present = await load_current(office.storage)
+    version, present = await load_to_replace(office.storage)
     wanted = _sealed(office, parse(text), present)
     changes = compare(present, wanted)
     if not dry_run and changes:
@@ -28,11 +28,19 @@ async def apply_document(
 
 
 async def export_document(office: Office, *, version: int | None = None) -> dict[str, Any]:
-    """A version of the document: as plain values and as YAML. Secrets are references or sealed."""
-    if version is None:
-        version, document = await load_current(office.storage)
-    else:
-        document = await load(office.storage, version)
+    """A version of the document: as plain values and as YAML. Secrets are references or sealed.
+
+    One that this release cannot use comes as it is stored, with what is wrong above it, so that it can be corrected.
+    """
+    try:
+        if version is None:
+            version, document = await load_current(office.storage)
+        else:
+            document = await load(office.storage, version)
+    except SettingsError as error:
+        version, plain = await load_as_stored(office.storage, version)
+        problem = "".join(f"# {line}\n" for line in error.message.splitlines())
+        return {"version": version, "document": plain, "yaml": problem + dump_plain(plain)}
     return {"version": version, "document": to_plain(document), "yaml": dump(document)}
 
 
@@ -49,17 +57,16 @@ async def list_versions(office: Office, *, limit: int = 100) -> dict[str, Any]:
 
 async def diff_document(office: Office, *, text: str) -> dict[str, Any]:
     """What applying `text` would change: by name, and line by line. A changed secret shows as another sealed value."""
-    version, present = await load_current(office.storage)
+    version, present = await load_to_replace(office.storage)
     wanted = _sealed(office, parse(text), present, resolve=False)
-    lines = difflib.unified_diff(
-        dump(present).splitlines(), dump(wanted).splitlines(), f"version {version}", "the file", lineterm=""
-    )
+    before = dump(present) if present is not None else ""
+    lines = difflib.unified_diff(before.splitlines(), dump(wanted).splitlines(), f"version {version}", "the file", lineterm="")
     return {"version": version, **_told(compare(present, wanted)), "unified": "\n".join(lines)}
 
 
 async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[str, Any]:
     """Put an earlier version in force again, as a new version."""
-    present_version, present = await load_current(office.storage)
+    present_version, present = await load_to_replace(office.storage)
     wanted = _sealed(office, await load(office.storage, version), present)
     changes = compare(present, wanted)
     if changes:
@@ -68,7 +75,7 @@ async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[s
     return {"version": present_version, "applied": bool(changes), **_told(changes)}
 
 
-def _sealed(office: Office, wanted: Document, present: Document, resolve: bool = True) -> Document:
+def _sealed(office: Office, wanted: Document, present: Document | None, resolve: bool = True) -> Document:
     sealed = seal_document(wanted, office.ring, present)
     missing = resolve_all(sealed, office.ring) if resolve else []
     if missing:

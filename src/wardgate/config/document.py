@@ -79,7 +79,12 @@ def checked(document: Document) -> Document:
 
 def dump(document: Document) -> str:
     """The document as YAML in a stable order, without what equals its default. Refuses a secret in clear."""
-    return yaml.dump(to_plain(document), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    return dump_plain(to_plain(document))
+
+
+def dump_plain(plain: Mapping[str, Any]) -> str:
+    """Plain values of a stored document as YAML."""
+    return yaml.dump(plain, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
 def to_plain(document: Document) -> dict[str, Any]:

@@ -62,18 +62,51 @@ def first_document(demo: bool) -> Document:
 
 async def load_current(storage: Reader) -> tuple[int, Document]:
     """The version in force and its document. Raises NotFound before the first one was saved."""
+    row = await _newest(storage)
+    return int(row["version"] or 0), decode(row)
+
+
+async def load_to_replace(storage: Reader) -> tuple[int, Document | None]:
+    """The same for whoever puts another document in its place; None when this program cannot use what is stored.
+
+    An upgrade that refuses more than the release before, or a damaged row, must not shut the operator out of the cure.
+    """
+    row = await _newest(storage)
+    try:
+        return int(row["version"] or 0), decode(row)
+    except SettingsError:
+        return int(row["version"] or 0), None
+
+
+async def load_as_stored(storage: Reader, version: int | None = None) -> tuple[int, dict[str, Any]]:
+    """A version as plain values, unchecked, for whoever has to correct it. Raises NotFound, SettingsError when it is damaged."""
+    row = await _newest(storage) if version is None else await _row(storage, version)
+    try:
+        plain = json.loads(str(row["document"]))
+    except ValueError as error:
+        raise _damaged(row) from error
+    if not isinstance(plain, dict):
+        raise _damaged(row)
+    return int(row["version"] or 0), plain
+
+
+async def _newest(storage: Reader) -> Row:
     rows = await storage.find(TOPIC, order_by="version", descending=True, limit=1)
     if not rows:
         raise NotFound("there is no configuration document: this installation was not completed; run wardgate init")
-    return int(rows[0]["version"] or 0), decode(rows[0])
+    return rows[0]
 
 
 async def load(storage: Reader, version: int) -> Document:
     """One kept version. Raises NotFound."""
+    return decode(await _row(storage, version))
+
+
+async def _row(storage: Reader, version: int) -> Row:
     row = await storage.get(TOPIC, {"version": version})
     if row is None:
         raise NotFound(f"there is no version {version} of the configuration; see wardgate config history")
-    return decode(row)
+    return row
 
 
 async def history(storage: Reader, limit: int = KEPT_VERSIONS) -> list[Version]:
@@ -100,7 +133,7 @@ async def save(
 async def _save(
     storage: Storage, document: Document, author: str, reason: str, expected_version: int, clock: Clock, ring: KeyRing
 ) -> tuple[int, Document]:
-    present, before = await load_current(storage) if expected_version else (0, None)
+    present, before = await load_to_replace(storage) if expected_version else (0, None)
     if present != expected_version:
         raise _outdated(present)
     sealed = parse(to_plain(seal_document(document, ring, before)))
@@ -200,4 +233,10 @@ def decode(row: Row) -> Document:
     except SettingsError as error:
         raise SettingsError(f"version {row['version']!r} of the configuration cannot be used: {error.message}") from error
     except ValueError as error:
-        raise SettingsError(f"version {row['version']!r} of the configuration is damaged: wardgate config rollback") from error
+        raise _damaged(row) from error
+
+
+def _damaged(row: Row) -> SettingsError:
+    return SettingsError(
+        f"version {row['version']!r} of the configuration is damaged: put another in force, wardgate config rollback"
+    )

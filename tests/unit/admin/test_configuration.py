@@ -1,0 +1,66 @@
+"""The configuration as a whole, when the version in force is one that this release cannot use: the cure must stay within reach."""
+
+import json
+
+import pytest
+
+from wardgate.admin.configuration import apply_document, diff_document, export_document, roll_back
+from wardgate.admin.office import Office
+from wardgate.config.document import parse
+from wardgate.config.store import first_document, load_current, save
+from wardgate.errors import SettingsError
+from wardgate.storage.port import Update
+
+DOCUMENT = """
+realms: [{name: default, default: true, directories: [local]}]
+directories: [{name: local, kind: local}]
+nas: [{name: hq, addresses: [10.0.0.1], secret: {value: a-secret-of-hq}, application: vpn}]
+applications: [{name: vpn}]
+"""
+
+
+@pytest.fixture
+async def refused(office: Office) -> Office:
+    """Version 1 can be used; version 2, in force, has what an upgrade refuses."""
+    await save(office.storage, first_document(demo=False), "test", "", 0, office.clock, office.ring)
+    await apply_document(office, text=DOCUMENT)
+    row = await office.storage.get("configuration", {"version": 2})
+    assert row is not None
+    stored = json.loads(str(row["document"]))
+    stored["nas"][0]["no_longer_known"] = True
+    await office.storage.commit([Update("configuration", {"version": 2}, {"document": json.dumps(stored)})])
+    with pytest.raises(SettingsError, match="cannot be used"):
+        await load_current(office.storage)
+    return office
+
+
+async def test_a_document_that_this_release_refuses_can_be_exported_corrected_and_applied(refused: Office) -> None:
+    exported = str((await export_document(refused))["yaml"])
+    assert exported.startswith("# version 2 of the configuration cannot be used")
+    assert "a-secret-of-hq" not in exported
+    assert (await diff_document(refused, text=exported.replace("no_longer_known: true", "status_server: false")))["version"] == 2
+    applied = await apply_document(refused, text=exported.replace("no_longer_known: true", "status_server: false"))
+    assert (applied["version"], applied["applied"]) == (3, True)
+    version, document = await load_current(refused.storage)
+    assert (version, document.nas[0].status_server) == (3, False)
+
+
+async def test_a_document_that_this_release_refuses_can_be_rolled_back(refused: Office) -> None:
+    assert (await roll_back(refused, version=1))["version"] == 3
+    assert await load_current(refused.storage) == (3, first_document(demo=False))
+
+
+async def test_a_document_that_is_damaged_can_be_rolled_back(refused: Office) -> None:
+    await refused.storage.commit([Update("configuration", {"version": 2}, {"document": "{"})])
+    with pytest.raises(SettingsError, match="damaged"):
+        await export_document(refused)
+    assert (await roll_back(refused, version=1))["version"] == 3
+
+
+async def test_the_wrong_expected_version_is_a_conflict_even_then(refused: Office) -> None:
+    with pytest.raises(Exception, match="changed meanwhile"):
+        await apply_document(refused, text=DOCUMENT, expected_version=1)
+
+
+def test_the_document_of_these_tests_is_one() -> None:
+    assert parse(DOCUMENT).nas[0].name == "hq"
