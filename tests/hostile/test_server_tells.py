@@ -115,7 +115,7 @@ def test_unknown_disabled_and_wrong_password_get_equal_replies_and_none_before_t
                 took[name].append(time.monotonic() - began)
                 seen[name].add(_without_what_is_unique(reply))
     assert len(set().union(*seen.values())) == 1
-    assert min(value for values in took.values() for value in values) >= FLOOR_S - 0.005
+    assert min(value for values in took.values() for value in values) >= FLOOR_S
     # Not a timing test, which is the benchmark's: only that nobody is held back by some other rule.
     assert max(statistics.median(values) for values in took.values()) < FLOOR_S + 1
 

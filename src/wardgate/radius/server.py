@@ -48,6 +48,7 @@ MAX_ACCOUNTING_IN_WORK = 1024
 STATUS_PER_S = 20
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 DEFAULT_FLOOR_S = 0.3
+TIMER_TICK_S = 0.001
 ACCT_SESSION_ID = 44
 
 log = structlog.get_logger("wardgate.radius")
@@ -258,10 +259,9 @@ class RadiusServer:
         return None
 
     async def _wait_until(self, moment: float | None) -> None:
-        if moment is not None:
-            left_s = moment - self._parts.clock.monotonic()
-            if left_s > 0:
-                await asyncio.sleep(left_s)
+        """Until the moment has passed, and never wake before it: the loop's timers count whole milliseconds."""
+        while moment is not None and (left_s := moment - self._parts.clock.monotonic()) > 0:
+            await asyncio.sleep(left_s + TIMER_TICK_S)
 
     # --- accounting ------------------------------------------------------------------------------------------------
 
