@@ -15,7 +15,7 @@ import os
 import platform
 import signal
 import socket
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,7 @@ MAX_WAITING_PASSWORDS = 256
 PORTS_TO_TRY = 50
 OUTBOX_COUNT_EVERY_S = 10.0
 STORAGE_ASKED_EVERY_S = 1.0
+PART_AGAIN_S = 1.0
 _SIGNS = "message-authenticator:"
 
 log = structlog.get_logger("wardgate.app")
@@ -146,11 +147,11 @@ class Server:
             keep_text=guide is not None,
             holder=platform.node() or "server",
         )
-        self._own(self._outbox.run(), "outbox")
-        self._own(self._recorder.run(), "recorder")
-        self._own(Janitor(self._storage, self._clock).run(), "janitor")
+        self._keep(self._outbox.run, "outbox")
+        self._keep(self._recorder.run, "recorder")
+        self._keep(Janitor(self._storage, self._clock).run, "janitor")
         self._metrics.watch_password_queue(lambda: self._hasher.pending)
-        self._own(self._count_messages(), "gauges")
+        self._keep(self._count_messages, "gauges")
         self._hasher.on_wait = self._metrics.password_waited
         if isinstance(self._storage, SqliteStorage):
             self._storage.on_batch = self._metrics.storage_batch
@@ -311,6 +312,19 @@ class Server:
                 await self._storage.commit([Upsert("installation", {"name": "storage_asked_at", "value": at})])
                 self._storage_down = False
         log.info("database_takes_writes_again")
+
+    def _keep(self, part: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run a part for as long as the server does: one that ends by a mistake of ours is told and begun again."""
+
+        async def kept() -> None:
+            while True:
+                try:
+                    return await part()
+                except Exception as error:
+                    log.error("part_of_server_ended", part=name, error=type(error).__name__, exc_info=error)
+                await asyncio.sleep(PART_AGAIN_S)
+
+        self._own(kept(), name)
 
     def _own(self, work: Awaitable[None], name: str) -> None:
         task = asyncio.ensure_future(work)
