@@ -259,9 +259,11 @@ class RadiusServer:
         return None
 
     async def _wait_until(self, moment: float | None) -> None:
-        """Until the moment has passed, and never wake before it: the loop's timers count whole milliseconds."""
-        while moment is not None and (left_s := moment - self._parts.clock.monotonic()) > 0:
-            await asyncio.sleep(left_s + TIMER_TICK_S)
+        """Until the moment has passed: a tick longer, because the loop's timers count whole milliseconds and may be early."""
+        if moment is not None:
+            left_s = moment - self._parts.clock.monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s + TIMER_TICK_S)
 
     # --- accounting ------------------------------------------------------------------------------------------------
 
