@@ -130,7 +130,9 @@ def reply_for(nas: Nas, outcome: Outcome, trail: Trail, releases: Mapping[str, R
     match outcome:
         case Granted():
             release = releases.get(nas.name)
-            added, left_out = release.attributes(outcome) if release else ([], [])
+            if release is None:
+                return _nas_is_gone(nas, outcome.reference, trail)
+            added, left_out = release.attributes(outcome)
             for why in left_out:
                 trail.note("a reply attribute was left out", why=why)
             return Reply(Code.ACCESS_ACCEPT, added)
@@ -156,6 +158,13 @@ def failure_reply(nas: Nas, reference: str, not_before: float) -> Reply:
     """What goes back when we cannot decide: closed, and as late as any other refusal."""
     text = Text("down.ours", {"ref": reference})
     return Reply(Code.ACCESS_REJECT, [_message(nas, text, nas.settings.language or "en", reference)], not_before)
+
+
+def _nas_is_gone(nas: Nas, reference: str, trail: Trail) -> Reply:
+    """The NAS left the configuration while its login ran: what it must be told to restrict is not known any more."""
+    trail.note("the NAS was taken out of the configuration meanwhile")
+    trail.result, trail.reason = "denied", "no_rule"
+    return failure_reply(nas, reference, trail.started)
 
 
 def _fitting(nas: Nas, challenge: Challenge) -> list[Text]:

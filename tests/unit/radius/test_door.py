@@ -1,0 +1,48 @@
+"""The RADIUS door: what becomes of an outcome when the configuration changed while the login ran."""
+
+from datetime import UTC, datetime
+
+from wardgate.audit.timeline import Trail
+from wardgate.clock import FixedClock
+from wardgate.config.reference import ClearValue
+from wardgate.crypto import Secret
+from wardgate.engine.outcome import Granted
+from wardgate.radius.door import reply_for
+from wardgate.radius.nas import Nas, build_nas
+from wardgate.radius.packet import Code, Type
+from wardgate.radius.release import Release
+from wardgate.radius.settings import NasSettings
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+GRANTED = Granted(
+    subject_id="1",
+    user_name="ada",
+    directory="local",
+    realm="acme",
+    display_name="Ada",
+    mail=None,
+    groups=("vpn",),
+    attributes={},
+    factors=("password", "totp"),
+    assurance=2,
+    application="vpn",
+    reference="7H2K9QXA",
+)
+
+
+def a_nas() -> Nas:
+    settings = NasSettings(name="hq", addresses=("10.0.0.1",), secret=ClearValue(value="x" * 16), application="vpn")
+    return build_nas(settings, Secret("x" * 16))
+
+
+def test_a_grant_for_a_nas_that_was_removed_meanwhile_is_no_accept_without_its_restrictions() -> None:
+    trail = Trail(FixedClock(NOW), "radius")
+    reply = reply_for(a_nas(), GRANTED, trail, {})
+    assert reply.code is Code.ACCESS_REJECT
+    assert [kind for kind, _ in reply.attributes] == [Type.REPLY_MESSAGE]
+    assert trail.result == "denied"
+
+
+def test_a_grant_without_rules_is_a_plain_accept() -> None:
+    reply = reply_for(a_nas(), GRANTED, Trail(FixedClock(NOW), "radius"), {"hq": Release(())})
+    assert (reply.code, reply.attributes) == (Code.ACCESS_ACCEPT, [])
