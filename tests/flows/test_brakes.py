@@ -158,6 +158,35 @@ async def test_an_answer_under_a_brake_closes_its_login(world: World) -> None:
     assert reason(await world.answer(challenge, world.totp(), name="ada")) == "state_used"
 
 
+async def test_a_guess_under_a_brake_is_not_judged(world: World) -> None:
+    """Or the reply would tell a wrong code from a right one for as long as the wait lasts."""
+    await ada(world)
+    guessed, right = await world.challenged("ada"), await world.challenged("ada", origin=elsewhere(binding="radius:other:"))
+    await world.wrong_passwords("ada", 5)
+    wrong = await world.answer(guessed, world.wrong_code(), name="ada")
+    held = await world.answer(right, world.totp(), name="ada", origin=elsewhere(binding="radius:other:"))
+    assert isinstance(wrong, Denied)
+    assert isinstance(held, Denied)
+    assert (wrong.reason, wrong.text.id) == (held.reason, held.text.id) == ("brake_user_source", "wait.person")
+    [pair] = [row for row in await world.rows("brake") if row["kind"] == "user_source"]
+    assert pair["failures"] == 0
+
+
+async def test_answers_are_held_by_the_brake_of_their_source(world: World) -> None:
+    await ada(world)
+    challenge = await world.challenged("ada")
+    for number in range(30):
+        await world.begin(f"user{number}", "guess")
+    assert reason(await world.answer(challenge, world.totp(), name="ada")) == "brake_source"
+
+
+async def test_answers_are_held_by_the_hard_stop(world: World) -> None:
+    await ada(world)
+    challenge = await world.challenged("ada")
+    await fifty_from_everywhere(world)
+    assert reason(await world.answer(challenge, world.totp(), name="ada")) == "brake_user"
+
+
 async def test_replayed_codes_are_not_counted(world: World) -> None:
     await ada(world)
     code = world.totp()

@@ -34,6 +34,13 @@ async def test_both_handles_of_a_joined_login_work_and_one_of_them_once(world: W
     assert reason(await world.answer(second, code, name="bob")) == "state_used"
 
 
+async def test_a_handle_that_was_not_used_dies_with_the_step_that_it_belonged_to(world: World) -> None:
+    first = await bob(world)
+    second = await world.challenged("bob")
+    await world.answer(first, "wrong", name="bob")
+    assert reason(await world.answer(second, await world.code(), name="bob")) == "state_used"
+
+
 async def test_the_other_half_of_an_ha_pair_joins_too(world: World) -> None:
     """The firewall's second server entry, or its standby, asks with a packet of its own."""
     first = await bob(world)

@@ -134,6 +134,17 @@ async def test_a_used_code_beside_the_right_password_is_not_counted(world: World
     assert is_granted(await one_field(world, code=world.totp()))
 
 
+async def test_a_used_code_is_not_counted_whatever_else_the_person_has(world: World) -> None:
+    """It is no guess at the app, and being no recovery code either does not make it one."""
+    dave = await world.person("dave")
+    await world.give_totp(dave)
+    await world.give_hotp(dave, b"another secret of 20")
+    await world.give_recovery_codes(dave)
+    assert is_granted(await one_field(world, "dave", code=world.totp()))
+    for _ in range(6):
+        assert reason(await one_field(world, "dave", code=world.totp())) == "code_replayed"
+
+
 async def test_an_attempt_that_was_let_in_leaves_nothing_reserved(world: World) -> None:
     await ada(world)
     await one_field(world, code=world.totp())

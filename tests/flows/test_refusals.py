@@ -262,6 +262,8 @@ async def test_one_factor_does_not_count_for_two_steps(world: World) -> None:
     refused = await world.answer(challenge, world.totp(), name="root")
     assert reason(refused) == "no_factor"
     assert await world.events("engine:login:granted") == []
+    again = await world.answer(await world.challenged("root"), world.totp(), name="root")
+    assert says(again).startswith("That code was used already."), "the code is spent though it led nowhere"
 
 
 async def test_a_floor_takes_away_what_a_rule_allows(world: World) -> None:

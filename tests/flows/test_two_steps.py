@@ -135,16 +135,37 @@ async def test_a_login_cannot_be_kept_alive_by_blank_answers(world: World) -> No
     assert rounds == MAX_ROUNDS
 
 
-async def test_a_login_cannot_be_kept_alive_by_changing_the_factor(world: World) -> None:
+@pytest.mark.parametrize("words", [("mail", "app"), ("recovery", "app"), ("recovery", "mail")])
+async def test_a_login_cannot_be_kept_alive_by_changing_the_factor(world: World, words: tuple[str, str]) -> None:
     ada = await world.person("ada", mail="ada@acme.test")
     await world.give_totp(ada)
+    await world.give_recovery_codes(ada)
     outcome = await world.begin("ada")
     for round_number in range(MAX_ROUNDS + 1):
         if not isinstance(outcome, Challenge):
             break
-        outcome = await world.answer(outcome, ("mail", "app")[round_number % 2], name="ada")
+        outcome = await world.answer(outcome, words[round_number % 2], name="ada")
 
     assert reason(outcome) == "code_closed"
+
+
+async def test_a_login_cannot_be_kept_alive_by_wrong_codes_either(world: World) -> None:
+    ada = await world.person("ada")
+    await world.give_totp(ada)
+    outcome = await world.begin("ada")
+    for _ in range(MAX_ROUNDS - 1):
+        outcome = await world.answer(outcome, "", name="ada")
+    assert isinstance(outcome, Challenge)
+    assert reason(await world.answer(outcome, world.wrong_code(), name="ada")) == "code_closed"
+
+
+async def test_in_the_last_round_the_right_code_still_lets_in(world: World) -> None:
+    ada = await world.person("ada")
+    await world.give_totp(ada)
+    outcome = await world.begin("ada")
+    for _ in range(MAX_ROUNDS - 1):
+        outcome = await world.answer(outcome, "", name="ada")
+    assert is_granted(await world.answer(outcome, world.totp(), name="ada"))
 
 
 async def test_an_answer_of_endless_length_is_a_wrong_code(world: World) -> None:
