@@ -13,6 +13,7 @@ import ipaddress
 import json
 import os
 import platform
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -59,6 +60,7 @@ PORTS_TO_TRY = 50
 OUTBOX_COUNT_EVERY_S = 10.0
 STORAGE_ASKED_EVERY_S = 1.0
 PART_AGAIN_S = 1.0
+OPEN_FILES = 65_536
 _SIGNS = "message-authenticator:"
 
 log = structlog.get_logger("wardgate.app")
@@ -470,9 +472,20 @@ def run_demo(installation: Installation, overrides: ServeOverrides, json_output:
 def _run(installation: Installation, overrides: ServeOverrides, is_demo: bool, as_json: bool) -> int:
     settings = apply_overrides(installation.settings, overrides)
     set_up_logs(settings.log)
+    _set_limits()
     with installation.lock(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(installation, settings, is_demo, as_json))
     return 0
+
+
+def _set_limits() -> None:
+    """No core dump, which would hold every key; and more open files than connections that strangers may hold open at once."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(installation: Installation, settings: StartSettings, is_demo: bool, as_json: bool) -> None:

@@ -1,0 +1,26 @@
+"""The process itself: what it leaves behind when it crashes, and whom idle connections could keep from a file descriptor."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.functional.harness import Served
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def limit_of(served: Served, name: str) -> tuple[str, str]:
+    """Soft and hard limit."""
+    lines = Path(f"/proc/{served.pid}/limits").read_text().splitlines()
+    soft, hard = next(line for line in lines if line.startswith(name)).removeprefix(name).split()[:2]
+    return soft, hard
+
+
+def test_no_core_dump_holds_the_keys(stronghold: Served) -> None:
+    assert limit_of(stronghold, "Max core file size") == ("0", "0")
+
+
+def test_a_thousand_idle_connections_leave_descriptors_for_gateways_and_commands(stronghold: Served) -> None:
+    soft, hard = limit_of(stronghold, "Max open files")
+    assert int(soft) >= min(int(hard), 65_536)
