@@ -1,0 +1,159 @@
+"""A Wardgate installation and server for the benchmarks, in a directory of its own.
+
+With `cheap_hash` the server runs with an Argon2id of almost no cost: only so can tens of thousands of users get into the
+verified-password cache before the measurement, in which no password is hashed any more. Everything else is the product.
+"""
+
+import base64
+import contextlib
+import hashlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wardgate.cli.performing import Performer
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = "benchmark-shared-secret"
+START_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user as he is imported."""
+
+    name: str
+    password: str
+    totp_hex: str
+
+
+def accounts(count: int, prefix: str = "user") -> list[Account]:
+    """So many users."""
+    return [Account(f"{prefix}{number:06d}", f"pw-{secrets.token_hex(6)}", secrets.token_hex(20)) for number in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that takes logins."""
+
+    pid: int
+    port: int
+
+
+def command(*arguments: str, stdin: str = "") -> None:
+    """One command of the product; its error ends the benchmark."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wardgate", *arguments],
+        input=stdin,
+        text=True,
+        capture_output=True,
+        env=environment(),
+        cwd=ROOT,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"wardgate {arguments[0]}: {done.stderr or done.stdout}")
+
+
+def environment() -> dict[str, str]:
+    """What the server sees."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
+
+
+def make(data: Path, people: Sequence[Account], verified_cache_s: int, disabled: Sequence[Account] = ()) -> None:
+    """An installation with these users and one NAS on loopback."""
+    command("init", "--yes", "--radius-address", "127.0.0.1", "--data", str(data))
+    configure(data, verified_cache_s)
+    file = data.parent / "users.csv"
+    rows = [f"{each.name},{_ssha(each.password)},{each.totp_hex}" for each in people]
+    file.write_text("\n".join(["username,password_hash,totp_secret_hex", *rows, ""]))
+    # The hashes are kept, so that no login in the middle of a measurement writes a new one. Each check costs one Argon2id.
+    command("user", "import", str(file), "--keep-hashes", "--data", str(data))
+    with Performer(data) as performer:
+        for each in disabled:
+            performer.do("user.disable", {"name": each.name})
+
+
+def configure(data: Path, verified_cache_s: int) -> None:
+    """Set how long verified passwords are remembered."""
+    document = f"""
+realms: [{{name: default, default: true, directories: [local]}}]
+directories: [{{name: local, kind: local, keep_hashes: true, verified_cache_s: {verified_cache_s}}}]
+nas: [{{name: bench, addresses: [127.0.0.0/8], secret: {{value: {SECRET}}}, application: vpn}}]
+applications: [{{name: vpn}}]
+"""
+    command("config", "apply", "-", "--data", str(data), stdin=document)
+
+
+def _ssha(password: str) -> str:
+    salt = secrets.token_bytes(8)
+    return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
+
+
+@contextlib.contextmanager
+def running(data: Path, cheap_hash: bool = False) -> Iterator[Running]:
+    """The server, from the moment at which it answers."""
+    port, accounting, https = free_ports()
+    options = ["--radius-port", str(port), "--accounting-port", str(accounting), "--https-port", str(https)]
+    program = ["-m", "bench.wardgate_server"] if cheap_hash else ["-m", "wardgate", "serve"]
+    log_path = data.parent / "server.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *program, "--data", str(data), *options],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            env=environment(),
+            cwd=ROOT,
+        )
+    try:
+        deadline = time.monotonic() + START_S
+        while b"serving" not in log_path.read_bytes():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the server does not start: {log_path.read_text()}")
+            time.sleep(0.05)
+        yield Running(process.pid, port)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def free_ports() -> tuple[int, int, int]:
+    """Two UDP ports and a TCP port that are free now."""
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            sock = stack.enter_context(socket.socket(socket.AF_INET, kind))
+            sock.bind(("127.0.0.1", 0))
+            ports.append(sock.getsockname()[1])
+        return ports[0], ports[1], ports[2]
+
+
+def main() -> None:
+    """Serve with a password hash that costs next to nothing."""
+    import argparse
+    from functools import partial
+
+    from wardgate import app
+    from wardgate.installation import Installation
+    from wardgate.passwords import PasswordHasher
+    from wardgate.settings import ServeOverrides
+
+    parser = argparse.ArgumentParser(description="For the benchmarks only.")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--radius-port", type=int)
+    parser.add_argument("--accounting-port", type=int)
+    parser.add_argument("--https-port", type=int)
+    given = parser.parse_args()
+    app.PasswordHasher = partial(PasswordHasher, time_cost=1, memory_kib=8)  # type: ignore[misc,assignment]
+    overrides = ServeOverrides(radius_port=given.radius_port, accounting_port=given.accounting_port, https_port=given.https_port)
+    sys.exit(app.run_serve(Installation.open(given.data), overrides))
+
+
+if __name__ == "__main__":
+    main()
