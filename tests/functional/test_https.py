@@ -1,6 +1,7 @@
 """The HTTPS server on a real socket: its life, its certificate, and clients that stall."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import ssl
@@ -229,6 +230,26 @@ async def test_reader_that_does_not_read_is_not_waited_for(tmp_path: Path, monke
                 await asyncio.sleep(0.05)
         writer.transport.abort()
         assert reader is not None
+
+
+async def test_idle_connections_beyond_the_limit_are_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
+    async with running(tmp_path) as one:
+        held = [await one.connect() for _ in range(3)]
+        reader, writer = await one.connect()
+        async with asyncio.timeout(DEADLINE_S / 3):  # long before the deadline for its head
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+        held[0][1].close()
+        await held[0][1].wait_closed()
+        reply = b""
+        async with asyncio.timeout(DEADLINE_S):
+            while not reply.startswith(b"HTTP/1.1 200 OK\r\n"):
+                with contextlib.suppress(OSError):
+                    reply = await one.ask()
+        for _, each in held[1:]:
+            each.close()
 
 
 async def test_head_without_an_end_is_refused_at_its_limit(tmp_path: Path) -> None:

@@ -49,9 +49,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waits: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The first request has to come soon."""
+        """The first request has to come soon. One connection too many is hung up on: uvicorn counts them at requests only."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
         self._begin("head", HEAD_DEADLINE_S)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
