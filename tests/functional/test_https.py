@@ -240,16 +240,15 @@ async def test_idle_connections_beyond_the_limit_are_hung_up_on(tmp_path: Path, 
         async with asyncio.timeout(DEADLINE_S / 3):  # long before the deadline for its head
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
-        writer.close()
-        held[0][1].close()
-        await held[0][1].wait_closed()
+        writer.transport.abort()
+        for _, each in held[1:]:
+            each.transport.abort()
         reply = b""
         async with asyncio.timeout(DEADLINE_S):
             while not reply.startswith(b"HTTP/1.1 200 OK\r\n"):
                 with contextlib.suppress(OSError):
                     reply = await one.ask()
-        for _, each in held[1:]:
-            each.close()
+        held[0][1].transport.abort()
 
 
 async def test_head_without_an_end_is_refused_at_its_limit(tmp_path: Path) -> None:
