@@ -17,11 +17,14 @@ from tests.functional.harness import (
     totp_code,
 )
 from tests.functional.plant import USERS
+from tests.unit.cli.schemas import validate
 
 
 def simulate(demo: Served, *arguments: str, expect: int = 0, stdin: str = "") -> dict[str, Any]:
-    """Run it against the demo, and return what it tells as JSON."""
-    return dict(json.loads(cli("simulate", *arguments, "--json", data=demo.data, expect=expect, stdin=stdin).stdout))
+    """Run it against the demo, and return what it tells as JSON, which is as its published schema says."""
+    told = dict(json.loads(cli("simulate", *arguments, "--json", data=demo.data, expect=expect, stdin=stdin).stdout))
+    validate(told, f"simulate-{arguments[0]}")
+    return told
 
 
 def test_globalprotect_logs_in_at_portal_and_gateway_and_names_the_replay_between(demo: Served) -> None:

@@ -1,7 +1,10 @@
 """kill -9 in the middle of a login load: after the restart no code is taken twice, and nobody was let in unrecorded."""
 
+import asyncio
 import contextlib
+import json
 import random
+import re
 import secrets
 import select
 import time
@@ -29,6 +32,8 @@ from tests.functional.harness import (
     totp_code,
     wrong_code,
 )
+from tests.unit.delivery.fakes import http_service, make_authority
+from wardgate.cli.performing import perform
 from wardgate.radius.client import check_reply
 from wardgate.radius.packet import Code, Packet, Type
 
@@ -43,6 +48,14 @@ nas: [{{name: main, addresses: [{NAS}], secret: {{value: {SECRET}}}, application
 applications: [{{name: vpn}}]
 codes: {{hotp_look_ahead: 30}}
 """
+_GATEWAY = """
+gateways:
+  - name: sms
+    kind: http
+    ca_file: {ca_file}
+    timeout_s: 5
+    request: {{url: "https://localhost:{port}/send", json: {{to: "{{number}}", text: "{{text}}", id: "{{id}}"}}}}
+"""
 
 
 @dataclass(slots=True)
@@ -52,6 +65,7 @@ class Site:
     data: Path
     ports: list[int]
     persons: list[Person]
+    phone: Person
     devices: list[Person]
     served: Served
 
@@ -65,11 +79,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The installation; its server is up."""
     data = tmp_path_factory.mktemp("crash") / "data"
     persons = people("ada", 8)
+    phone = Person("phone", f"pw-{secrets.token_urlsafe(9)}", phone="+905321110042")
     devices = [Person(f"device{n}", f"pw-{secrets.token_urlsafe(9)}", hotp_hex=secrets.token_hex(20)) for n in range(DEVICES)]
-    make_installation(data, DOCUMENT, csv_of([*persons, *devices]))
+    make_installation(data, DOCUMENT, csv_of([*persons, phone, *devices]))
     enrol_devices(data, *devices)
     ports = free_udp_ports(2)
-    site = Site(data, ports, persons, devices, serve(data, ports))
+    site = Site(data, ports, persons, phone, devices, serve(data, ports))
     try:
         yield site
         site.served.stop()
@@ -193,6 +208,37 @@ def test_what_is_sent_again_after_a_crash_gets_the_reply_of_before(site: Site) -
         assert accept.code is Code.ACCESS_ACCEPT
         accept = wires[bob.name].ask(wires[bob.name].request(bob.name, totp_code(bob.totp_hex), repeated.first(Type.STATE)))
         assert accept.code is Code.ACCESS_ACCEPT
+
+
+async def test_a_message_that_was_promised_goes_out_after_a_crash_and_under_the_same_id(site: Site, tmp_path: Path) -> None:
+    authority = make_authority(tmp_path, "localhost")
+    async with http_service(authority.server) as service:
+        service.reply = None
+        document = DOCUMENT + _GATEWAY.format(ca_file=authority.ca_file, port=service.port)
+        await asyncio.to_thread(perform, site.data, "config.apply", {"document": document})
+
+        def begin() -> Packet:
+            with Wire(site.served, source=NAS) as wire:
+                return wire.log_in(site.phone.name, site.phone.password)
+
+        challenge = await asyncio.to_thread(begin)
+        # The service has it and says nothing: killed now, the server cannot know whether it was taken.
+        await asyncio.wait_for(service.asked.wait(), 10)
+        site.served.kill()
+        service.asked.clear()
+        service.answer(200, b"{}")
+        await asyncio.to_thread(site.restart)
+        await asyncio.wait_for(service.asked.wait(), 60)
+        first, second = (json.loads(request.body) for request in service.requests)
+        assert first == second
+        code = re.search(r"\b(\d{6})\b", second["text"])
+        assert code is not None
+
+        def answer() -> Packet:
+            with Wire(site.served, source=NAS) as wire:
+                return wire.answer(site.phone.name, code.group(1), challenge)
+
+        assert (await asyncio.to_thread(answer)).code is Code.ACCESS_ACCEPT
 
 
 def test_wrong_guesses_are_remembered_over_a_crash(site: Site) -> None:
