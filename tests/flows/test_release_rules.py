@@ -156,6 +156,20 @@ def test_a_value_that_looks_like_a_place_is_not_filled_again(value: str) -> None
     assert texts(added({"Class": "{attribute.x}/{group}"}, attributes={"x": (value,)}, groups=(value,))) == [f"{value}/{value}"]
 
 
+@pytest.mark.parametrize("reference", ["Class", "9999:7"])
+@pytest.mark.parametrize("value", ["0x4f553d41646d696e733b", "0X4F55", "0x", "0xzz", "0x4"])
+def test_a_group_or_attribute_written_as_octets_stays_text(reference: str, value: str) -> None:
+    """Who may name a group, or edit his own department, must not write `OU=Admins;` into Class by its octets."""
+    for template, changes in (("{group}", {"groups": (value,)}), ("{attribute.x}", {"attributes": {"x": (value,)}})):
+        [(_, octets)] = added({reference: template}, **changes)
+        assert octets.endswith(value.encode())
+
+
+def test_an_operator_may_write_octets_with_a_place_in_them() -> None:
+    assert added({"Class": "0x{attribute.x}"}, attributes={"x": ("0a0b",)}) == [(CLASS, b"\x0a\x0b")]
+    assert added({"Class": "0x0a0b"}) == [(CLASS, b"\x0a\x0b")]
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40))
 def test_whatever_a_group_is_called_it_is_given_as_it_is(name: str) -> None:
     assert texts(added({"Class": "{group}"}, groups=(name,))) == [name]

@@ -15,7 +15,7 @@ from wardgate.engine.settings import ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.policy.conditions import Condition, compile_condition
 from wardgate.policy.facts import Facts
-from wardgate.radius.attributes import AttributeDefinition, AttributeValueError, Dictionary, encode_attribute
+from wardgate.radius.attributes import AttributeDefinition, AttributeValueError, Dictionary, Kind, encode_attribute
 from wardgate.radius.packet import Attribute
 
 _PLACE = re.compile(r"\{([a-z]+(?:\.[^{}]+)?)\}")
@@ -50,7 +50,7 @@ class Release:
             if not rule.holds(facts):
                 continue
             for definition, template in rule.add:
-                for value in _values(template, rule, granted):
+                for value in _values(definition, template, rule, granted):
                     try:
                         added.append(encode_attribute(definition, value))
                     except AttributeValueError as error:
@@ -110,12 +110,24 @@ def _group_names(when: object) -> Iterable[str]:
             yield from inner if name != "not" else ()
 
 
-def _values(template: str | int, rule: _Rule, granted: Granted) -> list[str | int]:
-    if isinstance(template, int):
+def _values(definition: AttributeDefinition, template: str | int, rule: _Rule, granted: Granted) -> list[str | int]:
+    if isinstance(template, int) or not _PLACE.search(template):
         return [template]
     groups = _matching_groups(rule, granted) if "{group}" in template else [""]
     filled = [_fill(template, granted, group) for group in groups]
-    return [value for value in filled if value is not None]
+    return [_as_text(definition, template, value) for value in filled if value is not None]
+
+
+def _as_text(definition: AttributeDefinition, template: str, value: str) -> str:
+    """What came from a directory is text. Only the operator writes octets: a group called 0x4F55... must not become `OU=...`."""
+    takes_octets = definition.kind in (Kind.OCTETS, Kind.UNTYPED)
+    if takes_octets and _is_hexadecimal(value) and not _is_hexadecimal(template):
+        return "0x" + value.encode().hex()
+    return value
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return text[:2].lower() == "0x"
 
 
 def _matching_groups(rule: _Rule, granted: Granted) -> list[str]:
