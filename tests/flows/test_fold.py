@@ -1,11 +1,15 @@
 """The same login again in another packet: joined to the open one, so that nobody gets two messages for one login."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
 import pytest
 
 from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason, says
 from wardgate.audit.timeline import Trail
 from wardgate.crypto import Secret
 from wardgate.engine.outcome import Challenge, Origin
+from wardgate.storage.port import Commit, Operation, Storage
 
 PHONE = "+905321234567"
 
@@ -173,6 +177,45 @@ async def test_a_login_that_is_answered_while_another_joins_it_brings_no_second_
         assert is_granted(granted)
         assert isinstance(joined, Challenge)
         assert not is_granted(await world.answer(joined, code, name=f"bob{_}"))
+
+
+class Between:
+    """A storage that lets something else happen just before the n-th commit."""
+
+    def __init__(self, inner: Storage) -> None:
+        self._inner = inner
+        self._left = 0
+        self._happens: Callable[[], Awaitable[object]] | None = None
+
+    def before(self, commits: int, happens: Callable[[], Awaitable[object]]) -> None:
+        self._left, self._happens = commits, happens
+
+    async def commit(self, operations: Sequence[Operation]) -> Commit:
+        happens, self._left = self._happens, self._left - 1
+        if self._left == 0 and happens is not None:
+            self._happens = None
+            await happens()
+        return await self._inner.commit(operations)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("answer", ["right", "wrong"])
+async def test_who_joins_a_login_that_takes_its_step_meanwhile_gets_a_question_that_can_be_answered(
+    world: World, answer: str
+) -> None:
+    """The reservation is the first commit of the second request, the joining its second."""
+    between = Between(world.storage)
+    world = World(between, ring=world.ring)
+    first = await bob(world)
+    code = await world.code()
+    between.before(
+        2, lambda: world.answer(first, code if answer == "right" else "wrong", name="bob", engine=world.another_engine())
+    )
+    second = await world.challenged("bob")
+    assert (second.reference == first.reference) is (answer == "wrong")
+    assert is_granted(await world.answer(second, await world.code(), name="bob"))
 
 
 async def test_joining_is_recorded(world: World) -> None:

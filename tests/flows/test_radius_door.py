@@ -1,7 +1,6 @@
 """The RADIUS door's translation: packets into engine calls, outcomes into attributes. Whole packets, no sockets."""
 
 import base64
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +39,7 @@ from wardgate.texts import Text
 SECRET = Secret(b"a shared secret of 28 octets")
 SHARED = SharedSecret(SECRET)
 SOURCE = ("192.0.2.10", 50_000)
+NOTHING_RELEASED = compile_release([], BUILT_IN)
 CLIENT = (Type.CALLING_STATION_ID, b"203.0.113.7")
 
 
@@ -54,7 +54,7 @@ class Door:
 
     world: World
     nas: Nas = field(default_factory=a_nas)
-    release: Release | None = None
+    release: Release = NOTHING_RELEASED
     identifier: int = 0
     trail: Trail | None = None
 
@@ -78,7 +78,7 @@ class Door:
     async def takes(self, packet: Packet, source: tuple[str, int] = SOURCE) -> Reply:
         """This very packet."""
         self.trail = Trail(self.world.clock, "radius")
-        releases: Mapping[str, Release] = {"hq": self.release} if self.release else {}
+        releases = {self.nas.name: self.release}
         return await serve_login(self.world.engine, self.nas, packet, credential(packet), source, self.trail, lambda: releases)
 
 
@@ -552,8 +552,17 @@ def test_a_state_belongs_to_the_nas_by_name_and_identifier() -> None:
 def test_a_grant_without_rules_is_an_accept_with_nothing_in_it() -> None:
     granted = Granted("s", "ada", "d", "r", "", None, (), {}, ("password",), 1, "vpn", "REF")
     trail = Trail(World().clock, "radius")
-    assert reply_for(a_nas(), granted, trail, {}) == Reply(Code.ACCESS_ACCEPT, [])
+    assert reply_for(a_nas(), granted, trail, {"hq": NOTHING_RELEASED}) == Reply(Code.ACCESS_ACCEPT, [])
     assert is_granted(granted)
+
+
+def test_a_nas_whose_rules_are_not_known_any_more_is_told_nothing_and_lets_nobody_in() -> None:
+    """An attribute that restricts what was let in would be missing."""
+    granted = Granted("s", "ada", "d", "r", "", None, (), {}, ("password",), 1, "vpn", "REF")
+    trail = Trail(World().clock, "radius")
+    reply = reply_for(a_nas(), granted, trail, {"branch": NOTHING_RELEASED})
+    assert reply.code is Code.ACCESS_REJECT
+    assert trail.result == "denied"
 
 
 def test_waiting_is_a_challenge_without_a_time() -> None:

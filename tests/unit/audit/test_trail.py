@@ -299,10 +299,11 @@ def test_a_commitment_does_not_tell_its_payload() -> None:
 # --- cut off ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_cut_off_end_is_found_only_with_a_head_that_was_noted_down(storage: Storage) -> None:
+@pytest.mark.parametrize("cut", [1, 3, EVENTS - 1])
+async def test_a_cut_off_end_is_found_only_with_a_head_that_was_noted_down(storage: Storage, cut: int) -> None:
     await write(storage)
     [head] = (await verify(storage, RING)).heads
-    await rewrite(storage, (await rows(storage))[:-3])
+    await rewrite(storage, (await rows(storage))[:-cut])
     assert await problems(storage) == []
     assert await problems(storage, head) == [(EVENTS, "events up to here were cut off")]
 
