@@ -38,6 +38,8 @@ RETENTIONS = (
     Retention("accounting", "created_at", 30 * _DAY_MS),
 )
 OUTBOX_KEEP_MS = 7 * _DAY_MS
+# The engine lets no login live longer than ten minutes.
+LONGEST_LOGIN_MS = 11 * 60_000
 
 
 class Janitor:
@@ -60,19 +62,20 @@ class Janitor:
     async def sweep(self) -> int:
         """Remove everything that is due; returns how many rows went."""
         now_ms, gone = to_ms(self._clock.now()), 0
+        # Logins of before the clock was set back must not come alive again when it has caught up.
+        gone += await self._remove("login_transaction", Where("expires_at", ">", now_ms + LONGEST_LOGIN_MS))
         for retention in RETENTIONS:
-            gone += await self._empty(retention, now_ms)
+            gone += await self._remove(retention.table, Where(retention.column, "<", now_ms - retention.keep_ms))
         while True:
             went = await purge_outbox(self._storage, now_ms - OUTBOX_KEEP_MS, STEP_ROWS)
             gone += went
             if went < STEP_ROWS:
                 return gone
 
-    async def _empty(self, retention: Retention, now_ms: int) -> int:
+    async def _remove(self, table: str, due: Where) -> int:
         gone = 0
-        due = (Where(retention.column, "<", now_ms - retention.keep_ms),)
         while True:
-            step: list[Operation] = [Delete(retention.table, due, limit=STEP_ROWS)]
+            step: list[Operation] = [Delete(table, (due,), limit=STEP_ROWS)]
             commit = await self._storage.commit(step)
             went = commit.results[0] if isinstance(commit, Committed) else 0
             gone += went if isinstance(went, int) else 0

@@ -62,7 +62,8 @@ async def link_state(storage: Reader, ring: KeyRing, clock: Clock, bearer: str) 
         return LinkState.UNKNOWN
     if row["used_at"] is not None:
         return LinkState.USED
-    return LinkState.OPEN if int(row["expires_at"] or 0) > to_ms(clock.now()) else LinkState.UNKNOWN
+    at_ms = to_ms(clock.now())
+    return LinkState.OPEN if at_ms < int(row["expires_at"] or 0) <= at_ms + LINK_LIFE_MS else LinkState.UNKNOWN
 
 
 async def use_link(storage: Storage, ring: KeyRing, clock: Clock, bearer: str, address: str) -> str | None:
@@ -77,7 +78,13 @@ async def use_link(storage: Storage, ring: KeyRing, clock: Clock, bearer: str, a
                 "admin_pass",
                 {"pass_mac": _link_mac(ring, bearer)},
                 {"used_at": at_ms},
-                where=(Where("kind", "=", "link"), Where("used_at", "is_null"), Where("expires_at", ">", at_ms)),
+                # A life that ends later than it can: the clock was set back since, and must not lengthen it.
+                where=(
+                    Where("kind", "=", "link"),
+                    Where("used_at", "is_null"),
+                    Where("expires_at", ">", at_ms),
+                    Where("expires_at", "<=", at_ms + LINK_LIFE_MS),
+                ),
             ),
             Insert("admin_pass", _row(_session_mac(ring, session), "session", at_ms + SESSION_LIFE_MS)),
             record(AuditEvent(Kind.ADMIN_LINK_USED, at_ms, "admin link", details={"address": address})),
@@ -93,8 +100,8 @@ async def find_session(storage: Reader, ring: KeyRing, clock: Clock, bearer: str
     row = await storage.get("admin_pass", {"pass_mac": _session_mac(ring, bearer)})
     if row is None or row["kind"] != "session" or row["used_at"] is not None:
         return None
-    ends_at = from_ms(int(row["expires_at"] or 0))
-    return Session(ends_at) if ends_at > clock.now() else None
+    at_ms, ends_at_ms = to_ms(clock.now()), int(row["expires_at"] or 0)
+    return Session(from_ms(ends_at_ms)) if at_ms < ends_at_ms <= at_ms + SESSION_LIFE_MS else None
 
 
 async def end_session(storage: Storage, ring: KeyRing, bearer: str) -> None:

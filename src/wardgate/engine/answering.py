@@ -114,7 +114,7 @@ class Answering:
             return self._refuse(request, transaction, "state_other_user", "flow.unknown")
         now_ms = to_ms(self._parts.clock.now())
         application = self._parts.configuration().applications.get(transaction.application)
-        if application is None or transaction.expires_at <= now_ms:
+        if application is None or transaction.is_over(now_ms):
             reason = "transaction_expired" if application else "no_rule"
             return await self._close(handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference}))
         try:

@@ -96,7 +96,7 @@ class Asker:
         if not rows:
             return None
         old = from_row(rows[0])
-        if old.expires_at <= now_ms:
+        if old.is_over(now_ms):
             await self._parts.storage.commit([advance(old, old.moved(state=State.DENIED))])
             return None
         trail.transaction_id, trail.reference = old.id, old.reference

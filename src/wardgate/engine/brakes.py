@@ -26,6 +26,9 @@ RESERVATION_LIFE_MS = 60_000
 KNOWN_SOURCE_MS = 30 * 86_400_000
 SUCCESS_NOTED_EVERY_MS = 3_600_000
 _FOREVER_MS = 400 * 86_400_000
+# A time that lies further ahead than any rule puts it was written before the clock was set back, and says nothing any more.
+CLOCK_STEP_MS = 60_000
+LONGEST_WAIT_MS = 86_400_000
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 MAX_STAMPS = 200
@@ -96,11 +99,11 @@ class Hold:
 async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
     """Whether a brake holds this attempt, by what is stored. The reservation decides; this only spares work."""
     pair = await storage.get("brake", {"kind": USER_SOURCE, "key": keys.user_source})
-    if pair and _number(pair, "locked_until") > now_ms:
+    if pair and _locks(pair, now_ms, settings.user_source_wait_max_s * 1000):
         return Hold("brake_user_source", _wait_s(pair, now_ms))
     if keys.source is not None:
         source = await storage.get("brake", {"kind": SOURCE, "key": keys.source})
-        if source and _number(source, "locked_until") > now_ms:
+        if source and _locks(source, now_ms, settings.source_wait_s * 1000):
             return Hold("brake_source", _wait_s(source, now_ms))
     user = await storage.get("brake", {"kind": USER, "key": keys.user})
     if user and _number(user, "failures") >= settings.user_failures and not _known_source(pair, now_ms):
@@ -115,6 +118,7 @@ def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Modify:
         "owner": keys.user,
         "limit": settings.user_source_failures,
         "window": settings.user_source_window_s * 1000,
+        "wait_max": settings.user_source_wait_max_s * 1000,
     }
     return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, reserve_attempt, arguments)
 
@@ -260,7 +264,7 @@ def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified
 def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     """One more message to an address, unless its hour or day is full."""
     row, now = _current(old, arguments)
-    stamps = [stamp for stamp in json.loads(row["stamps"]) if stamp[0] > now - _DAY_MS][-MAX_STAMPS:]
+    stamps = [stamp for stamp in json.loads(row["stamps"]) if now - _DAY_MS < stamp[0] <= now + CLOCK_STEP_MS][-MAX_STAMPS:]
     everything = [at for at, _ in stamps]
     resends = [at for at, resend in stamps if resend]
     waits = [_free_again(everything, _HOUR_MS, int(arguments["all_hour"] or 0), now)]
@@ -281,10 +285,17 @@ def _free_again(stamps: list[int], span_ms: int, limit: int, now: int) -> int:
 
 
 def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str, Any], int]:
-    """The row as it stands now: windows that ended are empty, reservations that were never settled are failures."""
+    """The row as it stands now: windows that ended are empty, reservations that were never settled are failures.
+
+    What lies in an impossible future has ended too: nobody is to be kept out until a clock that was set back has caught up.
+    """
     now = int(arguments["now"] or 0)
     row: dict[str, Any] = {name: value for name, value in (old or _EMPTY).items() if name not in ("kind", "key")}
     row["owner"] = arguments.get("owner") or row["owner"]
+    if not _locks(row, now, int(arguments.get("wait_max") or LONGEST_WAIT_MS)):
+        row["locked_until"] = min(row["locked_until"], now)
+    if row["in_flight_until"] > now + RESERVATION_LIFE_MS + CLOCK_STEP_MS:
+        row["in_flight"] = 0
     if row["in_flight"] and row["in_flight_until"] <= now:
         if not row["failures"]:
             # Their window has a beginning of its own: without one it would have ended long ago, and they with it.
@@ -292,9 +303,18 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
         row["failures"] += row["in_flight"]
         row["in_flight"] = 0
     window = arguments.get("window")
-    if window is not None and row["failures"] and row["window_started_at"] + int(window) <= now:
+    if window is not None and row["failures"] and _window_ended(row["window_started_at"], int(window), now):
         row["failures"] = 0
     return row, now
+
+
+def _window_ended(started_at: int, window_ms: int, now: int) -> bool:
+    return started_at + window_ms <= now or (started_at > now + CLOCK_STEP_MS and window_ms < _FOREVER_MS)
+
+
+def _locks(row: Row, now_ms: int, longest_ms: int) -> bool:
+    """Whether a lock holds: one that ends later than any lock can was begun by a clock that has been set back since."""
+    return now_ms < _number(row, "locked_until") <= now_ms + longest_ms + CLOCK_STEP_MS
 
 
 def _stored(row: Mapping[str, Value], now: int, window_ms: int = 0) -> Row:

@@ -21,6 +21,8 @@ from wardgate.storage.port import Insert, Row, Update, Where
 HANDLE_BYTES = 24
 OUTCOME_KEPT_MS = 30_000
 MAX_ROUNDS = 12
+# A clock that is kept by steps may go back by so much without any login being closed.
+CLOCK_STEP_MS = 10_000
 
 
 class Goal(StrEnum):
@@ -72,6 +74,10 @@ class Transaction:
     resends: int = 0
     sent_at: int = 0
     floors: tuple[str, ...] = ()
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""
+        return self.expires_at <= now_ms or self.created_at > now_ms + CLOCK_STEP_MS
 
     def recall(self, kind: str) -> Mapping[str, object]:
         """What this factor remembers of this login; empty before it was asked, and for factors that send nothing."""
