@@ -133,6 +133,13 @@ async def test_another_way_of_writing_the_name_is_no_way_around_the_brake(world:
     assert reason(await world.begin(typed)) == "brake_user_source"
 
 
+@pytest.mark.parametrize("typed", ["NOBODY", " nobody ", "acme\\nobody", "nobody@acme.test", "ACME\\NOBODY"])
+async def test_nor_is_it_one_for_a_name_that_does_not_exist(world: World, typed: str) -> None:
+    """If only known names were braked in all their forms, two tries would tell which name exists."""
+    await world.wrong_passwords("nobody", 5)
+    assert reason(await world.begin(typed, "guess")) == "brake_user_source"
+
+
 async def test_wrong_codes_count_like_wrong_passwords(world: World) -> None:
     await ada(world)
     challenge = await world.challenged("ada")
@@ -168,8 +175,7 @@ async def test_a_guess_under_a_brake_is_not_judged(world: World) -> None:
     assert isinstance(wrong, Denied)
     assert isinstance(held, Denied)
     assert (wrong.reason, wrong.text.id) == (held.reason, held.text.id) == ("brake_user_source", "wait.person")
-    [pair] = [row for row in await world.rows("brake") if row["kind"] == "user_source"]
-    assert pair["failures"] == 0
+    assert await world.failures() == 0
 
 
 async def test_answers_are_held_by_the_brake_of_their_source(world: World) -> None:

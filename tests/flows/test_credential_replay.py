@@ -11,7 +11,9 @@ from tests.flows.world import SECRET, World, elsewhere, is_granted, reason, says
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour
 from wardgate.engine.settings import CodeSettings
+from wardgate.engine.spent_code import user_key
 from wardgate.factors.totp import hotp
+from wardgate.storage.port import Upsert
 
 
 async def logged_in(world: World, typed: str | None = None, name: str = "ada") -> str:
@@ -98,6 +100,16 @@ async def test_another_users_spent_code_is_just_a_wrong_password(world: World) -
     await world.person("eve")
     assert reason(await world.begin("eve", code)) == "password_wrong"
     assert reason(await world.begin("nobody", code)) == "user_unknown"
+
+
+async def test_what_is_noted_of_one_users_code_is_nothing_for_another(world: World) -> None:
+    """Somebody with write access to the database copies Ada's row to Eve's place."""
+    code = await logged_in(world)
+    await world.person("eve")
+    [row] = await world.rows("spent_code")
+    eves = user_key(world.ring, "acme", "eve")
+    await world.storage.commit([Upsert("spent_code", {**row, "user_key": eves})])
+    assert reason(await world.begin("eve", code)) == "password_wrong"
 
 
 async def test_a_code_spent_at_another_application_is_just_a_wrong_password(world: World) -> None:

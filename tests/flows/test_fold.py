@@ -228,8 +228,7 @@ async def test_joining_gives_the_reserved_attempt_back(world: World) -> None:
     await bob(world)
     for _ in range(10):
         await world.challenged("bob")
-    [pair] = [row for row in await world.rows("brake") if row["kind"] == "user_source"]
-    assert pair["in_flight"] == 0
+    assert await world.in_flight() == 0
 
 
 async def test_the_fold_key_tells_neither_name_nor_password(world: World) -> None:

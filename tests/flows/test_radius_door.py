@@ -112,6 +112,17 @@ async def test_a_login_of_two_packets(world: World) -> None:
     assert (accepted.code, accepted.attributes, accepted.not_before) == (Code.ACCESS_ACCEPT, [], None)
     assert door.trail is not None
     assert (door.trail.nas, door.trail.source, door.trail.client) == ("hq", "192.0.2.10", "203.0.113.7")
+    [granted] = await world.payloads("engine:login:granted")
+    assert granted["factors"] == ["password", "totp"], "what was proved here, and each once"
+
+
+@pytest.mark.parametrize("mode", ["challenge", "password_then_code", "code_then_password"])
+async def test_the_nas_vouches_for_a_password_in_code_only_mode_alone(world: World, mode: str) -> None:
+    world.use_policy([rule("password only", ["password"])])
+    await ada(world)
+    assert (await Door(world, a_nas(mode=mode)).sends("ada", "correct horse")).code is Code.ACCESS_ACCEPT
+    [granted] = await world.payloads("engine:login:granted")
+    assert (granted["factors"], granted["assurance"]) == (["password"], 1)
 
 
 async def test_an_accept_carries_what_the_application_releases(world: World) -> None:
@@ -202,8 +213,11 @@ async def test_two_states_are_as_good_as_none(world: World) -> None:
     door = Door(world)
     state = one(await door.sends("ada", "correct horse"), Type.STATE)
     for others in ((Type.STATE, state), (Type.STATE, b"other")):
-        rejected = await door.sends("ada", world.totp(), state=state, attributes=(CLIENT, others))
-        assert rejected.code is Code.ACCESS_REJECT
+        for password in (world.totp(), "correct horse"):
+            checks = world.directory.checks
+            rejected = await door.sends("ada", password, state=state, attributes=(CLIENT, others))
+            assert rejected.code is Code.ACCESS_REJECT
+            assert world.directory.checks == checks, "it must not fall through to the password"
     assert (await door.sends("ada", world.totp(), state=state)).code is Code.ACCESS_ACCEPT
 
 

@@ -134,6 +134,12 @@ def test_a_group_of_another_directory_with_the_same_name_is_not_given() -> None:
     assert len(release.attributes(grant(groups=("Domain Admins",)))[0]) == 2
 
 
+def test_of_the_groups_that_a_rule_names_only_those_of_the_users_own_directory_are_given() -> None:
+    release = compiled(({"group": ["partners:guests", "acme-ad:admins"]}, {"Class": "{group}"}))
+    partner = grant(directory="partners", realm="outside", groups=("guests", "admins"))
+    assert texts(release.attributes(partner)[0]) == ["guests"]
+
+
 # --- values with nothing or too much to put in -----------------------------------------------------------------------
 
 
@@ -222,8 +228,9 @@ def test_a_user_in_a_thousand_groups_gets_a_hundred_attributes_and_a_note() -> N
     ],
 )
 def test_attributes_that_the_server_sets_itself_are_refused(reference: str) -> None:
-    with pytest.raises(SettingsError, match="set by the server itself"):
-        compiled(({}, {reference: "0x00"}))
+    for value in ("0x00", "{user}"):
+        with pytest.raises(SettingsError, match="set by the server itself"):
+            compiled(({}, {reference: value}))
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,14 @@ class World:
         """What the audit events of a kind say."""
         return [json.loads(str(row["payload"])) for row in await self.events(kind)]
 
+    async def failures(self, kind: str = "user_source") -> int:
+        """The most failures that any brake of this kind counts."""
+        return max((int(row["failures"] or 0) for row in await self.rows("brake") if row["kind"] == kind), default=0)
+
+    async def in_flight(self) -> int:
+        """How many attempts are reserved and not settled."""
+        return sum(int(row["in_flight"] or 0) for row in await self.rows("brake"))
+
     async def rows(self, table: str) -> list[Row]:
         """All rows of a table."""
         return await self.storage.find(table)

@@ -88,8 +88,7 @@ async def test_of_sixteen_guesses_at_one_state_at_once_one_is_judged(world: Worl
     engines = nodes(world)
     outcomes = await at_once(*(world.answer(challenge, wrong[n], name="ada", engine=engines[n]) for n in range(PACKETS)))
     assert sum(isinstance(outcome, Challenge) for outcome in outcomes) == 1
-    [row] = [row for row in await world.rows("brake") if row["kind"] == "user"]
-    assert row["failures"] == 1
+    assert await world.failures("user") == 1
 
 
 async def test_of_a_right_and_fifteen_wrong_answers_at_once_only_the_first_counts(world: World, backend: str) -> None:
