@@ -128,7 +128,9 @@ class Answering:
             )
         subject_id = SubjectId(transaction.subject_id)
         holder = Holder(subject_id, await active_authenticators(self._storage, subject_id), user.phone, user.mail)
-        keys = brakes.brake_keys(self._parts.ring(), subject_id, request.origin.client, request.origin.binding)
+        realm, typed = parse_login_name(request.user_name, self._parts.configuration().realms)
+        name = f"{realm.name}:{_typed(typed)}"
+        keys = brakes.brake_keys(self._parts.ring(), subject_id, request.origin.client, request.origin.binding, typed=name)
         return await self._judge(_Answer(request, handle, transaction, application, user, holder, keys, now_ms))
 
     async def cancel(self, handle: Handle, trail: Trail) -> Denied | None:

@@ -9,7 +9,7 @@ A password check first *reserves* an attempt. What is reserved and never settled
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,9 @@ USER_SOURCE = "user_source"
 USER = "user"
 SOURCE = "source"
 DESTINATION = "destination"
+# The same two for the name under which a person was found: they hold nobody.
+NAME_SOURCE = "name_source"
+NAME = "name"
 
 RESERVATION_LIFE_MS = 60_000
 KNOWN_SOURCE_MS = 30 * 86_400_000
@@ -51,22 +54,29 @@ _EMPTY: dict[str, Value] = {
 class BrakeKeys:
     """The keys of one login attempt. `source` is None when the NAS does not tell the client's address:
 
-    braking the NAS's own address would let anybody shut out everybody behind it.
+    braking the NAS's own address would let anybody shut out everybody behind it. `typed` are the keys of the name under which a
+    person was found: they hold nobody, they only say what may be told of the person's brake.
     """
 
     user_source: bytes
     user: bytes
     source: bytes | None
+    typed: "BrakeKeys | None" = None
+    pair_kind: str = USER_SOURCE
+    user_kind: str = USER
 
 
-def brake_keys(ring: KeyRing, who: str, client: str | None, binding: str) -> BrakeKeys:
-    """`who`: subject id of a known user, else the name as it was looked up."""
+def brake_keys(ring: KeyRing, who: str, client: str | None, binding: str, typed: str | None = None) -> BrakeKeys:
+    """`who`: subject id of a known user, else the name as it was looked up. `typed`: that name, for a known user."""
     source = _connection(client) if client else None
-    return BrakeKeys(
+    keys = BrakeKeys(
         user_source=ring.mac("brake-user-source", who.encode(), (source or binding).encode()),
         user=ring.mac("brake-user", who.encode()),
         source=ring.mac("brake-source", source.encode()) if source else None,
     )
+    if typed is None:
+        return keys
+    return replace(keys, typed=replace(brake_keys(ring, typed, client, binding), pair_kind=NAME_SOURCE, user_kind=NAME))
 
 
 def _connection(client: str) -> str:
@@ -90,22 +100,30 @@ class Reservation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The attempt has to wait. `fresh`: this refusal is the first of its lock."""
+    """The attempt has to wait. Not `told`: for guesses at another name of this person, and to say so would link the two names."""
 
     reason: str
     wait_s: int
+    told: bool = True
 
 
 async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
     """Whether a brake holds this attempt, by what is stored. The reservation decides; this only spares work."""
-    pair = await storage.get("brake", {"kind": USER_SOURCE, "key": keys.user_source})
+    hold = await _holding(storage, keys, settings, now_ms)
+    if hold is None or keys.typed is None:
+        return hold
+    return await _holding(storage, keys.typed, settings, now_ms) or replace(hold, told=False)
+
+
+async def _holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
+    pair = await storage.get("brake", {"kind": keys.pair_kind, "key": keys.user_source})
     if pair and _locks(pair, now_ms, settings.user_source_wait_max_s * 1000):
         return Hold("brake_user_source", _wait_s(pair, now_ms))
     if keys.source is not None:
         source = await storage.get("brake", {"kind": SOURCE, "key": keys.source})
         if source and _locks(source, now_ms, settings.source_wait_s * 1000):
             return Hold("brake_source", _wait_s(source, now_ms))
-    user = await storage.get("brake", {"kind": USER, "key": keys.user})
+    user = await storage.get("brake", {"kind": keys.user_kind, "key": keys.user})
     if user and _number(user, "failures") >= settings.user_failures and not _known_source(pair, now_ms):
         return Hold("brake_user", settings.user_source_wait_max_s)
     return None
@@ -125,31 +143,55 @@ def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Modify:
 
 def settle_wrong(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, reserved: bool) -> list[Operation]:
     """The attempt was wrong: count it everywhere. Result of each: True when this failure began a lock."""
+    operations = _count_person(keys, keys.user, settings, now_ms, reserved)
+    if keys.source is not None:
+        operations.append(_count_source(keys.source, settings, now_ms))
+    if keys.typed is not None:
+        operations += _count_person(keys.typed, keys.user, settings, now_ms, reserved=False)
+    return operations
+
+
+def settle_unseen(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list[Operation]:
+    """The attempt was held without a word (`Hold.told`): count it as one at a name that does not exist."""
+    operations = _count_person(keys.typed or keys, keys.user, settings, now_ms, reserved=False)
+    return operations if keys.source is None else [*operations, _count_source(keys.source, settings, now_ms)]
+
+
+def _count_person(keys: BrakeKeys, owner: bytes, settings: BrakeSettings, now_ms: int, reserved: bool) -> list[Operation]:
     pair: Row = {
         "now": now_ms,
-        "owner": keys.user,
+        "owner": owner,
         "reserved": int(reserved),
         "limit": settings.user_source_failures,
         "window": settings.user_source_window_s * 1000,
         "wait": settings.user_source_wait_s * 1000,
         "wait_max": settings.user_source_wait_max_s * 1000,
     }
-    user = {"now": now_ms, "reserved": 0, "limit": settings.user_failures, "window": _FOREVER_MS, "wait": 0, "wait_max": 0}
-    operations: list[Operation] = [
-        Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, count_failure, pair),
-        Modify("brake", {"kind": USER, "key": keys.user}, count_failure, user),
+    user: Row = {
+        "now": now_ms,
+        "owner": owner if owner != keys.user else None,
+        "reserved": 0,
+        "limit": settings.user_failures,
+        "window": _FOREVER_MS,
+        "wait": 0,
+        "wait_max": 0,
+    }
+    return [
+        Modify("brake", {"kind": keys.pair_kind, "key": keys.user_source}, count_failure, pair),
+        Modify("brake", {"kind": keys.user_kind, "key": keys.user}, count_failure, user),
     ]
-    if keys.source is not None:
-        source = {
-            "now": now_ms,
-            "reserved": 0,
-            "limit": settings.source_failures,
-            "window": settings.source_window_s * 1000,
-            "wait": settings.source_wait_s * 1000,
-            "wait_max": settings.source_wait_s * 1000,
-        }
-        operations.append(Modify("brake", {"kind": SOURCE, "key": keys.source}, count_failure, source))
-    return operations
+
+
+def _count_source(key: bytes, settings: BrakeSettings, now_ms: int) -> Modify:
+    source = {
+        "now": now_ms,
+        "reserved": 0,
+        "limit": settings.source_failures,
+        "window": settings.source_window_s * 1000,
+        "wait": settings.source_wait_s * 1000,
+        "wait_max": settings.source_wait_s * 1000,
+    }
+    return Modify("brake", {"kind": SOURCE, "key": key}, count_failure, source)
 
 
 def settle_right(keys: BrakeKeys, now_ms: int) -> Modify:
@@ -163,10 +205,13 @@ def success(keys: BrakeKeys, now_ms: int) -> list[Operation]:
     The first operation refuses the whole unit when a lock began meanwhile: of many answers that are judged at once, a right
     one that comes to be written after the wrong ones filled the limit is worth nothing.
     """
-    return [
+    operations: list[Operation] = [
         Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_and_forget, {"now": now_ms, "owner": keys.user}),
         Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}),
     ]
+    if keys.typed is not None:
+        operations.append(Delete("brake", (Where("owner", "=", keys.user), Where("kind", "in", (NAME_SOURCE, NAME)))))
+    return operations
 
 
 def take_send(ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool) -> Modify:

@@ -117,7 +117,7 @@ class Engine:
             candidate = _Candidate(directory, user, subject_id, self._brake_keys(attempt, user, subject_id))
             hold = await brakes.holding(self._storage, candidate.keys, attempt.configuration.brakes, attempt.now_ms)
             if hold is not None:
-                return self._hold(attempt, hold)
+                return await self._held(attempt, candidate, hold)
             refusal = await self._prove_first(attempt, candidate)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
@@ -153,9 +153,11 @@ class Engine:
         return replays
 
     def _brake_keys(self, attempt: _Attempt, user: DirectoryUser | None, subject_id: SubjectId | None) -> brakes.BrakeKeys:
-        who = subject_id or (f"{user.directory}:{user.immutable_id}" if user else f"{attempt.realm.name}:{attempt.name}")
-        origin = attempt.request.origin
-        return brakes.brake_keys(self._parts.ring(), who, origin.client, origin.binding)
+        name, origin = f"{attempt.realm.name}:{attempt.name}", attempt.request.origin
+        if user is None:
+            return brakes.brake_keys(self._parts.ring(), name, origin.client, origin.binding)
+        who = subject_id or f"{user.directory}:{user.immutable_id}"
+        return brakes.brake_keys(self._parts.ring(), who, origin.client, origin.binding, typed=name)
 
     async def _find(self, attempt: _Attempt) -> tuple[Directory, DirectoryUser | None]:
         """Ask the realm's directories in order. One that is down ends the search: the next must not answer for it."""
@@ -425,6 +427,17 @@ class Engine:
             trail.reference,
             not_before=trail.started + attempt.realm.settings.reply_floor_ms / 1000,
         )
+
+    async def _held(self, attempt: _Attempt, candidate: _Candidate, hold: brakes.Hold) -> Denied:
+        """A brake holds before anything is proved. One that must not show looks and counts like a guess at a name of nobody."""
+        if hold.told:
+            return self._hold(attempt, hold)
+        attempt.request.trail.note("a brake holds for guesses at another name of this user", wait_s=hold.wait_s)
+        refusal = self._refuse(attempt, hold.reason)
+        settle = brakes.settle_unseen(candidate.keys, attempt.configuration.brakes, attempt.now_ms)
+        recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, candidate.subject_id)
+        await recording.commit_denied(settle, refusal, candidate.known.name)
+        return refusal
 
     def _hold(self, attempt: _Attempt, hold: brakes.Hold) -> Denied:
         """A brake holds. The same for names that do not exist: they have brakes as well."""
