@@ -93,7 +93,7 @@ class World:
 
     # --- people -------------------------------------------------------------------------------------------------------
 
-    async def person(self, name: str, password: str = "correct horse", **fields: object) -> DirectoryUser:
+    async def person(self, name: str, password: str | bytes = "correct horse", **fields: Any) -> DirectoryUser:
         """A user whom the engine has met."""
         user = self.directory.add(name, password, **fields)
         _, operations = create_subject(user.directory, user.immutable_id, to_ms(self.clock.now()))
@@ -261,7 +261,7 @@ def is_granted(outcome: Outcome) -> bool:
     return isinstance(outcome, Granted)
 
 
-def elsewhere(**changes: object) -> Origin:
+def elsewhere(**changes: Any) -> Origin:
     """The usual NAS with something changed."""
     return replace(NAS, **changes)
 
