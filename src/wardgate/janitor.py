@@ -13,6 +13,8 @@ from wardgate.storage.port import Committed, Delete, Operation, Storage, Where
 
 EVERY_S = 60.0
 STEP_ROWS = 500
+# Counting reads a whole index.
+COUNT_EVERY_SWEEPS = 60
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 
@@ -21,11 +23,12 @@ log = structlog.get_logger("wardgate.janitor")
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a table's rows are kept after the time in `column`."""
+    """How long a table's rows are kept after the time in `column`, and how many at most: then the oldest go sooner."""
 
     table: str
     column: str
     keep_ms: int
+    most_rows: int | None = None
 
 
 RETENTIONS = (
@@ -33,9 +36,9 @@ RETENTIONS = (
     Retention("login_transaction", "expires_at", _DAY_MS),
     Retention("brake", "expires_at", 0),
     Retention("admin_pass", "expires_at", _DAY_MS),
-    Retention("timeline", "created_at", 30 * _DAY_MS),
+    Retention("timeline", "created_at", 30 * _DAY_MS, most_rows=10_000_000),
     Retention("incident", "last_at", 30 * _DAY_MS),
-    Retention("accounting", "created_at", 30 * _DAY_MS),
+    Retention("accounting", "created_at", 30 * _DAY_MS, most_rows=2_000_000),
 )
 OUTBOX_KEEP_MS = 7 * _DAY_MS
 # The engine lets no login live longer than ten minutes.
@@ -49,6 +52,7 @@ class Janitor:
         self._storage = storage
         self._clock = clock
         self._pause = pause
+        self._sweeps = 0
 
     async def run(self) -> None:
         """Sweep once a minute, until cancelled."""
@@ -66,11 +70,30 @@ class Janitor:
         gone += await self._remove("login_transaction", Where("expires_at", ">", now_ms + LONGEST_LOGIN_MS))
         for retention in RETENTIONS:
             gone += await self._remove(retention.table, Where(retention.column, "<", now_ms - retention.keep_ms))
+            if retention.most_rows is not None and self._sweeps % COUNT_EVERY_SWEEPS == 0:
+                gone += await self._cut(retention, retention.most_rows)
+        self._sweeps += 1
         while True:
             went = await purge_outbox(self._storage, now_ms - OUTBOX_KEEP_MS, STEP_ROWS)
             gone += went
             if went < STEP_ROWS:
                 return gone
+
+    async def _cut(self, retention: Retention, most_rows: int) -> int:
+        """Remove the oldest rows beyond the most: a flood that stays within its time must not fill the disk."""
+        excess = await self._storage.count(retention.table) - most_rows
+        gone = 0
+        while gone < excess:
+            step = min(STEP_ROWS, excess - gone)
+            oldest = await self._storage.find(retention.table, order_by=retention.column, limit=step)
+            due = Where(retention.column, "<=", oldest[-1][retention.column] if oldest else 0)
+            commit = await self._storage.commit([Delete(retention.table, (due,), limit=step)])
+            went = commit.results[0] if isinstance(commit, Committed) else 0
+            if not isinstance(went, int) or not went:
+                return gone
+            gone += went
+            await self._pause(0)
+        return gone
 
     async def _remove(self, table: str, due: Where) -> int:
         gone = 0

@@ -1,11 +1,16 @@
 """The janitor takes what has had its time and nothing else."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
+from wardgate import janitor
 from wardgate.clock import FixedClock, to_ms
-from wardgate.janitor import RETENTIONS, STEP_ROWS, Janitor
+from wardgate.janitor import COUNT_EVERY_SWEEPS, RETENTIONS, STEP_ROWS, Janitor
 from wardgate.storage.memory import MemoryStorage
-from wardgate.storage.port import Committed, Insert, Row
+from wardgate.storage.port import Committed, Insert, Row, Where
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 DAY_MS = 86_400_000
@@ -45,6 +50,35 @@ async def test_a_sweep_goes_in_small_steps_and_lets_others_in_between() -> None:
 
     assert await Janitor(storage, clock, pause).sweep() == 1200
     assert len(pauses) == 1200 // STEP_ROWS
+
+
+async def test_a_flood_within_its_time_is_cut_at_the_most_rows_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, clock = MemoryStorage(), FixedClock(NOW)
+    few = tuple(replace(each, most_rows=700) if each.table == "timeline" else each for each in RETENTIONS)
+    monkeypatch.setattr(janitor, "RETENTIONS", few)
+    young = to_ms(NOW) - DAY_MS
+    for start in range(0, 2000, 200):
+        unit = [Insert("timeline", a_timeline_row(number, young + number // 10)) for number in range(start, start + 200)]
+        assert isinstance(await storage.commit(unit), Committed)
+    assert await Janitor(storage, clock).sweep() == 1300
+    left = await storage.find("timeline", order_by="created_at")
+    assert [row["created_at"] for row in (left[0], left[-1])] == [young + 130, young + 199]
+
+
+async def test_rows_are_counted_once_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, clock = MemoryStorage(), FixedClock(NOW)
+    counted: list[str] = []
+    count = storage.count
+
+    async def counting(table: str, where: Sequence[Where] = ()) -> int:
+        counted.append(table)
+        return await count(table, where)
+
+    monkeypatch.setattr(storage, "count", counting)
+    keeper = Janitor(storage, clock)
+    for _ in range(COUNT_EVERY_SWEEPS + 1):
+        await keeper.sweep()
+    assert sorted(counted) == ["accounting", "accounting", "timeline", "timeline"]
 
 
 async def test_a_login_that_may_still_be_resent_keeps_its_handle() -> None:
