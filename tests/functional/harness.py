@@ -504,6 +504,11 @@ def ended(served: Served) -> Iterator[Served]:
         served.end()
 
 
+def told_now(demo: Served) -> dict[str, Any]:
+    """What the demo would tell now: counters have gone on since its first line, and recovery codes were used."""
+    return perform(demo.data, "demo.describe", {})
+
+
 def factor_of(told: Mapping[str, Any], user: str, kind: str) -> dict[str, Any]:
     """A demo user's factor, as the demo told it."""
     factors = next(each["factors"] for each in told["users"] if each["name"] == user)

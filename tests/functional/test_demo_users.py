@@ -11,6 +11,7 @@ from tests.functional.harness import (
     password_of,
     read_outbox,
     reason_of,
+    told_now,
     totp_code,
     wrong_code,
 )
@@ -27,11 +28,22 @@ def begin(wire: Wire, demo: Served, user: str) -> Packet:
     return wire.log_in(user, password_of(demo.told, user))
 
 
+def with_app(wire: Wire, demo: Served, user: str, challenge: Packet) -> Packet:
+    """Answer with the code of this half minute or, if another test has used it, with the next."""
+    secret_hex = factor_of(demo.told, user, "totp")["secret_hex"]
+    for shift in (0, 1):
+        reply = wire.answer(user, totp_code(secret_hex, shift=shift), challenge)
+        if reply.code is not Code.ACCESS_CHALLENGE:
+            break
+        challenge = reply
+    return reply
+
+
 def test_ada_logs_in_with_her_app(demo: Served) -> None:
     with wire_to(demo) as wire:
         challenge = begin(wire, demo, "ada")
         assert message_of(challenge) == "Enter the code from your app."
-        accept = wire.answer("ada", totp_code(factor_of(demo.told, "ada", "totp")["secret_hex"], shift=-1), challenge)
+        accept = with_app(wire, demo, "ada", challenge)
     assert accept.code is Code.ACCESS_ACCEPT
     assert accept.vendor(25461, 5) == [b"vpn-users"]
 
@@ -69,19 +81,18 @@ def test_dave_chooses_each_of_his_factors_by_its_word(demo: Served) -> None:
             assert message_count(demo, "dave") == before + 1
             challenge = asked
         challenge = wire.answer("dave", "recovery", challenge)
-        code = factor_of(demo.told, "dave", "recovery_code")["codes"][0]
+        code = factor_of(told_now(demo), "dave", "recovery_code")["codes"][0]
         assert wire.answer("dave", code, challenge).code is Code.ACCESS_ACCEPT
         # Back to the app, and the recovery code is worth nothing any more.
         challenge = wire.answer("dave", "recovery", begin(wire, demo, "dave"))
         challenge = wire.answer("dave", code, challenge)
         assert challenge.code is Code.ACCESS_CHALLENGE
         challenge = wire.answer("dave", "app", challenge)
-        code = totp_code(factor_of(demo.told, "dave", "totp")["secret_hex"])
-        assert wire.answer("dave", code, challenge).code is Code.ACCESS_ACCEPT
+        assert with_app(wire, demo, "dave", challenge).code is Code.ACCESS_ACCEPT
 
 
 def test_erin_logs_in_with_her_device_and_may_have_pressed_it_in_vain(demo: Served) -> None:
-    factor = factor_of(demo.told, "erin", "hotp")
+    factor = factor_of(told_now(demo), "erin", "hotp")
     with wire_to(demo) as wire:
         for counter in (factor["counter"], factor["counter"] + 4):
             accept = wire.answer("erin", hotp_code(factor["secret_hex"], counter), begin(wire, demo, "erin"))

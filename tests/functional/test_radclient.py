@@ -10,7 +10,6 @@ from tests import neighbours
 from tests.functional.harness import (
     SECRET,
     Served,
-    factor_of,
     message_count,
     newest_code,
     password_of,
@@ -201,13 +200,3 @@ def test_of_many_logins_at_once_none_is_lost(plant: Served) -> None:
     counts = dict(re.findall(r"^\s+(\S[^:]*?)\s*: (\d+)$", done.stdout, re.MULTILINE))
     # A challenge is neither accept nor reject to radclient's summary; what matters is that nothing was lost.
     assert counts["Lost"] == "0", done.stdout
-
-
-def test_the_demo_user_with_an_app_logs_in_with_plain_radclient(demo: Served) -> None:
-    radius = demo.told["radius"]
-    server, secret = f"{radius['host']}:{radius['port']}", radius["secret"]
-    challenge = radclient(server, secret, *pap("ada", password_of(demo.told, "ada")))
-    assert challenge.kind == "Access-Challenge", challenge.output
-    code = totp_code(factor_of(demo.told, "ada", "totp")["secret_hex"])
-    accept = radclient(server, secret, *pap("ada", code), f"State = {challenge.one('State')}")
-    assert accept.kind == "Access-Accept", accept.output
