@@ -178,7 +178,12 @@ class Engine:
             trail.note("password verified a short while ago")
             return candidate
         if not await self._reserve(attempt, candidate.keys):
-            return self._hold(attempt, brakes.Hold("brake_user_source", attempt.configuration.brakes.user_source_wait_s))
+            settings = attempt.configuration.brakes
+            hold = await brakes.holding(self._storage, candidate.keys, settings, to_ms(self._clock.now()))
+            # What filled the places may be guesses at another name of this person: only what is stored may be told.
+            return await self._held(
+                attempt, candidate, hold or brakes.Hold("brake_user_source", settings.user_source_wait_s, told=False)
+            )
         try:
             verdict = await self._verdict(candidate, password)
         except UnavailableError:
@@ -432,11 +437,11 @@ class Engine:
         """A brake holds before anything is proved. One that must not show looks and counts like a guess at a name of nobody."""
         if hold.told:
             return self._hold(attempt, hold)
-        attempt.request.trail.note("a brake holds for guesses at another name of this user", wait_s=hold.wait_s)
+        attempt.request.trail.note("a brake holds, which must not show", wait_s=hold.wait_s)
         refusal = self._refuse(attempt, hold.reason)
         settle = brakes.settle_unseen(candidate.keys, attempt.configuration.brakes, attempt.now_ms)
         recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, candidate.subject_id)
-        await recording.commit_denied(settle, refusal, candidate.known.name)
+        await recording.commit_denied(settle, refusal, candidate.user.name if candidate.user else attempt.name)
         return refusal
 
     def _hold(self, attempt: _Attempt, hold: brakes.Hold) -> Denied:
