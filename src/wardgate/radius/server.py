@@ -9,7 +9,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -39,6 +39,7 @@ from wardgate.radius.packet import (
     decode,
     encode_reply,
 )
+from wardgate.radius.pap import is_garbled, reveal
 from wardgate.radius.release import Release
 from wardgate.storage.port import Insert, Row, Storage
 
@@ -218,6 +219,8 @@ class RadiusServer:
             return self._refuse_proof(nas, packet, source, trail, refused)
         floor = trail.started + DEFAULT_FLOOR_S
         try:
+            if proof is Credential.PAP and _is_garbled(nas, packet):
+                return self._refuse_garbled(nas, packet, source, trail, floor)
             return await serve_login(self._parts.engine, nas, packet, proof, source, trail, lambda: self._parts.tables().releases)
         except PacketError as error:
             self._drop(IncidentKind.MALFORMED, source[0], nas.name, error.message)
@@ -237,6 +240,16 @@ class RadiusServer:
             trail.result, trail.reason = "denied", "internal_error"
             log.exception("login_broke", reference=trail.reference)
         return failure_reply(nas, trail.reference, floor)
+
+    def _refuse_garbled(self, nas: Nas, packet: Packet, source: Address, trail: Trail, floor: float) -> Reply:
+        """A password that nobody typed: refused like a wrong one and counted nowhere, for it was garbled by a wrong secret.
+
+        Not dropped: then anybody behind a NAS could make it believe, by one odd password, that we are gone.
+        """
+        trail.note("the password cannot have been typed: the shared secret of the NAS probably differs from ours", counted=False)
+        reply = self._refuse_proof(nas, packet, source, trail, IncidentKind.WRONG_SECRET)
+        trail.reason = "password_wrong"
+        return replace(reply, not_before=floor)
 
     def _refuse_proof(self, nas: Nas, packet: Packet, source: Address, trail: Trail, kind: IncidentKind) -> Reply:
         """A kind of proof that is not served: refused at once and counted nowhere, since the NAS may try PAP next."""
@@ -328,6 +341,14 @@ class RadiusServer:
         task = asyncio.get_running_loop().create_task(work)
         among.add(task)
         task.add_done_callback(among.discard)
+
+
+def _is_garbled(nas: Nas, packet: Packet) -> bool:
+    """Whether an unsigned request's password shows that the secrets differ. A signed one has proved that they do not."""
+    hidden = packet.first(Type.USER_PASSWORD)
+    if hidden is None or packet.first(Type.MESSAGE_AUTHENTICATOR) is not None:
+        return False
+    return is_garbled(reveal(hidden, packet.authenticator, nas.secret))
 
 
 _CAME: Mapping[Credential, str] = {
