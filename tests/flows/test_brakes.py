@@ -8,7 +8,7 @@ from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason
 from wardgate.clock import to_ms
 from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import PasswordVerdict
-from wardgate.engine import brakes
+from wardgate.engine import brakes, engine
 from wardgate.engine.outcome import Challenge, Denied, Origin, Outcome
 from wardgate.engine.settings import BrakeSettings
 from wardgate.janitor import Janitor
@@ -421,7 +421,8 @@ async def test_guesses_that_crash_the_server_are_counted(world: World, name: str
     assert reason(await world.begin(name)) == "brake_user_source"
 
 
-async def test_a_reservation_holds_its_place_until_it_is_settled_or_dead(world: World) -> None:
+async def test_a_reservation_holds_its_place_until_it_is_settled_or_dead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RESERVE_AGAIN_S", 0.001)
     world.brakes = BrakeSettings(user_source_failures=1)
     await ada(world)
     await crash_while_checking(world, "ada")
