@@ -126,6 +126,7 @@ def test_a_missing_environment_variable_keeps_the_version_out(ring: KeyRing, mon
         ("steps: [[password], [totp]]", "steps: []"),
         ("steps: [[password], [totp]]", "steps: [[password, totp]]"),
         ("vendor: paloalto", "vendor: nobody"),
+        ("{name: acme, default", "{name: Staff, default"),
     ],
 )
 def test_a_version_that_could_not_run_is_refused_before_it_comes_into_force(good: str, bad: str) -> None:

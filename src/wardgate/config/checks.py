@@ -158,6 +158,9 @@ def _realms(document: "Document") -> Iterator[Fault]:
         if not realm.directories:
             yield Fault(path_of((*here, "directories")), "must name at least one directory")
         yield from _all_known(realm.directories, known, "directory", (*here, "directories"))
+        if realm.name.casefold() in {name.casefold() for name in known}:
+            # A group is named by its directory or its realm: under one name the groups of both would be the same.
+            yield Fault(path_of((*here, "name")), f"{realm.name!r} is a directory's name: a realm needs one of its own")
         for word in (realm.name, *realm.domains):
             owner = domains.setdefault(word.casefold(), realm.name)
             if owner != realm.name:
