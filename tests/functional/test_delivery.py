@@ -254,6 +254,8 @@ def mail_gateway(authority: Authority, *ports: int) -> str:
     timeout_s: 3"""
 
 
+# Over TLS from the first octet there is no StartTLS that could be required.
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("first_is_down", [False, True])
 async def test_a_code_goes_out_by_mail_over_tls_with_authentication(
     plant: Served, authority: Authority, mail_server: tuple[int, Postbox], first_is_down: bool

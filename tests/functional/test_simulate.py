@@ -1,18 +1,27 @@
 """`wardgate simulate` as an operator uses it: by hand, with the demo's codes, and unattended by a script."""
 
 import json
+import os
+import pty
 import re
+import select
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.functional.harness import (
+    COMMAND,
+    ROOT,
     SECRET,
     Served,
     cli,
+    environment,
     factor_of,
     free_udp_ports,
+    message_count,
+    newest_code,
     password_of,
     totp_code,
 )
@@ -108,6 +117,35 @@ def test_any_server_can_be_named_with_everything_secret_on_standard_input(plant:
 def test_a_code_that_nobody_types_is_wrong_usage(demo: Served) -> None:
     done = cli("simulate", "generic", "--user", "bob", data=demo.data, expect=2)
     assert "nobody is there to type one" in done.stderr
+
+
+def test_at_a_terminal_it_asks_for_the_code_and_prints_in_colour(demo: Served) -> None:
+    before = message_count(demo, "carol")
+    ours, theirs = pty.openpty()
+    surroundings = {**environment(), "TERM": "xterm"}
+    del surroundings["NO_COLOR"]
+    command = [*COMMAND, "simulate", "generic", "--user", "carol", "--data", str(demo.data)]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=surroundings, cwd=ROOT)
+    os.close(theirs)
+    try:
+        shown = _read_until(ours, b"Code: ")
+        os.write(ours, newest_code(demo, "carol", "email", before + 1).encode() + b"\n")
+        shown += _read_until(ours, b"carol was let in")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        os.close(ours)
+    assert b"\x1b[33mAccess-Challenge\x1b[0m" in shown
+    assert b"\x1b[32mAccess-Accept\x1b[0m" in shown
+
+
+def _read_until(terminal: int, words: bytes) -> bytes:
+    shown = b""
+    while words not in shown:
+        ready, _, _ = select.select([terminal], [], [], 20)
+        assert ready, shown
+        shown += os.read(terminal, 65_536)
+    return shown
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------------
