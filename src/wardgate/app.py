@@ -212,6 +212,8 @@ class Server:
             problems.append("the server is stopping")
         if self._storage_down:
             problems.append("the last write to the database failed")
+        if any(server.undecided for server in self._radius):
+            problems.append("no login can be decided: database or directory fail, see the log")
         if not self._radius and self._sockets.radius:
             problems.append("RADIUS does not listen yet")
         if self._https is not None and not self._https.accepting:

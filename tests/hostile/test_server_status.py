@@ -8,7 +8,9 @@ import pytest
 from tests.hostile.inside import Nas, a_server
 from wardgate import app
 from wardgate.errors import StorageUnavailable
+from wardgate.radius import server as radius_server
 from wardgate.radius.packet import Code
+from wardgate.storage.port import Row
 from wardgate.storage.sqlite import SqliteStorage
 
 
@@ -49,3 +51,39 @@ async def test_status_server_is_not_answered_while_the_database_takes_no_writes(
             while not await nas.is_answered(0.1):
                 pass
         assert not server.problems()
+
+
+async def test_status_server_is_not_answered_while_a_damaged_database_lets_no_login_be_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(radius_server, "UNDECIDED_SILENCE_S", 1.0)
+    damaged = True
+    async with a_server(tmp_path / "data") as (server, opened, port, _), asyncio.timeout(20):
+        find = opened.storage.find
+
+        async def damaged_find(table: str, *rest: object, **more: object) -> list[Row]:
+            if damaged and table == "local_user":
+                raise StorageUnavailable("the database failed: SQLITE_CORRUPT")
+            return await find(table, *rest, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(opened.storage, "find", damaged_find)
+        with Nas(port) as nas:
+            for number in range(radius_server.UNDECIDED_LOGINS):
+                assert await nas.is_answered(5), number
+                refused = await nas.log_in()
+                assert refused is not None
+                assert refused.code is Code.ACCESS_REJECT
+            assert not await nas.is_answered()
+            assert server.problems()
+            # It is asked again after a while, because a NAS that hears nothing sends no login that could find out.
+            async with asyncio.timeout(5):
+                while not await nas.is_answered(0.1):
+                    pass
+            assert await nas.log_in() is not None
+            assert not await nas.is_answered(), "one more is enough, after so many"
+            damaged = False
+            async with asyncio.timeout(5):
+                while not await nas.is_answered(0.1):
+                    pass
+            assert await nas.log_in() is not None
+            assert not server.problems()

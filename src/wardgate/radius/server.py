@@ -47,6 +47,9 @@ MAX_IN_WORK = 4096
 # Accounting that waits for the disk has places of its own: it must not cost a login its reply.
 MAX_ACCOUNTING_IN_WORK = 1024
 STATUS_PER_S = 20
+# After so many logins in a row that could not be decided, Status-Server gets no answer for so long.
+UNDECIDED_LOGINS = 3
+UNDECIDED_SILENCE_S = 30.0
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 DEFAULT_FLOOR_S = 0.3
 TIMER_TICK_S = 0.001
@@ -88,6 +91,8 @@ class RadiusServer:
         self._accounting_in_work: set[asyncio.Task[None]] = set()
         self._endpoints: list[Endpoint] = []
         self._status = _Rate(STATUS_PER_S, parts.clock)
+        self._undecided = 0
+        self._undecided_at = float("-inf")
         self._stopping = False
 
     async def listen(self, authentication: socket.socket, accounting: socket.socket) -> None:
@@ -113,6 +118,12 @@ class RadiusServer:
     def in_work(self) -> int:
         """How many requests are being worked on."""
         return len(self._in_work) + len(self._accounting_in_work)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether storage or a directory lately let no login be decided, though storage may take writes all the same."""
+        recent = self._parts.clock.monotonic() - self._undecided_at < UNDECIDED_SILENCE_S
+        return recent and self._undecided >= UNDECIDED_LOGINS
 
     # --- gates -----------------------------------------------------------------------------------------------------
 
@@ -221,7 +232,9 @@ class RadiusServer:
         try:
             if proof is Credential.PAP and _is_garbled(nas, packet):
                 return self._refuse_garbled(nas, packet, source, trail, floor)
-            return await serve_login(self._parts.engine, nas, packet, proof, source, trail, lambda: self._parts.tables().releases)
+            reply = await serve_login(self._parts.engine, nas, packet, proof, source, trail, lambda: self._parts.tables().releases)
+            self._note_decided(trail.reason != "directory_down")
+            return reply
         except PacketError as error:
             self._drop(IncidentKind.MALFORMED, source[0], nas.name, error.message)
             return None
@@ -231,6 +244,7 @@ class RadiusServer:
             return None
         except StorageUnavailable as error:
             trail.result, trail.reason = "denied", "storage_down"
+            self._note_decided(False)
             log.error("login_not_stored", error=error.message, reference=trail.reference)
         except WardgateError as error:
             trail.result, trail.reason = "denied", "internal_error"
@@ -240,6 +254,11 @@ class RadiusServer:
             trail.result, trail.reason = "denied", "internal_error"
             log.exception("login_broke", reference=trail.reference)
         return failure_reply(nas, trail.reference, floor)
+
+    def _note_decided(self, decided: bool) -> None:
+        self._undecided = 0 if decided else self._undecided + 1
+        if not decided:
+            self._undecided_at = self._parts.clock.monotonic()
 
     def _refuse_garbled(self, nas: Nas, packet: Packet, source: Address, trail: Trail, floor: float) -> Reply:
         """A password that nobody typed: refused like a wrong one and counted nowhere, for it was garbled by a wrong secret.
