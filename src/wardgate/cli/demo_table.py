@@ -1,6 +1,7 @@
 """What the demo shows on the terminal: what listens, who can log in, what to try next."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from rich.console import Console
@@ -16,9 +17,10 @@ def show_demo(told: Mapping[str, Any], console: Console | None = None) -> None:
         console.width = PLAIN_WIDTH
     radius = told["radius"]
     console.print()
-    console.print(
-        "[bold]Wardgate demo[/bold] is serving on this machine only. Ctrl-C stops it; the next start goes on with the same data."
-    )
+    where = "on this machine only"
+    if not ip_address(radius["host"]).is_loopback:
+        where = f"on {radius['host']}, which others can reach; its pages and codes open on this machine only"
+    console.print(f"[bold]Wardgate demo[/bold] is serving {where}. Ctrl-C stops it; the next start goes on with the same data.")
     console.print()
     console.print(f"  RADIUS      {radius['host']} port {radius['port']}, accounting {radius['acct_port']}")
     console.print(f"  secret      {radius['secret']}")
