@@ -290,6 +290,19 @@ def scheme_of(stored: str) -> tuple[Scheme, Parts] | None:
     return None
 
 
+# What the patterns call the parameters that decide how long a check takes.
+_COSTS = ("kind", "cost", "rounds", "digest", "iterations", "memory", "time", "lanes", "n", "r", "p")
+
+
+def form_of(stored: str) -> str | None:
+    """What decides how long a check of this hash takes, scheme and parameters, as a key; None for an unknown form."""
+    found = scheme_of(stored)
+    if found is None:
+        return None
+    scheme, parts = found
+    return " ".join([scheme.name, *(f"{name}={value}" for name, value in parts.groupdict().items() if name in _COSTS)])
+
+
 def adopt(text: str) -> str:
     """The form in which a hash from elsewhere is stored. Raises HashRefused with the reason."""
     stored = text.strip()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from argon2.exceptions import Argon2Error
@@ -23,6 +23,10 @@ from wardgate.crypto import Secret
 from wardgate.errors import Overloaded, SettingsError, UsageError
 
 MAX_PASSWORD_BYTES = 1024
+# A refusal waits at most so long for the slowest form of hash.
+MAX_EVEN_S = 2.0
+MAX_FORMS = 64
+_MARGIN = 1.25
 SALT_BYTES = 16
 DIGEST_BYTES = 32
 
@@ -31,10 +35,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What `PasswordHasher.check` found. `upgraded`: a fresh Argon2id hash of the same password, when one was due."""
+    """What `PasswordHasher.check` found. `upgraded`: a fresh Argon2id hash of the same password, when one was due.
+
+    `took_s`: how long the work took, without the wait for a thread.
+    """
 
     right: bool
     upgraded: str | None = None
+    took_s: float = 0.0
 
 
 class PasswordHasher:
@@ -61,6 +69,7 @@ class PasswordHasher:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="password")
         self._lock = threading.Lock()
         self._pending = 0
+        self._costs: dict[str, float] = {}
         # Told, in the thread that works, how many seconds each call waited for it.
         self.on_wait: Callable[[float], None] | None = None
 
@@ -86,12 +95,47 @@ class PasswordHasher:
         Both in one visit to the pool: a login that was admitted does not queue, or fail, a second time.
         """
         value = password.reveal()
-        return await self._run(lambda: self._check(stored, value, upgrade))
+
+        def work() -> Checked:
+            began = time.perf_counter()
+            checked = self._check(stored, value, upgrade)
+            return replace(checked, took_s=time.perf_counter() - began)
+
+        checked = await self._run(work)
+        if not checked.right and self.needs_upgrade(stored):
+            self.learn(stored, checked.took_s)
+        return checked
 
     async def verify_nothing(self, password: Secret) -> None:
-        """Do the work of one check for a name that has no password."""
+        """Do the work of one check for a name that has no password, and take as long as the slowest."""
         value = password.reveal()
-        await self._run(lambda: self._match(self._nobody, value))
+
+        def work() -> Checked:
+            began = time.perf_counter()
+            self._match(self._nobody, value)
+            return Checked(False, took_s=time.perf_counter() - began)
+
+        await self.even_out(await self._run(work))
+
+    @property
+    def slowest_s(self) -> float:
+        """How long a check of the slowest form of hash takes that was met since the start."""
+        return min(max(self._costs.values(), default=0.0) * _MARGIN, MAX_EVEN_S)
+
+    def learn(self, stored: str, took_s: float) -> None:
+        """Note how long a check of a hash from elsewhere took. The quickest of a form counts: the machine may have been busy."""
+        form = foreign_hashes.form_of(stored)
+        if form is not None and (form in self._costs or len(self._costs) < MAX_FORMS):
+            self._costs[form] = min(took_s, self._costs.get(form, took_s))
+
+    async def even_out(self, checked: Checked) -> None:
+        """Wait, before a refusal, until the slowest check would have ended.
+
+        A costly hash from elsewhere would otherwise tell by the time of its refusals that the account exists.
+        """
+        left_s = self.slowest_s - checked.took_s
+        if left_s > 0:
+            await asyncio.sleep(left_s)
 
     def needs_upgrade(self, stored: str) -> bool:
         """True unless the hash is Argon2id with the present parameters."""

@@ -4,13 +4,16 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Awaitable
 
+import bcrypt
 import pytest
 
 from wardgate import foreign_hashes
 from wardgate.crypto import Secret
 from wardgate.errors import Overloaded, SettingsError, UsageError
-from wardgate.passwords import MAX_PASSWORD_BYTES, PasswordHasher, recognise
+from wardgate.passwords import MAX_EVEN_S, MAX_PASSWORD_BYTES, PasswordHasher, recognise
 
 SSHA = "{SSHA}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3"
 
@@ -77,6 +80,44 @@ async def test_a_cheap_foreign_hash_does_not_tell_itself_by_time(password: str) 
 
     # One for the hash itself, one more with the work of Argon2id, whether or not the password was right.
     assert hasher.runs == 2
+
+
+BCRYPT_10 = bcrypt.hashpw(b"correct horse", b"$2b$10$abcdefghijklmnopqrstuu").decode()
+
+
+async def seconds(work: Awaitable[object]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+async def test_a_costly_foreign_hash_does_not_tell_itself_by_time() -> None:
+    hasher = cheap()
+    own = await hasher.hash(Secret("correct horse"))
+    first = await hasher.check(BCRYPT_10, Secret("guess"), upgrade=False)
+    assert first.took_s > 0.01, "otherwise this test shows nothing"
+    nobody = await seconds(hasher.verify_nothing(Secret("guess")))
+    checked = await hasher.check(own, Secret("guess"), upgrade=False)
+    somebody = checked.took_s + await seconds(hasher.even_out(checked))
+    assert nobody >= first.took_s
+    assert somebody >= first.took_s
+
+
+async def test_one_check_that_a_busy_machine_made_slow_does_not_slow_down_all_others() -> None:
+    hasher = cheap()
+    hasher.learn(BCRYPT_10, 1.5)
+    hasher.learn(BCRYPT_10, 0.05)
+    assert hasher.slowest_s < 0.1
+    for number in range(200):
+        hasher.learn(BCRYPT_10.replace("$10$", f"${number % 90 + 10}$"), 60.0)
+    assert hasher.slowest_s <= MAX_EVEN_S
+
+
+async def test_cheap_hashes_hold_nobody_up() -> None:
+    hasher = cheap()
+    await hasher.check(SSHA, Secret("guess"), upgrade=False)
+    await hasher.check(await hasher.hash(Secret("a")), Secret("guess"), upgrade=False)
+    assert await seconds(hasher.verify_nothing(Secret("guess"))) < 0.5
 
 
 async def test_a_weak_hash_is_replaced_only_after_a_right_password() -> None:

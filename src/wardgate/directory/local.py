@@ -157,6 +157,9 @@ class LocalDirectory:
         # A disabled account is not upgraded: making a hash would take longer than the refusal of a wrong password.
         upgrade = active and not (stored.keep or self._settings.keep_hashes)
         checked = await self._hasher.check(stored.hash, password, upgrade)
+        if not checked.right or row["must_change"] or not active:
+            # All of these are refused alike, so they take alike.
+            await self._hasher.even_out(checked)
         if not checked.right:
             return PasswordVerdict.WRONG
         if checked.upgraded is not None:
