@@ -135,7 +135,12 @@ class Server:
         await self._reload()
         self._storage.subscribe(CONFIGURATION, lambda _: self._own(self._reload_or_keep(), "reload"))
         parts = EngineParts(
-            self._storage, self._clock, self._opened.rings, lambda: self._now().engine, keep_messages=guide is not None
+            self._storage,
+            self._clock,
+            self._opened.rings,
+            lambda: self._now().engine,
+            keep_messages=guide is not None,
+            slowest_check_s=lambda: self._hasher.slowest_s,
         )
         await self._start_radius(Engine(parts))
         await self._start_https(guide)

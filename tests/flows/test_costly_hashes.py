@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 import bcrypt
 import pytest
 
+from tests.flows.world import World
 from wardgate.clock import FixedClock, to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.local import LocalDirectory
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import PasswordVerdict
 from wardgate.directory.settings import LocalDirectorySettings
+from wardgate.engine.engine import Engine
+from wardgate.engine.outcome import Denied
+from wardgate.engine.runtime import EngineParts
 from wardgate.passwords import PasswordHasher
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Insert
@@ -83,3 +87,19 @@ async def test_a_right_password_waits_for_nothing(directory: LocalDirectory) -> 
     began = time.perf_counter()
     assert await directory.check_password(user, Secret(PASSWORD), PATIENCE_S) is PasswordVerdict.RIGHT
     assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.parametrize("slowest_s", [0.0, 0.1, 0.361, 2.0])
+async def test_a_wrong_code_beside_a_right_password_leaves_no_sooner_than_a_wrong_password(slowest_s: float) -> None:
+    world = World()
+    await world.give_totp(await world.person("ada"))
+    parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration, slowest_check_s=lambda: slowest_s)
+    engine = Engine(parts)
+    floors = []
+    for name, password in (("ada", "correct horse"), ("ada", "guess"), ("nobody", "guess")):
+        refusal = await world.begin(name, password, code=world.wrong_code(), can_challenge=False, engine=engine)
+        assert isinstance(refusal, Denied)
+        assert refusal.not_before is not None
+        floors.append(round(refusal.not_before - world.trail.started, 3))
+    assert len(set(floors)) == 1
+    assert floors[0] >= max(0.3, slowest_s)

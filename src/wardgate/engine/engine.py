@@ -40,6 +40,8 @@ FOLD_TRIES = 5
 # Parallel attempts of one user from one source wait for each other's verdict, within the patience of any NAS.
 RESERVE_TRIES = 60
 RESERVE_AGAIN_S = 0.04
+# What a refusal needs beside the check of a password: reads and one commit.
+AFTER_CHECK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,15 +424,21 @@ class Engine:
     # --- refusals ------------------------------------------------------------------------------------------------
 
     def _refuse(self, attempt: _Attempt, reason: str, text: Text | None = None) -> Denied:
-        """A refusal before everything is proved: one text for all causes, and not before the realm's floor."""
+        """A refusal before everything is proved: one text for all causes, and not before the realm's floor.
+
+        Nor before the slowest password check can have ended: where all comes in one request, a right password, which is checked
+        as fast as its own hash allows, would otherwise be refused for its code sooner than a wrong one.
+        """
         trail = attempt.request.trail
         trail.result, trail.reason = "denied", reason
+        slowest_s = self._parts.slowest_check_s()
+        floor_s = max(attempt.realm.settings.reply_floor_ms / 1000, slowest_s + AFTER_CHECK_S if slowest_s else 0.0)
         return Denied(
             reason,
             text or Text("signin.failed", {"ref": trail.reference}),
             attempt.language,
             trail.reference,
-            not_before=trail.started + attempt.realm.settings.reply_floor_ms / 1000,
+            not_before=trail.started + floor_s,
         )
 
     async def _held(self, attempt: _Attempt, candidate: _Candidate, hold: brakes.Hold) -> Denied:

@@ -50,3 +50,5 @@ class EngineParts:
     configuration: Callable[[], EngineConfiguration]
     keep_messages: bool = False
     directory_timeout_s: float = 5.0
+    # How long the slowest check of a password takes: no refusal may leave before it could have ended.
+    slowest_check_s: Callable[[], float] = lambda: 0.0
