@@ -394,6 +394,19 @@ def bind_sockets(settings: StartSettings, next_free: bool) -> Sockets:
     Raises ServerUnavailable that names the port and who may have it. Without SO_REUSEPORT: a second server on the same
     port would silently share the packets.
     """
+    # A port that the system chose for one address may be taken on the next one.
+    chosen_for_us = settings.radius.port == 0 or settings.radius.accounting_port == 0
+    tries_left = PORTS_TO_TRY if chosen_for_us else 1
+    while True:
+        tries_left -= 1
+        try:
+            return _bind_all(settings, next_free)
+        except ServerUnavailable:
+            if not tries_left:
+                raise
+
+
+def _bind_all(settings: StartSettings, next_free: bool) -> Sockets:
     bound: list[socket.socket] = []
     try:
         pairs = _bind_radius(settings, next_free, bound)

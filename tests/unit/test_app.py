@@ -1,5 +1,6 @@
 """Binding sockets: what the server promises it listens on."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,6 +42,22 @@ def test_ipv6_listens_on_the_same_ports_as_ipv4() -> None:
         assert {pair[0].getsockname()[1] for pair in sockets.radius} == {sockets.radius_address[1]}
     finally:
         sockets.close()
+
+
+def test_a_port_that_the_system_chose_and_that_ipv6_has_taken_is_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bind, taken = socket.socket.bind, 0
+
+    def taken_twice(self: socket.socket, address: tuple[str, int]) -> None:
+        nonlocal taken
+        if address[0] == "::1" and address[1] and taken < 2:
+            taken += 1
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        bind(self, address)
+
+    monkeypatch.setattr(socket.socket, "bind", taken_twice)
+    sockets = bind_sockets(settings(addresses=("127.0.0.1", "::1")), next_free=False)
+    sockets.close()
+    assert taken == 2
 
 
 def test_a_taken_port_is_named_and_nothing_stays_bound(taken: int) -> None:
