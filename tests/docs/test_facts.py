@@ -68,9 +68,11 @@ def test_the_numbers_of_brakes_and_codes_are_the_defaults() -> None:
 
 def test_the_other_numbers_of_the_operator_guide_are_those_of_the_code() -> None:
     kept = {each.table: each.keep_ms // DAY_MS for each in RETENTIONS}
+    most = {each.table: (each.most_rows or 0) // 1_000_000 for each in RETENTIONS}
     assert kept["timeline"] == kept["incident"] == kept["accounting"]
     told = {
-        f"kept for {kept['timeline']} days, messages for {OUTBOX_KEEP_MS // DAY_MS} days",
+        f"kept for {kept['timeline']} days, and never more than {most['timeline']} million timelines",
+        f"{most['accounting']} million accounting records; messages for {OUTBOX_KEEP_MS // DAY_MS} days",
         f"A link lives {LINK_LIFE_MS // 60_000} minutes",
         f"lasts {SESSION_LIFE_MS // 3_600_000} hours",
         f"lists the kept versions ({KEPT_VERSIONS})",
