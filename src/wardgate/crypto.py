@@ -21,6 +21,7 @@ SEAL_VERSION = 1
 MAC_ROOT = 0
 _HEADER_BYTES = 1 + 4
 # Crockford's alphabet: no I, L, O, U, so that a reference can be read out on the phone.
+_PLAIN_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 _REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 REFERENCE_CHARS = 8
 
@@ -156,6 +157,15 @@ def new_id() -> str:
     Ids rise with time, so that new rows stand side by side in every index; a random id would touch a page of its own in each.
     """
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def plain_secret(chars: int) -> str:
+    """A secret that people copy: letters and digits that look unlike each other, 5.8 bits each.
+
+    No sign that a shell, a configuration file or a command's options would take for something else: a value that begins with a
+    dash is an option to radclient.
+    """
+    return "".join(secrets.choice(_PLAIN_ALPHABET) for _ in range(chars))
 
 
 def numeric_code(digits: int) -> str:

@@ -19,7 +19,7 @@ from wardgate.admin.office import Office
 from wardgate.config.document import Document
 from wardgate.config.reference import ClearValue
 from wardgate.config.store import edit
-from wardgate.crypto import MAC_ROOT, KeyRing, Secret
+from wardgate.crypto import MAC_ROOT, KeyRing, Secret, plain_secret
 from wardgate.delivery.port import Channel
 from wardgate.directory.local import row_by_name
 from wardgate.engine.settings import ApplicationSettings, CodeSettings, ReleaseRuleSettings
@@ -33,6 +33,8 @@ APPLICATION = "vpn"
 NAS = "demo"
 _ROW = "demo"
 _PLACE = "installation:demo"
+RADIUS_SECRET_CHARS = 24
+PASSWORD_CHARS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ async def prepare(office: Office) -> Demo:
     if row is not None:
         sealed = base64.b64decode(str(row["value"]))
         return Demo(**json.loads(_ring(office).open(sealed, _PLACE)))
-    demo = Demo(secrets.token_urlsafe(18), {person.name: await _create(office, person) for person in PEOPLE})
+    demo = Demo(plain_secret(RADIUS_SECRET_CHARS), {person.name: await _create(office, person) for person in PEOPLE})
     await edit(office.storage, office.ring, lambda document: _with_nas(document, demo.radius_secret), "demo", "demo", office.clock)
     await _keep(office, demo)
     return demo
@@ -92,7 +94,7 @@ def _ring(office: Office) -> KeyRing:
 
 async def _create(office: Office, person: _Person) -> dict[str, Any]:
     """Create one person, or complete one whose creation was cut short."""
-    password = f"{person.name}-{secrets.token_urlsafe(6)}"
+    password = f"{person.name}-{plain_secret(PASSWORD_CHARS)}"
     if await row_by_name(office.storage, DIRECTORY, person.name) is not None:
         await users.remove_user(office, directory=DIRECTORY, name=person.name)
     await users.add_user(

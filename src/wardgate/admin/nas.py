@@ -1,6 +1,5 @@
 """NAS: add, change, list, show, remove. Each is an edit of the configuration document."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,14 +8,12 @@ from wardgate.admin.office import Office
 from wardgate.config.document import Document
 from wardgate.config.reference import ClearValue, EnvReference, FileReference, SealedValue, SecretSetting
 from wardgate.config.store import edit, load_current
-from wardgate.crypto import Secret
+from wardgate.crypto import Secret, plain_secret
 from wardgate.engine.settings import ApplicationSettings
 from wardgate.errors import AlreadyExists, NotFound, UsageError
 from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode, NasSettings
 
 GENERATED_SECRET_CHARS = 32
-# No characters that are easily mistaken for one another, or that a device's form or shell would not take.
-_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 
 async def add_nas(
@@ -181,7 +178,7 @@ def _secret(given: Secret | None, env: str | None, file: str | None) -> tuple[Se
     if file is not None:
         return FileReference(file=file), None
     if given is None:
-        made = "".join(secrets.choice(_ALPHABET) for _ in range(GENERATED_SECRET_CHARS))
+        made = plain_secret(GENERATED_SECRET_CHARS)
         return ClearValue(value=made), made
     try:
         return ClearValue(value=given.reveal().decode()), None
