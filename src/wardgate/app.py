@@ -49,7 +49,6 @@ from wardgate.radius.server import RadiusParts, RadiusServer
 from wardgate.runtime import Builder, Runtime
 from wardgate.settings import ServeOverrides, StartSettings, apply_overrides
 from wardgate.storage.port import Operation, Upsert, Where
-from wardgate.storage.sqlite import SqliteStorage
 from wardgate.web.app import build_web_app
 from wardgate.web.context import DemoGuide, WebContext
 from wardgate.web.server import HttpsServer, TlsFiles
@@ -160,9 +159,8 @@ class Server:
         self._metrics.watch_password_queue(lambda: self._hasher.pending)
         self._keep(self._count_messages, "gauges")
         self._hasher.on_wait = self._metrics.password_waited
-        if isinstance(self._storage, SqliteStorage):
-            self._storage.on_batch = self._metrics.storage_batch
-            self._storage.on_failure = self._storage_failed
+        self._storage.on_batch = self._metrics.storage_batch
+        self._storage.on_failure = self._storage_failed
         self._metrics.watch_timeline_dropped(lambda: self._recorder.dropped)
         await self._record(Kind.SERVER_STARTED, {"version": __version__, "https": self.https_url})
         # What is loaded now stays: the collector need not look at it again and again.

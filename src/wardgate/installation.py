@@ -30,11 +30,11 @@ from wardgate.errors import ServerUnavailable, SettingsError
 from wardgate.settings import (
     FILE_NAME,
     StartSettings,
-    database_path,
     demo_settings,
     read_settings,
     render_settings,
 )
+from wardgate.storage.backends import open_storage, sqlite_path
 from wardgate.storage.port import Committed, Insert, Operation, Reader, Storage
 
 MARKER: Final = "wardgate-installation"
@@ -67,7 +67,7 @@ class Installation:
     @property
     def database(self) -> Path:
         """The SQLite file."""
-        return database_path(self.settings, self.data)
+        return sqlite_path(self.settings.database, self.data)
 
     @property
     def certificate(self) -> Path:
@@ -130,9 +130,8 @@ class Installation:
     async def connect(self) -> "Opened":
         """Open the database, unlock its keys and take up the audit chain. Hold the instance lock while it is open."""
         from wardgate.audit.trail import chain_for
-        from wardgate.storage.sqlite import SqliteStorage
 
-        storage = await SqliteStorage.open(self.database)
+        storage = await open_storage(self.settings.database, self.data)
         try:
             ring = await self.unlock(storage)
             epoch = await _epoch(storage)
@@ -155,7 +154,6 @@ class Installation:
     async def _make_database(self, clock: Clock) -> None:
         from wardgate.audit.trail import chain_for
         from wardgate.config.store import first_document, save
-        from wardgate.storage.sqlite import SqliteStorage
 
         if not self.key_file.exists():
             self.key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -169,7 +167,7 @@ class Installation:
         ]
         facts = {"id": new_id(), "epoch": str(FIRST_EPOCH), "created_at": str(now_ms)}
         operations += [Insert("installation", {"name": name, "value": value}) for name, value in facts.items()]
-        storage = await SqliteStorage.open(self.database)
+        storage = await open_storage(self.settings.database, self.data)
         try:
             if not isinstance(await storage.commit(operations), Committed):
                 raise SettingsError(f"{self.database} is in use already")

@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from wardgate.errors import SettingsError
+from wardgate.storage.settings import DatabaseSettings
+from wardgate.storage.settings import problems as database_problems
 
 FILE_NAME: Final = "wardgate.toml"
 MAX_FILE_BYTES: Final = 65_536
 MAX_PORT: Final = 65_535
+MAX_WORKERS: Final = 64
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseSettings:
-    """Where state is kept."""
+class ServerSettings:
+    """The processes of this machine."""
 
-    url: str = field(
-        default="sqlite:wardgate.db",
-        metadata={"help": "sqlite:PATH; a relative path is taken from the data directory"},
-    )
+    workers: int = field(default=0, metadata={"help": "worker processes; 0: one for each core", "unit": "processes"})
+    node: str = field(default="", metadata={"help": "name of this machine among several on one database; empty: its host name"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class LogSettings:
 class StartSettings:
     """Everything in `wardgate.toml`, one table per field."""
 
+    server: ServerSettings = field(default_factory=ServerSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     keys: KeySettings = field(default_factory=KeySettings)
     radius: RadiusListenerSettings = field(default_factory=RadiusListenerSettings)
@@ -92,7 +94,10 @@ class ServeOverrides:
 
 def demo_settings() -> StartSettings:
     """The demo listens on this machine only."""
-    return StartSettings(radius=RadiusListenerSettings(addresses=("127.0.0.1", "::1")))
+    return StartSettings(
+        server=ServerSettings(workers=1),
+        radius=RadiusListenerSettings(addresses=("127.0.0.1", "::1")),
+    )
 
 
 def apply_overrides(settings: StartSettings, overrides: ServeOverrides) -> StartSettings:
@@ -151,11 +156,6 @@ def render_settings(settings: StartSettings) -> str:
     return "\n".join(lines)
 
 
-def database_path(settings: StartSettings, data: Path) -> Path:
-    """The file of the SQLite database."""
-    return data / settings.database.url.removeprefix("sqlite:")
-
-
 def _render_table(value: Any) -> Iterator[str]:
     for item in fields(value):
         help_text = item.metadata.get("help", "")
@@ -170,9 +170,9 @@ def _toml(value: object) -> str:
 
 def checked_settings(settings: StartSettings, what: str) -> StartSettings:
     """`settings` itself when ports and addresses can be; `what` names their origin in the SettingsError otherwise."""
-    problems = [*_ports(settings), *_addresses(settings)]
-    if not settings.database.url.startswith("sqlite:") or len(settings.database.url) <= len("sqlite:"):
-        problems.append("database.url: must be sqlite:PATH")
+    problems = [*_ports(settings), *_addresses(settings), *database_problems(settings.database)]
+    if not 0 <= settings.server.workers <= MAX_WORKERS:
+        problems.append(f"server.workers: must be between 0 and {MAX_WORKERS}")
     if problems:
         raise SettingsError("\n".join([f"{what}:", *problems]))
     return settings

@@ -17,7 +17,7 @@ from wardgate.delivery.outbox import list_messages
 from wardgate.engine.outcome import Challenge, Outcome
 from wardgate.errors import Overloaded, StorageUnavailable, UnavailableError
 from wardgate.factors.totp import hotp
-from wardgate.storage.port import Commit, Operation, Row, Storage, Where
+from wardgate.storage.port import Commit, Find, Operation, Row, Storage, Where
 
 
 @dataclass
@@ -51,6 +51,10 @@ class FaultyStorage:
     async def find(self, table: str, where: Sequence[Where] = (), **options: Any) -> list[Row]:
         self._call("read")
         return await self.inner.find(table, where, **options)
+
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        self._call("read")
+        return await self.inner.read(finds)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

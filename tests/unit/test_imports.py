@@ -41,7 +41,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "simulator": frozenset({"config", "factors", "radius"}),
     # management: uses the ports to manage things, never to log anyone in
     "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "policy", "radius", "storage"}),
-    "settings": frozenset({"config"}),
+    "settings": frozenset({"config", "storage"}),
     "logs": frozenset({"settings"}),
     "control": frozenset(),
     "janitor": frozenset({"delivery", "storage"}),

@@ -21,6 +21,7 @@ from wardgate.storage.port import (
     Commit,
     Committed,
     Delete,
+    Find,
     Insert,
     Modify,
     Operation,
@@ -44,6 +45,7 @@ from wardgate.storage.shapes import (
     Values,
     check_changes,
     check_delete,
+    check_finds,
     check_increment,
     check_limit,
     check_unit,
@@ -140,6 +142,8 @@ class MemoryStorage:
         self._chain_columns: dict[str, Value] = {}
         self._head = NO_EVENT
         self._closed = False
+        self.on_batch: Callable[[int, float], None] | None = None
+        self.on_failure: Callable[[], None] | None = None
 
     # --- reading ---
 
@@ -166,6 +170,11 @@ class MemoryStorage:
         if order_by is not None:
             found.sort(key=_order(shape, order_by), reverse=descending)
         return [shape.as_row(values) for values in found[:limit]]
+
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        """The rows of each of several small finds."""
+        check_finds(finds)
+        return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
 
     async def count(self, table: str, where: Sequence[Where] = ()) -> int:
         """How many rows meet every condition."""

@@ -39,6 +39,20 @@ OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "is_null", "not_null")
 MAX_IN_VALUES = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Find:
+    """One `Reader.find` among several of a `Reader.read`; the fields are its parameters."""
+
+    table: str
+    where: tuple[Where, ...] = ()
+    order_by: str | None = None
+    descending: bool = False
+    limit: int | None = None
+
+
+MAX_FINDS = 32
+
+
 # --- operations -----------------------------------------------------------------------------------------------------
 
 
@@ -201,13 +215,28 @@ class Reader(Protocol):
         """
         ...
 
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        """The rows of each of several small finds (at most `MAX_FINDS`), in order.
+
+        One round trip where reading takes one, so ask together what is needed together. Not one snapshot: what a commit
+        depends on is in its conditions.
+        """
+        ...
+
     async def count(self, table: str, where: Sequence[Where] = ()) -> int:
         """How many rows meet every condition."""
         ...
 
 
 class Storage(Reader, Protocol):
-    """A whole back-end."""
+    """A whole back-end.
+
+    `on_batch` is told of every durable commit: how many units it took, and how many seconds it waited for the database.
+    `on_failure` is told of every batch that could not be written. Both are called on the event loop.
+    """
+
+    on_batch: Callable[[int, float], None] | None
+    on_failure: Callable[[], None] | None
 
     async def commit(self, operations: Sequence[Operation]) -> Commit:
         """Write a unit durably, all or nothing.

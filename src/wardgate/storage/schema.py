@@ -35,6 +35,9 @@ configuration = Table(
     PrimaryKeyConstraint("version"),
 )
 
+# Who does a scheduled job, until when: taken and kept by conditional writes.
+lease = Table("lease", metadata, _text("name"), _text("holder"), _number("held_until"), PrimaryKeyConstraint("name"))
+
 # --- users and what we add to them -----------------------------------------------------------------------------------
 
 subject = Table("subject", metadata, _text("id"), _number("created_at"), PrimaryKeyConstraint("id"))
@@ -220,6 +223,21 @@ audit_event = Table(
     PrimaryKeyConstraint("writer", "epoch", "seq"),
     Index("ix_audit_event_created_at", "created_at"),
     Index("ix_audit_event_transaction_id", "transaction_id"),
+)
+
+# Signed heads of the chains: `others` are the heads of every other chain at that moment, so that none can be cut off alone.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    _text("writer"),
+    _number("epoch"),
+    _number("seq"),
+    _bytes("link"),
+    _text("others"),
+    _bytes("signature"),
+    _number("created_at"),
+    PrimaryKeyConstraint("writer", "epoch", "seq"),
+    Index("ix_audit_head_created_at", "created_at"),
 )
 
 # The flight recorder: one row per request that a door took (a packet, a form) or late event (a message handed over).

@@ -15,12 +15,14 @@ from wardgate.errors import StorageError, WardgateError
 from wardgate.storage import schema
 from wardgate.storage.port import (
     GENESIS_LINK,
+    MAX_FINDS,
     MAX_IN_VALUES,
     MAX_UNIT_OPERATIONS,
     OPERATORS,
     Append,
     ChainLink,
     Delete,
+    Find,
     ModifyFunction,
     Operation,
     Row,
@@ -258,6 +260,12 @@ def check_limit(limit: int | None) -> None:
     """Raises StorageError for a limit that is not a count."""
     if limit is not None and (type(limit) is not int or not 0 <= limit <= MAX_INTEGER):
         raise StorageError("a limit is a whole number from 0 up")
+
+
+def check_finds(finds: Sequence[Find]) -> None:
+    """Raises StorageError for a read that asks for too much at once."""
+    if len(finds) > MAX_FINDS:
+        raise StorageError(f"a read holds at most {MAX_FINDS} finds, not {len(finds)}")
 
 
 def check_changes(shape: TableShape, operation: Update) -> tuple[ColumnShape, ...]:

@@ -26,8 +26,8 @@ from wardgate.errors import Overloaded, SettingsError, StorageUnavailable, Wardg
 from wardgate.storage import migrations
 from wardgate.storage.announcer import Announcer
 from wardgate.storage.batch import CHECKPOINT_FRAMES, BatchWriter, FileLocked, Outcome, Unit, unavailable
-from wardgate.storage.port import MAX_WAITING_UNITS, Announce, ChainLink, Commit, Committed, Operation, Row, Where
-from wardgate.storage.shapes import Values
+from wardgate.storage.port import MAX_WAITING_UNITS, Announce, ChainLink, Commit, Committed, Find, Operation, Row, Where
+from wardgate.storage.shapes import Values, check_finds
 from wardgate.storage.statements import Query, Statements
 
 # "Ward" in the file header: tells our files from any other SQLite file.
@@ -336,6 +336,11 @@ class SqliteStorage:
         if rows is not None:
             return [query.shape.as_row(row) for row in rows]
         return await self._off_loop(self._slow_reader.dictionaries, query, values)
+
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        """The rows of each of several small finds."""
+        check_finds(finds)
+        return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
 
     async def count(self, table: str, where: Sequence[Where] = ()) -> int:
         """How many rows meet every condition."""

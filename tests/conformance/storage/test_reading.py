@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.storage.rows import brake, brake_key, ids, insert, message
 from wardgate.errors import StorageError
-from wardgate.storage.port import MAX_IN_VALUES, Storage, Update, Where
+from wardgate.storage.port import MAX_IN_VALUES, Find, Storage, Update, Where
 
 
 async def test_get_returns_the_whole_row(storage: Storage) -> None:
@@ -180,3 +180,22 @@ async def _four_messages(storage: Storage) -> None:
         message("c", tries=3, gateway="sms"),
         message("d", tries=4, gateway="mail", sealed=b"\x00\xff"),
     )
+
+
+async def test_a_read_answers_every_find_in_order(storage: Storage) -> None:
+    await insert(storage, "brake", brake("a"), brake("b", level=2), brake("c", level=2))
+    found = await storage.read(
+        [
+            Find("brake", (Where("level", "=", 2),), order_by="key", descending=True),
+            Find("incident"),
+            Find("brake", (Where("key", "=", brake_key("a")["key"]),)),
+            Find("brake", (Where("level", "=", 2),), order_by="key", limit=1),
+        ]
+    )
+    assert found == [[brake("c", level=2), brake("b", level=2)], [], [brake("a")], [brake("b", level=2)]]
+    assert await storage.read([]) == []
+
+
+async def test_a_read_that_asks_for_too_much_is_refused(storage: Storage) -> None:
+    with pytest.raises(StorageError, match="at most 32 finds"):
+        await storage.read([Find("incident")] * 33)

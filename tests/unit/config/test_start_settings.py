@@ -12,12 +12,12 @@ from wardgate.settings import (
     ServeOverrides,
     StartSettings,
     apply_overrides,
-    database_path,
     demo_settings,
     parse_settings,
     read_settings,
     render_settings,
 )
+from wardgate.storage.backends import sqlite_path
 
 
 def test_an_empty_file_gives_the_defaults() -> None:
@@ -52,7 +52,7 @@ def test_the_demo_listens_on_this_machine_only() -> None:
         ("[radius]\naddresses = ['localhost']", "radius.addresses: 'localhost' is not an address"),
         ("[https]\naddress = 'all'", "https.address: 'all' is not an address"),
         ("[https]\nport = -1", "https.port: must be between 0 and 65535"),
-        ("[database]\nurl = 'postgresql://db'", "database.url: must be sqlite:PATH"),
+        ("[database]\nurl = 'mysql://db'", "database.url: must be sqlite:PATH"),
         ("[log]\nlevel = 'loud'", "log.level: must be 'debug', 'info'"),
         ("radius = 5", "radius: must be keys with values"),
         ("radius", "not TOML"),
@@ -90,6 +90,6 @@ def test_the_command_line_goes_before_the_file() -> None:
 
 
 def test_a_relative_database_is_taken_from_the_data_directory() -> None:
-    assert database_path(StartSettings(), Path("/data")) == Path("/data/wardgate.db")
+    assert sqlite_path(StartSettings().database, Path("/data")) == Path("/data/wardgate.db")
     absolute = parse_settings({"database": {"url": "sqlite:/srv/db/w.db"}})
-    assert database_path(absolute, Path("/data")) == Path("/srv/db/w.db")
+    assert sqlite_path(absolute.database, Path("/data")) == Path("/srv/db/w.db")

@@ -15,7 +15,7 @@ from wardgate.errors import SettingsError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-MIGRATIONS = ("m0001_first",)
+MIGRATIONS = ("m0001_first", "m0002_nodes")
 LATEST = len(MIGRATIONS)
 
 

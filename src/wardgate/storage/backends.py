@@ -1,0 +1,18 @@
+"""Opens the back-end that the settings name."""
+
+from pathlib import Path
+
+from wardgate.storage.port import Storage
+from wardgate.storage.settings import SQLITE, DatabaseSettings
+
+
+def sqlite_path(settings: DatabaseSettings, data: Path) -> Path:
+    """The file of a SQLite database."""
+    return data / settings.url.removeprefix(SQLITE)
+
+
+async def open_storage(settings: DatabaseSettings, data: Path) -> Storage:
+    """The storage of an installation, made or upgraded as needed. Raises SettingsError, StorageUnavailable."""
+    from wardgate.storage.sqlite import SqliteStorage
+
+    return await SqliteStorage.open(sqlite_path(settings, data))
