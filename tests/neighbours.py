@@ -63,6 +63,25 @@ NEIGHBOURS = {
             programs=(("oathtool",),),
         ),
         Neighbour(
+            name="postgresql",
+            purpose="the database that several nodes share",
+            packages=("postgresql",),
+            programs=(),
+            files=("/usr/lib/postgresql/*/bin/postgres",),
+        ),
+        Neighbour(
+            name="age",
+            purpose="another maker opens our backups",
+            packages=("age",),
+            programs=(("age",), ("age-keygen",)),
+        ),
+        Neighbour(
+            name="ip",
+            purpose="network namespaces in which a cable can be cut",
+            packages=("iproute2",),
+            programs=(("ip",),),
+        ),
+        Neighbour(
             name="chromium",
             purpose="a real browser opens the pages",
             packages=("chromium",),
