@@ -9,10 +9,14 @@ import structlog
 from wardgate.clock import Clock, to_ms
 from wardgate.delivery.outbox import purge as purge_outbox
 from wardgate.errors import WardgateError
-from wardgate.storage.port import Committed, Delete, Operation, Storage, Where
+from wardgate.storage.port import Committed, Delete, Storage, Where
 
 EVERY_S = 60.0
-STEP_ROWS = 500
+# Rows of a step: as many as the database removes within `STEP_S`, so that a login that comes in between hardly waits.
+FIRST_STEP_ROWS = 50
+MOST_STEP_ROWS = 500
+FEWEST_STEP_ROWS = 10
+STEP_S = 0.005
 # Counting reads a whole index.
 COUNT_EVERY_SWEEPS = 60
 _HOUR_MS = 3_600_000
@@ -35,6 +39,7 @@ RETENTIONS = (
     Retention("handle", "expires_at", _HOUR_MS),
     Retention("login_transaction", "expires_at", _DAY_MS),
     Retention("brake", "expires_at", 0),
+    Retention("lease", "held_until", _DAY_MS),
     Retention("admin_pass", "expires_at", _DAY_MS),
     Retention("timeline", "created_at", 30 * _DAY_MS, most_rows=10_000_000),
     Retention("incident", "last_at", 30 * _DAY_MS),
@@ -53,6 +58,7 @@ class Janitor:
         self._clock = clock
         self._pause = pause
         self._sweeps = 0
+        self._step_rows = FIRST_STEP_ROWS
 
     async def run(self) -> None:
         """Sweep once a minute, until cancelled."""
@@ -73,35 +79,44 @@ class Janitor:
             if retention.most_rows is not None and self._sweeps % COUNT_EVERY_SWEEPS == 0:
                 gone += await self._cut(retention, retention.most_rows)
         self._sweeps += 1
-        while True:
-            went = await purge_outbox(self._storage, now_ms - OUTBOX_KEEP_MS, STEP_ROWS)
-            gone += went
-            if went < STEP_ROWS:
-                return gone
+        return gone + await self._in_steps(lambda rows: purge_outbox(self._storage, now_ms - OUTBOX_KEEP_MS, rows))
 
     async def _cut(self, retention: Retention, most_rows: int) -> int:
         """Remove the oldest rows beyond the most: a flood that stays within its time must not fill the disk."""
         excess = await self._storage.count(retention.table) - most_rows
-        gone = 0
-        while gone < excess:
-            step = min(STEP_ROWS, excess - gone)
-            oldest = await self._storage.find(retention.table, order_by=retention.column, limit=step)
-            due = Where(retention.column, "<=", oldest[-1][retention.column] if oldest else 0)
-            commit = await self._storage.commit([Delete(retention.table, (due,), limit=step)])
-            went = commit.results[0] if isinstance(commit, Committed) else 0
-            if not isinstance(went, int) or not went:
-                return gone
-            gone += went
-            await self._pause(0)
-        return gone
+
+        async def oldest(rows: int) -> int:
+            found = await self._storage.find(retention.table, order_by=retention.column, limit=rows)
+            due = Where(retention.column, "<=", found[-1][retention.column] if found else 0)
+            return await self._delete(retention.table, due, rows)
+
+        return await self._in_steps(oldest, excess)
 
     async def _remove(self, table: str, due: Where) -> int:
+        return await self._in_steps(lambda rows: self._delete(table, due, rows))
+
+    async def _delete(self, table: str, due: Where, rows: int) -> int:
+        commit = await self._storage.commit([Delete(table, (due,), limit=rows)])
+        went = commit.results[0] if isinstance(commit, Committed) else 0
+        return went if isinstance(went, int) else 0
+
+    async def _in_steps(self, remove: Callable[[int], Awaitable[int]], most: int | None = None) -> int:
+        """Take step after step until one finds less than it may remove. After each, others have as long as it took."""
         gone = 0
-        while True:
-            step: list[Operation] = [Delete(table, (due,), limit=STEP_ROWS)]
-            commit = await self._storage.commit(step)
-            went = commit.results[0] if isinstance(commit, Committed) else 0
-            gone += went if isinstance(went, int) else 0
-            if not isinstance(went, int) or went < STEP_ROWS:
+        while most is None or gone < most:
+            rows = self._step_rows if most is None else min(self._step_rows, most - gone)
+            began = self._clock.monotonic()
+            went = await remove(rows)
+            gone += went
+            if went < rows:
                 return gone
-            await self._pause(0)
+            took_s = self._clock.monotonic() - began
+            self._adapt(took_s)
+            await self._pause(took_s)
+        return gone
+
+    def _adapt(self, took_s: float) -> None:
+        if took_s > STEP_S:
+            self._step_rows = max(FEWEST_STEP_ROWS, self._step_rows // 2)
+        elif took_s < STEP_S / 2:
+            self._step_rows = min(MOST_STEP_ROWS, self._step_rows * 2)

@@ -44,6 +44,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings": frozenset({"config", "storage"}),
     "logs": frozenset({"settings"}),
     "control": frozenset(),
+    "leases": frozenset({"storage"}),
     "janitor": frozenset({"delivery", "storage"}),
     "installation": frozenset({"audit", "certificates", "config", "settings", "storage"}),
     "admin": frozenset(

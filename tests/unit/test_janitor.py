@@ -8,9 +8,9 @@ import pytest
 
 from wardgate import janitor
 from wardgate.clock import FixedClock, to_ms
-from wardgate.janitor import COUNT_EVERY_SWEEPS, RETENTIONS, STEP_ROWS, Janitor
+from wardgate.janitor import COUNT_EVERY_SWEEPS, FIRST_STEP_ROWS, MOST_STEP_ROWS, RETENTIONS, STEP_S, Janitor
 from wardgate.storage.memory import MemoryStorage
-from wardgate.storage.port import Committed, Insert, Row, Where
+from wardgate.storage.port import Commit, Committed, Insert, Operation, Row, Where
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 DAY_MS = 86_400_000
@@ -49,7 +49,38 @@ async def test_a_sweep_goes_in_small_steps_and_lets_others_in_between() -> None:
         pauses.append(seconds)
 
     assert await Janitor(storage, clock, pause).sweep() == 1200
-    assert len(pauses) == 1200 // STEP_ROWS
+    assert len(pauses) > 1200 // MOST_STEP_ROWS
+    assert FIRST_STEP_ROWS < 1200
+
+
+async def test_steps_shrink_while_the_database_is_slow_and_others_get_as_much_time() -> None:
+    storage, clock = MemoryStorage(), FixedClock(NOW)
+    old = to_ms(NOW) - 31 * DAY_MS
+    for start in range(0, 1200, 200):
+        assert isinstance(
+            await storage.commit([Insert("timeline", a_timeline_row(number, old)) for number in range(start, start + 200)]),
+            Committed,
+        )
+    steps: list[int] = []
+    pauses: list[float] = []
+    commit = storage.commit
+
+    async def slow(operations: Sequence[Operation]) -> Commit:
+        done = await commit(operations)
+        went = done.results[0] if isinstance(done, Committed) else 0
+        if isinstance(went, int) and went:
+            steps.append(went)
+            clock.advance(STEP_S * 2)
+        return done
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    storage.commit = slow  # type: ignore[method-assign]
+    assert await Janitor(storage, clock, pause).sweep() == 1200
+    assert steps[0] == FIRST_STEP_ROWS
+    assert steps[3] == janitor.FEWEST_STEP_ROWS
+    assert all(seconds >= STEP_S for seconds in pauses)
 
 
 async def test_a_flood_within_its_time_is_cut_at_the_most_rows_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ LONGEST_BACKOFF_S = 15.0
 POLL_S = 5.0
 TROUBLE_PAUSE_S = 1.0
 TAKEN_BACK_AT_ONCE = 500
+MAX_REFUSALS_KEPT = 10_000
 _TOO_LATE = "its code's life ended before a gateway took it"
 
 
@@ -311,13 +312,20 @@ class OutboxWorker:
             if attempt.outcome is AttemptOutcome.SENT:
                 return _Round(OutboxState.SENT, tuple(attempts))
             if attempt.outcome is AttemptOutcome.REFUSED:
-                refused_by = self._refused_by[message.id] = refused_by | {gateway.name}
+                refused_by = refused_by | {gateway.name}
+                self._remember_refusals(message.id, refused_by)
         if carriers and all(gateway.name in refused_by for gateway in carriers):
             return _Round(OutboxState.FAILED, tuple(attempts), "every gateway refused it")
         if self._life_s(claim.row) <= 0:
             return _Round(OutboxState.EXPIRED, tuple(attempts), _TOO_LATE)
         problem = "no gateway took it yet" if carriers else f"no gateway carries {claim.channel.value}"
         return _Round(OutboxState.QUEUED, tuple(attempts), problem)
+
+    def _remember_refusals(self, message_id: str, refused_by: frozenset[str]) -> None:
+        """Bounded: a message that ends at another worker is never forgotten here."""
+        self._refused_by[message_id] = refused_by
+        while len(self._refused_by) > MAX_REFUSALS_KEPT:
+            del self._refused_by[next(iter(self._refused_by))]
 
     async def _try(self, gateway: Gateway, message: Message, limit_s: float) -> Attempt:
         lane, began = self._lanes.of(gateway), self._clock.monotonic()
