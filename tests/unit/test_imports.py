@@ -45,6 +45,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "logs": frozenset({"settings"}),
     "control": frozenset(),
     "leases": frozenset({"storage"}),
+    "clock_watch": frozenset({"audit", "storage"}),
     "janitor": frozenset({"delivery", "storage"}),
     "installation": frozenset({"audit", "certificates", "config", "settings", "storage"}),
     "admin": frozenset(

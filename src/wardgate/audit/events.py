@@ -42,6 +42,11 @@ class Kind(Enum):
     ADMIN_LINK_USED = ("admin:link:used", "A one-time link was opened; a session for the live log began.")
     SERVER_STARTED = ("app:server:started", "The server began to serve: version and what it listens on.")
     SERVER_STOPPED = ("app:server:stopped", "The server stopped in order.")
+    CLOCK_JUMPED = ("app:clock:jumped", "The clock of a machine jumped, by so many seconds.")
+    CLOCK_DIFFERS = (
+        "app:clock:differs",
+        "The clock of a machine differs from the database's: it decides no login until they agree again.",
+    )
     DOOR_REFUSALS = (
         "engine:login:refused_repeatedly",
         "Refusals that changed nothing (a brake held, a State was unknown), counted by reason once a minute.",
