@@ -4,7 +4,8 @@
 
 The engine, policy, local directory, timeline and audit are the product's; what is left out is the RADIUS packet. With `memory`
 every user has a small storage of his own, so that the figure is nearly the engine's alone; with `sqlite` sixty-four sessions
-share one durable file. CPU time is this process's, threads included. A first pass over few logins counts reads, statements and
+share one durable file. CPU time is this process's, threads included: of the best slice of so many logins, because neighbours
+on the machine only ever add to it. A first pass over few logins counts reads, statements and
 keyed fingerprints, so that counting costs the measured pass nothing.
 """
 
@@ -16,7 +17,7 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -51,8 +52,11 @@ SESSIONS = 64
 USERS = 1000
 MEMORY_USERS = 20
 COUNTED_LOGINS = 20
+SLICE = 500
 NAS = "radius:hq:"
 PASSWORD = Secret("correct horse battery staple")
+
+Times = tuple[float, float]
 
 
 class ShiftedClock(SystemClock):
@@ -272,41 +276,43 @@ async def count(place: Place) -> Counts:
     return counts
 
 
-async def measured_in_memory(logins: int) -> tuple[float, float]:
-    """Seconds of CPU and wall time of so many logins, one after another, each user in a storage of his own."""
+async def measured_in_memory(logins: int) -> Times:
+    """Seconds of CPU and wall time of a login, one after another, each user in a storage of his own."""
     places = [new_place(MemoryStorage(), 1) for _ in range(MEMORY_USERS)]
     for place in places:
         await place.fill()
-    cpu = wall = 0.0
-    for number in range(logins):
-        place = places[number % MEMORY_USERS]
-        place.clock.shift += timedelta(seconds=PERIOD_S)
-        began_cpu, began = time.process_time(), time.perf_counter()
-        await place.login(0)
-        cpu += time.process_time() - began_cpu
-        wall += time.perf_counter() - began
-        await place.forget_transactions()
-    return cpu, wall
+    slices = []
+    for _ in range(max(1, logins // SLICE)):
+        cpu = wall = 0.0
+        for number in range(SLICE):
+            place = places[number % MEMORY_USERS]
+            place.clock.shift += timedelta(seconds=PERIOD_S)
+            began_cpu, began = time.process_time(), time.perf_counter()
+            await place.login(0)
+            cpu += time.process_time() - began_cpu
+            wall += time.perf_counter() - began
+            await place.forget_transactions()
+        slices.append((cpu / SLICE, wall / SLICE))
+    return min(slices)
 
 
-async def measured_on_sqlite(place: Place, logins: int) -> tuple[float, float]:
+async def measured_on_sqlite(place: Place, logins: int) -> Times:
     """The same with sixty-four sessions on one file."""
-    cpu = wall = 0.0
-    left = logins
-    while left > 0:
-        place.clock.shift += timedelta(seconds=PERIOD_S)
-        numbers = iter(range(min(left, place.users)))
-        left -= place.users
+    slices = []
+    for start in range(0, max(logins, SLICE), SLICE):
+        first = start % place.users
+        if first == 0:
+            place.clock.shift += timedelta(seconds=PERIOD_S)
+        numbers = iter(range(first, first + SLICE))
 
-        async def session(numbers: Any = numbers) -> None:
+        async def session(numbers: Iterator[int] = numbers) -> None:
             for number in numbers:
-                await place.login(number)
+                await place.login(number % place.users)
 
         began_cpu, began = time.process_time(), time.perf_counter()
         await asyncio.gather(*(session() for _ in range(SESSIONS)))
-        cpu += time.process_time() - began_cpu
-        wall += time.perf_counter() - began
-    return cpu, wall
+        slices.append(((time.process_time() - began_cpu) / SLICE, (time.perf_counter() - began) / SLICE))
+    return min(slices)
 
 
 @asynccontextmanager
@@ -334,13 +340,13 @@ async def measure(kind: str, logins: int, users: int, profiler: cProfile.Profile
             counts = await count(place)
             cpu, wall = await _profiled(profiler, lambda: measured_on_sqlite(place, logins))
     per = 1 / COUNTED_LOGINS
-    figure = Figure(kind, logins, cpu / logins * 1e6, wall / logins * 1e6, 0, 0, 0, 0)
+    figure = Figure(kind, logins, cpu * 1e6, wall * 1e6, 0, 0, 0, 0)
     return replace(
         figure, reads=counts.reads * per, commits=counts.commits * per, statements=counts.statements * per, macs=counts.macs * per
     )
 
 
-async def _profiled(profiler: cProfile.Profile | None, work: Callable[[], Awaitable[tuple[float, float]]]) -> tuple[float, float]:
+async def _profiled(profiler: cProfile.Profile | None, work: Callable[[], Awaitable[Times]]) -> Times:
     if profiler is None:
         return await work()
     profiler.enable()

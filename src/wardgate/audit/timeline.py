@@ -25,6 +25,7 @@ class Trail:
     __slots__ = (
         "_clock",
         "_started",
+        "_told",
         "application",
         "client",
         "door",
@@ -55,6 +56,7 @@ class Trail:
         self.reason = ""
         self.text = ""
         self.steps: list[tuple[float, str, Mapping[str, object]]] = []
+        self._told: list[dict[str, object]] = []
         self.stored = False
 
     @property
@@ -73,7 +75,9 @@ class Trail:
             self.steps.append(((self._clock.monotonic() - self._started) * 1000, what, detail))
 
     def body(self) -> dict[str, Any]:
-        """What is stored and shown."""
+        """What is stored and shown. Both the engine's commit and the live log ask for it: each step is put into words once."""
+        for at, what, detail in self.steps[len(self._told) :]:
+            self._told.append({"at_ms": round(at, 3), "what": what, "detail": _short(detail)})
         return {
             "door": self.door,
             "nas": self.nas,
@@ -84,7 +88,7 @@ class Trail:
             "result": self.result,
             "reason": self.reason,
             "text": self.text,
-            "steps": [{"at_ms": round(at, 3), "what": what, "detail": _short(detail)} for at, what, detail in self.steps],
+            "steps": self._told.copy(),
             "took_ms": round((self._clock.monotonic() - self._started) * 1000, 3),
         }
 
@@ -140,9 +144,9 @@ def new_transaction_id() -> str:
 
 
 def _short(detail: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: value[:MAX_DETAIL_CHARS] if isinstance(value, str) else value for name, value in detail.items() if value is not None
-    }
+    if not detail:
+        return {}
+    return {name: value[:MAX_DETAIL_CHARS] if type(value) is str else value for name, value in detail.items() if value is not None}
 
 
 async def by_reference(storage: Reader, reference: str, limit: int = 200) -> list[Row]:

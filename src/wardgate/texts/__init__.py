@@ -30,6 +30,7 @@ def catalogue(language: str) -> Mapping[str, str]:
     return {f"{room}.{name}": sentence for room, sentences in tables.items() for name, sentence in sentences.items()}
 
 
+@lru_cache(maxsize=256)
 def language_of(wanted: str | None) -> str:
     """The language that we have for a wish such as `tr-TR`; English when we have none."""
     short = (wanted or "").replace("_", "-").partition("-")[0].lower()
