@@ -37,7 +37,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
-    "web": frozenset({"admin", "audit", "delivery", "metrics", "storage"}),
+    "web": frozenset({"admin", "audit", "delivery", "metrics", "storage", "watch"}),
+    # looks at everything, decides nothing
+    "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
     # management: uses the ports to manage things, never to log anyone in
     "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "policy", "radius", "storage"}),
@@ -105,6 +107,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("engine", "storage"): frozenset({"storage.port"}),
     ("radius", "storage"): frozenset({"storage.port"}),
     ("web", "storage"): frozenset({"storage.port"}),
+    ("watch", "storage"): frozenset({"storage.port"}),
+    ("watch", "delivery"): frozenset({"delivery.outbox"}),
     ("config", "storage"): frozenset({"storage.port"}),
     ("janitor", "storage"): frozenset({"storage.port"}),
     ("demo", "storage"): frozenset({"storage.port"}),

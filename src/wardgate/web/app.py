@@ -1,11 +1,13 @@
-"""Puts the web room's routes together."""
+"""Puts the web room's routes together, door by door: a listener has the doors that its settings name, and no other page."""
+
+from collections.abc import Collection
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from wardgate.web.access import Closed
 from wardgate.web.assets import Assets
@@ -20,19 +22,24 @@ from wardgate.web.scrape import Scrape
 from wardgate.web.start import StartPage
 
 
-def build_web_app(context: WebContext) -> Starlette:
-    """The application. The outbox exists in the demo only, the one-time links under `serve` only."""
+DOORS = ("admin", "health", "metrics")
+
+
+def build_web_app(context: WebContext, doors: Collection[str] = DOORS) -> Starlette:
+    """The application of one listener. The outbox exists in the demo only, the one-time links under `serve` only."""
     assets = Assets()
     pages = Pages(context, assets)
-    routes = [
-        Route("/healthz", alive),
-        Route("/readyz", Readiness(context).answer),
-        Route("/metrics", Scrape(context).answer),
-        Route("/static/{name}", assets.serve),
-        *StartPage(context, pages).routes(),
-        *LogPages(context, pages).routes(),
-        *(OutboxPages(context, pages).routes() if context.demo else EntryPages(context, pages).routes()),
-    ]
+    behind: dict[str, list[BaseRoute]] = {
+        "health": [Route("/healthz", alive), Route("/readyz", Readiness(context).answer)],
+        "metrics": [Route("/metrics", Scrape(context).answer)],
+        "admin": [
+            Route("/static/{name}", assets.serve),
+            *StartPage(context, pages).routes(),
+            *LogPages(context, pages).routes(),
+            *(OutboxPages(context, pages).routes() if context.demo else EntryPages(context, pages).routes()),
+        ],
+    }
+    routes = [route for door in DOORS if door in doors for route in behind[door]]
 
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

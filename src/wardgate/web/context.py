@@ -9,6 +9,7 @@ from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.metrics import Metrics
 from wardgate.storage.port import Storage
+from wardgate.watch.node import Node
 from wardgate.web.streams import Streams
 
 Network = IPv4Network | IPv6Network
@@ -53,7 +54,8 @@ class WebContext:
 
     `origin`: how people reach us (`https://login.acme.test`). `guide`: the demo's, None under `serve`; with it the outbox exists
     and the log is open to this machine. `hosts`: names that the Host header may bear under `serve`; empty: any. `ready`: what keeps
-    the server from doing its work, as sentences for operators, empty when nothing does (storage is asked by the page itself).
+    this worker from doing its work, as sentences for operators, empty when nothing does (storage is asked by the page itself).
+    `node`: all workers of this machine; None where there is one.
     """
 
     storage: Storage
@@ -67,6 +69,12 @@ class WebContext:
     hosts: frozenset[str] = frozenset()
     metrics_networks: tuple[Network, ...] = LOOPBACK
     streams: Streams = field(default_factory=Streams)
+    node: Node | None = None
+
+    @property
+    def whole_node(self) -> Node:
+        """The node: this worker alone unless others were named."""
+        return self.node or Node(self.metrics, self.ready, self.clock)
 
     @property
     def demo(self) -> bool:

@@ -117,7 +117,7 @@ async def test_metrics_are_open_to_the_networks_that_are_named() -> None:
     async with sample.client("10.9.0.7") as scraper:
         reply = await scraper.get("/metrics")
     assert reply.status_code == 200
-    assert 'wardgate_outbox_messages{state="queued"} 0.0' in reply.text
+    assert 'wardgate_outbox_messages{state="queued"} 0\n' in reply.text
     async with sample.client() as local:
         assert (await local.get("/metrics")).status_code == 404
 
