@@ -17,6 +17,8 @@ SETTLE_S = 5.0
 
 TellDemo = Callable[[], Awaitable[dict[str, Any]]]
 """What `wardgate demo --json` prints, as it is now: where the demo listens, and who can be tried."""
+TakePicture = Callable[[], Awaitable[dict[str, Any]]]
+"""The live picture of a running server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,14 @@ class Desk:
     https_url: str
     keys: KeyMaster
     tell_demo: TellDemo | None = None
+    take_picture: TakePicture | None = None
 
 
 class Management:
     """Operations on one opened installation.
 
     `https_url` tells where the pages are (ports may be chosen at the start). `serving`: logins run beside the operations.
-    `tell_demo`: only where a demo runs.
+    `tell_demo`: only where a demo runs. `take_picture`: only where a server does.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Management:
         serving: bool,
         settle_s: float = SETTLE_S,
         tell_demo: TellDemo | None = None,
+        take_picture: TakePicture | None = None,
     ) -> None:
         self._opened = opened
         self._operations = operations
@@ -55,6 +59,7 @@ class Management:
         self._https_url = https_url
         self._settle_s = settle_s if serving else 0.0
         self._tell_demo = tell_demo
+        self._take_picture = take_picture
         self._running: set[asyncio.Task[object]] = set()
 
     async def run(self, name: str, params: Mapping[str, object], progress: Progress, actor: str) -> Mapping[str, object]:
@@ -72,7 +77,7 @@ class Management:
         opened = self._opened
         office = Office(opened.storage, opened.rings(), self._clock, self._hasher, actor)
         keys = KeyMaster(opened.installation.master_key, opened.reload_keys, opened.rings, self._settle)
-        return Desk(office, opened, self._https_url(), keys, self._tell_demo)
+        return Desk(office, opened, self._https_url(), keys, self._tell_demo, self._take_picture)
 
     async def _settle(self) -> None:
         """Wait for whoever may still seal with the ring of before: other operations, and logins that are on their way."""

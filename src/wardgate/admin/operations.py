@@ -17,7 +17,7 @@ from wardgate.directory.local import TABLE as LOCAL_USER
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.engine import brakes
-from wardgate.errors import NotFound, UsageError
+from wardgate.errors import NotFound, ServerUnavailable, UsageError
 from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode
 from wardgate.storage.port import Operation as StorageOperation
 from wardgate.storage.port import Where
@@ -397,6 +397,13 @@ async def demo_describe(desk: Desk) -> Result:
     return await desk.tell_demo()
 
 
+async def top_picture(desk: Desk) -> Result:
+    """The live picture of the server that is asked: its workers, and what the database knows."""
+    if desk.take_picture is None:
+        raise ServerUnavailable("no server runs on this directory: wardgate serve starts one")
+    return await desk.take_picture()
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.add": user_add,
     "user.change": user_change,
@@ -434,5 +441,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "trace.reference": trace_reference,
     "trace.user": trace_user,
     "admin.link": admin_link,
+    "top.picture": top_picture,
     "demo.describe": demo_describe,
 }

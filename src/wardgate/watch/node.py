@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from wardgate import metrics
 from wardgate.clock import Clock
+from wardgate.errors import SettingsError
 from wardgate.metrics import Metrics, Snapshot, expose, read_snapshot
-from wardgate.watch.siblings import Answer, Told, WorkerSocket, ask_siblings
+from wardgate.watch.siblings import Told, WorkerSocket, ask_siblings
 
 # The supervisor puts a new worker in the place of a dead one sooner than this; its packets wait in the socket meanwhile.
 MISSING_GRACE_S: Final = 5.0
 MAX_PROBLEMS: Final = 20
 VITALS: Final = "vitals"
 TROUBLES: Final = "problems"
+
+log = structlog.get_logger("wardgate.node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class NodeVitals:
 class Node:
     """One per worker, which is `slot` of `workers`. `problems`: what keeps this worker from serving logins, as sentences.
 
-    Alone (`data` is None) it asks nobody: one worker, or a part of the server under test.
+    `data`: the data directory, where the workers find each other. One worker, or none named, asks nobody.
     """
 
     def __init__(
@@ -61,13 +66,23 @@ class Node:
         self._workers = workers
         self._data = data
         self._missing_since: dict[int, float] = {}
+        self._socket: WorkerSocket | None = None
 
-    def socket(self) -> WorkerSocket | None:
-        """Where this worker answers its siblings; None for one that has none. Raises SettingsError."""
+    async def start(self) -> None:
+        """Begin to answer the siblings. A worker that cannot is missing in their pictures, and serves logins all the same."""
         if self._data is None or self._workers < 2:
-            return None
-        answers: Mapping[str, Answer] = {VITALS: self._own_vitals, TROUBLES: self._own_problems}
-        return WorkerSocket(self._data, self.slot, answers)
+            return
+        try:
+            answering = WorkerSocket(self._data, self.slot, {VITALS: self._own_vitals, TROUBLES: self._own_problems})
+            await answering.start()
+            self._socket = answering
+        except SettingsError as error:
+            log.warning("siblings_cannot_ask", slot=self.slot, error=error.message)
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        if self._socket is not None:
+            await self._socket.stop()
 
     async def vitals(self) -> NodeVitals:
         """What every worker tells of itself now."""

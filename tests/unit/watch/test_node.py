@@ -37,10 +37,8 @@ async def running(data: Path, *slots: int, workers: int = 0) -> AsyncIterator[li
     found = [Worker(data, slot, workers or len(slots), clock) for slot in slots]
     async with AsyncExitStack() as stack:
         for worker in found:
-            answering = worker.node.socket()
-            assert answering is not None
-            await answering.start()
-            stack.push_async_callback(answering.stop)
+            await worker.node.start()
+            stack.push_async_callback(worker.node.stop)
         yield found
 
 
@@ -189,11 +187,9 @@ async def test_worker_that_is_being_replaced_takes_no_node_out_of_service(tmp_pa
     clock.advance(node_module.MISSING_GRACE_S)
     assert await worker.node.problems() == ["worker 1 has not answered for 5 s"]
     sibling = Worker(tmp_path, 1, 2, clock)
-    answering = sibling.node.socket()
-    assert answering is not None
-    await answering.start()
+    await sibling.node.start()
     assert await worker.node.problems() == []
-    await answering.stop()
+    await sibling.node.stop()
     clock.advance(60)
     assert await worker.node.problems() == []
 
@@ -202,10 +198,19 @@ async def test_worker_that_is_alone_asks_nobody(tmp_path: Path) -> None:
     problems: Sequence[str] = ("RADIUS does not listen yet",)
     metrics = Metrics()
     alone = Node(metrics, lambda: problems, FixedClock(datetime(2026, 11, 22, tzinfo=UTC)), data=tmp_path)
-    assert alone.socket() is None
+    await alone.start()
     assert await alone.problems() == ["RADIUS does not listen yet"]
     assert values(await alone.exposition(), "wardgate_workers") == {"": 1}
     assert not (tmp_path / siblings.DIRECTORY).exists()
+    await alone.stop()
+
+
+async def test_worker_whose_socket_cannot_be_made_serves_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / siblings.DIRECTORY).mkdir()
+    (tmp_path / siblings.DIRECTORY / "worker-1.sock").mkdir()
+    async with running(tmp_path, 0, 1) as (asked, broken):
+        assert (await asked.node.vitals()).missing == (1,)
+        assert len((await broken.node.vitals()).workers) == 2
 
 
 def test_snapshot_travels_as_json() -> None:
