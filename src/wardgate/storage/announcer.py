@@ -30,6 +30,10 @@ class Announcer:
             for token in self._topics.get(announcement.topic, ()):
                 loop.call_soon(self._call, announcement, token)
 
+    def tell_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Schedule every callback with an empty key: something may have been missed."""
+        self.tell(loop, [Announce(topic, "") for topic in self._topics])
+
     def _call(self, announcement: Announce, token: object) -> None:
         callback = self._topics.get(announcement.topic, {}).get(token)
         if callback is not None:

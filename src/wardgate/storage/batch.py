@@ -215,13 +215,23 @@ class BatchWriter:
                 return Committed(tuple(results))
         except sqlite3.IntegrityError as error:
             outcome = _misfit(error, len(results))
-        except sqlite3.DataError as error:
+        except (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError, TypeError, ValueError) as error:
+            self._check_connection(error)
             outcome = StorageError(f"the database refused a value: {error}")
         except WardgateError as error:
             outcome = error
         if wrote:
             raise _RunGuarded(outcome)
         return outcome
+
+    def _check_connection(self, error: Exception) -> None:
+        """Raises `error` when it is not about the unit: sqlite3 has the same class for a closed connection and a wrong value."""
+        try:
+            sound = self._connection is not None and self._connection.in_transaction
+        except sqlite3.ProgrammingError:
+            sound = False
+        if not sound:
+            raise error
 
     def _step(self, statement: Statement, values: tuple[Any, ...]) -> object:
         """Run a step; returns its result, or that it did not hold."""
@@ -244,9 +254,9 @@ class BatchWriter:
             return _CONFLICT
         return None
 
-    def _modify(self, statement: Statement, key: Any, function: Any, arguments: Any) -> object:
+    def _modify(self, statement: Statement, key: Any, arguments: Any) -> object:
         rows = self._cursor.execute(statement.sql, key).fetchall()
-        values, result = successor(statement.shape, key, rows[0] if rows else None, function, arguments)
+        values, result = successor(statement.shape, key, rows[0] if rows else None, statement.function, arguments)
         if values is not None:
             self._cursor.execute(statement.write_sql, values)
         return _CONFLICT if result is REFUSED else result

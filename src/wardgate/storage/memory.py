@@ -52,6 +52,7 @@ from wardgate.storage.shapes import (
     check_where,
     event_values,
     extend,
+    plain_arguments,
     shape_of,
     successor,
 )
@@ -351,7 +352,7 @@ class MemoryStorage:
         shape = shape_of(item.table)
         table = self._tables[shape.name]
         key = shape.key_values(item.key)
-        arguments = dict(item.arguments)
+        arguments = plain_arguments(item)
 
         def act(undo: _Undo) -> object:
             values, result = successor(shape, key, table.rows.get(key), item.function, arguments)

@@ -104,6 +104,8 @@ class Delete:
 class Modified:
     """What a `Modify` function decided: the whole new row (None: leave it as it is) and the caller's result.
 
+    The result is plain data, for it may come from another process: None, truth values, numbers, text, bytes, and tuples, lists and
+    dictionaries of them. A member of an enum arrives as the text or number that it stands for: compare it with `==`, not `is`.
     `refuse`: the unit must not happen; the commit answers `Refused` (`conflict`) at this operation.
     """
 
@@ -119,7 +121,8 @@ ModifyFunction = Callable[[Row | None, Mapping[str, Value]], Modified]
 class Modify:
     """Read one row by primary key, compute its successor and write it, atomically. Result: the function's result.
 
-    `function` is pure, sits at module level (it may run in another process) and may run twice. The key columns of the row
+    `function` is pure, sits at the level of a module of this package (it may run in another process, which looks it up by its
+    name) and may run twice. `arguments` are flat. The key columns of the row
     that it returns are filled in from `key`. An exception that it raises becomes a StorageError of this unit alone.
     """
 
@@ -241,7 +244,8 @@ class Storage(Reader, Protocol):
     async def commit(self, operations: Sequence[Operation]) -> Commit:
         """Write a unit durably, all or nothing.
 
-        Raises StorageUnavailable when the database cannot write (nothing of the unit was kept, as far as it can tell),
+        Raises StorageUnavailable when the database cannot write (nothing of the unit was kept, as far as it can tell; where it
+        cannot, because whoever writes has died or the connection is lost, the message says that the unit's fate is unknown),
         Overloaded when more than `MAX_WAITING_UNITS` wait, StorageError for an operation that does not fit the schema.
         A caller that is cancelled while it waits takes nothing back: the unit is written, whole, without telling it.
         """
@@ -254,7 +258,8 @@ class Storage(Reader, Protocol):
     def subscribe(self, topic: str, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call `callback(key)` on the event loop after each commit that announced `topic`; returns how to stop it.
 
-        In this process it is called before the `commit` that announced returns to its caller.
+        In this process it is called before the `commit` that announced returns to its caller. An empty key means that
+        announcements may have been missed (a connection was lost and is back): look at everything again.
         """
         ...
 
@@ -266,4 +271,6 @@ class Storage(Reader, Protocol):
 MAX_WAITING_UNITS = 10_000
 # A unit runs without a pause: a bulk import commits in pieces of a few hundred rows, so that logins fit in between.
 MAX_UNIT_OPERATIONS = 5_000
+# What the values of a unit may come to where it travels to another process.
+MAX_UNIT_BYTES = 32 * 2**20
 GENESIS_LINK = bytes(32)

@@ -7,7 +7,7 @@ spoils a batch that holds other callers' units. Values come back as they are sto
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy import Column, Index, Table, UniqueConstraint
 
@@ -23,6 +23,7 @@ from wardgate.storage.port import (
     ChainLink,
     Delete,
     Find,
+    Modify,
     ModifyFunction,
     Operation,
     Row,
@@ -295,12 +296,15 @@ REFUSED: Final = object()
 
 
 def successor(
-    shape: TableShape, key: Values, current: Values | None, function: ModifyFunction, arguments: Row
+    shape: TableShape, key: Values, current: Values | None, function: ModifyFunction | None, arguments: Row
 ) -> tuple[Values | None, object]:
     """Run the function of a `Modify`: the whole new row (None: nothing to write), and the result; `REFUSED` refuses the unit.
 
-    The key is filled in. Raises StorageError when the function fails or its row does not fit: only its own unit suffers.
+    The key is filled in, the result is plain data. Raises StorageError when the function fails or what it returns does not fit:
+    only its own unit suffers.
     """
+    if function is None:
+        raise StorageError(f"a Modify of {shape.name} came without its function")
     try:
         modified = function(None if current is None else shape.as_row(current), arguments)
     except WardgateError:
@@ -309,10 +313,42 @@ def successor(
         raise StorageError(f"the function of a Modify of {shape.name} failed: {type(error).__name__}") from error
     if modified.refuse:
         return None, REFUSED
+    result = modified.result
+    if type(result) not in _PLAIN:
+        result = plain(result)
     if modified.row is None:
-        return None, modified.result
+        return None, result
     values = shape.row({**modified.row, **dict(zip(shape.key, key, strict=True))})
-    return (None if values == current else values), modified.result
+    return (None if values == current else values), result
+
+
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
+
+
+def plain(data: object) -> object:
+    """The same in exact types, so that it can travel to another process and back. Raises StorageError for what cannot."""
+    if type(data) in _PLAIN:
+        return data
+    if isinstance(data, Mapping):
+        return {plain(name): plain(value) for name, value in data.items()}
+    if isinstance(data, tuple | list):
+        items = [plain(item) for item in data]
+        return items if isinstance(data, list) else tuple(items)
+    if isinstance(data, str):
+        return str.__str__(data)
+    if isinstance(data, bytes):
+        return bytes(data)
+    if isinstance(data, int):
+        return int(data)
+    raise StorageError(f"what a Modify takes or gives is {type(data).__name__}, which is not plain data")
+
+
+def plain_arguments(operation: Modify) -> dict[str, Value]:
+    """A copy of the arguments of a `Modify`, in exact types. Raises StorageError for what is not plain data."""
+    arguments = dict(operation.arguments)
+    if _PLAIN.issuperset(map(type, arguments.values())):
+        return arguments
+    return {name: cast(Value, plain(value)) for name, value in arguments.items()}
 
 
 def check_unit(operations: Sequence[Operation]) -> None:

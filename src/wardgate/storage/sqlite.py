@@ -204,6 +204,76 @@ class _Reader:
             self._cursor = None
 
 
+class SqliteReads:
+    """The reading half of a storage on this file: satisfies `port.Reader`."""
+
+    def __init__(self, path: Path, statements: Statements) -> None:
+        self._statements = statements
+        self._reader = _Reader(path)
+        self._slow_reader = _Reader(path)
+        self._read_thread = ThreadPoolExecutor(1, "wardgate-read")
+        self._reads = 0
+        self._closed = False
+
+    async def get(self, table: str, key: Row) -> Row | None:
+        """The row with this whole primary key."""
+        query = self._statements.get(table)
+        shape = query.shape
+        values = shape.key_values(key)
+        if self._closed:
+            raise closed()
+        rows = self._reader.rows(query, values)
+        return shape.as_row(rows[0]) if rows else None
+
+    async def find(
+        self,
+        table: str,
+        where: Sequence[Where] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Rows that meet every condition."""
+        query, values = self._statements.find(table, where, order_by, descending, limit)
+        if self._closed:
+            raise closed()
+        rows: list[Values] | None = None
+        if limit is not None and limit <= INLINE_ROWS:
+            rows = self._reader.rows(query, values)
+        elif query.narrow:
+            rows = self._reader.few_rows(query, values)
+        if rows is not None:
+            return [query.shape.as_row(row) for row in rows]
+        return await self._off_loop(self._slow_reader.dictionaries, query, values)
+
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        """The rows of each of several small finds."""
+        check_finds(finds)
+        return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
+
+    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
+        """How many rows meet every condition."""
+        query, values = self._statements.count(table, where)
+        if self._closed:
+            raise closed()
+        ((number,),) = await self._off_loop(self._slow_reader.rows, query, values)
+        return int(number or 0)
+
+    async def _off_loop(self, read: Callable[[Query, Values], _T], query: Query, values: Values) -> _T:
+        if self._reads >= MAX_WAITING_READS:
+            raise Overloaded(f"{MAX_WAITING_READS} long reads wait already")
+        self._reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._read_thread, read, query, values)
+        finally:
+            self._reads -= 1
+
+    def _stop_reading(self) -> None:
+        self._read_thread.shutdown()
+        self._reader.close()
+        self._slow_reader.close()
+
+
 # --- how long the disk takes -----------------------------------------------------------------------------------------
 
 
@@ -257,23 +327,18 @@ class StorageStats:
 _Waiting = tuple[Unit, Sequence[Announce], "asyncio.Future[Commit]"]
 
 
-class SqliteStorage:
+class SqliteStorage(SqliteReads):
     """Satisfies `port.Storage`. Made by `open`."""
 
     def __init__(self, path: Path, writer: BatchWriter) -> None:
-        self._statements = Statements()
+        super().__init__(path, Statements())
         self._writer = writer
-        self._reader = _Reader(path)
-        self._slow_reader = _Reader(path)
         self._announcer = Announcer()
         self._waiting: deque[_Waiting] = deque()
         self._flushing = False
-        self._closed = False
         self._drained: asyncio.Event | None = None
         self._sync_times = SyncTimes()
         self._write_thread = ThreadPoolExecutor(1, "wardgate-commit")
-        self._read_thread = ThreadPoolExecutor(1, "wardgate-read")
-        self._reads = 0
         self._units = self._batches = self._failed = self._failed_checkpoints = self._last_units = 0
         self._last_sync_s = 0.0
         # Told of every durable commit: how many units it took, and how long it waited for the disk.
@@ -304,68 +369,13 @@ class SqliteStorage:
             on_loop=self._sync_times.short,
         )
 
-    # --- reading ---
-
-    async def get(self, table: str, key: Row) -> Row | None:
-        """The row with this whole primary key."""
-        query = self._statements.get(table)
-        shape = query.shape
-        values = shape.key_values(key)
-        if self._closed:
-            raise _closed()
-        rows = self._reader.rows(query, values)
-        return shape.as_row(rows[0]) if rows else None
-
-    async def find(
-        self,
-        table: str,
-        where: Sequence[Where] = (),
-        order_by: str | None = None,
-        descending: bool = False,
-        limit: int | None = None,
-    ) -> list[Row]:
-        """Rows that meet every condition."""
-        query, values = self._statements.find(table, where, order_by, descending, limit)
-        if self._closed:
-            raise _closed()
-        rows: list[Values] | None = None
-        if limit is not None and limit <= INLINE_ROWS:
-            rows = self._reader.rows(query, values)
-        elif query.narrow:
-            rows = self._reader.few_rows(query, values)
-        if rows is not None:
-            return [query.shape.as_row(row) for row in rows]
-        return await self._off_loop(self._slow_reader.dictionaries, query, values)
-
-    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
-        """The rows of each of several small finds."""
-        check_finds(finds)
-        return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
-
-    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
-        """How many rows meet every condition."""
-        query, values = self._statements.count(table, where)
-        if self._closed:
-            raise _closed()
-        ((number,),) = await self._off_loop(self._slow_reader.rows, query, values)
-        return int(number or 0)
-
-    async def _off_loop(self, read: Callable[[Query, Values], _T], query: Query, values: Values) -> _T:
-        if self._reads >= MAX_WAITING_READS:
-            raise Overloaded(f"{MAX_WAITING_READS} long reads wait already")
-        self._reads += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._read_thread, read, query, values)
-        finally:
-            self._reads -= 1
-
     # --- writing ---
 
     async def commit(self, operations: Sequence[Operation]) -> Commit:
         """Write a unit durably, all or nothing."""
         unit = self._statements.unit(operations)
         if self._closed:
-            raise _closed()
+            raise closed()
         if len(self._waiting) >= MAX_WAITING_UNITS:
             raise Overloaded(f"{MAX_WAITING_UNITS} writes wait already")
         loop = asyncio.get_running_loop()
@@ -394,22 +404,20 @@ class SqliteStorage:
 
     def _let_go(self) -> None:
         self._write_thread.shutdown()
-        self._read_thread.shutdown()
-        self._reader.close()
-        self._slow_reader.close()
+        self._stop_reading()
         self._writer.close()
 
     # --- one flush: `_flush` on the loop, then `_finish` or `_fail` on the loop ---
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = self._take()
-        outcomes = _tried(self._writer.execute, [unit for unit, _, _ in batch])
+        outcomes = tried(self._writer.execute, [unit for unit, _, _ in batch])
         if isinstance(outcomes, FileLocked):
             self._write_thread.submit(self._wait_in_thread, loop, batch)
         elif isinstance(outcomes, WardgateError):
             self._fail(loop, batch, outcomes)
         elif self._sync_times.short:
-            self._finish(loop, batch, outcomes, _tried(self._writer.commit))
+            self._finish(loop, batch, outcomes, tried(self._writer.commit))
         else:
             self._write_thread.submit(self._commit_in_thread, loop, batch, outcomes)
 
@@ -422,10 +430,10 @@ class SqliteStorage:
         return batch
 
     def _commit_in_thread(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
-        loop.call_soon_threadsafe(self._finish, loop, batch, outcomes, _tried(self._writer.commit))
+        loop.call_soon_threadsafe(self._finish, loop, batch, outcomes, tried(self._writer.commit))
 
     def _wait_in_thread(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
-        outcomes = _tried(self._writer.execute, [unit for unit, _, _ in batch], LOCK_WAIT_S)
+        outcomes = tried(self._writer.execute, [unit for unit, _, _ in batch], LOCK_WAIT_S)
         if isinstance(outcomes, WardgateError):
             loop.call_soon_threadsafe(self._fail, loop, batch, outcomes)
         else:
@@ -466,7 +474,7 @@ class SqliteStorage:
         self._go_on(loop)
 
     def _checkpoint_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
-        error = _tried(self._writer.checkpoint)
+        error = tried(self._writer.checkpoint)
         loop.call_soon_threadsafe(self._checkpointed, loop, error)
 
     def _checkpointed(self, loop: asyncio.AbstractEventLoop, error: WardgateError | None) -> None:
@@ -486,7 +494,7 @@ class SqliteStorage:
             self._drained.set()
 
 
-def _tried(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T | WardgateError:
+def tried(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T | WardgateError:
     """What the work returns, or why it failed: whatever happens, those who wait get an answer."""
     try:
         return work(*arguments, **named)
@@ -496,5 +504,6 @@ def _tried(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _
         return StorageUnavailable(f"a batch of writes failed: {type(error).__name__}")
 
 
-def _closed() -> StorageUnavailable:
+def closed() -> StorageUnavailable:
+    """What everybody is told after `close`."""
     return StorageUnavailable("the storage is closed")

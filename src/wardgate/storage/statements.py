@@ -35,6 +35,7 @@ from wardgate.storage.port import (
     Delete,
     Insert,
     Modify,
+    ModifyFunction,
     Operation,
     Update,
     Upsert,
@@ -56,6 +57,7 @@ from wardgate.storage.shapes import (
     check_unit,
     checked,
     event_values,
+    plain_arguments,
     shape_of,
 )
 
@@ -83,9 +85,10 @@ APPEND = 6  # extend the audit chain
 ANNOUNCE = 7  # nothing to write
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: each form is made once, and is looked up for every step.
+@dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """One form: its SQL, what its values must fit, and for `MODIFY` how the new row is written."""
+    """One form: its SQL, what its values must fit, and for `MODIFY` what computes the new row and how it is written."""
 
     kind: int
     shape: TableShape
@@ -94,11 +97,11 @@ class Statement:
     write_sql: str = ""
     # Where the values of `Update.add` begin and end: the room that they leave has to be worked out.
     added: tuple[int, int] = (0, 0)
-
     writes: bool = True
+    function: ModifyFunction | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Query:
     """One form of a read. `narrow`: an index finds the rows, and by their nature they are few."""
 
@@ -108,15 +111,19 @@ class Query:
     narrow: bool = False
 
 
-# The second part depends on the kind: values for SQL, or for MODIFY (key, function, arguments).
+# The second part depends on the kind: values for SQL, or for MODIFY (key, arguments).
 Step = tuple[Statement, tuple[Any, ...]]
 Form = tuple[Any, ...]
 
 
 class Statements:
-    """Turns operations into steps and reads into queries, and remembers the forms."""
+    """Turns operations into steps and reads into queries, and remembers the forms.
 
-    def __init__(self) -> None:
+    `check_function` raises StorageError for the function of a `Modify` that cannot be run where the units are written.
+    """
+
+    def __init__(self, check_function: Callable[[ModifyFunction], None] | None = None) -> None:
+        self._check_function = check_function
         self._statements: dict[Form, Statement] = {}
         self._queries: dict[Form, Query] = {}
         self._steps: Mapping[type[Operation], Callable[[Any], Step]] = {
@@ -172,8 +179,15 @@ class Statements:
         return statement, values if item.limit is None else (*values, item.limit)
 
     def _modify(self, item: Modify) -> Step:
-        statement = self._statement(("modify", item.table), _build_modify)
-        return statement, (statement.shape.key_values(item.key), item.function, dict(item.arguments))
+        form = ("modify", item.table, item.function)
+        statement = self._statements.get(form) or self._keep(form, self._build_modify(item))
+        return statement, (statement.shape.key_values(item.key), plain_arguments(item))
+
+    def _build_modify(self, item: Modify) -> Statement:
+        shape = shape_of(item.table)
+        if self._check_function is not None:
+            self._check_function(item.function)
+        return Statement(MODIFY, shape, _build_get(shape).sql, write_sql=_upsert_sql(shape), function=item.function)
 
     def _append(self, item: Append) -> Step:
         return self._statement(("append", AUDIT.name), _build_append), event_values(item)
@@ -377,10 +391,6 @@ def _build_delete(item: Delete) -> Statement:
     chosen = select(*keys).where(and_(*clauses)).limit(bindparam("limit")).offset(_NO_OFFSET)
     key = keys[0] if len(keys) == 1 else tuple_(*keys)
     return Statement(REMOVE, shape, _compile(delete(shape.table).where(key.in_(chosen)), [*names, "limit"]), Columns(columns))
-
-
-def _build_modify(shape: TableShape) -> Statement:
-    return Statement(MODIFY, shape, _build_get(shape).sql, write_sql=_upsert_sql(shape))
 
 
 def _build_append(shape: TableShape) -> Statement:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.conformance.storage.writers import ClientWithWriter
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Storage
 from wardgate.storage.sqlite import SqliteStorage
@@ -18,7 +19,12 @@ async def _sqlite(directory: Path) -> Storage:
     return await SqliteStorage.open(directory / "wardgate.db")
 
 
+async def _sqlite_client(directory: Path) -> Storage:
+    return await ClientWithWriter.start(directory)
+
+
 BACKENDS: dict[str, Factory] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "sqlite-client": _sqlite_client,
 }
