@@ -18,6 +18,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("init", "wardgate.cli.init", "Make an installation."),
     ("serve", "wardgate.cli.serve", "Serve."),
     ("check", "wardgate.cli.check", "Look for what is wrong or weak, and say what to do."),
+    ("top", "wardgate.cli.top", "How the server is doing, live."),
     ("user", "wardgate.cli.user", "Local users."),
     ("authenticator", "wardgate.cli.authenticator", "Authenticator apps, devices and recovery codes of users."),
     ("nas", "wardgate.cli.nas", "NAS: the firewalls, VPNs and switches that ask by RADIUS."),
