@@ -27,11 +27,11 @@ class Credential(Enum):
 
 def credential(request: Packet) -> Credential:
     """Name the kind of proof in a request."""
-    kinds = {kind for kind, _ in request.attributes}
+    kinds = request.firsts
     found = [proof for number, proof in _STANDARD if number in kinds]
     if Type.VENDOR_SPECIFIC in kinds and _has_ms_chap(request):
         found.append(Credential.MS_CHAP)
-    if len(found) > 1 or len(request.all(Type.USER_PASSWORD)) > 1 or len(request.all(Type.CHAP_PASSWORD)) > 1:
+    if len(found) > 1 or (len(kinds) < len(request.attributes) and _has_two_passwords(request)):
         return Credential.SEVERAL
     if found:
         return found[0]
@@ -43,6 +43,10 @@ _STANDARD = (
     (Type.CHAP_PASSWORD, Credential.CHAP),
     (Type.EAP_MESSAGE, Credential.EAP),
 )
+
+
+def _has_two_passwords(request: Packet) -> bool:
+    return len(request.all(Type.USER_PASSWORD)) > 1 or len(request.all(Type.CHAP_PASSWORD)) > 1
 
 
 def _has_ms_chap(request: Packet) -> bool:

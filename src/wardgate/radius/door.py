@@ -23,18 +23,20 @@ MAX_STATE_BYTES = 253
 # Shorter than a recovery code, which may happen to be letters only.
 MAX_WORD_BYTES = 12
 _SCRV1 = b"SCRV1:"
+_VOUCHED = frozenset((PASSWORD,))
+_NOT_VOUCHED: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
-    """What goes back. `not_before`: monotonic seconds before which it must not leave."""
+    """What goes back. `not_before`: monotonic seconds before which it must not leave. Nobody changes one."""
 
     code: Code
     attributes: list[Attribute]
     not_before: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OneField:
     """Password and code out of one field. `code` None: no code stood there."""
 
@@ -72,7 +74,6 @@ async def serve_login(
 
 def _begin_request(nas: Nas, user_name: str, typed: bytes, origin: Origin, trail: Trail) -> BeginRequest:
     field = split_field(nas, typed)
-    vouched = frozenset((PASSWORD,)) if nas.settings.mode == "code_only" else frozenset[str]()
     return BeginRequest(
         application=nas.settings.application,
         user_name=user_name,
@@ -81,7 +82,7 @@ def _begin_request(nas: Nas, user_name: str, typed: bytes, origin: Origin, trail
         password=field.password,
         code=field.code,
         can_challenge=field.can_challenge,
-        proved_elsewhere=vouched,
+        proved_elsewhere=_VOUCHED if nas.settings.mode == "code_only" else _NOT_VOUCHED,
     )
 
 
@@ -170,6 +171,8 @@ def _nas_is_gone(nas: Nas, reference: str, trail: Trail) -> Reply:
 def _fitting(nas: Nas, challenge: Challenge) -> list[Text]:
     """As many parts of the prompt as the device shows whole, the most important first."""
     parts = list(challenge.texts)
+    if len(parts) == 1:
+        return parts
     while len(parts) > 1 and len(" ".join(render(part, challenge.language) for part in parts)) > nas.profile.max_prompt_chars:
         parts.pop()
     return parts
@@ -206,9 +209,7 @@ def origin_of(nas: Nas, packet: Packet, source: tuple[str, int]) -> Origin:
 
 def fingerprint(packet: Packet, source: tuple[str, int]) -> bytes:
     """What makes a packet the same packet: source address, port and every octet of it."""
-    state = hashlib.blake2b(f"{source[0]} {source[1]} ".encode(), digest_size=32)
-    state.update(packet.raw)
-    return state.digest()
+    return hashlib.blake2b(f"{source[0]} {source[1]} ".encode() + packet.raw, digest_size=32).digest()
 
 
 def text_of(value: bytes, nas: Nas) -> str:

@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 
 KEEP_S = 30.0
 IN_FLIGHT_S = 60.0
+# What has expired is never used, and is taken away so often.
+LOOK_EVERY_S = 0.25
 DEFAULT_CAPACITY = 65_536
 DEFAULT_MAX_BYTES = 32 * 1024 * 1024
 
@@ -51,7 +53,7 @@ _Entry: TypeAlias = tuple[float, bytes, InFlight | Reply]
 class DuplicateCache:
     """Remembers requests and their replies by source. Every operation takes constant time."""
 
-    __slots__ = ("_bytes", "_capacity", "_clock", "_done", "_keep_s", "_max_bytes", "_working")
+    __slots__ = ("_bytes", "_capacity", "_clock", "_done", "_keep_s", "_look_at", "_max_bytes", "_working")
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class DuplicateCache:
         self._max_bytes = max_bytes
         self._clock = clock
         self._bytes = 0
+        self._look_at = float("-inf")
         # Both are in the order in which their entries expire, because every entry of one map lives equally long.
         self._working: OrderedDict[DuplicateKey, _Entry] = OrderedDict()
         self._done: OrderedDict[DuplicateKey, _Entry] = OrderedDict()
@@ -86,13 +89,17 @@ class DuplicateCache:
         a new request, and what was remembered of the old one is forgotten.
         """
         now = self._clock()
-        self._expire(now)
+        if now >= self._look_at:
+            self._expire(now)
         known = self._working.get(key) or self._done.get(key)
+        if known is not None and known[0] <= now:
+            self._drop(key)
+            known = None
         if known is not None:
             if known[1] == raw:
                 return known[2]
             self._drop(key)
-        self._put(self._working, key, (now + IN_FLIGHT_S, raw, _IN_FLIGHT))
+        self._put(self._working, key, (now + IN_FLIGHT_S, raw, _IN_FLIGHT), len(raw))
         return _NEW
 
     def finish(self, key: DuplicateKey, raw: bytes, reply: bytes | None) -> None:
@@ -103,14 +110,15 @@ class DuplicateCache:
         entry = self._working.get(key)
         if entry is None or entry[1] != raw:
             return
-        self._drop(key)
+        del self._working[key]
+        self._bytes -= len(raw)
         if reply is not None:
-            self._put(self._done, key, (self._clock() + self._keep_s, raw, Reply(reply)))
+            self._put(self._done, key, (self._clock() + self._keep_s, raw, Reply(reply)), len(raw) + len(reply))
 
-    def _put(self, store: OrderedDict[DuplicateKey, _Entry], key: DuplicateKey, entry: _Entry) -> None:
+    def _put(self, store: OrderedDict[DuplicateKey, _Entry], key: DuplicateKey, entry: _Entry, size: int) -> None:
         store[key] = entry
-        self._bytes += _size(entry)
-        while len(self) > self._capacity or self._bytes > self._max_bytes:
+        self._bytes += size
+        while self._bytes > self._max_bytes or len(self._working) + len(self._done) > self._capacity:
             self._evict()
 
     def _evict(self) -> None:
@@ -123,6 +131,7 @@ class DuplicateCache:
         self._bytes -= _size(entry)
 
     def _expire(self, now: float) -> None:
+        self._look_at = now + LOOK_EVERY_S
         for store in (self._working, self._done):
             while store and next(iter(store.values()))[0] <= now:
                 self._bytes -= _size(store.popitem(last=False)[1])

@@ -1,7 +1,7 @@
 """A NAS while the server runs: its settings with the secret resolved, and whether a packet may come in."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wardgate.audit.incidents import IncidentKind
 from wardgate.crypto import Secret
@@ -20,16 +20,15 @@ class Nas:
     secret: SharedSecret
     profile: VendorProfile
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    name: str = field(init=False)
+    """The configured name."""
+    identifier: str | None = field(init=False)
+    """The NAS-Identifier that tells it from others at the same address."""
 
-    @property
-    def name(self) -> str:
-        """The configured name."""
-        return self.settings.name
-
-    @property
-    def identifier(self) -> str | None:
-        """The NAS-Identifier that tells it from others at the same address."""
-        return self.settings.identifier
+    def __post_init__(self) -> None:
+        """Copies, because each packet asks for them."""
+        object.__setattr__(self, "name", self.settings.name)
+        object.__setattr__(self, "identifier", self.settings.identifier)
 
     def binding(self, nas_identifier: str) -> str:
         """What a State belongs to: this NAS and the NAS-Identifier of the first request."""
@@ -49,10 +48,10 @@ def refusal_of(nas: Nas, packet: Packet, signature: MessageAuthenticator, signs:
     While it is not required, a request with Proxy-State and without it is dropped: that is the shape of CVE-2024-3596.
     `signs`: whether this NAS is known to sign, for the policy `auto`.
     """
-    if signature in (MessageAuthenticator.WRONG, MessageAuthenticator.MALFORMED):
-        return IncidentKind.WRONG_SECRET
     if signature is MessageAuthenticator.VALID:
         return None
+    if signature is not MessageAuthenticator.ABSENT:
+        return IncidentKind.WRONG_SECRET
     policy = nas.settings.message_authenticator
     required = policy == "require" or (policy == "auto" and signs)
     if required or packet.code == Code.STATUS_SERVER or packet.first(Type.EAP_MESSAGE) is not None:

@@ -55,6 +55,10 @@ DEFAULT_FLOOR_S = 0.3
 TIMER_TICK_S = 0.001
 ACCT_SESSION_ID = 44
 
+# A member of an enumeration takes its time to look up, and its name still more.
+_ACCESS_REQUEST = Code.ACCESS_REQUEST
+_CODE_NAMES: Mapping[int, str] = {code.value: code.name.lower() for code in Code}
+
 log = structlog.get_logger("wardgate.radius")
 
 
@@ -152,8 +156,9 @@ class RadiusServer:
         if admitted is None:
             return
         packet, nas = admitted
-        if packet.code not in (Code.ACCESS_REQUEST, Code.STATUS_SERVER):
-            self._drop(IncidentKind.UNSUPPORTED_CODE, source[0], nas.name, f"code {packet.code}")
+        code = packet.code
+        if code is not _ACCESS_REQUEST and code is not Code.STATUS_SERVER:
+            self._drop(IncidentKind.UNSUPPORTED_CODE, source[0], nas.name, f"code {code}")
             return
         signature = check_message_authenticator(packet, nas.secret)
         refusal = refusal_of(nas, packet, signature, nas.name in self._parts.required)
@@ -161,8 +166,8 @@ class RadiusServer:
             self._drop(refusal, source[0], nas.name)
             return
         self._decide_auto(nas, packet, signature)
-        self._parts.metrics.packet(Code(packet.code).name.lower(), nas.settings.vendor)
-        if packet.code == Code.STATUS_SERVER:
+        self._parts.metrics.packet(_CODE_NAMES[code], nas.settings.vendor)
+        if code is not _ACCESS_REQUEST:
             self._answer_status(path, nas, packet, source, Code.ACCESS_ACCEPT)
             return
         key = (source[0], source[1], packet.identifier, listener)
@@ -210,12 +215,13 @@ class RadiusServer:
             reply = await self._reply(nas, packet, source, trail)
             if reply is not None:
                 datagram = self._encode(nas, packet, source, reply)
-                await self._wait_until(reply.not_before)
+                if reply.not_before is not None:
+                    await self._wait_until(reply.not_before)
         finally:
             self._duplicates.finish(key, packet.raw, datagram)
         if datagram is not None:
             path.send(datagram)
-        trail.note("replied" if datagram else "not replied", code=Code(datagram[0]).name.lower() if datagram else None)
+        trail.note("replied" if datagram else "not replied", code=_CODE_NAMES[datagram[0]] if datagram else None)
         self._parts.metrics.login(trail.result or "dropped", "radius")
         self._parts.metrics.step("request", self._parts.clock.monotonic() - trail.started)
         self._parts.recorder.publish(trail)
@@ -223,8 +229,7 @@ class RadiusServer:
     async def _reply(self, nas: Nas, packet: Packet, source: Address, trail: Trail) -> Reply | None:
         """The reply, whatever happens inside. None: silence, so that the NAS tries again or asks its next server."""
         proof = credential(packet)
-        came = "with State" if packet.first(Type.STATE) is not None else f"with {_CAME[proof]}"
-        trail.note(f"Access-Request {came}", identifier=packet.identifier)
+        trail.note(_WITH_STATE if Type.STATE in packet.firsts else _CAME[proof], identifier=packet.identifier)
         refused = _REFUSED_PROOFS.get(proof)
         if refused is not None:
             return self._refuse_proof(nas, packet, source, trail, refused)
@@ -290,12 +295,11 @@ class RadiusServer:
                 self._drop(IncidentKind.REPLY_TOO_LARGE, source[0], nas.name, error.message)
         return None
 
-    async def _wait_until(self, moment: float | None) -> None:
+    async def _wait_until(self, moment: float) -> None:
         """Until the moment has passed: a tick longer, because the loop's timers count whole milliseconds and may be early."""
-        if moment is not None:
-            left_s = moment - self._parts.clock.monotonic()
-            if left_s > 0:
-                await asyncio.sleep(left_s + TIMER_TICK_S)
+        left_s = moment - self._parts.clock.monotonic()
+        if left_s > 0:
+            await asyncio.sleep(left_s + TIMER_TICK_S)
 
     # --- accounting ------------------------------------------------------------------------------------------------
 
@@ -318,7 +322,7 @@ class RadiusServer:
         if wrong or not check_accounting_authenticator(packet, nas.secret):
             self._drop(IncidentKind.ACCOUNTING_WRONG_SECRET, source[0], nas.name)
             return
-        self._parts.metrics.packet(Code(packet.code).name.lower(), nas.settings.vendor)
+        self._parts.metrics.packet(_CODE_NAMES[packet.code], nas.settings.vendor)
         key = (source[0], source[1], packet.identifier, listener)
         seen = self._duplicates.begin(key, packet.raw)
         if isinstance(seen, CachedReply):
@@ -371,14 +375,15 @@ def _is_garbled(nas: Nas, packet: Packet) -> bool:
 
 
 _CAME: Mapping[Credential, str] = {
-    Credential.PAP: "password",
-    Credential.CHAP: "CHAP",
-    Credential.MS_CHAP: "MS-CHAP",
-    Credential.EAP: "EAP",
-    Credential.STATE: "State",
-    Credential.NOTHING: "nothing",
-    Credential.SEVERAL: "several proofs",
+    Credential.PAP: "Access-Request with password",
+    Credential.CHAP: "Access-Request with CHAP",
+    Credential.MS_CHAP: "Access-Request with MS-CHAP",
+    Credential.EAP: "Access-Request with EAP",
+    Credential.STATE: "Access-Request with State",
+    Credential.NOTHING: "Access-Request with nothing",
+    Credential.SEVERAL: "Access-Request with several proofs",
 }
+_WITH_STATE = _CAME[Credential.STATE]
 
 _REFUSED_PROOFS: Mapping[Credential, IncidentKind] = {
     Credential.CHAP: IncidentKind.CHAP,

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from wardgate.radius.attributes import AttributeDefinition
 from wardgate.radius.packet import MAX_VALUE_BYTES, Packet
@@ -19,6 +20,7 @@ ReleaseRule = Mapping[str, Mapping[str, object]]
 """One rule as in the configuration document: `{"when": {...}, "add": {...}}`."""
 
 MAX_INFO_CHARS = 128
+PROMPTS_REMEMBERED = 256
 _MAX_ADDRESS_OCTETS = 64
 
 
@@ -58,9 +60,9 @@ _STAND_INS = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "“": "'",
 _BREAKS = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VendorProfile:
-    """Everything about one maker's devices that the door needs to know."""
+    """Everything about one maker's devices that the door needs to know. One is equal to itself only, which is cheap to look up."""
 
     name: str
     title: str
@@ -121,12 +123,21 @@ class VendorProfile:
         `ending` (a reference, say) is kept whole and `text` is cut before it. What would break a device's page is
         replaced; the result has at most `max_prompt_chars` characters and `max_prompt_octets` octets of UTF-8.
         """
+        return self._fitted(text, ending) if ending else _remembered(self, text)
+
+    def _fitted(self, text: str, ending: str) -> str:
         ending = _one_line(ending)
         tail = f" {ending}" if ending else ""
         room_chars = max(self.max_prompt_chars - len(tail), 0)
         room_octets = max(self.max_prompt_octets - len(tail.encode()), 0)
         line = _cut(_one_line(text), room_chars, room_octets) + tail
         return _cut(line.strip(), self.max_prompt_chars, self.max_prompt_octets) or self.empty_prompt
+
+
+@lru_cache(maxsize=PROMPTS_REMEMBERED)
+def _remembered(profile: VendorProfile, text: str) -> str:
+    """A prompt that many are asked by; the ones with a reference of their own at the end are not remembered."""
+    return profile._fitted(text, "")
 
 
 def _one_line(text: str) -> str:
