@@ -3,11 +3,11 @@
 One chain per writer and epoch. Link n is HMAC-SHA-256 over link n-1, the event's number, kind, time, ids and the salted
 commitment of its payload, so that a payload can be erased without breaking the chain. The verifier detects a changed,
 inserted, removed or reordered event inside the chain. It cannot detect that the newest events were cut off unless it is
-given a head that was noted down before.
+given a head that was noted down before. It needs the key; `heads.py` and `offline.py` are for auditors who have none.
 """
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from wardgate.audit.events import commitment
@@ -73,18 +73,28 @@ class Verification:
     findings: tuple[Finding, ...]
 
 
-async def verify(storage: Reader, ring: KeyRing, expected_heads: tuple[Head, ...] = ()) -> Verification:
-    """Walk every chain and recompute it. `expected_heads`: heads noted earlier, to detect that events were cut off."""
+async def verify(
+    storage: Reader,
+    ring: KeyRing,
+    expected_heads: tuple[Head, ...] = (),
+    progress: Callable[[int], None] = lambda events: None,
+) -> Verification:
+    """Walk every chain and recompute it. `expected_heads`: heads noted earlier, to detect that events were cut off.
+
+    `progress` is told now and then how many events were seen.
+    """
     events = erased = 0
     heads: list[Head] = []
     findings: list[Finding] = []
-    for writer, epoch in await _chains(storage):
+    for writer, epoch in await list_chains(storage):
         chain = chain_for(ring, writer, epoch)
         previous, seq = GENESIS, 0
         wanted = {head.seq: head.link for head in expected_heads if (head.writer, head.epoch) == (writer, epoch)}
         async for row in _events(storage, writer, epoch):
             seq += 1
             events += 1
+            if events % VERIFY_PAGE == 0:
+                progress(events)
             problem, gone = _check(chain, previous, seq, row)
             erased += gone
             previous = bytes(row["link"]) if isinstance(row["link"], bytes) else b""
@@ -119,15 +129,15 @@ def _check(chain: Chain, previous: bytes, seq: int, row: Row) -> tuple[str | Non
     return None, 0
 
 
-async def _chains(storage: Reader) -> list[tuple[str, int]]:
+async def list_chains(storage: Reader, table: str = "audit_event") -> list[tuple[str, int]]:
     """Every (writer, epoch), found by skipping from one to the next: not by their first events, which may have been removed."""
     chains: list[tuple[str, int]] = []
     beyond: list[Where] = []
-    while first := await storage.find("audit_event", beyond, order_by="writer", limit=1):
+    while first := await storage.find(table, beyond, order_by="writer", limit=1):
         writer = str(first[0]["writer"])
         within = [Where("writer", "=", writer)]
         later: list[Where] = []
-        while row := await storage.find("audit_event", [*within, *later], order_by="epoch", limit=1):
+        while row := await storage.find(table, [*within, *later], order_by="epoch", limit=1):
             epoch = int(row[0]["epoch"] or 0)
             chains.append((writer, epoch))
             later = [Where("epoch", ">", epoch)]
