@@ -196,7 +196,7 @@ class Writer:
                 return
         except (BlockingIOError, InterruptedError):
             return
-        except (OSError, MessageError, TypeError, ValueError, LookupError):
+        except (OSError, MessageError, TypeError, ValueError, LookupError, AttributeError):
             # Broken off, or not what a worker of ours says. What it sent whole before is written.
             self._drop(worker)
             return
@@ -213,12 +213,13 @@ class Writer:
         for given in registrations:
             number, statement = registered(given, self._packages)
             statements[number] = statement
+        news = {place: [(_text(topic), _text(key)) for topic, key in pairs] for place, pairs in announcing.items()}
         taken: list[_Waiting] = []
         for place, unit in enumerate(units):
             if len(unit) > MAX_UNIT_OPERATIONS:
                 raise MessageError("a unit of too many operations")
             steps = [(statements[number], values) for number, values in unit]
-            taken.append((worker, steps, announcing.get(place, [])))
+            taken.append((worker, steps, news.get(place, [])))
         self._queue.extend(taken)
         worker.waiting += len(taken)
 
@@ -305,6 +306,12 @@ class Writer:
             failure: Outcome = StorageUnavailable(error.message, error.code)
             return [failure] * len(units), None, True
         return outcomes, took, False
+
+
+def _text(given: object) -> str:
+    if type(given) is str:
+        return given
+    raise MessageError("an announcement that is not text")
 
 
 def _answer(outcomes: list[Any], announced: Announcements, told: tuple[int, float] | None, failed: bool) -> bytes:
