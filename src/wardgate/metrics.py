@@ -66,7 +66,7 @@ def _histogram(name: str, help_text: str, buckets: tuple[float, ...], *labels: s
 
 
 LOGINS = _counter("wardgate_logins_total", "Requests of logins that a door answered, by outcome.", "result", "door")
-STEP = _histogram("wardgate_step_seconds", "How long a step of a login took; `request` is the whole of it.", STEP_BUCKETS_S, "step")
+STEP = _histogram("wardgate_step_seconds", "How long a step of a login took; `request` is the whole.", STEP_BUCKETS_S, "step")
 DIRECTORY = _histogram("wardgate_directory_seconds", "How long a directory took.", STEP_BUCKETS_S, "directory", "operation")
 GATEWAY = _histogram("wardgate_gateway_seconds", "How long a gateway took to answer.", GATEWAY_BUCKETS_S, "gateway", "outcome")
 PACKETS = _counter("wardgate_radius_packets_total", "RADIUS packets that were taken, by code and vendor profile.", "code", "vendor")
@@ -120,7 +120,7 @@ CATALOGUE: Final[tuple[Described, ...]] = (
 BY_NAME: Final[Mapping[str, Described]] = {each.name: each for each in CATALOGUE}
 
 # Known from the start, so that a rate can be told from the first one on.
-STEPS: Final = ("request", "directory_find", "password_check", "policy", "storage_read", "commit", "reply")
+STEPS: Final = ("request", "directory find", "password check", "policy", "storage read", "commit")
 RESULTS: Final = ("granted", "challenged", "denied", "dropped")
 
 Read = Callable[[], float | Mapping[Labels, float]]
@@ -190,7 +190,7 @@ class Metrics:
         _count(self._incidents, (kind,))
 
     def step(self, name: str, seconds: float) -> None:
-        """A step of a login took this long: one of `STEPS`, never anything that came in."""
+        """A step of a login took this long: a name from a fixed list, never anything that came in."""
         # Written out: this is called a dozen times for each login.
         try:
             series = self._steps[name]

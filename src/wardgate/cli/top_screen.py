@@ -15,7 +15,7 @@ Told = Mapping[str, Any]
 View = Callable[[Told, int, int], RenderableType]
 
 # The words of `wardgate_step_seconds`, in the order in which a login goes.
-_STEPS: Final = ("request", "directory_find", "password_check", "policy", "storage_read", "commit", "reply")
+_STEPS: Final = ("request", "directory find", "password check", "policy", "storage read", "commit", "reply")
 _MIB: Final = 1024 * 1024
 _CERTIFICATE_DAYS: Final = 14
 # Lines that the overview needs besides problems, workers and refusals.

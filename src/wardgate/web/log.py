@@ -13,7 +13,7 @@ from wardgate.web.access import Closed, require_operator
 from wardgate.web.context import WebContext
 from wardgate.web.feed import MAX_ROWS_PER_LOOK, Cursor, Piece, events
 from wardgate.web.language import language_of_request
-from wardgate.web.log_query import Filters, filters_of, read_incidents, read_page, read_since, reference_of, row_id_of
+from wardgate.web.log_query import Filters, filters_of, read_incidents, read_new, read_page, reference_of, row_id_of
 from wardgate.web.render import Pages
 from wardgate.web.streams import EventStream
 from wardgate.web.view import RESULTS, Entry, Incident, entry_of, harmless, login_of
@@ -129,18 +129,18 @@ class LogLook:
         self._rows = rows
         self._filters = filters
         self._language = language
-        self._cursor = Cursor(after)
+        self._cursor = Cursor(after, context.clock)
         self._incidents: Sequence[Incident] | None = None
 
     async def look(self) -> list[Piece]:
         """New rows, oldest first; the incidents if they changed; a note when more came than is shown."""
         context = self._context
-        entries = await read_since(context.storage, context.ring(), self._filters, self._cursor.since, MAX_ROWS_PER_LOOK)
+        entries = await read_new(context.storage, context.ring(), self._filters, self._cursor.window(), MAX_ROWS_PER_LOOK)
         new = [entry for entry in entries if self._cursor.take(entry.id)]
         pieces = [
             Piece("row", self._rows.row(entry, self._language), entry.id) for entry in new if self._filters.let_through(entry)
         ]
-        if len(new) == MAX_ROWS_PER_LOOK:
+        if len(new) >= MAX_ROWS_PER_LOOK:
             pieces.append(Piece("gap", ""))
         incidents = await read_incidents(context.storage, to_ms(context.clock.now()))
         if incidents != self._incidents:

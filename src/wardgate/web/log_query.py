@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from wardgate.audit.timeline import MAX_NAME_CHARS, newest, user_key
 from wardgate.crypto import KeyRing
-from wardgate.storage.port import Reader, Row, Where
+from wardgate.storage.port import Find, Reader, Row, Where
 from wardgate.web.view import RESULTS, Entry, Incident, entry_of, incident_of
 
 PAGE_ROWS = 50
@@ -91,13 +91,20 @@ async def read_page(storage: Reader, ring: KeyRing, filters: Filters, before: st
     return LogPage(tuple(found), before)
 
 
-async def read_since(storage: Reader, ring: KeyRing, filters: Filters, after: str, limit: int) -> list[Entry]:
-    """The newest entries after the row id `after`, oldest first, at most `limit`; only the user is filtered yet."""
-    where = [Where("id", ">", after)]
-    if filters.user:
-        where.append(Where("user_key", "=", user_key(ring, filters.user)))
-    rows = await storage.find("timeline", where, order_by="id", descending=True, limit=limit)
-    return [entry_of(row) for row in reversed(rows)]
+async def read_new(storage: Reader, ring: KeyRing, filters: Filters, window: tuple[str, str], limit: int) -> list[Entry]:
+    """The newest entries of a window of ids and of what lies ahead of it, oldest first, at most `limit` of each.
+
+    Only the user is filtered yet. What lies ahead was written by a clock that is wrong: read apart, it takes nobody's place.
+    """
+    after, until = window
+    user = (Where("user_key", "=", user_key(ring, filters.user)),) if filters.user else ()
+    within, ahead = await storage.read(
+        [
+            Find("timeline", (Where("id", ">", after), Where("id", "<=", until), *user), "id", descending=True, limit=limit),
+            Find("timeline", (Where("id", ">", until), *user), "id", descending=True, limit=limit),
+        ]
+    )
+    return [entry_of(row) for row in (*reversed(within), *reversed(ahead))]
 
 
 async def read_incidents(storage: Reader, now_ms: int) -> tuple[Incident, ...]:

@@ -11,7 +11,7 @@ from tests.unit.web import samples
 from tests.unit.web.samples import Sample
 from wardgate.admin.links import SESSION_LIFE_MS
 from wardgate.audit.timeline import Trail
-from wardgate.clock import SystemClock
+from wardgate.clock import FixedClock, SystemClock
 from wardgate.delivery.port import Channel
 from wardgate.web import feed
 from wardgate.web.access import SESSION_COOKIE
@@ -265,11 +265,48 @@ async def test_strange_last_event_id_is_no_id(given: str) -> None:
 
 
 def test_cursor_forgets_what_cannot_come_late_any_more() -> None:
-    cursor = Cursor("0" * 24)
-    ids = [f"{at:012x}{'a' * 12}" for at in range(0, 60_000, 10)]
+    clock = FixedClock(samples.NOW)
+    cursor = Cursor("0" * 24, clock)
+    ids = [f"{at:012x}{'a' * 12}" for at in range(0, 600_000, 10)]
     assert all(cursor.take(each) for each in ids)
     assert not cursor.take(ids[-1])
-    assert len(cursor._sent) <= feed.LOOK_BACK_MS / 10 + 1
+    assert len(cursor._sent) <= feed.MAX_REMEMBERED
+
+
+async def test_nodes_clock_that_is_wrong_hides_nobodys_rows() -> None:
+    """One row from the future must not be the last one for as long as its node's clock is ahead."""
+    sample = live_sample()
+    ahead = [sample.request(f"FFFF{number:04d}", -3600, "eve", "granted", "granted", ()) for number in range(40)]
+    await sample.storage.commit(ahead)
+    async with stream(sample, f"/admin/log/stream?after={ahead[-1].row['id']}") as reader:
+        for _ in range(feed.MAX_ROWS_PER_LOOK):
+            assert "FFFF" in (await reader.row())["data"]
+        for number in range(3):
+            await sample.storage.commit([sample.request(f"AAAA{number:04d}", 0, "ada", "granted", "granted", ())])
+            assert f"AAAA{number:04d}" in (await reader.row())["data"]
+        late = sample.request("BBBB0000", (feed.LOOK_BACK_MS - 1000) / 1000, "bob", "granted", "granted", ())
+        await sample.storage.commit([late])
+        assert "BBBB0000" in (await reader.row())["data"]
+
+
+async def test_rows_of_another_worker_arrive_without_being_announced() -> None:
+    """What another process wrote wakes nobody here: the stream looks by itself."""
+    one, other = live_sample(), live_sample()
+    storage = one.storage
+    async with stream(one) as reader:
+        await reader.next()
+        trail = Trail(other.clock, "radius")
+        trail.user, trail.result = "ada", "granted"
+        await storage.commit([trail.entry(other.ring)])
+        assert trail.reference in (await reader.row())["data"]
+        # Stored by the engine, then published by the door of this worker: once, not twice.
+        own = Trail(one.clock, "radius")
+        own.user, own.result, own.stored = "bob", "granted", True
+        await storage.commit([own.entry(one.ring)])
+        one.recorder.publish(own)
+        assert own.reference in (await reader.row())["data"]
+        await storage.commit([one.request("LAST0001", 0, "carol", "granted", "granted", ())])
+        assert "LAST0001" in (await reader.row())["data"]
 
 
 def test_event_keeps_lines_apart() -> None:
