@@ -1,7 +1,8 @@
 """What the disk and the kernel do to the SQLite back-end: kill -9, a full disk, a write that fails.
 
 The work runs in another process, which prints the number of each unit after its commit has returned. Whatever was printed
-must be in the file, the audit chain must verify, and when the fault is over writing must go on by itself.
+must be in the file, the audit chain must verify, and when the fault is over writing must go on by itself. The same with a process
+that writes for several workers, when it or one of them is killed.
 """
 
 import asyncio
@@ -13,17 +14,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from wardgate.audit.trail import Head, Verification, verify
+from tests.conformance.storage.rows import brake, brake_key, insert
+from tests.conformance.storage.writers import WriterProcess
+from wardgate.audit.trail import Chain, Head, Verification, chain_for, verify
 from wardgate.crypto import KeyRing, Secret
-from wardgate.storage.port import Where
+from wardgate.errors import StorageUnavailable
+from wardgate.storage.port import Insert, Where
 from wardgate.storage.sqlite import SqliteStorage
+from wardgate.storage.sqlite_client import SqliteClientStorage
 
 SEED = b"a key for this test and no other"
 TIMEOUT_S = 60
@@ -93,9 +99,11 @@ class Worker:
     """The other process."""
 
     def __init__(self, path: Path, **given: object) -> None:
-        settings = json.dumps({"seed": SEED.hex(), **given})
+        self._start([WORKER, str(path), json.dumps({"seed": SEED.hex(), **given})])
+
+    def _start(self, arguments: list[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(path), settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._watchdog = threading.Timer(TIMEOUT_S, self.process.kill)
         self._watchdog.start()
@@ -123,6 +131,12 @@ class Worker:
         """Wait for so many further commits."""
         for _ in range(count):
             assert "committed" in self.next()
+
+    def commits_among_failures(self, count: int) -> None:
+        """Wait for so many further commits, whatever fails meanwhile."""
+        until = len(self.committed) + count
+        while len(self.committed) < until:
+            self.next()
 
     def failure(self) -> dict[str, object]:
         """Wait for the next commit that failed."""
@@ -302,3 +316,168 @@ def test_a_disk_that_is_full_at_the_first_start_says_so_and_the_next_start_works
         running.commits(5)
         running.kill()
     assert len(inspect(small_disk / "w.db")[0]) >= 5
+
+
+# --- a writer process and its workers ---
+
+# Argument 1: the database; 2: the writer's socket; 3: settings as JSON. Prints one JSON object per line.
+CLIENT = """
+import asyncio, json, sys
+from pathlib import Path
+from wardgate.audit.events import commitment
+from wardgate.audit.trail import chain_for
+from wardgate.crypto import KeyRing, Secret
+from wardgate.errors import WardgateError
+from wardgate.storage.port import Append, Committed, Update
+from wardgate.storage.sqlite_client import SqliteClientStorage
+
+given = json.loads(sys.argv[3])
+
+def say(**what):
+    sys.stdout.write(json.dumps(what) + "\\n")
+    sys.stdout.flush()
+
+def event(kind):
+    payload, salt = "x" * 50, bytes(16)
+    return Append({"kind": kind, "created_at": 1, "payload": payload, "salt": salt, "commitment": commitment(salt, payload)})
+
+async def caller(storage, name):
+    number = 0
+    while True:
+        number += 1
+        key = f"{name}.{number:06}"
+        add = Update("brake", {"kind": "user", "key": given["name"].encode()}, {}, add={"failures": 1})
+        try:
+            outcome = await storage.commit([event(key), add])
+        except WardgateError as error:
+            say(failed=key, code=error.code, message=error.message)
+        else:
+            assert isinstance(outcome, Committed), outcome
+            say(committed=key)
+
+async def main():
+    storage = await SqliteClientStorage.connect(Path(sys.argv[1]), Path(sys.argv[2]))
+    ring = KeyRing({0: Secret(bytes.fromhex(given["seed"])), 1: Secret(bytes.fromhex(given["seed"]))})
+    storage.use_chain(chain_for(ring, "server", 1))
+    say(ready=True)
+    await asyncio.gather(*[caller(storage, f"{given['name']}.{n}") for n in range(given["callers"])])
+
+asyncio.run(main())
+"""
+
+
+def _chain() -> Chain:
+    return chain_for(KeyRing({0: Secret(SEED), 1: Secret(SEED)}), "server", 1)
+
+
+class Client(Worker):
+    """A worker process beside a writer. Its units have nothing that would keep them from being written twice."""
+
+    def __init__(self, writer: WriterProcess, name: str, callers: int) -> None:
+        settings = json.dumps({"seed": SEED.hex(), "name": name, "callers": callers})
+        super()._start([CLIENT, str(writer.path), str(writer.socket), settings])
+
+
+@contextmanager
+def clients(writer: WriterProcess, names: Sequence[str], callers: int) -> Iterator[list[Client]]:
+    """So many workers, each with a counter of its own in the file."""
+
+    async def prepare() -> None:
+        storage = await SqliteClientStorage.connect(writer.path, writer.socket)
+        await insert(storage, "brake", *[brake(name) for name in names])
+        await storage.close()
+
+    asyncio.run(prepare())
+    with ExitStack() as stack:
+        running = []
+        for name in names:
+            running.append(Client(writer, name, callers))
+            stack.callback(running[-1].close)
+        yield running
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[WriterProcess]:
+    """A writer process."""
+    it = WriterProcess(tmp_path, _chain())
+    yield it
+    it.close()
+
+
+async def _look(path: Path, names: Sequence[str]) -> tuple[Counter[str], dict[str, int], Verification]:
+    storage = await SqliteStorage.open(path)
+    events = Counter(str(item["kind"]) for item in await storage.find("audit_event"))
+    counted = {name: int((await storage.get("brake", brake_key(name)) or {})["failures"] or 0) for name in names}
+    verification = await verify(storage, KeyRing({0: Secret(SEED), 1: Secret(SEED)}))
+    await storage.close()
+    return events, counted, verification
+
+
+def _nothing_is_lost_doubled_or_torn(path: Path, names: Sequence[str], promised: set[str]) -> None:
+    events, counted, verification = asyncio.run(_look(path, names))
+    assert verification.findings == ()
+    assert promised <= events.keys()
+    assert set(events.values()) == {1}, "a unit was written twice"
+    for name, count in counted.items():
+        assert count == sum(kind.startswith(f"{name}.") for kind in events), "a unit was written in part"
+
+
+def test_kill_minus_nine_of_the_writer_loses_and_doubles_nothing_and_workers_go_on_with_its_successor(
+    writer: WriterProcess,
+) -> None:
+    names = ("a", "b")
+    with clients(writer, names, 12) as running:
+        for _ in range(4):
+            for client in running:
+                client.commits_among_failures(random.randrange(20, 150))
+            writer.kill()
+            writer.start(_chain())
+        for client in running:
+            client.commits_among_failures(50)
+            client.kill()
+    assert writer.end() == 0
+    _nothing_is_lost_doubled_or_torn(writer.path, names, {key for client in running for key in client.committed})
+
+
+def test_kill_minus_nine_of_a_worker_amid_its_frames_harms_nobody(writer: WriterProcess) -> None:
+    names = ("a", "b", "c")
+    with clients(writer, names, 24) as running:
+        for client in running[:2]:
+            client.commits(random.randrange(20, 150))
+            client.kill()
+        running[2].commits(100)
+        running[2].kill()
+    assert writer.end() == 0
+    _nothing_is_lost_doubled_or_torn(writer.path, names, {key for client in running for key in client.committed})
+
+
+def test_a_writer_on_a_full_disk_tells_every_worker_and_goes_on_when_there_is_room(small_disk: Path) -> None:
+    async def work(writer: WriterProcess, ballast: Path) -> None:
+        workers = [await SqliteClientStorage.connect(writer.path, writer.socket) for _ in range(2)]
+        failures: list[int] = []
+        refused: list[StorageUnavailable] = []
+        for number, storage in enumerate(workers):
+            storage.on_failure = lambda number=number: failures.append(number)
+        kept = 0
+        while set(failures) != {0, 1}:
+            rows = [brake(f"{kept}.{number}", stamps="x" * 20_000) for number in range(2)]
+            units = [storage.commit([Insert("brake", row)]) for storage, row in zip(workers, rows, strict=True)]
+            outcomes = await asyncio.gather(*units, return_exceptions=True)
+            refused += [outcome for outcome in outcomes if isinstance(outcome, StorageUnavailable)]
+            kept += 1
+        assert {error.code for error in refused} == {"storage_full"}
+        stored = await workers[0].count("brake")
+        ballast.unlink()
+        for storage in workers:
+            await insert(storage, "brake", brake(f"after {id(storage)}", stamps="x" * 20_000))
+        assert await workers[1].count("brake") == stored + 2
+        for storage in workers:
+            await storage.close()
+
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(4 * 2**20))
+    writer = WriterProcess(small_disk, _chain())
+    try:
+        asyncio.run(work(writer, ballast))
+    finally:
+        writer.close()
