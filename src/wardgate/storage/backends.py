@@ -13,6 +13,11 @@ def sqlite_path(settings: DatabaseSettings, data: Path) -> Path:
 
 async def open_storage(settings: DatabaseSettings, data: Path) -> Storage:
     """The storage of an installation, made or upgraded as needed. Raises SettingsError, StorageUnavailable."""
+    if not settings.embedded:
+        # Only here: asyncpg takes time to load that an installation on SQLite need not spend.
+        from wardgate.storage.postgres import PostgresStorage
+
+        return await PostgresStorage.open(settings, data)
     from wardgate.storage.sqlite import SqliteStorage
 
     return await SqliteStorage.open(sqlite_path(settings, data))

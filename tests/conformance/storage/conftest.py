@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.conformance.storage.backends import BACKENDS
+from tests.conformance.storage.backends import BACKENDS, PARAMETERS
 from wardgate.storage.port import Storage
 
 
-@pytest_asyncio.fixture(params=BACKENDS)
+@pytest_asyncio.fixture(params=PARAMETERS)
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
     """An empty storage of each kind."""
     opened = await BACKENDS[request.param](tmp_path)

@@ -15,6 +15,7 @@ from wardgate.storage.port import (
     Row,
     Storage,
     Update,
+    Value,
     Where,
 )
 
@@ -41,13 +42,14 @@ async def test_only_the_condition_protects_a_caller_who_read_before(storage: Sto
     """All callers read the same number; each writes it plus one on condition that it is unchanged: one of them wins."""
     await insert(storage, "brake", brake("a"))
 
-    async def advance() -> bool:
-        seen = (await storage.get("brake", A) or {})["level"]
+    read = await asyncio.gather(*[storage.get("brake", A) for _ in range(100)])
+
+    async def advance(seen: Value) -> bool:
         assert isinstance(seen, int)
         outcome = await storage.commit([Update("brake", A, {"level": seen + 1}, (Where("level", "=", seen),))])
         return isinstance(outcome, Committed)
 
-    won = await asyncio.gather(*[advance() for _ in range(100)])
+    won = await asyncio.gather(*[advance((row or {})["level"]) for row in read])
     assert won.count(True) == (await storage.get("brake", A) or {})["level"] == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.storage.backends import BACKENDS
+from tests.conformance.storage.backends import BACKENDS, PARAMETERS
 from tests.conformance.storage.rows import TextChain, event, message, row, user
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Commit, Delete, Insert, Modified, Modify, Operation, Row, Storage, Update, Upsert, Where
@@ -84,7 +84,7 @@ async def _story(
     return outcomes, answers
 
 
-@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "memory"])
+@pytest.mark.parametrize("name", [each for each in PARAMETERS if each.values != ("memory",)])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turns=_turns, questions=_questions)
 def test_every_back_end_tells_the_same_story(

@@ -3,13 +3,16 @@
 from alembic.operations import Operations
 from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Text, UniqueConstraint
 
+# Ordered by code point on PostgreSQL too, whatever the database's own collation.
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def _text(name: str, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
+    return Column(name, _TEXT, nullable=null)
 
 
 def _number(name: str, null: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=null)
+    return Column(name, BigInteger, nullable=null, autoincrement=False)
 
 
 def _bytes(name: str, null: bool = False) -> Column[bytes]:

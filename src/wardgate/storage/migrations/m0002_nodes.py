@@ -3,13 +3,16 @@
 from alembic.operations import Operations
 from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Text
 
+# Ordered by code point on PostgreSQL too, whatever the database's own collation.
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
+    return Column(name, _TEXT, nullable=False)
 
 
 def _number(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
+    return Column(name, BigInteger, nullable=False, autoincrement=False)
 
 
 def _bytes(name: str) -> Column[bytes]:

@@ -1,0 +1,213 @@
+"""Real PostgreSQL servers for tests: made in a temporary directory, on a free loopback port, stopped by their process id.
+
+PostgreSQL refuses to run as root, so a test that runs as root starts it as `nobody`. `shared()` is one server for all tests of
+a process, which need not survive a power cut; a test that stops, kills or promotes a server makes its own.
+"""
+
+import atexit
+import functools
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from wardgate.storage.schema import metadata
+from wardgate.storage.settings import DatabaseSettings
+
+USER = "wardgate"
+START_S = 60.0
+_numbers = count(1)
+
+
+def program(name: str) -> str:
+    """The newest installed server's program."""
+    return sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))[-1]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One server. `start` and `stop` may be called again; the data stays until `remove`."""
+
+    def __init__(self, durable: bool = False, copy_of: "Server | None" = None, **settings: str) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="wardgate-postgresql-"))
+        self.port = free_port()
+        self._settings: Mapping[str, str] = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "on" if durable else "off",
+            "max_connections": "100",
+            "autovacuum": "off",
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        nobody = pwd.getpwnam("nobody")
+        self._as: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        if self._as:
+            os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
+        if copy_of is None:
+            given = ["--no-sync", "--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8"]
+            self._run("initdb", "--pgdata", str(self._data), *given)
+        else:
+            self._run(
+                "pg_basebackup",
+                "--pgdata",
+                str(self._data),
+                "--dbname",
+                copy_of.url("postgres"),
+                "--write-recovery-conf",
+                "--no-sync",
+            )
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _run(self, name: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [program(name), *arguments], cwd=self.directory, capture_output=True, timeout=START_S, check=False, **self._as
+        )
+        if done.returncode:
+            raise RuntimeError(f"{name}: {done.stderr.decode()}")
+
+    def url(self, database: str) -> str:
+        """The URL of a database of this server."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def settings(self, database: str, **given: Any) -> DatabaseSettings:
+        """Settings that name it."""
+        return DatabaseSettings(**{"url": self.url(database), **given})
+
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        if self._process is None:
+            raise RuntimeError("the server is not started")
+        return self._process.pid
+
+    def start(self) -> "Server":
+        """Start, and wait until it answers."""
+        options = [option for name, value in self._settings.items() for option in ("-c", f"{name}={value}")]
+        with (self.directory / "log").open("ab") as log:
+            command = [program("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
+            self._process = subprocess.Popen(
+                command, cwd=self.directory, stderr=log, stdout=log, start_new_session=True, **self._as
+            )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {(self.directory / 'log').read_text()[-2000:]}")
+            time.sleep(0.02)
+        return self
+
+    def _answers(self) -> bool:
+        command = [program("pg_isready"), "--host", "127.0.0.1", "--port", str(self.port), "--timeout", "5", "--quiet"]
+        return subprocess.run(command, timeout=START_S, check=False).returncode == 0
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """End it: SIGINT disconnects everybody in order, SIGQUIT at once, SIGKILL leaves it no time for anything."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        children = _children(process.pid)
+        process.send_signal(how)
+        process.wait(START_S)
+        for child in children:
+            # After a SIGKILL the others notice by themselves, in their own time.
+            with suppress(ProcessLookupError):
+                if how is signal.SIGKILL:
+                    os.kill(child, signal.SIGKILL)
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "promote", "--pgdata", str(self._data), "--wait", "--timeout", str(int(START_S)))
+
+    def remove(self) -> None:
+        """Stop it and delete its data."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    async def execute(self, sql: str, database: str = "postgres") -> None:
+        """Run statements as the owner of everything."""
+        connection = await asyncpg.connect(self.url(database))
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def fetch(self, sql: str, database: str = "postgres") -> list[Any]:
+        """The rows of a query."""
+        connection = await asyncpg.connect(self.url(database))
+        try:
+            return list(await connection.fetch(sql))
+        finally:
+            await connection.close()
+
+    async def create(self) -> str:
+        """A new, empty database; its name."""
+        name = f"w{os.getpid()}_{next(_numbers)}"
+        await self.execute(f"CREATE DATABASE {name}")
+        return name
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+@contextmanager
+def server(durable: bool = False, copy_of: Server | None = None, **settings: str) -> Iterator[Server]:
+    """A server of one's own."""
+    made = Server(durable, copy_of, **settings)
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@functools.cache
+def shared() -> Server:
+    """The server of all tests of this process."""
+    made = Server()
+    atexit.register(made.remove)
+    return made.start()
+
+
+async def emptied(database: str) -> None:
+    """Delete all rows of a database of the shared server, if it has our tables."""
+    tables = ", ".join(f'"{name}"' for name in metadata.tables)
+    if await shared().fetch("SELECT 1 WHERE to_regclass('installation') IS NOT NULL", database):
+        await shared().execute("".join(f"DELETE FROM {table};" for table in tables.split(", ")), database)
+
+
+@functools.cache
+def _names() -> dict[str, str]:
+    return {}
+
+
+async def empty_database(purpose: str) -> str:
+    """A database of the shared server that one purpose uses again and again, without rows."""
+    names = _names()
+    if purpose not in names:
+        names[purpose] = await shared().create()
+    await emptied(names[purpose])
+    return names[purpose]
