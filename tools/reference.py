@@ -63,7 +63,9 @@ def settings_page() -> Iterator[str]:
     yield ""
     yield "What the start needs. `wardgate init` writes it with every setting and its help."
     for each in dataclasses.fields(StartSettings):
-        yield from _table(f"[{each.name}]", _hints(StartSettings)[each.name])
+        kind = _hints(StartSettings)[each.name]
+        several = _item_of(kind)
+        yield from _table(f"[[{each.name}]]" if several else f"[{each.name}]", several or kind)
     yield ""
     yield "## The configuration document"
     yield ""

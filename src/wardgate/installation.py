@@ -5,7 +5,9 @@ wardgate.toml           what the start needs
 wardgate.db             everything else
 master.key              the key-encryption key
 tls/                    certificate and key of the HTTPS listener
-instance.lock           held by the one process that writes
+node                    what tells this machine from others of its name on one database
+instance.lock           held by the server's processes, or by a command while none runs
+writer.sock             while a server runs: how its workers reach the process that writes the SQLite file
 """
 
 import base64
@@ -13,7 +15,9 @@ import binascii
 import fcntl
 import json
 import os
+import platform
 import pwd
+import secrets
 import shutil
 import stat
 import time
@@ -35,11 +39,13 @@ from wardgate.settings import (
     render_settings,
 )
 from wardgate.storage.backends import open_storage, sqlite_path
-from wardgate.storage.port import Committed, Insert, Operation, Reader, Storage
+from wardgate.storage.port import ChainLink, Committed, Insert, Operation, Reader, Storage
 
 MARKER: Final = "wardgate-installation"
 UNFINISHED: Final = "wardgate-installation.part"
 LOCK: Final = "instance.lock"
+NODE: Final = "node"
+WRITER_SOCKET: Final = "writer.sock"
 FORMAT: Final = 1
 CHAIN_WRITER: Final = "server"
 FIRST_EPOCH: Final = 1
@@ -47,8 +53,10 @@ LOCK_RETRY_S: Final = 0.05
 # A command without a server, or a server that stops, may hold the lock for a moment.
 LOCK_WAIT_S: Final = 5.0
 MAX_MARKER_BYTES: Final = 4_096
+NODE_OCTETS: Final = 4
+MAX_NODE_CHARS: Final = 64
 # What creation makes; a creation that was cut short is begun anew after removing these and nothing else.
-_OURS: Final = (FILE_NAME, "wardgate.db", "wardgate.db-wal", "wardgate.db-shm", "master.key", "tls", UNFINISHED)
+_OURS: Final = (FILE_NAME, "wardgate.db", "wardgate.db-wal", "wardgate.db-shm", "master.key", "tls", NODE, UNFINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +135,63 @@ class Installation:
         numbers = {int(row["number"] or 0): bytes(row["wrapped"]) for row in rows if isinstance(row["wrapped"], bytes)}
         return KeyRing({number: unwrap_key(master, number, wrapped) for number, wrapped in numbers.items()})
 
-    async def connect(self) -> "Opened":
-        """Open the database, unlock its keys and take up the audit chain. Hold the instance lock while it is open."""
+    def node_id(self) -> str:
+        """What tells this machine from every other one: its name, and eight digits, because names are given twice.
+
+        Made at the first use, under the instance lock. A copy of the data directory is the same node: two must not run at once.
+        """
+        path = self.data / NODE
+        try:
+            digits = path.read_text(encoding="ascii").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            digits = ""
+        if len(digits) != 2 * NODE_OCTETS or not set(digits) <= set("0123456789abcdef"):
+            digits = secrets.token_hex(NODE_OCTETS)
+            _write_private(path, digits.encode() + b"\n")
+        name = self.settings.server.node or platform.node() or "node"
+        plain = "".join(char if char.isascii() and (char.isalnum() or char in "-._") else "-" for char in name)
+        return f"{plain[:MAX_NODE_CHARS]}-{digits}"
+
+    def chain_writer(self, slot: int | None = None) -> str:
+        """The audit chain of a worker, or of a command. A SQLite file has one writer at a time and one chain."""
+        if self.settings.database.embedded:
+            return CHAIN_WRITER
+        return f"{self.node_id()}.{'command' if slot is None else slot}"
+
+    async def chain(self, slot: int | None = None) -> ChainLink:
+        """The key of an audit chain, for who writes it in another process. Makes or upgrades the database first as needed."""
         from wardgate.audit.trail import chain_for
 
         storage = await open_storage(self.settings.database, self.data)
         try:
+            return chain_for(await self.unlock(storage), self.chain_writer(slot), await _epoch(storage))
+        finally:
+            await storage.close()
+
+    async def connect(self, slot: int | None = None, writer_socket: Path | None = None) -> "Opened":
+        """Open the database, unlock its keys and take up the audit chain. Hold the instance lock while it is open.
+
+        `slot`: of the worker that asks; None for a command. `writer_socket`: where the process that writes the SQLite file is
+        asked; None to write it here.
+        """
+        from wardgate.audit.trail import chain_for
+
+        storage = await self._open_storage(writer_socket)
+        try:
             ring = await self.unlock(storage)
             epoch = await _epoch(storage)
-            storage.use_chain(chain_for(ring, CHAIN_WRITER, epoch))
+            storage.use_chain(chain_for(ring, self.chain_writer(slot), epoch))
         except BaseException:
             await storage.close()
             raise
         return Opened(self, storage, RingHolder(ring), epoch)
+
+    async def _open_storage(self, writer_socket: Path | None) -> Storage:
+        if writer_socket is None:
+            return await open_storage(self.settings.database, self.data)
+        from wardgate.storage.sqlite_client import SqliteClientStorage
+
+        return await SqliteClientStorage.connect(self.database, writer_socket)
 
     def _make_certificate(self, clock: Clock) -> None:
         from wardgate.certificates import self_signed
@@ -172,7 +224,7 @@ class Installation:
             if not isinstance(await storage.commit(operations), Committed):
                 raise SettingsError(f"{self.database} is in use already")
             ring = KeyRing(keys)
-            storage.use_chain(chain_for(ring, CHAIN_WRITER, FIRST_EPOCH))
+            storage.use_chain(chain_for(ring, self.chain_writer(), FIRST_EPOCH))
             await save(storage, first_document(self.demo), "wardgate init", "first document", 0, clock, ring)
         finally:
             await storage.close()

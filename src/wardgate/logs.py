@@ -19,20 +19,30 @@ _NEVER = frozenset(("password", "secret", "code", "answer_text", "handle", "stat
 HIDDEN = "(hidden)"
 
 
-def set_up_logs(settings: LogSettings) -> None:
-    """Configure logging for this process. Libraries below warning are left out: some of them log what they send."""
+def set_up_logs(settings: LogSettings, worker: int | None = None) -> None:
+    """Configure logging for this process, also when the settings have changed. `worker`: stands on each of its lines.
+
+    Libraries below warning are left out: some of them log what they send.
+    """
+
+    def name_worker(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event.setdefault("worker", worker)
+        return event
+
     text = settings.format == "text"
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if worker is None else [name_worker]),
             hide_secrets,
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
-        cache_logger_on_first_use=True,
+        # A logger that is kept would keep the level of its first line.
+        cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", force=True)
 

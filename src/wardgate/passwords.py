@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -48,10 +49,19 @@ class Checked:
 class PasswordHasher:
     """Hashes and checks passwords in `threads` threads, with at most `max_waiting` calls in the queue before them.
 
-    A call beyond that raises Overloaded at once. `threads` should be the machine's cores less one, over all processes.
+    A call beyond that raises Overloaded at once. `threads` should be the machine's cores less one, over all processes: where there
+    are several processes, `turn` is entered for each piece of work and keeps them to that together.
     """
 
-    def __init__(self, threads: int, max_waiting: int, time_cost: int = 2, memory_kib: int = 19456, parallelism: int = 1) -> None:
+    def __init__(
+        self,
+        threads: int,
+        max_waiting: int,
+        time_cost: int = 2,
+        memory_kib: int = 19456,
+        parallelism: int = 1,
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
         if memory_kib > foreign_hashes.MAX_ARGON2_MEMORY_KIB or memory_kib * time_cost > foreign_hashes.MAX_ARGON2_WORK_KIB:
             raise SettingsError(
                 f"password hashing: memory {memory_kib} KiB with time cost {time_cost} is more than one check may take; "
@@ -67,6 +77,7 @@ class PasswordHasher:
         self._nobody = self._prefix + _base64(secrets.token_bytes(SALT_BYTES)) + "$" + _base64(secrets.token_bytes(DIGEST_BYTES))
         self._limit = self.threads + max(0, max_waiting)
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="password")
+        self._turn: AbstractContextManager[object] = nullcontext() if turn is None else turn
         self._lock = threading.Lock()
         self._pending = 0
         self._costs: dict[str, float] = {}
@@ -186,9 +197,10 @@ class PasswordHasher:
         asked = time.perf_counter()
 
         def begin() -> T:
-            if self.on_wait is not None:
-                self.on_wait(time.perf_counter() - asked)
-            return work()
+            with self._turn:
+                if self.on_wait is not None:
+                    self.on_wait(time.perf_counter() - asked)
+                return work()
 
         try:
             future = self._pool.submit(begin)

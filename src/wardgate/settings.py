@@ -4,9 +4,9 @@ import ipaddress
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from wardgate.errors import SettingsError
 from wardgate.storage.settings import DatabaseSettings
@@ -17,7 +17,14 @@ MAX_FILE_BYTES: Final = 65_536
 MAX_PORT: Final = 65_535
 MAX_WORKERS: Final = 64
 
+MAX_LISTENERS: Final = 16
+MAX_NODE_CHARS: Final = 64
+
 LogLevel = Literal["debug", "info", "warning", "error"]
+Door = Literal["admin", "health", "metrics"]
+Role = Literal["logins", "delivery", "jobs"]
+DOORS: Final[tuple[Door, ...]] = ("admin", "health", "metrics")
+ROLES: Final[tuple[Role, ...]] = ("logins", "delivery", "jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +33,10 @@ class ServerSettings:
 
     workers: int = field(default=0, metadata={"help": "worker processes; 0: one for each core", "unit": "processes"})
     node: str = field(default="", metadata={"help": "name of this machine among several on one database; empty: its host name"})
+    roles: tuple[Role, ...] = field(
+        default=ROLES,
+        metadata={"help": "what this machine does: logins (RADIUS), delivery (sends messages), jobs (clears away what is old)"},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +63,7 @@ class RadiusListenerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpsListenerSettings:
-    """The HTTPS listener: the live log, health and metrics."""
+    """An HTTPS listener and its doors. More listeners stand in `[[listener]]` tables with the same settings."""
 
     address: str = field(default="127.0.0.1", metadata={"help": "address to listen on"})
     port: int = field(default=8443, metadata={"help": "port; 0: any free one", "unit": "TCP port"})
@@ -60,6 +71,12 @@ class HttpsListenerSettings:
         default="tls/cert.pem", metadata={"help": "PEM file with the certificate and its chain; relative to the data directory"}
     )
     key: str = field(default="tls/key.pem", metadata={"help": "PEM file with the private key; relative to the data directory"})
+    doors: tuple[Door, ...] = field(
+        default=DOORS,
+        metadata={
+            "help": "what is served here: admin (the live log), health, metrics; all else is not found; empty: do not listen"
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +97,17 @@ class StartSettings:
     radius: RadiusListenerSettings = field(default_factory=RadiusListenerSettings)
     https: HttpsListenerSettings = field(default_factory=HttpsListenerSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    listener: tuple[HttpsListenerSettings, ...] = ()
+
+    @property
+    def https_listeners(self) -> tuple[HttpsListenerSettings, ...]:
+        """The HTTPS listeners that are opened: those with a door."""
+        return tuple(each for each in (self.https, *self.listener) if each.doors)
+
+    @property
+    def radius_addresses(self) -> tuple[str, ...]:
+        """Where RADIUS listens: nowhere on a machine that takes no logins."""
+        return self.radius.addresses if "logins" in self.server.roles else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +118,7 @@ class ServeOverrides:
     accounting_port: int | None = None
     https_port: int | None = None
     host: str | None = None
+    workers: int | None = None
 
 
 def demo_settings() -> StartSettings:
@@ -102,7 +131,9 @@ def demo_settings() -> StartSettings:
 
 def apply_overrides(settings: StartSettings, overrides: ServeOverrides) -> StartSettings:
     """The settings of one start. Raises SettingsError for a port or an address that cannot be."""
-    radius, https = settings.radius, settings.https
+    radius, https, server = settings.radius, settings.https, settings.server
+    if overrides.workers is not None:
+        server = replace(server, workers=overrides.workers)
     if overrides.host is not None:
         radius, https = replace(radius, addresses=(overrides.host,)), replace(https, address=overrides.host)
     if overrides.radius_port is not None:
@@ -113,7 +144,7 @@ def apply_overrides(settings: StartSettings, overrides: ServeOverrides) -> Start
         radius = replace(radius, accounting_port=overrides.accounting_port)
     if overrides.https_port is not None:
         https = replace(https, port=overrides.https_port)
-    return checked_settings(replace(settings, radius=radius, https=https), "the command line")
+    return checked_settings(replace(settings, radius=radius, https=https, server=server), "the command line")
 
 
 def read_settings(path: Path) -> StartSettings:
@@ -152,7 +183,10 @@ def render_settings(settings: StartSettings) -> str:
     lines = ["# What Wardgate needs to start. Everything else: wardgate config export", ""]
     for table in fields(settings):
         value = getattr(settings, table.name)
-        lines += [f"[{table.name}]", *_render_table(value), ""]
+        if isinstance(value, tuple):
+            lines += [line for item in value for line in (f"[[{table.name}]]", *_render_table(item), "")]
+        else:
+            lines += [f"[{table.name}]", *_render_table(value), ""]
     return "\n".join(lines)
 
 
@@ -170,29 +204,48 @@ def _toml(value: object) -> str:
 
 def checked_settings(settings: StartSettings, what: str) -> StartSettings:
     """`settings` itself when ports and addresses can be; `what` names their origin in the SettingsError otherwise."""
-    problems = [*_ports(settings), *_addresses(settings), *database_problems(settings.database)]
-    if not 0 <= settings.server.workers <= MAX_WORKERS:
-        problems.append(f"server.workers: must be between 0 and {MAX_WORKERS}")
+    problems = [*_ports(settings), *_addresses(settings), *_server(settings.server), *database_problems(settings.database)]
+    if len(settings.listener) > MAX_LISTENERS:
+        problems.append(f"listener: at most {MAX_LISTENERS}")
     if problems:
         raise SettingsError("\n".join([f"{what}:", *problems]))
     return settings
 
 
+def _server(server: ServerSettings) -> Iterator[str]:
+    if not 0 <= server.workers <= MAX_WORKERS:
+        yield f"server.workers: must be between 0 and {MAX_WORKERS}"
+    if len(server.node) > MAX_NODE_CHARS or not all(char.isascii() and (char.isalnum() or char in "-._") for char in server.node):
+        yield f"server.node: letters, digits, - . _ and at most {MAX_NODE_CHARS} of them"
+
+
+def _https_tables(settings: StartSettings) -> Iterator[tuple[str, HttpsListenerSettings]]:
+    yield "https", settings.https
+    for number, each in enumerate(settings.listener):
+        yield f"listener[{number}]", each
+
+
 def _ports(settings: StartSettings) -> Iterator[str]:
-    for table in fields(settings):
-        value = getattr(settings, table.name)
-        for item in fields(value) if is_dataclass(value) else ():
-            if "port" in item.name and not 0 <= cast(int, getattr(value, item.name)) <= MAX_PORT:
-                yield f"{table.name}.{item.name}: must be between 0 and {MAX_PORT}"
     radius = settings.radius
+    numbers = [("radius.port", radius.port), ("radius.accounting_port", radius.accounting_port)]
+    numbers += [(f"{name}.port", each.port) for name, each in _https_tables(settings)]
+    for name, port in numbers:
+        if not 0 <= port <= MAX_PORT:
+            yield f"{name}: must be between 0 and {MAX_PORT}"
     if radius.addresses and radius.port == radius.accounting_port != 0:
         yield "radius.accounting_port: must differ from radius.port"
+    taken: set[tuple[str, int]] = set()
+    for name, each in _https_tables(settings):
+        if each.doors and each.port and (each.address, each.port) in taken:
+            yield f"{name}.port: another listener has this address and port"
+        taken.add((each.address, each.port))
 
 
 def _addresses(settings: StartSettings) -> Iterator[str]:
-    for name, addresses in (("radius.addresses", settings.radius.addresses), ("https.address", (settings.https.address,))):
-        for text in addresses:
-            try:
-                ipaddress.ip_address(text)
-            except ValueError:
-                yield f"{name}: {text[:64]!r} is not an address; write 127.0.0.1, 0.0.0.0 (all of IPv4) or :: (all of IPv6)"
+    named = [("radius.addresses", address) for address in settings.radius.addresses]
+    named += [(f"{name}.address", each.address) for name, each in _https_tables(settings)]
+    for name, text in named:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            yield f"{name}: {text[:64]!r} is not an address; write 127.0.0.1, 0.0.0.0 (all of IPv4) or :: (all of IPv6)"

@@ -100,6 +100,7 @@ def test_every_port_that_is_listened_on_is_in_the_operator_guide() -> None:
 
 def test_every_setting_of_the_start_has_help() -> None:
     for table in dataclasses.fields(StartSettings):
-        cls = typing.get_type_hints(StartSettings)[table.name]
+        kind = typing.get_type_hints(StartSettings)[table.name]
+        cls = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
         assert inspect.getdoc(cls)
         assert all(each.metadata.get("help") for each in dataclasses.fields(cls)), table.name

@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from wardgate.app import Server, bind_sockets
 from wardgate.clock import SystemClock
+from wardgate.clock_watch import WatchedClock
 from wardgate.config.document import parse
 from wardgate.config.store import load_current, save
 from wardgate.crypto import Secret
 from wardgate.installation import Installation, Opened
+from wardgate.passwords import PasswordHasher
 from wardgate.radius.client import build_access_request, build_accounting_request, build_status_server, check_reply
 from wardgate.radius.packet import Packet, SharedSecret, Type
 from wardgate.settings import HttpsListenerSettings, RadiusListenerSettings, StartSettings
+from wardgate.sockets import bind_sockets
+from wardgate.worker import Worker
 
 SECRET = "a-secret-of-a-test-nas"
 DOCUMENT = f"""
@@ -73,8 +76,8 @@ class Nas:
 
 
 @asynccontextmanager
-async def a_server(data: Path, document: str = DOCUMENT) -> AsyncIterator[tuple[Server, Opened, int, int]]:
-    """A server with one NAS, 127.0.0.1. Its port for logins and its port for accounting."""
+async def a_server(data: Path, document: str = DOCUMENT) -> AsyncIterator[tuple[Worker, Opened, int, int]]:
+    """One worker with one NAS, 127.0.0.1. Its port for logins and its port for accounting."""
     settings = StartSettings(
         radius=RadiusListenerSettings(addresses=("127.0.0.1",), port=0, accounting_port=0), https=HttpsListenerSettings(port=0)
     )
@@ -83,7 +86,7 @@ async def a_server(data: Path, document: str = DOCUMENT) -> AsyncIterator[tuple[
     version, _ = await load_current(opened.storage)
     await save(opened.storage, parse(document), "test", "", version, SystemClock(), opened.rings())
     sockets = bind_sockets(settings, next_free=False)
-    server = Server(opened, sockets, SystemClock())
+    server = Worker(opened, sockets, WatchedClock(), PasswordHasher(threads=1, max_waiting=256))
     try:
         await server.start()
         yield server, opened, sockets.radius_address[1], sockets.accounting_port

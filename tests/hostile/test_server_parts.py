@@ -8,15 +8,15 @@ import pytest
 import structlog
 
 from tests.hostile.inside import a_server
-from wardgate import app
+from wardgate import worker
 from wardgate.audit.recorder import Recorder
 from wardgate.delivery.worker import OutboxWorker
-from wardgate.janitor import Janitor
+from wardgate.leases import Scheduler
 
 
-@pytest.mark.parametrize("part", [OutboxWorker, Recorder, Janitor])
+@pytest.mark.parametrize("part", [OutboxWorker, Recorder, Scheduler])
 async def test_a_part_that_breaks_is_told_and_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type) -> None:
-    monkeypatch.setattr(app, "PART_AGAIN_S", 0.01)
+    monkeypatch.setattr(worker, "PART_AGAIN_S", 0.01)
     runs, whole = 0, asyncio.Event()
     run: Callable[[object], object] = part.run  # type: ignore[attr-defined]
 

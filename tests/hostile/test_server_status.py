@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.inside import Nas, a_server
-from wardgate import app
+from wardgate import worker
 from wardgate.errors import StorageUnavailable
 from wardgate.radius import server as radius_server
 from wardgate.radius.packet import Code
@@ -33,7 +33,7 @@ class Disk:
 async def test_status_server_is_not_answered_while_the_database_takes_no_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "STORAGE_ASKED_EVERY_S", 0.05)
+    monkeypatch.setattr(worker, "STORAGE_ASKED_EVERY_S", 0.05)
     async with a_server(tmp_path / "data") as (server, opened, port, _), asyncio.timeout(20):
         nas = Nas(port)
         assert isinstance(opened.storage, SqliteStorage)

@@ -22,13 +22,16 @@ def demo(
     accounting_port: Annotated[int | None, typer.Option(min=0, max=65535, help="UDP port for accounting; 0: any free one.")] = None,
     https_port: Annotated[int | None, typer.Option(min=0, max=65535, help="TCP port of the pages; 0: any free one.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: this machine only.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, max=64, help="Worker processes; 0: one for each core.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier demo left in the data directory.")] = False,
 ) -> None:
     """Try everything on this machine: demo users, RADIUS, and a page with what would be sent. Ctrl-C stops it."""
     from wardgate.app import run_demo
 
     installation = _open_or_create(data, fresh)
-    overrides = ServeOverrides(radius_port=radius_port, accounting_port=accounting_port, https_port=https_port, host=host)
+    overrides = ServeOverrides(
+        radius_port=radius_port, accounting_port=accounting_port, https_port=https_port, host=host, workers=workers
+    )
     raise typer.Exit(run_demo(installation, overrides, json_output=as_json))
 
 

@@ -19,6 +19,9 @@ def serve(
     ] = None,
     https_port: Annotated[int | None, typer.Option(min=0, max=65535, help="TCP port of the pages, instead of the file's.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of the file's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Worker processes, instead of the file's; 0: one for each core.")
+    ] = None,
 ) -> None:
     """Serve until it is told to stop by SIGTERM or Ctrl-C. Logs go to standard error."""
     from wardgate.app import run_serve
@@ -28,5 +31,7 @@ def serve(
     installation = Installation.open(data)
     if installation.demo:
         raise SettingsError(f"{data} is a demo, whose passwords are well known: wardgate init makes a real installation elsewhere")
-    overrides = ServeOverrides(radius_port=radius_port, accounting_port=accounting_port, https_port=https_port, host=host)
+    overrides = ServeOverrides(
+        radius_port=radius_port, accounting_port=accounting_port, https_port=https_port, host=host, workers=workers
+    )
     raise typer.Exit(run_serve(installation, overrides))

@@ -21,7 +21,6 @@ from wardgate.web.render import Pages
 from wardgate.web.scrape import Scrape
 from wardgate.web.start import StartPage
 
-
 DOORS = ("admin", "health", "metrics")
 
 

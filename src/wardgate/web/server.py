@@ -158,6 +158,11 @@ class HttpsServer:
         """Whether connections are being taken."""
         return self._task is not None and not self._task.done() and self._server.accepting.is_set()
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections)
+
     async def start(self) -> None:
         """Begin to serve; return when connections are taken. Raises what kept it from doing so."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]), name="https")

@@ -8,7 +8,9 @@ import pytest
 
 from wardgate.errors import SettingsError
 from wardgate.settings import (
+    DOORS,
     MAX_FILE_BYTES,
+    HttpsListenerSettings,
     ServeOverrides,
     StartSettings,
     apply_overrides,
@@ -25,13 +27,25 @@ def test_an_empty_file_gives_the_defaults() -> None:
 
 
 def test_what_is_rendered_reads_back_and_explains_every_setting() -> None:
-    for settings in (StartSettings(), demo_settings()):
+    inside = HttpsListenerSettings(address="10.0.0.5", port=9443, certificate="tls/inside.pem", doors=("health", "metrics"))
+    for settings in (StartSettings(), demo_settings(), StartSettings(listener=(inside, HttpsListenerSettings(port=9444)))):
         text = render_settings(settings)
         assert parse_settings(tomllib.loads(text)) == settings
     for table in fields(StartSettings):
+        value = getattr(settings, table.name)
         assert f"[{table.name}]" in text
-        for item in fields(getattr(settings, table.name)):
+        for item in fields(value[0] if isinstance(value, tuple) else value):
             assert f"# {item.metadata['help']}\n{item.name} = " in text
+
+
+def test_a_listener_without_doors_is_not_opened() -> None:
+    settings = parse_settings({"https": {"doors": []}, "listener": [{"port": 9443, "doors": ["health"]}, {"port": 9444}]})
+    assert [(each.port, each.doors) for each in settings.https_listeners] == [(9443, ("health",)), (9444, DOORS)]
+
+
+def test_a_machine_that_takes_no_logins_listens_to_no_nas() -> None:
+    assert parse_settings({"server": {"roles": ["delivery"]}}).radius_addresses == ()
+    assert parse_settings({}).radius_addresses == ("0.0.0.0", "::")
 
 
 def test_the_demo_listens_on_this_machine_only() -> None:
@@ -54,6 +68,15 @@ def test_the_demo_listens_on_this_machine_only() -> None:
         ("[https]\nport = -1", "https.port: must be between 0 and 65535"),
         ("[database]\nurl = 'mysql://db'", "database.url: must be sqlite:PATH"),
         ("[log]\nlevel = 'loud'", "log.level: must be 'debug', 'info'"),
+        ("[server]\nworkers = 65", "server.workers: must be between 0 and 64"),
+        ("[server]\nnode = 'a:b'", "server.node: letters, digits"),
+        ("[server]\nroles = ['login']", "server.roles"),
+        ("[https]\ndoors = ['front']", "https.doors"),
+        ("[[listener]]\naddress = 'all'", "listener[0].address: 'all' is not an address"),
+        ("[[listener]]\nport = 70000", "listener[0].port: must be between 0 and 65535"),
+        ("[[listener]]\nport = 8443", "listener[0].port: another listener has this address and port"),
+        ("[[listener]]\nprot = 1", "prot: unknown key"),
+        ("[[listener]]\nport = 0\n" * 17, "listener: at most 16"),
         ("radius = 5", "radius: must be keys with values"),
         ("radius", "not TOML"),
     ],
@@ -85,6 +108,7 @@ def test_the_command_line_goes_before_the_file() -> None:
     assert settings.radius.addresses == ("127.0.0.2",)
     assert (settings.https.address, settings.https.port) == ("127.0.0.2", 9443)
     assert apply_overrides(StartSettings(), ServeOverrides()) == StartSettings()
+    assert apply_overrides(StartSettings(), ServeOverrides(workers=3)).server.workers == 3
     with pytest.raises(SettingsError, match=r"the command line:\nradius.addresses: 'here' is not an address"):
         apply_overrides(StartSettings(), ServeOverrides(host="here"))
 

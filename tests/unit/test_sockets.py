@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from wardgate.app import bind_sockets
 from wardgate.errors import ServerUnavailable
 from wardgate.settings import HttpsListenerSettings, RadiusListenerSettings, StartSettings
+from wardgate.sockets import bind_sockets, can_share, share_out
 
 
 def settings(**radius: object) -> StartSettings:
@@ -99,3 +99,53 @@ def test_a_low_port_without_the_right_is_explained(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(ServerUnavailable, match="CAP_NET_BIND_SERVICE"):
         bind_sockets(replace(settings(), radius=RadiusListenerSettings(addresses=())), next_free=False)
+
+
+@pytest.mark.skipif(not can_share(), reason="this system hands all packets of a port to one socket")
+def test_several_workers_share_the_packets_and_connections_of_the_same_ports() -> None:
+    sets = share_out(bind_sockets(settings(addresses=("127.0.0.1", "::1")), next_free=False), 3)
+    try:
+        assert len({each.radius_address for each in sets}) == len({each.accounting_port for each in sets}) == 1
+        assert len({each.urls for each in sets}) == 1
+        first = [each.radius[0][0] for each in sets]
+        for _ in range(200):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+                asker.sendto(b"packet", sets[0].radius_address)
+        heard = [_waiting(sock) for sock in first]
+        assert sum(heard) == 200
+        assert all(heard)
+    finally:
+        for each in sets:
+            each.close()
+
+
+def _waiting(sock: socket.socket) -> int:
+    sock.setblocking(False)
+    for count in range(1000):
+        try:
+            sock.recv(100)
+        except BlockingIOError:
+            return count
+    return 1000
+
+
+@pytest.mark.skipif(not can_share(), reason="this system hands all packets of a port to one socket")
+def test_a_second_server_cannot_take_its_share_of_packets_that_workers_share() -> None:
+    """Neither with nor without workers of its own: its first socket asks for the port alone."""
+    sets = share_out(bind_sockets(settings(), next_free=False), 2)
+    try:
+        with pytest.raises(ServerUnavailable, match="taken by another program"):
+            share_out(bind_sockets(settings(port=sets[0].radius_address[1]), next_free=False), 2)
+    finally:
+        for each in sets:
+            each.close()
+
+
+def test_every_listener_with_a_door_is_bound_and_no_other() -> None:
+    inside = HttpsListenerSettings(address="127.0.0.1", port=0, doors=("health",))
+    closed = replace(settings(), https=HttpsListenerSettings(doors=()), listener=(inside, inside))
+    sockets = bind_sockets(closed, next_free=False)
+    try:
+        assert len(sockets.https) == len(set(sockets.urls)) == 2
+    finally:
+        sockets.close()
