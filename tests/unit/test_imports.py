@@ -68,7 +68,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "storage",
         }
     ),
-    "cli": frozenset({"admin", "app", "control", "installation", "passwords", "radius", "settings", "simulator", "watch"}),
+    "cli": frozenset({"admin", "app", "audit", "control", "installation", "passwords", "radius", "settings", "simulator", "watch"}),
     # who knows all names
     "runtime": frozenset({"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "storage"}),
     "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),

@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from wardgate.account.subject import SubjectId
-from wardgate.admin import authenticators, checks, configuration, gateways, keys, links, nas, traces, user_import, users
+from wardgate.admin import (
+    audit_trail,
+    authenticators,
+    checks,
+    configuration,
+    gateways,
+    keys,
+    links,
+    nas,
+    traces,
+    user_import,
+    users,
+)
 from wardgate.admin.management import Desk
 from wardgate.config.store import load_current
 from wardgate.control import Operation, Progress
@@ -358,19 +370,39 @@ async def check(desk: Desk, online: bool = False) -> Result:
     return await checks.check_installation(desk.office, desk.opened, online=online)
 
 
-async def audit_verify(desk: Desk, heads: list[str] | None = None) -> Result:
-    """Walk the audit chains."""
-    return await traces.verify_audit(desk.office, heads=heads or ())
+async def audit_verify(desk: Desk, progress: Progress, heads: list[str] | None = None) -> Result:
+    """Walk the audit chains and check their signed heads."""
+    return await audit_trail.verify_audit(desk.office, progress=progress, heads=heads or ())
+
+
+async def audit_key(desk: Desk) -> Result:
+    """The public key of the audit heads."""
+    return await audit_trail.describe_key(desk.office)
+
+
+async def audit_begin_export(desk: Desk, since: str | None = None) -> Result:
+    """Where an export begins."""
+    return await audit_trail.begin_export(desk.office, since=since)
+
+
+async def audit_export_page(desk: Desk, positions: list[audit_trail.Position], look_for_chains: bool = True) -> Result:
+    """Some lines of an export."""
+    return await audit_trail.export_page(desk.office, positions=positions, look_for_chains=look_for_chains)
+
+
+async def audit_check_lines(desk: Desk, lines: str, before: list[audit_trail.LastLink]) -> Result:
+    """The keyed links of some lines of an export."""
+    return await audit_trail.check_lines(desk.office, lines=lines, before=before)
 
 
 async def audit_chains(desk: Desk) -> Result:
     """Every audit chain."""
-    return await traces.list_chains(desk.office)
+    return await audit_trail.list_chains(desk.office)
 
 
 async def audit_page(desk: Desk, writer: str, epoch: int, after: int) -> Result:
     """Some events of a chain."""
-    return await traces.audit_page(desk.office, writer=writer, epoch=epoch, after=after)
+    return await audit_trail.audit_page(desk.office, writer=writer, epoch=epoch, after=after)
 
 
 async def trace_reference(desk: Desk, reference: str) -> Result:
@@ -436,6 +468,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "key.rotate": key_rotate,
     "check": check,
     "audit.verify": audit_verify,
+    "audit.key": audit_key,
+    "audit.begin_export": audit_begin_export,
+    "audit.export_page": audit_export_page,
+    "audit.check_lines": audit_check_lines,
     "audit.chains": audit_chains,
     "audit.page": audit_page,
     "trace.reference": trace_reference,

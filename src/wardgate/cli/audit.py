@@ -1,54 +1,131 @@
 """`wardgate audit ...`."""
 
-import json
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
-from wardgate.cli.output import EXIT_REFUSED, emit, say
-from wardgate.cli.performing import Performer, perform
+from wardgate.cli.output import EXIT_REFUSED, emit, hand_over, note, say
+from wardgate.cli.performing import perform
+from wardgate.cli.progress import counting
+from wardgate.errors import UsageError
 
 app = group("The audit trail: verify it, export it.")
 
+KEY_FROM = {
+    "installation": "the key of this installation",
+    "given": "the public key that was given",
+    "heads": "the key that stands in the file of heads",
+    "file": "the key that stands in the file itself: whoever could write the file could sign it; note the key of "
+    "wardgate audit key and give it with --public-key",
+    "none": "no key",
+}
 
-@app.command(epilog=example("wardgate audit verify", "wardgate audit verify --head server:1:4711:9f2c..."))
+
+@app.command(
+    epilog=example(
+        "wardgate audit verify",
+        "wardgate audit verify --head server:1:4711:9f2c...",
+        "wardgate audit verify audit.jsonl --public-key wardgate-audit.pem",
+    )
+)
 def verify(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="An export, or - for standard input. Default: what is in the database.")
+    ] = None,
     data: Data = DEFAULT_DATA,
     head: Annotated[
         list[str] | None, typer.Option(help="A head that an earlier run printed: tells whether newer events were cut off since.")
     ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="PEM file with the public key that wardgate audit key printed.", dir_okay=False)
+    ] = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="An earlier export that was kept elsewhere: its signed heads have to hold.", dir_okay=False)
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="The file may begin in the middle (--since, a rotated file).")] = False,
+    with_keys: Annotated[
+        bool, typer.Option("--with-keys", help="Check every link of the file too, with the keys of the installation in --data.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Recompute the hash chains. Finds changed, inserted, removed and reordered events.
+    """Find changed, inserted, removed and reordered events.
 
-    That the newest events were cut off it can only tell with a head that was noted down before.
+    Without a file: recompute the hash chains in the database and check their signed heads. With a file: check an export by its
+    signed heads, which takes neither server, database nor keys. Events after the last head are told as unproven. That the
+    newest events were cut off shows only against a head that was noted down or kept elsewhere.
     """
-    result = perform(data, "audit.verify", {"heads": head or []})
+    if file is None:
+        if public_key is not None or heads is not None or partial or with_keys:
+            raise UsageError(
+                "--public-key, --heads, --partial and --with-keys are for verifying a file: name one, or - for standard input"
+            )
+        with counting("verifying") as advance:
+            result = perform(data, "audit.verify", {"heads": head or []}, lambda event: advance(int(str(event["events"])), ""))
+    else:
+        # Only here: the rest needs no cryptography in this process.
+        from wardgate.cli.audit_file import FileCheck, verify_file
+
+        check = FileCheck(file, public_key, heads, tuple(head or ()), partial, data if with_keys else None)
+        result = verify_file(check)
     emit(result, as_json, _show)
     raise typer.Exit(EXIT_REFUSED if result["findings_count"] else 0)
 
 
-@app.command(epilog=example("wardgate audit export > audit.jsonl"))
-def export(data: Data = DEFAULT_DATA) -> None:
-    """Print every event as a line of JSON, in the order of the chains."""
-    with Performer(data) as performer:
-        for chain in performer.do("audit.chains", {})["chains"]:
-            after = 0
-            while events := performer.do("audit.page", {**chain, "after": after})["events"]:
-                sys.stdout.writelines(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
-                after = events[-1]["seq"]
+@app.command(
+    epilog=example(
+        "wardgate audit export > audit.jsonl",
+        "wardgate audit export --since 2026-11-22T00:00:00Z --output audit.jsonl",
+        "wardgate audit export --follow --output audit.jsonl --cursor audit.cursor",
+    )
+)
+def export(
+    data: Data = DEFAULT_DATA,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events as they come, until Ctrl-C.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="Begin at the signed head before this number of each chain, or before this time (ISO 8601).")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write into this file instead of standard output.", dir_okay=False)] = None,
+    cursor: Annotated[
+        Path | None, typer.Option(help="Keep in this file how far it came, and go on from there next time.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Print every event and signed head as a line of JSON, to be kept elsewhere and verified there."""
+    from wardgate.cli.audit_export import Export
+
+    Export(data, output, cursor, since).run(follow)
+
+
+@app.command(epilog=example("wardgate audit key > wardgate-audit.pem"))
+def key(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """Print the public key that signs the heads, for whoever will verify exports. It stays the same as long as the installation."""
+
+    def show(result: Mapping[str, Any]) -> None:
+        hand_over(result["public_key"])
+        note(f"fingerprint {result['fingerprint']}")
+
+    emit(perform(data, "audit.key", {}), as_json, show)
 
 
 def _show(result: Mapping[str, Any]) -> None:
     for finding in result["findings"]:
-        say(f"{finding['writer']}:{finding['epoch']} event {finding['seq']}: {finding['problem']}")
+        where = f"{finding['writer']}:{finding['epoch']} event {finding['seq']}: " if finding["writer"] else ""
+        say(f"{where}{finding['problem']}")
     if result["findings_count"] > len(result["findings"]):
         say(f"and {result['findings_count'] - len(result['findings'])} more")
     erased = f", {result['erased']} of them erased" if result["erased"] else ""
     say(f"{result['events']} events{erased}; {result['findings_count'] or 'nothing'} wrong.")
+    say(f"{result['signed_heads']} heads signed by {KEY_FROM[result['public_key_from']]}.")
+    for chain in result["chains"]:
+        say(f"  {_chain(chain)}")
     say("Heads, to be noted down outside:")
     for head in result["heads"]:
         say(f"  {head}")
+
+
+def _chain(chain: Mapping[str, Any]) -> str:
+    proven = f"signed up to {chain['proven']} at {chain['proven_at']}" if chain["proven"] else "nothing signed"
+    unproven = f", {chain['unproven']} under no head that holds" if chain["unproven"] else ""
+    return f"{chain['writer']}:{chain['epoch']} events {chain['first']} to {chain['last']}, {proven}{unproven}"

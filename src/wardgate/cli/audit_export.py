@@ -1,0 +1,229 @@
+"""Fetching the audit trail page by page, into a file or a pipe, once or for as long as it is wanted.
+
+The cursor file says how far the last run came, and how long the output file was then: what was written after it is cut off and
+fetched again, so that a collector that was killed in the middle loses nothing and doubles nothing. Into a pipe the last page
+may come twice after a kill.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO, Final
+
+from wardgate.cli.output import note
+from wardgate.cli.performing import Performer
+from wardgate.cli.progress import Advance, counting
+from wardgate.control import RemoteError, call, kind_of
+from wardgate.errors import Conflict, UnavailableError, UsageError, WardgateError
+
+POLL_S: Final = 1.0
+# Looking for chains that began meanwhile takes more reads than asking the known ones.
+CHAINS_EVERY_POLLS: Final = 10
+CURSOR_FORMAT: Final = 1
+MAX_CURSOR_BYTES: Final = 4 * 1024 * 1024
+
+Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
+
+
+class Export:
+    """One run of `wardgate audit export`."""
+
+    def __init__(self, data: Path, output: Path | None, cursor: Path | None, since: str | None) -> None:
+        self._data = data
+        self._output = output
+        self._cursor = cursor
+        self._since = since
+        self._installation = ""
+        self._positions: list[Any] | None = None
+        self._events = 0
+        self._stop = threading.Event()
+
+    def run(self, follow: bool) -> None:
+        """Write everything, then with `follow` what comes, until SIGINT or SIGTERM. Raises WardgateError."""
+        with self._alone(), self._sink() as sink, counting("events") as advance:
+            if not follow:
+                with Performer(self._data) as performer:
+                    self._begin(performer.do, sink)
+                    self._pull(performer.do, sink, advance)
+                return
+            with _stopped_by_signals(self._stop):
+                self._follow(sink, advance)
+
+    # --- following ---
+
+    def _follow(self, sink: "_Sink", advance: Advance) -> None:
+        # The first time also without a server: then this process holds the installation only as long as that takes.
+        asked, polls, told = False, 0, False
+        while not self._stop.is_set():
+            try:
+                if asked:
+                    self._pull(self._ask_server, sink, advance, look_for_chains=polls % CHAINS_EVERY_POLLS == 0)
+                else:
+                    self._first(sink, advance)
+                    asked = True
+                polls, told = polls + 1, False
+            except WardgateError as error:
+                if not _may_pass(error):
+                    raise
+                if not told:
+                    note(f"wardgate: {error.message}; waiting for it")
+                told = True
+            self._stop.wait(POLL_S)
+
+    def _first(self, sink: "_Sink", advance: Advance) -> None:
+        with Performer(self._data) as performer:
+            if not self._installation:
+                self._begin(performer.do, sink)
+            self._pull(performer.do, sink, advance)
+
+    def _ask_server(self, name: str, params: Mapping[str, object]) -> dict[str, Any]:
+        return call(self._data, name, params)
+
+    # --- pages ---
+
+    def _begin(self, ask: Ask, sink: "_Sink") -> None:
+        known = self._read_cursor()
+        begun = ask("audit.begin_export", {"since": self._since if known is None else None})
+        if known is not None and known["installation"] != begun["installation"]:
+            raise UsageError(f"{self._cursor} belongs to another installation: name another cursor and another output")
+        if sink.begins(None if known is None else known.get("output")):
+            sink.write(begun["opening"])
+        if known is None:
+            sink.write(begun["lines"])
+        self._installation = begun["installation"]
+        self._positions = begun["positions"] if known is None else known["positions"]
+        self._keep_cursor(sink)
+
+    def _pull(self, ask: Ask, sink: "_Sink", advance: Advance, look_for_chains: bool = True) -> None:
+        """Fetch until nothing more is there."""
+        more = True
+        while more and not self._stop.is_set():
+            page = ask("audit.export_page", {"positions": self._positions, "look_for_chains": look_for_chains})
+            look_for_chains, more = False, page["more"]
+            changed = page["positions"] != self._positions
+            self._positions = page["positions"]
+            if page["lines"]:
+                sink.write(page["lines"])
+            if changed:
+                self._keep_cursor(sink)
+            self._events += page["events"]
+            advance(self._events, "")
+
+    # --- the cursor ---
+
+    def _read_cursor(self) -> dict[str, Any] | None:
+        if self._cursor is None:
+            return None
+        try:
+            with self._cursor.open("rb") as file:
+                plain = json.loads(file.read(MAX_CURSOR_BYTES))
+            if plain["format"] != CURSOR_FORMAT or not isinstance(plain["installation"], str):
+                raise ValueError
+            plain["positions"] = [[str(writer), int(epoch), int(seq), int(head)] for writer, epoch, seq, head in plain["positions"]]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{self._cursor} is no cursor of an export: name another file") from error
+        return dict(plain)
+
+    def _keep_cursor(self, sink: "_Sink") -> None:
+        """After the lines are safe: what the cursor counts as written must be."""
+        if self._cursor is None:
+            sink.flush()
+            return
+        place = sink.settle()
+        plain = {"format": CURSOR_FORMAT, "installation": self._installation, "positions": self._positions, "output": place}
+        part = self._cursor.with_name(self._cursor.name + ".new")
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(plain, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._cursor)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two runs on one cursor would each write the same events."""
+        if self._cursor is None:
+            yield
+            return
+        with self._cursor.with_name(self._cursor.name + ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(f"another export keeps its place in {self._cursor}: stop it, or name another cursor") from None
+            yield
+
+    @contextmanager
+    def _sink(self) -> Iterator["_Sink"]:
+        if self._output is None:
+            yield _Sink(sys.stdout.buffer, None)
+            return
+        known = self._read_cursor()
+        if known is None and self._output.exists() and self._output.stat().st_size:
+            raise UsageError(f"{self._output} holds something already: name another file, or give the cursor that belongs to it")
+        with self._output.open("ab") as file:
+            yield _Sink(file, self._output)
+
+
+class _Sink:
+    """Where the lines go."""
+
+    def __init__(self, file: BinaryIO, path: Path | None) -> None:
+        self._file = file
+        self._path = path
+
+    def begins(self, place: Mapping[str, int] | None) -> bool:
+        """Cut off what was written after the cursor's `place`; whether this is the beginning of a file or pipe."""
+        if self._path is None:
+            return True
+        there = os.fstat(self._file.fileno())
+        if place is not None and place["inode"] == there.st_ino and place["size"] < there.st_size:
+            self._file.truncate(place["size"])
+            return place["size"] == 0
+        return there.st_size == 0
+
+    def write(self, text: str) -> None:
+        """Some whole lines."""
+        self._file.write(text.encode())
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._file.flush()
+
+    def settle(self) -> dict[str, int] | None:
+        """Make what was written durable, if it is a file of ours; returns which file it is and how long."""
+        self._file.flush()
+        if self._path is None:
+            return None
+        os.fsync(self._file.fileno())
+        there = os.fstat(self._file.fileno())
+        return {"inode": there.st_ino, "size": there.st_size}
+
+
+def _may_pass(error: WardgateError) -> bool:
+    """Whether waiting may help: a server that restarts, a database that fails over."""
+    return isinstance(error, UnavailableError) or (isinstance(error, RemoteError) and kind_of(error) == "unavailable")
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """The first signal ends the run after the page that is being written; the second one at once."""
+
+    def note_stop(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, note_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
