@@ -41,6 +41,8 @@ MAX_FINDINGS: Final = 100
 # Digests kept for heads that are yet to come: of one chain and of all together (32 bytes each).
 MAX_RECENT: Final = 1 << 20
 MAX_RECENT_IN_ALL: Final = 1 << 22
+# Of these, digests behind a head: after a restore, heads of the new epoch name events between two heads of the old one.
+MAX_KEPT: Final = 1 << 18
 MAX_VERIFIED: Final = 4_096
 MAX_PENDING: Final = 100_000
 MAX_HELD: Final = 200_000
@@ -431,13 +433,14 @@ class Verifier:
         chain.proven, chain.proven_at_ms = seq, whole(row["created_at"])
 
     def _prove(self, chain: _Chain, row: Row, digest: bytes) -> None:
-        """Everything up to this head is as it was signed: older digests are not needed any more."""
+        """Everything up to this head is as it was signed: older digests are hardly needed any more."""
         seq = whole(row["seq"])
         chain.remember(seq, digest)
         if seq > chain.checked_to:
             chain.covered += seq - max(chain.base, chain.checked_to)
             chain.checked_to, chain.proven, chain.proven_at_ms = seq, seq, whole(row["created_at"])
-        self._recent -= chain.forget(seq)
+        kept = MAX_KEPT if self._recent < MAX_RECENT_IN_ALL // 2 else 0
+        self._recent -= chain.forget(seq - kept)
 
     def _take_noted(self, row: Row) -> None:
         """A head that was kept elsewhere: as good as one of the file, and nobody could take it away."""

@@ -11,7 +11,7 @@ import pytest
 from wardgate.audit import offline
 from wardgate.audit.events import commitment
 from wardgate.audit.export import Position, lines, next_page
-from wardgate.audit.heads import Patience, signed_bytes, signing_key
+from wardgate.audit.heads import Patience, read_statement, signed_bytes, signing_key
 from wardgate.audit.offline import LineError, Opening, check_links, read_line
 from wardgate.audit.trail import Head
 from wardgate.clock import to_ms
@@ -339,6 +339,32 @@ async def test_a_rewound_chain_contradicts_the_heads_of_others(nodes: Trail) -> 
     findings = told(nodes.check(await nodes.export()))
     assert {(writer, seq) for writer, seq, _ in findings} == {("b.0", 9), ("b.0", 12)}
     assert all("is not as it was when the signed head" in problem for _, _, problem in findings)
+
+
+async def test_a_collector_goes_on_over_a_restore_without_a_false_alarm(trail: Trail) -> None:
+    """The new epoch's heads name the old chain where the backup ended, which was no head when it was exported first."""
+    before = await trail.export()
+    await trail.rewrite("audit_event", (await trail.rows())[:10])
+    await trail.rewrite("audit_head", [row for row in await trail.rows("audit_head") if row["seq"] <= 10])
+    await trail.write(3, epoch=2)
+    await trail.sign()
+    after = await trail.export(positions=[Position("server", 1, 14, 12)])
+    assert [at.seq for at in read_statement(plain(after[-1])["others"]).heads] == [10]
+    report = trail.check([*before, *after])
+    assert (report.findings, [chain.last for chain in report.chains]) == ((), [14, 3])
+
+
+async def test_a_copy_that_was_put_back_unseen_is_found_by_who_collects(trail: Trail) -> None:
+    """No restore, but the files of yesterday: the server goes on in the same epoch, and with its old keys."""
+    before = await trail.export()
+    await trail.rewrite("audit_event", (await trail.rows())[:10])
+    await trail.rewrite("audit_head", [row for row in await trail.rows("audit_head") if row["seq"] <= 10])
+    await trail.write(9)
+    await trail.sign()
+    after = await trail.export(positions=[Position("server", 1, 14, 12)])
+    assert told(trail.check([*before, *after])) == [
+        ("server", 19, "something in events 13 to 19 is not as it was when its own signed head was made")
+    ]
 
 
 # --- heads -------------------------------------------------------------------------------------------------------------
