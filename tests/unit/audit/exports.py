@@ -38,10 +38,17 @@ class Trail:
     storage: Storage
     ring: KeyRing = field(default_factory=a_ring)
     clock: FixedClock = field(default_factory=lambda: FixedClock(BEGIN))
+    _chain: tuple[str, int] | None = None
 
     async def write(self, count: int, writer: str = "server", epoch: int = 1) -> None:
         """Some events, by one writer."""
-        self.storage.use_chain(chain_for(self.ring, writer, epoch))
+        if self._chain != (writer, epoch):
+            self.storage.use_chain(chain_for(self.ring, writer, epoch))
+            self._chain = (writer, epoch)
+        await self.append(count)
+
+    async def append(self, count: int) -> None:
+        """Some events, by whoever writes."""
         self.clock.advance(1)
         events = [
             AuditEvent(
