@@ -18,6 +18,8 @@ from wardgate.errors import SealError
 KEY_BYTES = 32
 NONCE_BYTES = 12
 SEAL_VERSION = 1
+HOUR_SEAL_VERSION = 2
+_HOUR_MS = 3_600_000
 MAC_ROOT = 0
 _HEADER_BYTES = 1 + 4
 # Crockford's alphabet: no I, L, O, U, so that a reference can be read out on the phone.
@@ -64,6 +66,7 @@ class KeyRing:
     def __init__(self, keys: Mapping[int, Secret]) -> None:
         self._ciphers = {number: AESGCM(key.reveal()) for number, key in keys.items() if number != MAC_ROOT}
         self._current = max(self._ciphers)
+        self._hour_ciphers: dict[int, AESGCM] = {}
         self._mac_states: dict[str, hashlib.blake2b] = {}
         self._mac_root = keys[MAC_ROOT].reveal()
 
@@ -100,6 +103,37 @@ class KeyRing:
         if sealed_with(sealed) == self._current:
             return None
         return self.seal(self.open(sealed, bound_to), bound_to)
+
+    def seal_for_an_hour(self, value: bytes, bound_to: str, at_ms: int) -> bytes:
+        """Encrypt what lives for minutes and travels outside: under a key of its own for each hour, made of the root.
+
+        So the number of values under one key, which random nonces bound to 2**32, does not add up over the life of a data key.
+        """
+        hour = at_ms // _HOUR_MS
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        body = self._hour_cipher(hour).encrypt(nonce, value, bound_to.encode())
+        return b"".join((nonce, bytes((HOUR_SEAL_VERSION,)), hour.to_bytes(4, "big"), body))
+
+    def open_for_an_hour(self, sealed: bytes, bound_to: str, now_ms: int) -> bytes:
+        """Decrypt it, in its hour and the ones beside it. Raises SealError for anything else."""
+        start = NONCE_BYTES + _HEADER_BYTES
+        if len(sealed) < start + 16 or sealed[NONCE_BYTES] != HOUR_SEAL_VERSION:
+            raise SealError("not a sealed value")
+        hour = int.from_bytes(sealed[NONCE_BYTES + 1 : start], "big")
+        if abs(hour - now_ms // _HOUR_MS) > 1:
+            raise SealError("a value of another hour")
+        try:
+            return self._hour_cipher(hour).decrypt(sealed[:NONCE_BYTES], sealed[start:], bound_to.encode())
+        except InvalidTag as error:
+            raise SealError(f"a sealed value of {bound_to.partition(':')[0]} does not open") from error
+
+    def _hour_cipher(self, hour: int) -> AESGCM:
+        cipher = self._hour_ciphers.get(hour)
+        if cipher is None:
+            if len(self._hour_ciphers) > 4:
+                self._hour_ciphers.clear()
+            cipher = self._hour_ciphers[hour] = AESGCM(self.mac("hour-key", hour.to_bytes(8, "big")))
+        return cipher
 
     def mac(self, purpose: str, *parts: bytes) -> bytes:
         """A keyed fingerprint (32 bytes) of `parts`, separate for each purpose and free of length ambiguity."""

@@ -11,7 +11,7 @@ from wardgate.engine.outcome import Challenge, Denied, Granted
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.transaction import handle_mac
 from wardgate.errors import SealError
-from wardgate.storage.port import Update
+from wardgate.storage.port import Insert, Update
 
 
 async def ada_challenged(world: World) -> Challenge:
@@ -74,6 +74,8 @@ async def test_states_are_not_guessable_from_others_nor_from_the_database(world:
     handles = [(await world.challenged("ada", origin=elsewhere(client=f"203.0.113.{n}"))).handle for n in range(1, 30)]
     assert len(set(handles)) == len(handles)
     assert len({handle[:6] for handle in handles}) == len(handles)
+    for handle in handles:
+        await answer_with(world, handle, world.wrong_code())
     stored = [row["handle_mac"] for row in await world.rows("handle")]
     for handle in handles:
         assert handle not in stored
@@ -211,8 +213,7 @@ async def test_a_kept_outcome_moved_to_another_state_opens_nothing(world: World)
     victim = await world.challenged("ada", origin=elsewhere(client="203.0.113.8"))
     rows = {bytes(row["handle_mac"] or b""): row for row in await world.rows("handle")}
     source, target = rows[handle_mac(world.ring, challenge.handle)], handle_mac(world.ring, victim.handle)
-    copied = {name: source[name] for name in ("consumed_at", "fingerprint", "outcome")}
-    await world.storage.commit([Update("handle", {"handle_mac": target}, copied)])
+    await world.storage.commit([Insert("handle", {**source, "handle_mac": target})])
     with pytest.raises(SealError):
         await world.answer(victim, "", name="ada", fingerprint=b"one packet")
 

@@ -1,22 +1,30 @@
 """One enrolled instance of a factor: Ada's app, Erin's device. Secrets are sealed to their row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing, Secret, new_id
 from wardgate.jsons import dumps, loads
-from wardgate.storage.port import Insert, Operation, Reader, Row, Where
+from wardgate.storage.port import Find, Insert, Modified, Modify, Operation, Reader, Row, Value, Where
 
 MAX_AUTHENTICATORS = 20
 
 
 class AuthenticatorState(StrEnum):
-    """Whether it may prove anything."""
+    """Whether it may prove anything.
+
+    HELD: not until the same person has proved another strong factor, because what it spent may have been forgotten by a restore.
+    """
 
     ACTIVE = "active"
+    HELD = "held"
     REVOKED = "revoked"
+
+
+HELD = AuthenticatorState.HELD
+_KEPT = (AuthenticatorState.ACTIVE.value, AuthenticatorState.HELD.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class Authenticator:
     settings: Mapping[str, str | int]
     counter: int
     sealed: bytes | None
+    state: AuthenticatorState = AuthenticatorState.ACTIVE
 
     def open(self, ring: KeyRing) -> Secret:
         """The shared secret in clear. Raises SealError when the row was tampered with."""
@@ -52,13 +61,37 @@ def from_row(row: Row) -> Authenticator:
         settings=loads(str(row["settings"])),
         counter=int(row["counter"] or 0),
         sealed=bytes(sealed) if isinstance(sealed, bytes) else None,
+        state=AuthenticatorState(str(row["state"])),
     )
 
 
 async def active_authenticators(storage: Reader, subject_id: SubjectId) -> list[Authenticator]:
     """What the subject can prove with, oldest first."""
-    where = [Where("subject_id", "=", subject_id), Where("state", "=", AuthenticatorState.ACTIVE.value)]
-    return [from_row(row) for row in await storage.find("authenticator", where, order_by="created_at", limit=MAX_AUTHENTICATORS)]
+    return active_and_held(*await storage.read([kept_authenticators(subject_id)]))[0]
+
+
+def kept_authenticators(subject_id: SubjectId) -> Find:
+    """What to read for `active_and_held`, to be read together with whatever else is needed."""
+    where = (Where("subject_id", "=", subject_id), Where("state", "in", _KEPT))
+    return Find("authenticator", where, order_by="created_at", limit=2 * MAX_AUTHENTICATORS)
+
+
+def active_and_held(rows: Sequence[Row]) -> tuple[list[Authenticator], list[Authenticator]]:
+    """What a subject can prove with and what is held, oldest first."""
+    found = [from_row(row) for row in rows]
+    active = [each for each in found if each.state is AuthenticatorState.ACTIVE]
+    return active[:MAX_AUTHENTICATORS], [each for each in found if each.state is AuthenticatorState.HELD]
+
+
+def release(authenticators: Iterable[Authenticator]) -> list[Operation]:
+    """The operations that make held authenticators active again, where they still are held. They refuse no commit."""
+    return [Modify("authenticator", {"id": each.id}, release_held) for each in authenticators]
+
+
+def release_held(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """Active instead of held; anything else stays what it is."""
+    held = old is not None and old["state"] == AuthenticatorState.HELD
+    return Modified({**old, "state": AuthenticatorState.ACTIVE.value} if old is not None and held else None)
 
 
 def create_authenticator(

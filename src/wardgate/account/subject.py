@@ -1,17 +1,30 @@
 """Our own id for a person, and its links to (directory, immutable id)."""
 
+from collections.abc import Sequence
 from typing import NewType
 
 from wardgate.crypto import new_id
-from wardgate.storage.port import Insert, Operation, Reader
+from wardgate.storage.port import Find, Insert, Operation, Reader, Row, Where
 
 SubjectId = NewType("SubjectId", str)
+# Nobody's: what is read for it is nothing.
+NO_SUBJECT = SubjectId("")
 
 
 async def linked_subject(storage: Reader, directory: str, immutable_id: str) -> SubjectId | None:
     """The subject that this directory entry belongs to, or None when nobody has met it yet."""
-    row = await storage.get("subject_link", {"directory": directory, "immutable_id": immutable_id})
-    return SubjectId(str(row["subject_id"])) if row else None
+    [rows] = await storage.read([link_of(directory, immutable_id)])
+    return subject_in(rows)
+
+
+def link_of(directory: str, immutable_id: str) -> Find:
+    """What to read for `subject_in`, to be read together with whatever else is needed."""
+    return Find("subject_link", (Where("directory", "=", directory), Where("immutable_id", "=", immutable_id)), limit=1)
+
+
+def subject_in(rows: Sequence[Row]) -> SubjectId | None:
+    """The subject that a link names."""
+    return SubjectId(str(rows[0]["subject_id"])) if rows else None
 
 
 def create_subject(directory: str, immutable_id: str, at_ms: int) -> tuple[SubjectId, list[Operation]]:

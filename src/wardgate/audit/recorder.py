@@ -99,7 +99,7 @@ class Recorder:
         self._show(LiveEntry("request", to_ms(self.clock.now()), trail.reference, trail.body()))
         if not trail.stored and trail.result == "denied":
             self._refused[trail.reason] += 1
-        if not trail.stored and self._may_store():
+        if not trail.stored and not trail.counted_only and self._may_store():
             trail.stored = True
             self._store(trail.entry(self.ring()))
 

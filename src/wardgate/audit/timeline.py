@@ -28,6 +28,7 @@ class Trail:
         "_told",
         "application",
         "client",
+        "counted_only",
         "door",
         "nas",
         "reason",
@@ -58,6 +59,8 @@ class Trail:
         self.steps: list[tuple[float, str, Mapping[str, object]]] = []
         self._told: list[dict[str, object]] = []
         self.stored = False
+        # One of a flood: it is counted with its reason and not stored.
+        self.counted_only = False
 
     @property
     def started(self) -> float:

@@ -7,8 +7,8 @@ race means that another packet took the step: then this one is worth nothing, ri
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from wardgate.account.authenticator import active_authenticators
-from wardgate.account.subject import SubjectId, linked_subject
+from wardgate.account.authenticator import active_and_held, kept_authenticators, release
+from wardgate.account.subject import SubjectId, link_of, subject_in
 from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
@@ -23,28 +23,33 @@ from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.spent_code import remember_spent_code, user_key
+from wardgate.engine.steps import DIRECTORY_FIND, STORAGE_READ, Steps
 from wardgate.engine.transaction import (
     MAX_ROUNDS,
+    OUTCOME_KEPT_MS,
     Handle,
     State,
     Transaction,
-    advance,
-    consume,
+    Use,
+    end,
     from_row,
+    go_on,
     handle_from_row,
     new_handle,
     outcome_bound_to,
+    take_back,
 )
 from wardgate.errors import DirectoryUnavailable
-from wardgate.factors import BY_KIND
+from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
-from wardgate.storage.port import Commit, Operation, Refused
+from wardgate.storage.port import Commit, Find, Operation, Refused, Where
 from wardgate.texts import Text
 
 Step = Challenge | Granted | Denied
 
 # Authentication assurance levels, NIST SP 800-63B section 2.
 AAL1, AAL2 = 1, 2
+_STRONG = frozenset(STRONG_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class _Answer:
     user: DirectoryUser
     holder: Holder
     keys: brakes.BrakeKeys
+    seen: brakes.Seen
+    spent_key: bytes
     now_ms: int
 
     @property
@@ -68,13 +75,14 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What letting somebody in needs besides the transaction."""
+    """What letting somebody in needs besides the transaction. `released`: held authenticators that become active again."""
 
-    user: DirectoryUser
     keys: brakes.BrakeKeys
+    seen: brakes.Seen
     spent_key: bytes
     code: Secret | None
     claim: tuple[Operation, ...] = ()
+    released: tuple[Operation, ...] = ()
 
 
 class Answering:
@@ -83,6 +91,7 @@ class Answering:
     def __init__(self, parts: EngineParts, asker: Asker) -> None:
         self._parts = parts
         self._storage = parts.storage
+        self._steps = Steps(parts)
         self._asker = asker
 
     def repeat(self, handle: Handle, request: AnswerRequest) -> Step | None:
@@ -92,7 +101,7 @@ class Answering:
         """
         if handle.fingerprint is None or handle.outcome is None or not same(handle.fingerprint, request.fingerprint):
             return None
-        if handle.expires_at <= to_ms(self._parts.clock.now()):
+        if handle.consumed_at is None or handle.consumed_at + OUTCOME_KEPT_MS <= to_ms(self._parts.clock.now()):
             return None
         outcome = load_outcome(self._parts.ring().open(handle.outcome, outcome_bound_to(handle.mac)))
         request.trail.reference = outcome.reference
@@ -100,61 +109,89 @@ class Answering:
         request.trail.result, request.trail.reason = "repeated", "duplicate"
         return outcome
 
-    async def answer(self, handle: Handle, request: AnswerRequest) -> Step | None:
-        """Judge the answer. None: the step was taken by another request."""
-        row = await self._storage.get("login_transaction", {"id": handle.transaction_id})
-        if row is None:
+    async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest) -> Step | None:
+        """Judge the answer. `carried`: what the ticket says. None: the step was taken by another request."""
+        transaction = carried or await self._stored(handle)
+        if transaction is None:
             return None
-        transaction = from_row(row)
         trail = request.trail
         trail.transaction_id, trail.reference, trail.application = transaction.id, transaction.reference, transaction.application
-        if transaction.state is not State.CHALLENGED or transaction.sequence != handle.sequence:
+        realm, typed = parse_login_name(request.user_name, self._parts.configuration().realms)
+        name, ring = _typed(typed), self._parts.ring()
+        subject_id = SubjectId(transaction.subject_id)
+        origin = request.origin
+        keys = brakes.brake_keys(ring, subject_id, origin.client, origin.binding, typed=f"{realm.name}:{name}")
+        began = self._steps.begin()
+        finds = [
+            link_of(transaction.directory, transaction.immutable_id),
+            kept_authenticators(subject_id),
+            *brakes.asked(keys),
+        ]
+        if handle.is_ticket:
+            finds.append(Find("handle", (Where("handle_mac", "=", handle.mac),), limit=1))
+        link, kept, *rows = await self._parts.storage.read(finds)
+        self._steps.end(STORAGE_READ, began)
+        used = rows.pop() if handle.is_ticket else None
+        if used:
+            return self.repeat(handle_from_row(used[0]), request)
+        user = await self._open_account(handle, transaction, request, subject_in(link))
+        if not isinstance(user, DirectoryUser):
+            return user
+        active, held = active_and_held(kept)
+        holder = Holder(subject_id, active, user.phone, user.mail, held)
+        application = self._parts.configuration().applications[transaction.application]
+        spent_key = user_key(ring, realm.name, name)
+        now_ms = to_ms(self._parts.clock.now())
+        seen = brakes.seen(rows)
+        return await self._judge(_Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now_ms))
+
+    async def _stored(self, handle: Handle) -> Transaction | None:
+        """The login whose open question this handle belongs to."""
+        row = await self._storage.get("login_transaction", {"id": handle.transaction_id})
+        transaction = from_row(row) if row is not None else None
+        if transaction is None or transaction.state is not State.CHALLENGED or transaction.sequence != handle.sequence:
             return None
+        return transaction
+
+    async def _open_account(
+        self, handle: Handle, transaction: Transaction, request: AnswerRequest, subject_id: SubjectId | None
+    ) -> DirectoryUser | Step | None:
+        """Whose answer it is, as he is now; or the outcome where the login may not go on."""
         if _typed(request.user_name) != transaction.name_key:
             return self._refuse(request, transaction, "state_other_user", "flow.unknown")
-        now_ms = to_ms(self._parts.clock.now())
         application = self._parts.configuration().applications.get(transaction.application)
-        if application is None or transaction.is_over(now_ms):
+        if application is None or transaction.is_over(to_ms(self._parts.clock.now())):
             reason = "transaction_expired" if application else "no_rule"
             return await self._close(handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference}))
         try:
             user = await self._account(transaction)
         except DirectoryUnavailable as error:
-            trail.note("directory did not answer", error=error.message)
+            request.trail.note("directory did not answer", error=error.message)
             return self._refuse(request, transaction, "directory_down", "down.directory")
-        if user is None:
-            return await self._close(
-                handle, request, transaction, "user_changed", Text("flow.unknown", {"ref": transaction.reference})
-            )
-        subject_id = SubjectId(transaction.subject_id)
-        holder = Holder(subject_id, await active_authenticators(self._storage, subject_id), user.phone, user.mail)
-        realm, typed = parse_login_name(request.user_name, self._parts.configuration().realms)
-        name = f"{realm.name}:{_typed(typed)}"
-        keys = brakes.brake_keys(self._parts.ring(), subject_id, request.origin.client, request.origin.binding, typed=name)
-        return await self._judge(_Answer(request, handle, transaction, application, user, holder, keys, now_ms))
+        if user is None or subject_id != transaction.subject_id:
+            text = Text("flow.unknown", {"ref": transaction.reference})
+            return await self._close(handle, request, transaction, "user_changed", text)
+        return user
 
-    async def cancel(self, handle: Handle, trail: Trail) -> Denied | None:
+    async def cancel(self, handle: Handle, carried: Transaction | None, trail: Trail) -> Denied | None:
         """End the login that this handle belongs to. None: it is over already."""
-        row = await self._storage.get("login_transaction", {"id": handle.transaction_id})
-        if row is None:
-            return None
-        transaction = from_row(row)
-        if transaction.state is not State.CHALLENGED or transaction.sequence != handle.sequence:
+        transaction = carried or await self._stored(handle)
+        if transaction is None:
             return None
         trail.transaction_id, trail.reference, trail.application = transaction.id, transaction.reference, transaction.application
         refusal = Denied(
             "cancelled", Text("flow.unknown", {"ref": transaction.reference}), transaction.language, transaction.reference
         )
         recording = Recording(self._parts, trail, transaction.application, transaction.subject_id)
-        commit = await recording.commit_denied(
-            [advance(transaction, transaction.moved(state=State.DENIED))], refusal, transaction.user_name
-        )
+        back = take_back(handle, transaction, to_ms(self._parts.clock.now()))
+        commit = await recording.commit_denied([back], refusal, transaction.user_name)
         return None if isinstance(commit, Refused) else refusal
 
     # --- judging -------------------------------------------------------------------------------------------------
 
     async def _judge(self, answer: _Answer) -> Step | None:
-        hold = await brakes.holding(self._storage, answer.keys, self._parts.configuration().brakes, answer.now_ms)
+        settings = self._parts.configuration().brakes
+        hold = await brakes.held_by(self._storage, answer.keys, answer.seen, settings, answer.now_ms)
         if hold is not None:
             answer.trail.note("a brake holds", wait_s=hold.wait_s)
             text = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": answer.transaction.reference})
@@ -180,11 +217,11 @@ class Answering:
         proved = (*transaction.proved, factor.kind)
         if transaction.step + 1 < len(transaction.steps):
             return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=transaction.step + 1))
-        new = transaction.moved(state=State.GRANTED, proved=proved)
-        grant = Grant(answer.user, answer.keys, self._spent_key(answer), answer.request.answer, verdict.claim)
-        granted = granted_for(new, answer.user)
-        step = [advance(transaction, new), self._consume(answer, granted)]
-        commit = await self.commit_grant(new, grant, granted, answer.trail, step)
+        released = release_after(proved, answer.holder)
+        grant = Grant(answer.keys, answer.seen, answer.spent_key, answer.request.answer, verdict.claim, released)
+        granted = granted_for(transaction, answer.user, proved)
+        step = end(self._parts.ring(), self._use(answer, granted), transaction, State.GRANTED)
+        commit = await self.commit_grant(transaction, grant, granted, answer.trail, step)
         if not isinstance(commit, Refused):
             return granted
         return await self._lost(answer, verdict, commit.position, len(step))
@@ -274,7 +311,7 @@ class Answering:
         value, insert_handle = new_handle(self._parts.ring(), asked.transaction, answer.request.origin.binding)
         challenge = self._asker.challenge(asked, value)
         answer.trail.reason = reason
-        step = [advance(answer.transaction, asked.transaction), self._consume(answer, challenge)]
+        step = go_on(self._parts.ring(), self._use(answer, challenge), answer.transaction, asked.transaction)
         claim = verdict.claim if verdict else ()
         recording = self._recording(answer.trail, answer.transaction)
         commit = await recording.commit(
@@ -300,11 +337,8 @@ class Answering:
     ) -> Step | None:
         """End the login with a refusal."""
         refusal = Denied(reason, text, transaction.language, transaction.reference)
-        now_ms = to_ms(self._parts.clock.now())
-        step = [
-            advance(transaction, transaction.moved(state=State.DENIED)),
-            consume(self._parts.ring(), handle, request.fingerprint, dump_outcome(refusal), now_ms),
-        ]
+        use = Use(handle, request.fingerprint, dump_outcome(refusal), to_ms(self._parts.clock.now()))
+        step = end(self._parts.ring(), use, transaction, State.DENIED)
         commit = await self._recording(request.trail, transaction).commit_denied([*step, *settle], refusal, transaction.user_name)
         return await self._taken(handle, request) if isinstance(commit, Refused) else refusal
 
@@ -316,7 +350,7 @@ class Answering:
         ring = self._parts.ring()
         spent = [remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms)] if grant.code else []
         return await self._recording(trail, transaction).commit(
-            [*step, *grant.claim, *brakes.success(grant.keys, now_ms), *spent],
+            [*step, *grant.claim, *brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released],
             Kind.LOGIN_GRANTED,
             granted,
             transaction.user_name,
@@ -325,8 +359,8 @@ class Answering:
             assurance=granted.assurance,
         )
 
-    def _consume(self, answer: _Answer, outcome: Step) -> Operation:
-        return consume(self._parts.ring(), answer.handle, answer.request.fingerprint, dump_outcome(outcome), answer.now_ms)
+    def _use(self, answer: _Answer, outcome: Step) -> Use:
+        return Use(answer.handle, answer.request.fingerprint, dump_outcome(outcome), answer.now_ms)
 
     def _recording(self, trail: Trail, transaction: Transaction) -> Recording:
         return Recording(self._parts, trail, transaction.application, transaction.subject_id)
@@ -342,18 +376,21 @@ class Answering:
             for directory in realm.directories:
                 if directory.name != transaction.directory:
                     continue
+                began = self._steps.begin()
                 user = await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
-                subject = await linked_subject(self._storage, transaction.directory, transaction.immutable_id)
-                usable = user is not None and user.state is AccountState.ACTIVE and subject == transaction.subject_id
-                return user if usable else None
+                self._steps.end(DIRECTORY_FIND, began)
+                return user if user is not None and user.state is AccountState.ACTIVE else None
         return None
 
-    def _spent_key(self, answer: _Answer) -> bytes:
-        realm, typed = parse_login_name(answer.request.user_name, self._parts.configuration().realms)
-        return user_key(self._parts.ring(), realm.name, canonical_name(typed) or "")
+
+def release_after(proved: Sequence[str], holder: Holder) -> tuple[Operation, ...]:
+    """What makes held authenticators active again: a grant in which another strong factor was proved. Held ones prove nothing."""
+    if not holder.held or _STRONG.isdisjoint(proved):
+        return ()
+    return tuple(release(holder.held))
 
 
-def granted_for(transaction: Transaction, user: DirectoryUser) -> Granted:
+def granted_for(transaction: Transaction, user: DirectoryUser, factors: tuple[str, ...]) -> Granted:
     """The outcome of a login that proved everything."""
     return Granted(
         subject_id=transaction.subject_id,
@@ -364,8 +401,8 @@ def granted_for(transaction: Transaction, user: DirectoryUser) -> Granted:
         mail=user.mail,
         groups=user.groups,
         attributes=user.attributes,
-        factors=transaction.proved,
-        assurance=AAL2 if len(transaction.proved) > 1 else AAL1,
+        factors=factors,
+        assurance=AAL2 if len(factors) > 1 else AAL1,
         application=transaction.application,
         reference=transaction.reference,
     )

@@ -13,13 +13,16 @@ from wardgate.engine.messages import compose
 from wardgate.engine.outcome import Challenge, Denied, Origin
 from wardgate.engine.recording import Recording
 from wardgate.engine.runtime import Application, EngineParts
+from wardgate.engine.ticket import seal_ticket
 from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
-from wardgate.factors import BY_KIND
+from wardgate.factors import BY_KIND, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Sending, Task
 from wardgate.storage.port import Committed, Operation, Update, Where
 from wardgate.texts import Text
 
 MAX_OTHER_WAYS = 4
+# Any other answer is no choice, and spares the look at what the person has.
+_WORDS = frozenset([word for factor in SECOND_FACTORS for word in factor.words])
 # A login may be kept alive by resends and other factors, but no longer than this. NIST SP 800-63B: out-of-band within 10 minutes.
 MAX_LOGIN_MS = 600_000
 
@@ -40,6 +43,36 @@ class Asker:
         self._parts = parts
 
     # --- opening -------------------------------------------------------------------------------------------------
+
+    async def ask_by_ticket(
+        self,
+        transaction: Transaction,
+        holder: Holder,
+        application: Application,
+        origin: Origin,
+        trail: Trail,
+        settle: Sequence[Operation],
+    ) -> Challenge | None:
+        """Ask the first question by a handle that carries the login itself: no row is written but the record.
+
+        None: the first factor sends something, there is none, or the login does not fit into a handle.
+        """
+        ways = self.alternatives(transaction, holder)
+        if not ways or ways[0].channel is not None:
+            return None
+        factor, ring, now = ways[0], self._parts.ring(), self._parts.clock.now()
+        asked = factor.ask(holder, Task(transaction.id, now, self._parts.configuration().codes, ring), {})
+        handle = seal_ticket(ring, transaction, factor.kind, origin.binding, self._parts.epoch)
+        if handle is None or asked.memory or asked.sending:
+            return None
+        trail.note("asked for a factor", factor=factor.kind)
+        left_s = -(-(transaction.expires_at - to_ms(now)) // 1000)
+        texts = (asked.prompt, *_other_ways(ways[1:]))
+        challenge = Challenge(handle, factor.kind, texts, max(1, left_s), transaction.language, transaction.reference)
+        recording = Recording(self._parts, trail, application.settings.name, holder.subject_id)
+        details = {"factor": factor.kind, "rule": transaction.rule}
+        commit = await recording.commit(settle, Kind.LOGIN_CHALLENGED, challenge, transaction.user_name, **details)
+        return challenge if isinstance(commit, Committed) else None
 
     async def open(
         self,
@@ -195,14 +228,15 @@ class Asker:
 
     def other_ways(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
         """The line that names the other factors' words; nothing when there are none."""
-        words = [factor.words[0] for factor in self.alternatives(transaction, holder) if factor.kind != transaction.factor]
-        return (Text("code.other_ways", {"words": ", ".join(words[:MAX_OTHER_WAYS])}),) if words else ()
+        return _other_ways([factor for factor in self.alternatives(transaction, holder) if factor.kind != transaction.factor])
 
     def chosen(self, answer: bytes, transaction: Transaction, holder: Holder) -> Factor | None:
         """The factor whose word was typed instead of a code."""
         if len(answer) > 32:
             return None
         word = answer.decode("ascii", "replace").strip().lower()
+        if word not in _WORDS:
+            return None
         return next((factor for factor in self.alternatives(transaction, holder) if word in factor.words), None)
 
     # --- sending -------------------------------------------------------------------------------------------------
@@ -267,6 +301,11 @@ class Asker:
             ),
             record(event),
         ]
+
+
+def _other_ways(factors: Sequence[Factor]) -> tuple[Text, ...]:
+    words = [factor.words[0] for factor in factors[:MAX_OTHER_WAYS]]
+    return (Text("code.other_ways", {"words": ", ".join(words)}),) if words else ()
 
 
 def _still_open(transaction: Transaction) -> tuple[Where, ...]:

@@ -8,14 +8,15 @@ A password check first *reserves* an attempt. What is reserved and never settled
 
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from wardgate.crypto import KeyRing
 from wardgate.engine.settings import BrakeSettings, CodeSettings
-from wardgate.storage.port import Delete, Modified, Modify, Operation, Reader, Row, Value, Where
+from wardgate.storage.port import Delete, Find, Modified, Modify, Operation, Reader, Row, Update, Value, Where
 
 USER_SOURCE = "user_source"
 USER = "user"
@@ -54,29 +55,37 @@ _EMPTY: dict[str, Value] = {
 class BrakeKeys:
     """The keys of one login attempt. `source` is None when the NAS does not tell the client's address:
 
-    braking the NAS's own address would let anybody shut out everybody behind it. `typed` are the keys of the name under which a
-    person was found: they hold nobody, they only say what may be told of the person's brake.
+    braking the NAS's own address would let anybody shut out everybody behind it. `typed` makes the keys of the name under which a
+    person was found: they hold nobody, they only say what may be told of the person's brake, and few logins need them.
+    `of_name`: they are keys of a name, somebody's or nobody's: what they count ends a day after the last failure, or guesses at
+    ever new names would fill the disk for a year. The same for both, or the end of a wait would tell who exists.
     """
 
     user_source: bytes
     user: bytes
     source: bytes | None
-    typed: "BrakeKeys | None" = None
+    typed: "Callable[[], BrakeKeys] | None" = None
     pair_kind: str = USER_SOURCE
     user_kind: str = USER
+    of_name: bool = False
 
 
-def brake_keys(ring: KeyRing, who: str, client: str | None, binding: str, typed: str | None = None) -> BrakeKeys:
+def brake_keys(
+    ring: KeyRing, who: str, client: str | None, binding: str, typed: str | None = None, of_name: bool = False
+) -> BrakeKeys:
     """`who`: subject id of a known user, else the name as it was looked up. `typed`: that name, for a known user."""
     source = _connection(client) if client else None
-    keys = BrakeKeys(
+    return BrakeKeys(
         user_source=ring.mac("brake-user-source", who.encode(), (source or binding).encode()),
         user=ring.mac("brake-user", who.encode()),
         source=ring.mac("brake-source", source.encode()) if source else None,
+        typed=partial(_name_keys, ring, typed, client, binding) if typed is not None else None,
+        of_name=of_name,
     )
-    if typed is None:
-        return keys
-    return replace(keys, typed=replace(brake_keys(ring, typed, client, binding), pair_kind=NAME_SOURCE, user_kind=NAME))
+
+
+def _name_keys(ring: KeyRing, typed: str, client: str | None, binding: str) -> BrakeKeys:
+    return replace(brake_keys(ring, typed, client, binding, of_name=True), pair_kind=NAME_SOURCE, user_kind=NAME)
 
 
 def _connection(client: str) -> str:
@@ -107,24 +116,49 @@ class Hold:
     told: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The rows of one attempt as they were read."""
+
+    pair: Row | None
+    user: Row | None
+    source: Row | None
+
+
+def asked(keys: BrakeKeys) -> list[Find]:
+    """What to read for `seen`, to be read together with whatever else is needed."""
+    places = [(keys.pair_kind, keys.user_source), (keys.user_kind, keys.user)]
+    if keys.source is not None:
+        places.append((SOURCE, keys.source))
+    return [Find("brake", (Where("kind", "=", kind), Where("key", "=", key)), limit=1) for kind, key in places]
+
+
+def seen(rows: Sequence[Sequence[Row]]) -> Seen:
+    """The rows that `asked` brought."""
+    pair, user, *source = [found[0] if found else None for found in rows]
+    return Seen(pair, user, source[0] if source else None)
+
+
 async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
-    """Whether a brake holds this attempt, by what is stored. The reservation decides; this only spares work."""
-    hold = await _holding(storage, keys, settings, now_ms)
+    """Whether a brake holds this attempt, by what is stored now."""
+    return await held_by(storage, keys, seen(await storage.read(asked(keys))), settings, now_ms)
+
+
+async def held_by(storage: Reader, keys: BrakeKeys, found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
+    """Whether a brake holds this attempt, by what was read. The reservation and the grant decide; this only spares work."""
+    hold = _holds(found, settings, now_ms)
     if hold is None or keys.typed is None:
         return hold
-    return await _holding(storage, keys.typed, settings, now_ms) or replace(hold, told=False)
+    return _holds(seen(await storage.read(asked(keys.typed()))), settings, now_ms) or replace(hold, told=False)
 
 
-async def _holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
-    pair = await storage.get("brake", {"kind": keys.pair_kind, "key": keys.user_source})
-    if pair and _locks(pair, now_ms, settings.user_source_wait_max_s * 1000):
-        return Hold("brake_user_source", _wait_s(pair, now_ms))
-    if keys.source is not None:
-        source = await storage.get("brake", {"kind": SOURCE, "key": keys.source})
-        if source and _locks(source, now_ms, settings.source_wait_s * 1000):
-            return Hold("brake_source", _wait_s(source, now_ms))
-    user = await storage.get("brake", {"kind": keys.user_kind, "key": keys.user})
-    if user and _number(user, "failures") >= settings.user_failures and not _known_source(pair, now_ms):
+def _holds(found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
+    if found.pair and _locks(found.pair, now_ms, settings.user_source_wait_max_s * 1000):
+        return Hold("brake_user_source", _wait_s(found.pair, now_ms))
+    if found.source and _locks(found.source, now_ms, settings.source_wait_s * 1000):
+        return Hold("brake_source", _wait_s(found.source, now_ms))
+    failures = _number(found.user, "failures") if found.user and _lives(found.user, now_ms) else 0
+    if failures >= settings.user_failures and not _known_source(found.pair, now_ms):
         return Hold("brake_user", settings.user_source_wait_max_s)
     return None
 
@@ -147,13 +181,14 @@ def settle_wrong(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, reserved
     if keys.source is not None:
         operations.append(_count_source(keys.source, settings, now_ms))
     if keys.typed is not None:
-        operations += _count_person(keys.typed, keys.user, settings, now_ms, reserved=False)
+        operations += _count_person(keys.typed(), keys.user, settings, now_ms, reserved=False)
     return operations
 
 
 def settle_unseen(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list[Operation]:
     """The attempt was held without a word (`Hold.told`): count it as one at a name that does not exist."""
-    operations = _count_person(keys.typed or keys, keys.user, settings, now_ms, reserved=False)
+    named = keys.typed() if keys.typed is not None else keys
+    operations = _count_person(named, keys.user, settings, now_ms, reserved=False)
     return operations if keys.source is None else [*operations, _count_source(keys.source, settings, now_ms)]
 
 
@@ -173,6 +208,7 @@ def _count_person(keys: BrakeKeys, owner: bytes, settings: BrakeSettings, now_ms
         "reserved": 0,
         "limit": settings.user_failures,
         "window": _FOREVER_MS,
+        "keep": _DAY_MS if keys.of_name else _FOREVER_MS,
         "wait": 0,
         "wait_max": 0,
     }
@@ -199,12 +235,16 @@ def settle_right(keys: BrakeKeys, now_ms: int) -> Modify:
     return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, release_attempt, {"now": now_ms})
 
 
-def success(keys: BrakeKeys, now_ms: int) -> list[Operation]:
+def success(keys: BrakeKeys, now_ms: int, found: Seen | None = None) -> list[Operation]:
     """The login succeeds: forget the failures of this user, and remember the source as his.
 
     The first operation refuses the whole unit when a lock began meanwhile: of many answers that are judged at once, a right
-    one that comes to be written after the wrong ones filled the limit is worth nothing.
+    one that comes to be written after the wrong ones filled the limit is worth nothing. `found`: where it shows nothing to
+    forget, nothing but that condition is written; what failed since then stays counted.
     """
+    if found is not None and _is_clean(found, now_ms):
+        unlocked = (Where("locked_until", "<=", now_ms),)
+        return [Update("brake", {"kind": USER_SOURCE, "key": keys.user_source}, {}, where=unlocked)]
     operations: list[Operation] = [
         Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_and_forget, {"now": now_ms, "owner": keys.user}),
         Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}),
@@ -212,6 +252,16 @@ def success(keys: BrakeKeys, now_ms: int) -> list[Operation]:
     if keys.typed is not None:
         operations.append(Delete("brake", (Where("owner", "=", keys.user), Where("kind", "in", (NAME_SOURCE, NAME)))))
     return operations
+
+
+def _is_clean(found: Seen, now_ms: int) -> bool:
+    """Whether a success would change nothing. A name's failures are always the person's as well."""
+    pair, user = found.pair, found.user
+    return (
+        pair is not None
+        and not (pair["failures"] or pair["level"] or pair["in_flight"] or (user is not None and user["failures"]))
+        and _number(pair, "succeeded_at") > now_ms - SUCCESS_NOTED_EVERY_MS
+    )
 
 
 def take_send(ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool) -> Modify:
@@ -264,10 +314,10 @@ def count_failure(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     if not row["failures"]:
         row["window_started_at"] = now
     row["failures"] += 1
-    limit, window, wait, wait_max = (int(arguments[name] or 0) for name in ("limit", "window", "wait", "wait_max"))
+    limit, wait, wait_max = (int(arguments[name] or 0) for name in ("limit", "wait", "wait_max"))
     if not wait:
-        # No wait ends it: failures of a user from anywhere are kept until he succeeds or an operator lifts them.
-        return Modified(_stored(row, now, window), row["failures"] == limit)
+        # No wait ends it: failures from anywhere are kept until a success or an operator lifts them; of a name, for a day.
+        return Modified(_stored(row, now, int(arguments["keep"] or 0)), row["failures"] == limit)
     locks = row["failures"] >= limit and row["locked_until"] <= now
     if locks:
         row["locked_until"] = now + min(wait << min(row["level"], 20), wait_max)
@@ -332,10 +382,13 @@ def _free_again(stamps: list[int], span_ms: int, limit: int, now: int) -> int:
 def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str, Any], int]:
     """The row as it stands now: windows that ended are empty, reservations that were never settled are failures.
 
+    A row whose time has run out says nothing any more, whether it was cleared away yet or not.
+
     What lies in an impossible future has ended too: nobody is to be kept out until a clock that was set back has caught up.
     """
     now = int(arguments["now"] or 0)
-    row: dict[str, Any] = {name: value for name, value in (old or _EMPTY).items() if name not in ("kind", "key")}
+    current = old if old is not None and _lives(old, now) else _EMPTY
+    row: dict[str, Any] = {name: value for name, value in current.items() if name not in ("kind", "key")}
     row["owner"] = arguments.get("owner") or row["owner"]
     if not _locks(row, now, int(arguments.get("wait_max") or LONGEST_WAIT_MS)):
         row["locked_until"] = min(row["locked_until"], now)
@@ -370,6 +423,10 @@ def _stored(row: Mapping[str, Value], now: int, window_ms: int = 0) -> Row:
         int(row["succeeded_at"] or 0) + KNOWN_SOURCE_MS,
     )
     return {**row, "expires_at": keep_until}
+
+
+def _lives(row: Row, now_ms: int) -> bool:
+    return _number(row, "expires_at") > now_ms
 
 
 def _number(row: Row, column: str) -> int:

@@ -6,10 +6,13 @@ conditions hold decides. Refusals before the password is proved are alike and ca
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeGuard
 
-from wardgate.account.authenticator import active_authenticators
-from wardgate.account.subject import SubjectId, create_subject, linked_subject
+from wardgate.account.authenticator import Authenticator, active_and_held, kept_authenticators
+from wardgate.account.subject import NO_SUBJECT, SubjectId, create_subject, link_of, linked_subject, subject_in
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
 from wardgate.clock import to_ms
@@ -18,14 +21,17 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordRemembering, PasswordVerdict
 from wardgate.directory.realm import Realm, parse_login_name
 from wardgate.engine import brakes
-from wardgate.engine.answering import Answering, Grant, granted_for
+from wardgate.engine.answering import Answering, Grant, granted_for, release_after
 from wardgate.engine.asking import Asker
 from wardgate.engine.outcome import Denied, Granted, Outcome
-from wardgate.engine.recording import Recording
+from wardgate.engine.recording import Rate, Recording
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
-from wardgate.engine.spent_code import is_spent_code, user_key
-from wardgate.engine.transaction import Transaction, handle_from_row, handle_mac
+from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
+from wardgate.engine.steps import DIRECTORY_FIND, PASSWORD_CHECK, POLICY, STORAGE_READ, Steps
+from wardgate.engine.ticket import ANOTHER_BINDING, open_ticket
+from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, ticket_handle
+from wardgate.engine.waiters import Waiters
 from wardgate.errors import DirectoryUnavailable, Overloaded, StorageError, UnavailableError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
 from wardgate.factors.port import Holder, Right, Task, Wrong
@@ -37,9 +43,15 @@ from wardgate.texts import Text
 
 # How often a login may lose the race for being the open one of its kind.
 FOLD_TRIES = 5
-# Parallel attempts of one user from one source wait for each other's verdict, within the patience of any NAS.
-RESERVE_TRIES = 60
-RESERVE_AGAIN_S = 0.04
+# Parallel attempts of one user from one source wait for each other's verdict, within the patience of any NAS. One that ends in
+# this process calls the next; what other processes do is asked for from time to time.
+RESERVE_WAIT_S = 2.4
+RESERVE_AGAIN_S = 0.2
+# Which subject an account belongs to is remembered of so many, and read again all the same.
+MAX_KNOWN_SUBJECTS = 20_000
+LINK_TRIES = 3
+# Wrong passwords for names that do not exist are recorded one by one, of each NAS as far as people mistype; beyond that, counted.
+STRANGERS_RECORDED_PER_S = 20
 # What a refusal needs beside the check of a password: reads and one commit.
 AFTER_CHECK_S = 0.1
 
@@ -53,7 +65,6 @@ class _Attempt:
     application: Application
     realm: Realm
     name: str
-    user_key: bytes
     now_ms: int
 
     @property
@@ -64,12 +75,18 @@ class _Attempt:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """Who it may be before anything is proved. `reserved`: an attempt is reserved and has to be settled."""
+    """Who it may be before anything is proved, and what was read about him.
+
+    `reserved`: an attempt is reserved and has to be settled.
+    """
 
     directory: Directory
     user: DirectoryUser | None
     subject_id: SubjectId | None
     keys: brakes.BrakeKeys
+    seen: brakes.Seen
+    active: Sequence[Authenticator] = ()
+    held: Sequence[Authenticator] = ()
     reserved: bool = False
 
     @property
@@ -91,6 +108,7 @@ class _Person:
     holder: Holder
     language: str
     keys: brakes.BrakeKeys
+    seen: brakes.Seen
     settle: tuple[Operation, ...]
 
 
@@ -101,8 +119,12 @@ class Engine:
         self._parts = parts
         self._storage = parts.storage
         self._clock = parts.clock
+        self._steps = Steps(parts)
         self._asker = Asker(parts)
         self._answering = Answering(parts, self._asker)
+        self._waiters = Waiters()
+        self._strangers = Rate(STRANGERS_RECORDED_PER_S, parts.clock)
+        self._subjects: dict[tuple[str, str], SubjectId] = {}
 
     # --- first request -------------------------------------------------------------------------------------------
 
@@ -114,19 +136,18 @@ class Engine:
         if request.password is not None and await self._replays_spent_code(attempt, request.password):
             return self._refuse(attempt, "credential_replay")
         try:
-            directory, user = await self._find(attempt)
-            subject_id = await linked_subject(self._storage, user.directory, user.immutable_id) if user else None
-            candidate = _Candidate(directory, user, subject_id, self._brake_keys(attempt, user, subject_id))
-            hold = await brakes.holding(self._storage, candidate.keys, attempt.configuration.brakes, attempt.now_ms)
+            candidate = await self._look(attempt, *await self._find(attempt))
+            settings = attempt.configuration.brakes
+            hold = await brakes.held_by(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
             if hold is not None:
                 return await self._held(attempt, candidate, hold)
-            refusal = await self._prove_first(attempt, candidate)
+            if self._remembers(candidate, request.password):
+                request.trail.note("password verified a short while ago")
+                return await self._after_first_factor(attempt, candidate)
+            return await self._prove_first(attempt, candidate)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
             return self._refuse(attempt, "directory_down", Text("down.directory", {"ref": request.trail.reference}))
-        if isinstance(refusal, Denied):
-            return refusal
-        return await self._after_first_factor(attempt, refusal)
 
     def _attempt(self, request: BeginRequest) -> _Attempt | None:
         configuration = self._parts.configuration()
@@ -136,20 +157,20 @@ class Engine:
         if application is None:
             return None
         realm, typed = parse_login_name(request.user_name, configuration.realms)
-        name = canonical_name(typed) or ""
-        spent_key = user_key(self._parts.ring(), realm.name, name)
-        return _Attempt(request, configuration, application, realm, name, spent_key, to_ms(self._clock.now()))
+        return _Attempt(request, configuration, application, realm, canonical_name(typed) or "", to_ms(self._clock.now()))
 
     async def _replays_spent_code(self, attempt: _Attempt, given: Secret) -> bool:
         """Whether the password field holds the code that this user just spent here: a portal's credentials at the gateway.
 
         It is refused before any check: it is no guess, and it must never reach a directory as a wrong password.
         """
+        if not may_be_code(given):
+            return False
         within_s = attempt.configuration.codes.replay_notice_s
         application = attempt.application.settings.name
-        replays = await is_spent_code(
-            self._storage, self._parts.ring(), application, attempt.user_key, given, attempt.now_ms, within_s
-        )
+        ring = self._parts.ring()
+        key = user_key(ring, attempt.realm.name, attempt.name)
+        replays = await is_spent_code(self._storage, ring, application, key, given, attempt.now_ms, within_s)
         if replays:
             attempt.request.trail.note("the password is the code that was just spent", counted=False)
         return replays
@@ -157,7 +178,7 @@ class Engine:
     def _brake_keys(self, attempt: _Attempt, user: DirectoryUser | None, subject_id: SubjectId | None) -> brakes.BrakeKeys:
         name, origin = f"{attempt.realm.name}:{attempt.name}", attempt.request.origin
         if user is None:
-            return brakes.brake_keys(self._parts.ring(), name, origin.client, origin.binding)
+            return brakes.brake_keys(self._parts.ring(), name, origin.client, origin.binding, of_name=True)
         who = subject_id or f"{user.directory}:{user.immutable_id}"
         return brakes.brake_keys(self._parts.ring(), who, origin.client, origin.binding, typed=name)
 
@@ -166,53 +187,98 @@ class Engine:
         trail = attempt.request.trail
         directory = attempt.realm.directories[0]
         for directory in attempt.realm.directories:
+            began = self._steps.begin()
             user = await directory.find(attempt.name, self._parts.directory_timeout_s) if attempt.name else None
+            self._steps.end(DIRECTORY_FIND, began)
             if user is not None:
                 trail.note("user found", directory=directory.name, state=user.state.value)
                 return directory, user
         trail.note("no such user", realm=attempt.realm.name)
         return directory, None
 
-    async def _prove_first(self, attempt: _Attempt, candidate: _Candidate) -> _Candidate | Denied:
+    async def _look(self, attempt: _Attempt, directory: Directory, user: DirectoryUser | None) -> _Candidate:
+        """Read what storage knows about who it may be, in one go where the subject is remembered.
+
+        Whom it remembers is only asked for sooner: the link is read with the rest, and decides.
+        """
+        if user is None:
+            keys = self._brake_keys(attempt, None, None)
+            return _Candidate(directory, None, None, keys, brakes.seen(await self._storage.read(brakes.asked(keys))))
+        began = self._steps.begin()
+        account = (user.directory, user.immutable_id)
+        for _ in range(LINK_TRIES):
+            subject_id = self._subjects.get(account) or await linked_subject(self._storage, *account)
+            keys = self._brake_keys(attempt, user, subject_id)
+            finds = [link_of(*account), kept_authenticators(subject_id or NO_SUBJECT), *brakes.asked(keys)]
+            link, kept, *rows = await self._storage.read(finds)
+            if subject_in(link) == subject_id:
+                self._remember_subject(account, subject_id)
+                self._steps.end(STORAGE_READ, began)
+                return _Candidate(directory, user, subject_id, keys, brakes.seen(rows), *active_and_held(kept))
+            self._subjects.pop(account, None)
+        raise StorageError("an account is linked to one subject after another")
+
+    def _remember_subject(self, account: tuple[str, str], subject_id: SubjectId | None) -> None:
+        if subject_id is None or account in self._subjects:
+            return
+        if len(self._subjects) >= MAX_KNOWN_SUBJECTS:
+            del self._subjects[next(iter(self._subjects))]
+        self._subjects[account] = subject_id
+
+    async def _prove_first(self, attempt: _Attempt, candidate: _Candidate) -> Outcome:
         """Check the password, or only the account where the NAS vouches for it; an attempt is reserved first."""
-        trail, password, user = attempt.request.trail, attempt.request.password, candidate.user
-        if user is not None and password is not None and self._remembers(candidate, user, password):
-            trail.note("password verified a short while ago")
-            return candidate
         if not await self._reserve(attempt, candidate.keys):
-            settings = attempt.configuration.brakes
-            hold = await brakes.holding(self._storage, candidate.keys, settings, to_ms(self._clock.now()))
-            # What filled the places may be guesses at another name of this person: only what is stored may be told.
-            return await self._held(
-                attempt, candidate, hold or brakes.Hold("brake_user_source", settings.user_source_wait_s, told=False)
-            )
+            return await self._no_place(attempt, candidate)
+        try:
+            return await self._judge_first(attempt, replace(candidate, reserved=True))
+        finally:
+            # Whatever came of it is written by now: the place is free, or nobody gets one any more.
+            self._waiters.wake(candidate.keys.user_source)
+
+    async def _no_place(self, attempt: _Attempt, candidate: _Candidate) -> Denied:
+        settings = attempt.configuration.brakes
+        hold = await brakes.holding(self._storage, candidate.keys, settings, to_ms(self._clock.now()))
+        # What filled the places may be guesses at another name of this person: only what is stored may be told.
+        hold = hold or brakes.Hold("brake_user_source", settings.user_source_wait_s, told=False)
+        return await self._held(attempt, candidate, hold)
+
+    async def _judge_first(self, attempt: _Attempt, candidate: _Candidate) -> Outcome:
+        trail, password, user = attempt.request.trail, attempt.request.password, candidate.user
+        began = self._steps.begin()
         try:
             verdict = await self._verdict(candidate, password)
         except UnavailableError:
             await self._storage.commit([brakes.settle_right(candidate.keys, attempt.now_ms)])
             raise
+        self._steps.end(PASSWORD_CHECK, began)
         trail.note(
             "password checked" if password is not None else "password checked elsewhere", verdict=verdict.value if user else None
         )
         if verdict is PasswordVerdict.RIGHT and user is not None and user.state is AccountState.ACTIVE:
-            return replace(candidate, reserved=True)
+            return await self._after_first_factor(attempt, candidate)
         return await self._wrong_password(attempt, candidate, verdict)
 
     async def _reserve(self, attempt: _Attempt, keys: brakes.BrakeKeys) -> bool:
         """Reserve an attempt; while others of this user and source are being judged, wait a little for their outcome."""
-        for _ in range(RESERVE_TRIES):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + RESERVE_WAIT_S
+        while True:
             commit = await self._storage.commit([brakes.reserve(keys, attempt.configuration.brakes, to_ms(self._clock.now()))])
             reservation = commit.results[0] if isinstance(commit, Committed) else brakes.Reservation.BUSY
-            if reservation != brakes.Reservation.BUSY:
-                return reservation == brakes.Reservation.TAKEN
-            await asyncio.sleep(RESERVE_AGAIN_S)
-        return False
+            if reservation == brakes.Reservation.TAKEN:
+                return True
+            left_s = until - loop.time()
+            if reservation == brakes.Reservation.LOCKED or left_s <= 0:
+                # No use for the place that one was called to: the next may have one, or has to hear the same.
+                self._waiters.wake(keys.user_source)
+                return False
+            await self._waiters.wait(keys.user_source, min(RESERVE_AGAIN_S, left_s))
 
-    def _remembers(self, candidate: _Candidate, user: DirectoryUser, password: Secret) -> bool:
-        directory = candidate.directory
-        return (
-            user.state is AccountState.ACTIVE and isinstance(directory, PasswordRemembering) and directory.remembers(user, password)
-        )
+    def _remembers(self, candidate: _Candidate, password: Secret | None) -> bool:
+        user, directory = candidate.user, candidate.directory
+        if user is None or password is None or user.state is not AccountState.ACTIVE:
+            return False
+        return _can_remember(directory) and directory.remembers(user, password)
 
     async def _verdict(self, candidate: _Candidate, password: Secret | None) -> PasswordVerdict:
         if password is None:
@@ -227,22 +293,35 @@ class Engine:
         """Unknown, disabled and wrong are one path with one text; only audit and timeline know which."""
         refusal = self._refuse(attempt, _refusal_reason(candidate.user, verdict))
         settle = brakes.settle_wrong(candidate.keys, attempt.configuration.brakes, attempt.now_ms, reserved=True)
-        recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, candidate.subject_id)
-        await recording.commit_denied(settle, refusal, candidate.user.name if candidate.user else attempt.name)
+        await self._record_unproved(attempt, candidate, settle, refusal)
         return refusal
+
+    async def _record_unproved(
+        self, attempt: _Attempt, candidate: _Candidate, settle: Sequence[Operation], refusal: Denied
+    ) -> None:
+        """Record a refusal before anything was proved. A flood of names of nobody is counted: it must not fill the disk."""
+        trail = attempt.request.trail
+        if candidate.user is None and not self._strangers.allows(trail.nas):
+            trail.counted_only = True
+            await self._storage.commit(settle)
+            return
+        recording = Recording(self._parts, trail, attempt.application.settings.name, candidate.subject_id)
+        await recording.commit_denied(settle, refusal, candidate.user.name if candidate.user else attempt.name)
 
     # --- after the first factor ----------------------------------------------------------------------------------
 
     async def _after_first_factor(self, attempt: _Attempt, candidate: _Candidate) -> Outcome:
         request, trail = attempt.request, attempt.request.trail
         person = await self._meet(attempt, candidate)
+        began = self._steps.begin()
         decision = decide(attempt.application.policy, self._facts(attempt, person))
+        self._steps.end(POLICY, began)
         if isinstance(decision, NoEntry):
             trail.note("policy refuses", reason=decision.reason, rule=decision.rule)
             text = Text("policy.denied", {"application": attempt.application.title, "ref": trail.reference})
             return await self._deny_known(attempt, person, decision.reason, text)
         trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
-        plan = replace(decision, steps=tuple(step for step in decision.steps if step != (PASSWORD,)))
+        plan = Plan(tuple([step for step in decision.steps if step != (PASSWORD,)]), decision.rule, decision.floors)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not plan.steps or len(plan.steps) < len(decision.steps)):
             return await self._deny_known(attempt, person, "factor_not_here", Text("policy.not_here", {"ref": trail.reference}))
@@ -257,23 +336,21 @@ class Engine:
     async def _meet(self, attempt: _Attempt, candidate: _Candidate) -> _Person:
         """The subject behind the directory's user, created at the first meeting, and what it can prove with."""
         user = candidate.known
-        subject_id = candidate.subject_id or await self._create_subject(user, attempt.now_ms)
-        holder = Holder(subject_id, await active_authenticators(self._storage, subject_id), user.phone, user.mail)
         settle = (brakes.settle_right(candidate.keys, attempt.now_ms),) if candidate.reserved else ()
+        if candidate.subject_id is None:
+            await self._create_subject(user, attempt.now_ms)
+            candidate = await self._look(attempt, candidate.directory, user)
+        if candidate.subject_id is None:
+            raise StorageError("a subject was linked meanwhile and is gone again")
+        holder = Holder(candidate.subject_id, candidate.active, user.phone, user.mail, candidate.held)
         language = attempt.request.origin.language or user.language or attempt.realm.settings.language
-        return _Person(user, holder, language, self._brake_keys(attempt, user, subject_id), settle)
+        return _Person(user, holder, language, candidate.keys, candidate.seen, settle)
 
-    async def _create_subject(self, user: DirectoryUser, now_ms: int) -> SubjectId:
+    async def _create_subject(self, user: DirectoryUser, now_ms: int) -> None:
         """In a commit of its own: of several first logins at once, the others go on with the subject that one of them made."""
         subject_id, operations = create_subject(user.directory, user.immutable_id, now_ms)
         event = AuditEvent(Kind.SUBJECT_CREATED, now_ms, "engine", subject_id=subject_id, details={"directory": user.directory})
-        commit = await self._storage.commit([*operations, record(event)])
-        if isinstance(commit, Committed):
-            return subject_id
-        linked = await linked_subject(self._storage, user.directory, user.immutable_id)
-        if linked is None:
-            raise StorageError("a subject was linked meanwhile and is gone again")
-        return linked
+        await self._storage.commit([*operations, record(event)])
 
     def _facts(self, attempt: _Attempt, person: _Person) -> Facts:
         request, user = attempt.request, person.user
@@ -291,13 +368,24 @@ class Engine:
             client=request.origin.client,
             groups=groups,
             attributes={name.lower(): values for name, values in user.attributes.items()},
-            enrolled=frozenset(factor.kind for factor in SECOND_FACTORS if factor.enrolled(person.holder)),
+            # What is held is enrolled all the same: a restore must not make somebody count as one who has nothing.
+            enrolled=frozenset(
+                [factor.kind for factor in SECOND_FACTORS if factor.enrolled(person.holder)]
+                + [each.kind for each in person.holder.held]
+            ),
             proved_elsewhere=request.proved_elsewhere,
         )
 
     async def _challenge(self, attempt: _Attempt, person: _Person, plan: Plan) -> Outcome:
-        """Open a transaction and ask for its first step, or join this login to an identical one that is open."""
+        """Open a transaction and ask for its first step, or join this login to an identical one that is open.
+
+        Where the first question sends nothing, there is nothing to be sent twice: it is asked by a ticket, and not joined.
+        """
         origin, trail = attempt.request.origin, attempt.request.trail
+        transaction = self._transaction(attempt, person, plan)
+        asked = await self._asker.ask_by_ticket(transaction, person.holder, attempt.application, origin, trail, person.settle)
+        if asked is not None:
+            return asked
         fold_key = self._fold_key(attempt, person)
         for _ in range(FOLD_TRIES):
             folded = await self._asker.fold(fold_key, origin.binding, trail, attempt.application, person.holder, person.settle)
@@ -394,8 +482,11 @@ class Engine:
         self, attempt: _Attempt, person: _Person, transaction: Transaction, claim: tuple[Operation, ...], code: Secret | None
     ) -> Granted | None:
         """Let in, unless what the code claims was taken meanwhile."""
-        granted = granted_for(transaction, person.user)
-        grant = Grant(person.user, person.keys, attempt.user_key, code, claim)
+        granted = granted_for(transaction, person.user, transaction.proved)
+        ring = self._parts.ring()
+        spent_key = user_key(ring, attempt.realm.name, attempt.name)
+        released = release_after(transaction.proved, person.holder)
+        grant = Grant(person.keys, person.seen, spent_key, code, claim, released)
         commit = await self._answering.commit_grant(transaction, grant, granted, attempt.request.trail, person.settle)
         return None if isinstance(commit, Refused) else granted
 
@@ -403,23 +494,31 @@ class Engine:
 
     async def answer(self, request: AnswerRequest) -> Outcome:
         """Judge an answer to a challenge. Raises StorageUnavailable: the door then fails closed in its own way."""
-        trail = request.trail
-        trail.user = request.user_name
-        row = await self._storage.get("handle", {"handle_mac": handle_mac(self._parts.ring(), request.handle)})
-        if row is None:
+        request.trail.user = request.user_name
+        found = await self._handle(request.handle, request.origin.binding, canonical_name(request.user_name) or "")
+        if found is None:
             return self._closed(request, "state_unknown")
-        handle = handle_from_row(row)
+        handle, transaction = found
         if handle.binding != request.origin.binding:
             return self._closed(request, "state_other_nas")
         if handle.consumed_at is not None:
             return self._answering.repeat(handle, request) or self._closed(request, "state_used")
-        return await self._answering.answer(handle, request) or self._closed(request, "state_used")
+        return await self._answering.answer(handle, transaction, request) or self._closed(request, "state_used")
 
     async def cancel(self, handle: bytes, trail: Trail) -> Denied:
         """The person gave up: close the login so that its codes are worth nothing."""
-        row = await self._storage.get("handle", {"handle_mac": handle_mac(self._parts.ring(), handle)})
-        closed = await self._answering.cancel(handle_from_row(row), trail) if row is not None else None
+        found = await self._handle(handle, "", "")
+        closed = await self._answering.cancel(*found, trail) if found is not None else None
         return closed or Denied("state_unknown", Text("flow.unknown", {"ref": trail.reference}), "en", trail.reference)
+
+    async def _handle(self, value: bytes, binding: str, name_key: str) -> tuple[Handle, Transaction | None] | None:
+        """The stored handle, or the ticket and its transaction."""
+        ring = self._parts.ring()
+        ticket = open_ticket(ring, value, binding, name_key, self._parts.epoch, to_ms(self._clock.now()))
+        if ticket is not None:
+            return ticket_handle(ring, value, ticket.transaction, binding if ticket.here else ANOTHER_BINDING), ticket.transaction
+        row = await self._storage.get("handle", {"handle_mac": handle_mac(ring, value)})
+        return (handle_from_row(row), None) if row is not None else None
 
     # --- refusals ------------------------------------------------------------------------------------------------
 
@@ -448,8 +547,7 @@ class Engine:
         attempt.request.trail.note("a brake holds, which must not show", wait_s=hold.wait_s)
         refusal = self._refuse(attempt, hold.reason)
         settle = brakes.settle_unseen(candidate.keys, attempt.configuration.brakes, attempt.now_ms)
-        recording = Recording(self._parts, attempt.request.trail, attempt.application.settings.name, candidate.subject_id)
-        await recording.commit_denied(settle, refusal, candidate.user.name if candidate.user else attempt.name)
+        await self._record_unproved(attempt, candidate, settle, refusal)
         return refusal
 
     def _hold(self, attempt: _Attempt, hold: brakes.Hold) -> Denied:
@@ -488,6 +586,16 @@ class Engine:
 
     def _count_wrong(self, attempt: _Attempt, person: _Person) -> list[Operation]:
         return brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved=False)
+
+
+def _can_remember(directory: Directory) -> TypeGuard[PasswordRemembering]:
+    return _kind_can_remember(type(directory))
+
+
+@lru_cache(maxsize=64)
+def _kind_can_remember(kind: type) -> bool:
+    """Asked once for each kind of directory: the answer takes as long as the whole check of what is remembered."""
+    return issubclass(kind, PasswordRemembering)
 
 
 def _refusal_reason(user: DirectoryUser | None, verdict: PasswordVerdict) -> str:

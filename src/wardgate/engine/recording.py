@@ -4,11 +4,29 @@ from collections.abc import Sequence
 
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
-from wardgate.clock import to_ms
+from wardgate.clock import Clock, to_ms
 from wardgate.engine.outcome import Challenge, Denied, Granted
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.steps import COMMIT, Steps
 from wardgate.storage.port import Commit, Committed, Operation
 from wardgate.texts import render
+
+
+class Rate:
+    """So many a second for each name; bounded in names by those of the configuration."""
+
+    def __init__(self, per_s: int, clock: Clock) -> None:
+        self._per_s = per_s
+        self._clock = clock
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def allows(self, name: str) -> bool:
+        """Whether one more is within the rate."""
+        second = int(self._clock.monotonic())
+        at, count = self._seen.get(name, (second, 0))
+        count = count + 1 if at == second else 1
+        self._seen[name] = (second, count)
+        return count <= self._per_s
 
 
 class Recording:
@@ -16,6 +34,7 @@ class Recording:
 
     def __init__(self, parts: EngineParts, trail: Trail, application: str, subject_id: str | None) -> None:
         self._parts = parts
+        self._steps = Steps(parts)
         self._trail = trail
         self._application = application
         self._subject_id = subject_id
@@ -30,7 +49,9 @@ class Recording:
         trail = self._trail
         self._finish(outcome)
         unit = [*operations, self._event(kind, user, details), trail.entry(self._parts.ring())]
+        began = self._steps.begin()
         commit = await self._parts.storage.commit(unit)
+        self._steps.end(COMMIT, began)
         trail.stored = isinstance(commit, Committed)
         if isinstance(commit, Committed) and any(result is True for result in commit.results[: len(operations)]):
             trail.note("a brake begins to hold")

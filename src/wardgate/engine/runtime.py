@@ -50,5 +50,9 @@ class EngineParts:
     configuration: Callable[[], EngineConfiguration]
     keep_messages: bool = False
     directory_timeout_s: float = 5.0
+    # What opens when storage was restored; handles of before are worth nothing.
+    epoch: str = ""
+    # Told how many seconds each step of a login took, by its name in `engine.steps`.
+    observe: Callable[[str, float], None] | None = None
     # How long the slowest check of a password takes: no refusal may leave before it could have ended.
     slowest_check_s: Callable[[], float] = lambda: 0.0

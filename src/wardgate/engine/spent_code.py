@@ -1,6 +1,8 @@
 """The code that a user spent last at an application: GlobalProtect sends it again to the gateway, as a password."""
 
+from wardgate.account.recovery_code import MAX_TYPED_CHARS, normalise
 from wardgate.crypto import KeyRing, Secret, same
+from wardgate.factors.port import digits_of
 from wardgate.storage.port import Reader, Row, Upsert
 
 
@@ -15,6 +17,14 @@ async def is_spent_code(
     if not isinstance(spent_at, int) or not isinstance(code_mac, bytes) or spent_at < now_ms - within_s * 1000:
         return False
     return same(_mac(ring, user_key, given), code_mac)
+
+
+def may_be_code(given: Secret) -> bool:
+    """Whether a password field could hold the code of any of our factors: digits, or a recovery code."""
+    value = given.reveal()
+    return len(value) <= MAX_TYPED_CHARS and (
+        digits_of(value) is not None or normalise(value.decode("utf-8", "replace")) is not None
+    )
 
 
 def remember_spent_code(ring: KeyRing, application: str, user_key: bytes, code: Secret, now_ms: int) -> Upsert:

@@ -16,10 +16,12 @@ from typing import Any
 
 from wardgate.crypto import KeyRing
 from wardgate.jsons import dumps, loads
-from wardgate.storage.port import Insert, Row, Update, Where
+from wardgate.storage.port import Insert, Operation, Row, Update, Where
 
 HANDLE_BYTES = 24
 OUTCOME_KEPT_MS = 30_000
+# That a ticket was used is known for longer than any clock of ours could take it for a fresh one.
+TICKET_USED_KEPT_MS = 600_000
 MAX_ROUNDS = 12
 # A clock that is kept by steps may go back by so much without any login being closed.
 CLOCK_STEP_MS = 10_000
@@ -149,7 +151,7 @@ def _row(transaction: Transaction) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A stored handle. `outcome` is sealed; it is there for an identical resend."""
+    """A stored handle, or with `is_ticket` one whose row is made by who uses it. `outcome` is sealed, for an identical resend."""
 
     mac: bytes
     transaction_id: str
@@ -159,6 +161,13 @@ class Handle:
     consumed_at: int | None
     fingerprint: bytes | None
     outcome: bytes | None
+    is_ticket: bool = False
+
+
+def ticket_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str) -> Handle:
+    """The handle of a ticket that nobody has used yet."""
+    kept_until = transaction.expires_at + TICKET_USED_KEPT_MS
+    return Handle(handle_mac(ring, value), transaction.id, transaction.sequence, binding, kept_until, None, None, None, True)
 
 
 def new_handle(ring: KeyRing, transaction: Transaction, binding: str) -> tuple[bytes, Insert]:
@@ -209,6 +218,57 @@ def consume(ring: KeyRing, handle: Handle, fingerprint: bytes, outcome: bytes, n
             "expires_at": now_ms + OUTCOME_KEPT_MS,
         },
         where=(Where("consumed_at", "is_null"),),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A handle that is used up: by which request, and with which outcome, to be kept for an identical one."""
+
+    handle: Handle
+    fingerprint: bytes
+    outcome: bytes
+    at_ms: int
+
+    def operation(self, ring: KeyRing) -> Operation:
+        """What uses it up, for whoever is first. The handle of a ticket gets its row by it."""
+        if self.handle.is_ticket:
+            sealed = ring.seal(self.outcome, outcome_bound_to(self.handle.mac))
+            return _used_ticket(self.handle, self.fingerprint, sealed, self.at_ms)
+        return consume(ring, self.handle, self.fingerprint, self.outcome, self.at_ms)
+
+
+def go_on(ring: KeyRing, use: Use, old: Transaction, new: Transaction) -> list[Operation]:
+    """The operations by which a login goes on with a further question. After a ticket it becomes a row."""
+    return [use.operation(ring), insert(new) if use.handle.is_ticket else advance(old, new)]
+
+
+def end(ring: KeyRing, use: Use, old: Transaction, state: State) -> list[Operation]:
+    """The operations by which a login ends. One that was a ticket never needs a row."""
+    operation = use.operation(ring)
+    return [operation] if use.handle.is_ticket else [operation, advance(old, old.moved(state=state))]
+
+
+def take_back(handle: Handle, old: Transaction, now_ms: int) -> Operation:
+    """The operation that ends a login without an answer."""
+    if handle.is_ticket:
+        return _used_ticket(handle, None, None, now_ms)
+    return advance(old, old.moved(state=State.DENIED))
+
+
+def _used_ticket(handle: Handle, fingerprint: bytes | None, outcome: bytes | None, now_ms: int) -> Insert:
+    return Insert(
+        "handle",
+        {
+            "handle_mac": handle.mac,
+            "transaction_id": handle.transaction_id,
+            "sequence": handle.sequence,
+            "binding": handle.binding,
+            "expires_at": handle.expires_at,
+            "consumed_at": now_ms,
+            "fingerprint": fingerprint,
+            "outcome": outcome,
+        },
     )
 
 

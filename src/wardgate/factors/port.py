@@ -18,12 +18,13 @@ MAX_ANSWER_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What a subject can prove with."""
+    """What a subject can prove with. `held` proves nothing until another strong factor was proved."""
 
     subject_id: SubjectId
     authenticators: Sequence[Authenticator]
     phone: str | None
     mail: str | None
+    held: Sequence[Authenticator] = ()
 
     def of_kind(self, kind: str) -> list[Authenticator]:
         """The subject's authenticators of one kind, newest first."""

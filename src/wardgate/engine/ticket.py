@@ -1,0 +1,127 @@
+"""A handle that carries its login itself: the State of a question for which nothing was sent.
+
+As long as a login has only been asked for a code that the person reads from something he holds, all that is known of it fits
+into the State, sealed: no row is needed until the first answer. The first answer makes the handle's row, and whoever makes it
+took the step; from a wrong answer on the login is a row like any other. So a State is used once, tries are counted and an
+identical packet gets its outcome, on any worker and node and after a restart, as with rows.
+
+It is sealed under a key of its hour, because random nonces are good for four thousand million values under one key, and it is bound
+to the epoch, because a restore ends all logins that were open.
+"""
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+from wardgate.crypto import KeyRing, same
+from wardgate.engine.transaction import Transaction
+from wardgate.errors import SealError
+from wardgate.factors import KINDS
+
+# RFC 2865 section 5.24: an attribute holds 253 octets.
+MAX_TICKET_BYTES = 253
+# What is shorter is the handle of a row.
+MIN_TICKET_BYTES = 100
+_MARK_BYTES = 12
+_HEAD = struct.Struct(">16s16s8sBBQQ12s12s")
+_NUMBERS = {kind: bytes((number,)) for number, kind in enumerate(KINDS)}
+# The kinds stand as numbers: a ticket of a program that counts them otherwise does not open.
+_CONTEXT = hashlib.blake2b("\0".join(KINDS).encode(), digest_size=8).hexdigest()
+# No name that can be looked up is this one; and no binding, for they begin with their door.
+_ANOTHER_NAME = "\0"
+ANOTHER_BINDING = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What an opened ticket says. `here`: it was given to the NAS that brings it."""
+
+    transaction: Transaction
+    here: bool
+
+
+def seal_ticket(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
+    """The handle for a fresh login that is asked for this factor; None when it does not fit (long names)."""
+    texts = (
+        transaction.application,
+        transaction.realm,
+        transaction.directory,
+        transaction.immutable_id,
+        transaction.user_name,
+        transaction.language,
+        transaction.rule,
+        *transaction.floors,
+    )
+    try:
+        head = _HEAD.pack(
+            bytes.fromhex(transaction.id),
+            bytes.fromhex(transaction.subject_id),
+            transaction.reference.encode(),
+            transaction.step,
+            transaction.tries_left,
+            transaction.created_at,
+            transaction.expires_at,
+            _mark(binding),
+            _mark(transaction.name_key),
+        )
+        tail = "\0".join(texts).encode()
+    except (ValueError, struct.error):
+        return None
+    kinds = (*transaction.steps, transaction.proved, (factor,))
+    lists = b"".join([bytes((len(each),)) + b"".join([_NUMBERS[kind] for kind in each]) for each in kinds])
+    body = b"".join((head, bytes((len(kinds),)), lists, tail))
+    value = ring.seal_for_an_hour(body, _bound_to(epoch), transaction.created_at)
+    return value if MIN_TICKET_BYTES <= len(value) <= MAX_TICKET_BYTES else None
+
+
+def open_ticket(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: str, now_ms: int) -> Ticket | None:
+    """What a ticket says to who brings it under this name; None for anything that is not one of ours of the last hour or two.
+
+    Its transaction has this name only if it was begun under it.
+    """
+    if not MIN_TICKET_BYTES <= len(value) <= MAX_TICKET_BYTES:
+        return None
+    try:
+        body = ring.open_for_an_hour(value, _bound_to(epoch), now_ms)
+    except SealError:
+        return None
+    (transaction_id, subject_id, reference, step, tries_left, created_at, expires_at, bound, named) = _HEAD.unpack_from(body)
+    at = _HEAD.size + 1
+    lists: list[tuple[str, ...]] = []
+    for _ in range(body[at - 1]):
+        end = at + 1 + body[at]
+        lists.append(tuple([KINDS[number] for number in body[at + 1 : end]]))
+        at = end
+    application, realm, directory, immutable_id, user_name, language, rule, *floors = body[at:].decode().split("\0")
+    *steps, proved, (factor,) = lists
+    transaction = Transaction(
+        id=transaction_id.hex(),
+        reference=reference.decode(),
+        application=application,
+        subject_id=subject_id.hex(),
+        realm=realm,
+        directory=directory,
+        immutable_id=immutable_id,
+        user_name=user_name,
+        name_key=name_key if same(named, _mark(name_key)) else _ANOTHER_NAME,
+        language=language,
+        steps=tuple(steps),
+        rule=rule,
+        step=step,
+        factor=factor,
+        proved=proved,
+        tries_left=tries_left,
+        created_at=created_at,
+        expires_at=expires_at,
+        memory={factor: {}},
+        floors=tuple(floors),
+    )
+    return Ticket(transaction, same(bound, _mark(binding)))
+
+
+def _mark(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_MARK_BYTES).digest()
+
+
+def _bound_to(epoch: str) -> str:
+    return f"ticket:{epoch}:{_CONTEXT}"
