@@ -27,7 +27,7 @@ from wardgate.storage.announcer import Announcer
 from wardgate.storage.port import MAX_WAITING_UNITS, Announce, ChainLink, Commit, Committed, Find, Operation, Row, Where
 from wardgate.storage.postgres_connection import Connection, Dialer, Line, NotWritable, lost, unavailable
 from wardgate.storage.postgres_schema import prepare
-from wardgate.storage.postgres_sql import CHANNEL, Loads, Query, Reads, Writes
+from wardgate.storage.postgres_sql import CHANNEL, Loads, Query, Reads, Writes, all_types
 from wardgate.storage.postgres_work import Changes, LookFirst, Needs, Outcome, Unit, Work, needs_of, prepare_unit
 from wardgate.storage.settings import DatabaseSettings
 from wardgate.storage.shapes import AUDIT, NO_EVENT, SHAPES, Head, check_finds, shape_of
@@ -79,7 +79,7 @@ class PostgresStorage:
         self._announcer = Announcer()
         self._instance = secrets.token_hex(8)
         self._heard_before = False
-        self._write_line = Line(dialer)
+        self._write_line = Line(dialer, _meet_types)
         self._hear_line = Line(dialer, self._listen)
         self._pool = _Pool([Line(dialer) for _ in range(settings.pool_size - 2)])
         self._writer = _Writer(self._write_line, self._limits.answer_s, self._instance)
@@ -307,6 +307,10 @@ class PostgresStorage:
             if read_only == "on":
                 for line in self._lines():
                     line.renew()
+
+
+async def _meet_types(connection: Connection) -> None:
+    await connection.fetch(all_types())
 
 
 class _Broken(StorageUnavailable):

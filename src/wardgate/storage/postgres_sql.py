@@ -1,7 +1,8 @@
 """SQL for PostgreSQL: one statement reads all that a batch is about, one writes all that it changed, each in one round trip.
 
-The values of all rows travel as one array for each column, so that the text of a statement depends on the kinds of work in a
-batch and not on how much of it there is: the database plans each text once for a connection. Names come from the schema alone.
+Whole rows travel as one array of rows of their table, keys as one array for each column, so that the text of a statement
+depends on the kinds of work in a batch and not on how much of it there is: the database plans each text once for a connection.
+Names come from the schema alone.
 
 The statement that writes is its own transaction. It checks that the rows are still of the version that was read (`xmin`), and
 breaks itself off where they are not: that is the condition of a conditional write, for all rows of the batch together.
@@ -291,6 +292,11 @@ class _Action:
     counted: bool = True
 
 
+def all_types() -> str:
+    """A statement by which the driver meets the types of all rows at once, before it needs them one by one."""
+    return "SELECT " + ", ".join(f"NULL::{_quoted(name)}" for name in SHAPES)
+
+
 class Writes:
     """Makes the statement that writes what a batch changed."""
 
@@ -320,21 +326,20 @@ class Writes:
 
 def _rows(change: Changes) -> Iterable[tuple[str, Parameters]]:
     """The actions on one table with their values, one list for each column."""
-    width = len(change.shape.names)
     if change.deletes:
-        yield "delete", _versioned(change.deletes)
+        yield "delete", _versioned_keys(change.deletes)
     if change.updates:
-        yield "update", _versioned(change.updates)
+        yield "update", [[version for version, _ in change.updates], [values for _, values in change.updates]]
     if change.guards:
-        yield "guard", _versioned(change.guards)
+        yield "guard", _versioned_keys(change.guards)
     if change.inserts:
-        yield "insert", _turned(change.inserts, width)
+        yield "insert", [change.inserts]
     if change.upserts:
-        yield "upsert", _turned(change.upserts, width)
+        yield "upsert", [change.upserts]
 
 
-def _versioned(rows: Sequence[tuple[int, Values]]) -> Parameters:
-    return _turned([(version, *values) for version, values in rows], 0)
+def _versioned_keys(rows: Sequence[tuple[int, Values]]) -> Parameters:
+    return _turned([(version, *key) for version, key in rows], 0)
 
 
 def _write_sql(form: Sequence[tuple[str, str]], notices: bool) -> str:
@@ -357,15 +362,15 @@ def _write_sql(form: Sequence[tuple[str, str]], notices: bool) -> str:
 def _width(action: str, shape: TableShape) -> int:
     match action:
         case "insert" | "upsert":
-            return len(shape.names)
+            return 1
         case "update":
-            return len(shape.names) + 1
+            return 2
     return len(shape.key) + 1
 
 
 def _insert_sql(shape: TableShape, first: int) -> str:
-    arrays = _arrays(shape.columns.columns, first)
-    return f"INSERT INTO {_quoted(shape.name)} ({_columns(shape.names, '')}) SELECT * FROM unnest({arrays})"  # noqa: S608
+    table = _quoted(shape.name)
+    return f"INSERT INTO {table} ({_columns(shape.names, '')}) SELECT * FROM unnest(${first}::{table}[])"  # noqa: S608
 
 
 def _upsert_sql(shape: TableShape, first: int) -> str:
@@ -375,26 +380,27 @@ def _upsert_sql(shape: TableShape, first: int) -> str:
     return f"{_insert_sql(shape, first)} ON CONFLICT ({_columns(shape.key, '')}) DO {action}"
 
 
-def _versions(shape: TableShape, names: Sequence[str], first: int) -> str:
-    """The rows that were read, as `u`: their version and some of their columns."""
-    columns = [shape.by_name[name] for name in names]
-    return f"unnest(${first}::xid[], {_arrays(columns, first + 1)}) AS u(seen_version, {_columns(names, '')})"
-
-
 def _update_sql(shape: TableShape, first: int) -> str:
+    table = _quoted(shape.name)
     settings = ", ".join(f'"{name}" = u."{name}"' for name in shape.names if name not in shape.key)
-    given = _versions(shape, shape.names, first)
+    given = f"unnest(${first}::xid[], ${first + 1}::{table}[]) AS u(seen_version, {_columns(shape.names, '')})"
     same = f"{_on_key(shape)} AND t.xmin = u.seen_version"
-    return f"UPDATE {_quoted(shape.name)} t SET {settings} FROM {given} WHERE {same} RETURNING 1"  # noqa: S608
+    return f"UPDATE {table} t SET {settings} FROM {given} WHERE {same} RETURNING 1"  # noqa: S608
+
+
+def _versions(shape: TableShape, first: int) -> str:
+    """The rows that were read, as `u`: their version and their key."""
+    columns = [shape.by_name[name] for name in shape.key]
+    return f"unnest(${first}::xid[], {_arrays(columns, first + 1)}) AS u(seen_version, {_columns(shape.key, '')})"
 
 
 def _delete_sql(shape: TableShape, first: int) -> str:
-    given = _versions(shape, shape.key, first)
+    given = _versions(shape, first)
     return f"DELETE FROM {_quoted(shape.name)} t USING {given} WHERE {_on_key(shape)} AND t.xmin = u.seen_version RETURNING 1"  # noqa: S608
 
 
 def _guard_sql(shape: TableShape, first: int) -> str:
-    given = _versions(shape, shape.key, first)
+    given = _versions(shape, first)
     same = f"{_on_key(shape)} AND t.xmin = u.seen_version"
     return f"SELECT 1 FROM {given} JOIN {_quoted(shape.name)} t ON {same} FOR SHARE OF t"  # noqa: S608
 
