@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/reference from the code: settings, commands, audit events, RADIUS attributes, reasons.
+"""Writes the generated pages of docs/reference from the code: settings, commands, audit events, RADIUS, reasons, metrics.
 
 `python tools/reference.py` writes them; `--check` exits 1 when a page is not what the code says (the tests call that).
 """
@@ -18,6 +18,7 @@ from wardgate.audit.incidents import IncidentKind
 from wardgate.cli.main import app
 from wardgate.config.document import LISTS, Document, settings_classes
 from wardgate.factors import SECOND_FACTORS
+from wardgate.metrics import CATALOGUE, RESULTS, STEPS
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.vendors import VENDORS
 from wardgate.settings import StartSettings
@@ -39,6 +40,7 @@ def main() -> int:
         ("audit-events.md", events_page()),
         ("radius-attributes.md", attributes_page()),
         ("reasons.md", reasons_page()),
+        ("metrics.md", metrics_page()),
     ):
         text = HEAD + "\n".join(lines).rstrip() + "\n"
         path = PAGES / name
@@ -247,6 +249,33 @@ def reasons_page() -> Iterator[str]:
     for kind in IncidentKind:
         title, cure = (render(Text(f"{table}.{kind.value}", places)) for table in ("incident", "cure"))
         yield f"| `{kind.value}` | {title} | {cure} |"
+
+
+def metrics_page() -> Iterator[str]:
+    """Everything that `/metrics` tells."""
+    yield "# Metrics"
+    yield ""
+    yield "`/metrics` on the HTTPS port tells them for the whole node, whichever worker is asked. Each worker counts for itself,"
+    yield "under its own label `worker`: `sum without (worker) (...)` is the node. What is *shared* has no such label; of the outbox"
+    yield "every node tells the same, so take `max`, not `sum`. Of a histogram there are `_bucket`, `_sum` and `_count`."
+    yield ""
+    yield "| metric | kind | labels | what it tells |"
+    yield "| --- | --- | --- | --- |"
+    for metric in CATALOGUE:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        kind = metric.kind + (", shared" if metric.shared else "")
+        yield f"| `{metric.name}` | {kind} | {labels} | {metric.help} |"
+    yield ""
+    yield f"- `result` is one of {', '.join(f'`{result}`' for result in RESULTS)}."
+    yield f"- `step` is one of {', '.join(f'`{step}`' for step in STEPS)}."
+    yield "- `reason` and `kind` are [incidents](reasons.md#incidents-and-their-cures)."
+    yield "- `directory`, `gateway` and `vendor` are names of the configuration. No label ever holds what came from outside."
+    yield ""
+    yield "Upper bounds of the buckets:"
+    yield ""
+    for metric in CATALOGUE:
+        if metric.buckets:
+            yield f"- `{metric.name}`: {', '.join(f'{bound:g}' for bound in metric.buckets)}"
 
 
 if __name__ == "__main__":
