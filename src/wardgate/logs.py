@@ -5,9 +5,11 @@ have, is replaced whatever the caller thought.
 """
 
 import contextlib
+import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
 import structlog
@@ -17,16 +19,19 @@ from wardgate.settings import LogSettings
 
 _NEVER = frozenset(("password", "secret", "code", "answer_text", "handle", "state", "bearer", "authorization", "cookie"))
 HIDDEN = "(hidden)"
+MAX_DEPTH = 4
 
 
-def set_up_logs(settings: LogSettings, worker: int | None = None) -> None:
-    """Configure logging for this process, also when the settings have changed. `worker`: stands on each of its lines.
+def set_up_logs(settings: LogSettings, worker: int | None = None, node: str = "") -> None:
+    """Configure logging for this process, also when the settings have changed. `worker` and `node`: stand on each of its lines.
 
     Libraries below warning are left out: some of them log what they send.
     """
+    whose: dict[str, object] = {**({"node": node} if node else {}), **({} if worker is None else {"worker": worker})}
 
-    def name_worker(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event.setdefault("worker", worker)
+    def say_whose(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for name, value in whose.items():
+            event.setdefault(name, value)
         return event
 
     text = settings.format == "text"
@@ -34,7 +39,7 @@ def set_up_logs(settings: LogSettings, worker: int | None = None) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if worker is None else [name_worker]),
+            say_whose,
             hide_secrets,
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer(default=str),
@@ -44,7 +49,31 @@ def set_up_logs(settings: LogSettings, worker: int | None = None) -> None:
         # A logger that is kept would keep the level of its first line.
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", force=True)
+    libraries = logging.StreamHandler(cast(TextIO, _StandardError()))
+    libraries.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s") if text else _JsonLines(whose))
+    logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
+
+
+class _JsonLines(logging.Formatter):
+    """What a library logs, in the form of our own lines: a collector that expects JSON gets nothing else."""
+
+    def __init__(self, whose: Mapping[str, object]) -> None:
+        super().__init__()
+        self._whose = whose
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        told = {
+            "event": record.getMessage(),
+            "logger": record.name,
+            "level": record.levelname.lower(),
+            "timestamp": at,
+            **self._whose,
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, default=str)
 
 
 class _StandardError:
@@ -62,11 +91,22 @@ class _StandardError:
 
 
 def hide_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace what must not be read."""
+    """Replace what must not be read, also inside lists and mappings."""
     for name, value in event.items():
-        if isinstance(value, Secret | bytes) or (name.lower() in _NEVER and not (name == "code" and _is_error_code(value))):
-            event[name] = HIDDEN
+        # A trace tells lines of the program, never values.
+        if name != "exc_info":
+            event[name] = _shown(name, value)
     return event
+
+
+def _shown(name: str, value: object, depth: int = 0) -> object:
+    if isinstance(value, Secret | bytes | bytearray) or (name.lower() in _NEVER and not (name == "code" and _is_error_code(value))):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return HIDDEN if depth >= MAX_DEPTH else {key: _shown(str(key), inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return HIDDEN if depth >= MAX_DEPTH else [_shown(name, inner, depth + 1) for inner in value]
+    return value
 
 
 def _is_error_code(value: object) -> bool:
