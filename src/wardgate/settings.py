@@ -45,7 +45,7 @@ class KeySettings:
 
     file: str = field(
         default="master.key",
-        metadata={"help": "file with the key-encryption key, readable by the server alone; keep a copy away from the backups"},
+        metadata={"help": "file with the key-encryption key, readable by the server alone; backups hold it, encrypted"},
     )
 
 

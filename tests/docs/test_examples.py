@@ -185,7 +185,7 @@ def check_call(words: list[str]) -> None:
         assert inner is not None, f"there is no command {name!r}"
         context = typer.Context(inner, info_name=name, parent=context)
         command = inner
-    if hasattr(command, "get_command"):
+    if hasattr(command, "get_command") and not command.invoke_without_command:
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert rest or not words, f"{' '.join(words)} is not a whole command"
         assert set(rest) <= known, rest

@@ -68,7 +68,26 @@ ALLOWED: dict[str, frozenset[str]] = {
             "storage",
         }
     ),
-    "cli": frozenset({"admin", "app", "audit", "control", "installation", "passwords", "radius", "settings", "simulator", "watch"}),
+    # Backups work beside a server, or in its place: what they make safe they know by its tables and by management.
+    "backup": frozenset(
+        {
+            "account",
+            "admin",
+            "audit",
+            "config",
+            "delivery",
+            "directory",
+            "engine",
+            "factors",
+            "installation",
+            "passwords",
+            "settings",
+            "storage",
+        }
+    ),
+    "cli": frozenset(
+        {"admin", "app", "audit", "backup", "control", "installation", "passwords", "radius", "settings", "simulator", "watch"}
+    ),
     # who knows all names
     "runtime": frozenset({"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "storage"}),
     "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),
@@ -156,6 +175,9 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     # Management changes settings and lifts brakes; it has no way to begin or answer a login.
     ("admin", "engine"): frozenset({"engine", "engine.brakes", "engine.settings", "engine.transaction"}),
     ("config", "engine"): frozenset({"engine.settings"}),
+    ("backup", "engine"): frozenset({"engine.settings"}),
+    ("backup", "factors"): frozenset({"factors.totp"}),
+    ("backup", "admin"): frozenset({"admin", "admin.keys", "admin.nas", "admin.office", "admin.users"}),
     ("app", "cli"): frozenset({"cli.demo_table"}),
     ("app", "storage"): frozenset({"storage.writer"}),
     ("worker", "storage"): frozenset({"storage.port"}),

@@ -41,8 +41,9 @@ class _Owner:
     rows: tuple[Row, ...]
 
     @property
-    def active(self) -> list[Row]:
-        return [row for row in self.rows if row["state"] == AuthenticatorState.ACTIVE]
+    def live(self) -> list[Row]:
+        """Those that may prove something, now or once they are released."""
+        return [row for row in self.rows if row["state"] != AuthenticatorState.REVOKED]
 
 
 async def add_totp(
@@ -105,7 +106,7 @@ async def add_recovery_codes(office: Office, *, directory: str, name: str, label
     """A new sheet of recovery codes, returned once. An older sheet ends with it, as it may be what was lost. Raises NotFound."""
 
     def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
-        older = [row for row in owner.active if row["kind"] == recovery_code.KIND]
+        older = [row for row in owner.live if row["kind"] == recovery_code.KIND]
         _check_room(owner, replaced=len(older))
         authenticator_id, codes, unit = recovery_code.create_recovery_codes(
             office.ring, owner.subject_id, fields.label(label), office.now_ms()
@@ -129,10 +130,28 @@ async def revoke_authenticator(office: Office, *, directory: str, name: str, aut
     """End an authenticator and destroy its secret. Raises NotFound when the user has no such active one."""
 
     def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
-        for row in owner.active:
+        for row in owner.live:
             if row["id"] == authenticator_id:
                 return _revocation(office, owner, row), {"id": authenticator_id, "kind": row["kind"], "revoked": True}
         raise NotFound(f"{owner.row['name']!s} has no active authenticator {authenticator_id[:64]}")
+
+    return await _commit_for(office, directory, name, build)
+
+
+async def release_authenticator(office: Office, *, directory: str, name: str, authenticator_id: str) -> dict[str, Any]:
+    """Let an authenticator prove something again that a new epoch had held: the operator knows that it was not used since.
+
+    Raises NotFound when the user has no such one that is held.
+    """
+
+    def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
+        for row in owner.live:
+            if row["id"] == authenticator_id and row["state"] == AuthenticatorState.HELD:
+                held = (Where("state", "=", AuthenticatorState.HELD),)
+                lifted = Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.ACTIVE}, where=held)
+                event = _event(office, Kind.AUTHENTICATOR_RELEASED, owner, authenticator_id, str(row["kind"]))
+                return [lifted, event], {"id": authenticator_id, "kind": row["kind"], "released": True}
+        raise NotFound(f"{owner.row['name']!s} has no held authenticator {authenticator_id[:64]}")
 
     return await _commit_for(office, directory, name, build)
 
@@ -159,13 +178,13 @@ def fingerprint(ring: KeyRing, subject_id: SubjectId, secret: Secret) -> str:
 
 
 def enrolled_before(rows: Iterable[Row], kind: str, settings: Mapping[str, str | int], mark: str) -> tuple[bool, int]:
-    """Whether a subject has an active authenticator with this secret, and the counter that the secret has reached so far."""
+    """Whether a subject has a live authenticator with this secret, and the counter that the secret has reached so far."""
     active, counter = False, 0
     for row in rows:
         known = from_row(row)
         if known.kind != kind or known.settings.get("fingerprint") != mark:
             continue
-        active = active or row["state"] == AuthenticatorState.ACTIVE
+        active = active or row["state"] != AuthenticatorState.REVOKED
         if known.settings.get("period_s") == settings.get("period_s"):
             counter = max(counter, known.counter)
     return active, counter
@@ -264,9 +283,9 @@ async def _user_row(office: Office, directory: str, name: str) -> Row:
 
 
 def revocation(row: Row) -> Operation:
-    """End an active authenticator. The row stays, without its secret: fingerprint and counter must outlive it."""
-    active = (Where("state", "=", AuthenticatorState.ACTIVE),)
-    return Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.REVOKED, "sealed": None}, where=active)
+    """End an authenticator. The row stays, without its secret: fingerprint and counter must outlive it."""
+    live = (Where("state", "!=", AuthenticatorState.REVOKED),)
+    return Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.REVOKED, "sealed": None}, where=live)
 
 
 def _revocation(office: Office, owner: _Owner, row: Row) -> list[Operation]:
@@ -322,7 +341,7 @@ def _warnings(secret: Secret) -> list[str]:
 
 
 def _check_room(owner: _Owner, replaced: int = 0) -> None:
-    if len(owner.active) - replaced >= MAX_AUTHENTICATORS:
+    if len(owner.live) - replaced >= MAX_AUTHENTICATORS:
         raise UsageError(f"{owner.row['name']!s} already has {MAX_AUTHENTICATORS} authenticators; revoke one first")
 
 

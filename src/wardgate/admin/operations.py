@@ -11,6 +11,7 @@ from wardgate.account.subject import SubjectId
 from wardgate.admin import (
     audit_trail,
     authenticators,
+    backups,
     checks,
     configuration,
     gateways,
@@ -215,15 +216,27 @@ async def authenticator_list(desk: Desk, name: str, directory: str | None = None
 
 async def authenticator_revoke(desk: Desk, authenticator_id: str) -> Result:
     """End an authenticator, whosever it is."""
+    directory, name = await _owner_of(desk, authenticator_id)
+    return await authenticators.revoke_authenticator(desk.office, directory=directory, name=name, authenticator_id=authenticator_id)
+
+
+async def authenticator_release(desk: Desk, authenticator_id: str) -> Result:
+    """Let an authenticator that a new epoch held prove something again."""
+    directory, name = await _owner_of(desk, authenticator_id)
+    return await authenticators.release_authenticator(
+        desk.office, directory=directory, name=name, authenticator_id=authenticator_id
+    )
+
+
+async def _owner_of(desk: Desk, authenticator_id: str) -> tuple[str, str]:
+    """Directory and name of the user whose authenticator it is. Raises NotFound."""
     storage = desk.office.storage
     row = await storage.get("authenticator", {"id": authenticator_id})
     links_of_owner = await storage.find("subject_link", [Where("subject_id", "=", row["subject_id"])]) if row is not None else []
     for link in links_of_owner:
         user = await storage.get(LOCAL_USER, {"id": link["immutable_id"]})
         if user is not None and user["directory"] == link["directory"]:
-            return await authenticators.revoke_authenticator(
-                desk.office, directory=str(user["directory"]), name=str(user["name"]), authenticator_id=authenticator_id
-            )
+            return str(user["directory"]), str(user["name"])
     raise NotFound(f"there is no authenticator {authenticator_id[:64]}; wardgate authenticator list NAME shows the ids")
 
 
@@ -365,6 +378,16 @@ async def key_rotate(desk: Desk, progress: Progress) -> Result:
     return await keys.rotate_keys(desk.office, desk.keys, progress)
 
 
+async def backup_set_recipients(desk: Desk, recipients: list[str]) -> Result:
+    """To whom backups are encrypted from now on."""
+    return await backups.set_recipients(desk.office, recipients=recipients)
+
+
+async def backup_note(desk: Desk, sha256: str, size: int, recipients: list[str]) -> Result:
+    """Put on record that a backup was made."""
+    return await backups.note_backup(desk.office, sha256=sha256, size=size, recipients=recipients)
+
+
 async def check(desk: Desk, online: bool = False) -> Result:
     """What is wrong or weak."""
     return await checks.check_installation(desk.office, desk.opened, online=online)
@@ -453,6 +476,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "authenticator.add_recovery": authenticator_add_recovery,
     "authenticator.list": authenticator_list,
     "authenticator.revoke": authenticator_revoke,
+    "authenticator.release": authenticator_release,
     "nas.add": nas_add,
     "nas.change": nas_change,
     "nas.list": nas_list,
@@ -466,6 +490,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "config.history": config_history,
     "config.rollback": config_rollback,
     "key.rotate": key_rotate,
+    "backup.set_recipients": backup_set_recipients,
+    "backup.note": backup_note,
     "check": check,
     "audit.verify": audit_verify,
     "audit.key": audit_key,

@@ -38,6 +38,16 @@ class Kind(Enum):
     CONFIGURATION_APPLIED = ("config:document:applied", "A version of the configuration document came into force, by whom and why.")
     KEY_ROTATED = ("crypto:key:rotated", "A new data key seals from now on.")
     KEY_RESEALED = ("crypto:key:resealed", "All sealed values stand under the present data key; older keys were dropped.")
+    BACKUP_KEY_SET = ("admin:backup:key_set", "From now on backups are encrypted to these recipients.")
+    BACKUP_MADE = ("admin:backup:made", "A backup was written: its size and SHA-256, and to whom it is encrypted.")
+    EPOCH_OPENED = (
+        "app:epoch:opened",
+        "The first event of a new epoch: why it was opened, the backup that was restored, the last heads known, what was closed.",
+    )
+    AUTHENTICATOR_RELEASED = (
+        "account:authenticator:released",
+        "An authenticator that a new epoch had held may prove something again.",
+    )
     ADMIN_LINK_MADE = ("admin:link:made", "A one-time link to the live log was printed.")
     ADMIN_LINK_USED = ("admin:link:used", "A one-time link was opened; a session for the live log began.")
     SERVER_STARTED = ("app:server:started", "The server began to serve: version and what it listens on.")

@@ -74,6 +74,17 @@ def revoke(
     emit(result, as_json, lambda told: say(f"The {told['kind']} of {told['user']} was revoked."))
 
 
+@app.command(epilog=example("wardgate authenticator release 4mdxk2vspwhy3zq7c5n6ab2eju"))
+def release(
+    authenticator_id: Annotated[str, typer.Argument(metavar="ID", help="The id that list and show print.")],
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Let an authenticator prove something again that a restore has held."""
+    result = perform(data, "authenticator.release", {"authenticator_id": authenticator_id})
+    emit(result, as_json, lambda told: say(f"The {told['kind']} of {told['user']} may be used again."))
+
+
 _FITTING = {
     "totp": {"secret_hex", "digits", "period_s", "algorithm"},
     "hotp": {"secret_hex", "digits", "counter"},

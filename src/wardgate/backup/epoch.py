@@ -1,0 +1,162 @@
+"""Opens a new epoch: makes storage that is older than what happened safe to serve from.
+
+After a restore, or the promotion of a standby that had not got every commit, the database does not know what was spent since.
+So nothing that could have been spent may count: TOTP counters rise to the present step and the allowed skew beyond it; devices
+that count, recovery codes and whatever else is not bound to time are held until the person has proved another strong factor or
+an operator releases them; open logins, handles, links and sessions end, and messages that wait are not sent.
+
+The epoch's row changes in the last unit, together with the first event of the new audit chain: an opening that is cut short has
+only taken rights away, and is begun anew.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from wardgate.account.authenticator import AuthenticatorState, from_row
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.trail import chain_for
+from wardgate.clock import Clock, to_ms
+from wardgate.config.store import load_current
+from wardgate.crypto import KeyRing
+from wardgate.delivery.outbox import LIVE
+from wardgate.engine.settings import CodeSettings
+from wardgate.errors import Conflict, SettingsError, WardgateError
+from wardgate.factors.totp import DEFAULT_PERIOD_S, time_step
+from wardgate.installation import CHAIN_WRITER
+from wardgate.storage.port import Committed, Delete, Operation, Refused, Row, Storage, Update, Upsert, Where
+
+PAGE_ROWS: Final = 500
+DELETE_ROWS: Final = 500
+TIME_BASED: Final = "totp"
+EPOCH_ID_BYTES: Final = 8
+# An event has room for so many.
+MAX_HEADS: Final = 50
+_LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
+    ("handle", Where("handle_mac", "not_null")),
+    ("login_transaction", Where("id", "not_null")),
+    ("admin_pass", Where("pass_mac", "not_null")),
+    ("lease", Where("name", "not_null")),
+    ("outbox", Where("state", "in", tuple(state.value for state in LIVE))),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """An epoch that was opened. `id`: its number and a random part, as two restores of one backup have the same number.
+
+    `raised`: TOTP authenticators; `held`: others; `closed`: rows of open logins and the like, by table.
+    """
+
+    number: int
+    id: str
+    raised: int
+    held: int
+    closed: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class _Count:
+    raised: int = 0
+    held: int = 0
+    closed: dict[str, int] = field(default_factory=dict)
+
+
+async def open_epoch(
+    storage: Storage,
+    ring: KeyRing,
+    clock: Clock,
+    actor: str,
+    cause: Mapping[str, object],
+    heads: Sequence[str] = (),
+    known_epoch: int = 0,
+) -> Epoch:
+    """Open the next epoch. Nobody else writes meanwhile. `cause`: what the first event tells; `heads`: the last ones known.
+
+    `known_epoch`: the newest one that is known from elsewhere: the number of the new one is above it.
+
+    Afterwards `storage` appends to the new epoch's chain. Raises Conflict when somebody else opened one.
+    """
+    row = await storage.get("installation", {"name": "epoch"})
+    if row is None:
+        raise SettingsError("the database names no epoch: it is not the database of an installation")
+    before = int(str(row["value"]))
+    number = max(before, known_epoch) + 1
+    count = _Count()
+    await _spend(storage, clock, count)
+    for table, where in _LIVE_ROWS:
+        count.closed[table] = await _clear(storage, table, where)
+    epoch_id = f"{number}-{secrets.token_hex(EPOCH_ID_BYTES)}"
+    details = {
+        "epoch_id": epoch_id,
+        "before": before,
+        **cause,
+        "heads": list(heads[:MAX_HEADS]),
+        "totp_raised": count.raised,
+        "held": count.held,
+        "closed": count.closed,
+    }
+    storage.use_chain(chain_for(ring, CHAIN_WRITER, number))
+    unit: list[Operation] = [
+        Update("installation", {"name": "epoch"}, {"value": str(number)}, where=(Where("value", "=", str(before)),)),
+        Upsert("installation", {"name": "epoch_id", "value": epoch_id}),
+        record(AuditEvent(Kind.EPOCH_OPENED, to_ms(clock.now()), actor, details=details)),
+    ]
+    if isinstance(await storage.commit(unit), Refused):
+        raise Conflict("somebody else opened an epoch meanwhile: stop every server of this database first")
+    return Epoch(number, epoch_id, count.raised, count.held, count.closed)
+
+
+# --- authenticators ------------------------------------------------------------------------------------------------------
+
+
+async def _spend(storage: Storage, clock: Clock, count: _Count) -> None:
+    """Go through every authenticator that may prove something now."""
+    skew = await _skew_steps(storage)
+    beyond: tuple[Where, ...] = ()
+    while rows := await storage.find("authenticator", beyond, order_by="id", limit=PAGE_ROWS):
+        unit = [change for row in rows if (change := _spent(row, clock, skew, count)) is not None]
+        if unit and not isinstance(await storage.commit(unit), Committed):
+            raise Conflict("authenticators change while the epoch is opened: stop every server of this database first")
+        beyond = (Where("id", ">", rows[-1]["id"]),)
+
+
+def _spent(row: Row, clock: Clock, skew: int, count: _Count) -> Update | None:
+    """What keeps an authenticator's past proofs from counting again, or None when they cannot."""
+    if row["state"] == AuthenticatorState.REVOKED:
+        return None
+    known = from_row(row)
+    if known.kind == TIME_BASED:
+        step = time_step(clock.now(), int(known.settings.get("period_s", DEFAULT_PERIOD_S))) + skew
+        if known.counter >= step:
+            return None
+        count.raised += 1
+        return Update("authenticator", {"id": known.id}, {"counter": step}, where=(Where("counter", "<", step),))
+    if row["state"] == AuthenticatorState.HELD:
+        return None
+    count.held += 1
+    active = (Where("state", "=", AuthenticatorState.ACTIVE.value),)
+    return Update("authenticator", {"id": known.id}, {"state": AuthenticatorState.HELD.value}, where=active)
+
+
+async def _skew_steps(storage: Storage) -> int:
+    """How far a code may be ahead: as configured, and no less than usual, as the setting may have been changed since."""
+    usual = CodeSettings().totp_skew_steps
+    try:
+        _, document = await load_current(storage)
+    except WardgateError:
+        return usual
+    return max(usual, document.codes.totp_skew_steps)
+
+
+async def _clear(storage: Storage, table: str, where: Where) -> int:
+    """Remove the rows that meet the condition, some at a time."""
+    gone = 0
+    while True:
+        step: list[Operation] = [Delete(table, (where,), limit=DELETE_ROWS)]
+        commit = await storage.commit(step)
+        went = commit.results[0] if isinstance(commit, Committed) else 0
+        if not isinstance(went, int) or not went:
+            return gone
+        gone += went

@@ -1,0 +1,285 @@
+"""Repeats what an exported audit says was taken away after the backup: rights that a restore must not bring back.
+
+Only events that the chain proves count: each follows, by its keyed link, on the newest event of its chain in the backup. What
+they took away is taken away again, each with an audit event of the new epoch; what they gave is never given, but counted, so that
+the operator knows what is lost; what cannot be repeated is listed in words.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from wardgate.account.authenticator import AuthenticatorState
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.admin import nas, users
+from wardgate.admin.office import Office
+from wardgate.audit.events import AuditEvent, Kind, commitment, record
+from wardgate.audit.trail import GENESIS, Chain, chain_for
+from wardgate.clock import to_ms
+from wardgate.crypto import KeyRing, same
+from wardgate.directory.port import AccountState
+from wardgate.errors import NotFound, UsageError
+from wardgate.jsons import dumps
+from wardgate.storage.port import Delete, Operation, Update, Where
+
+LOCAL_USER: Final = "local_user"
+MAX_LINE_BYTES: Final = 64 * 1024
+MAX_EVENTS: Final = 1_000_000
+MAX_LISTED: Final = 1_000
+_TAKES: Final = frozenset(
+    kind.stored
+    for kind in (
+        Kind.AUTHENTICATOR_REVOKED,
+        Kind.USER_REMOVED,
+        Kind.USER_CHANGED,
+        Kind.USERS_IMPORTED,
+        Kind.PASSWORD_SET,
+        Kind.CONFIGURATION_APPLIED,
+    )
+)
+_GIVES: Final = frozenset(kind.stored for kind in (Kind.AUTHENTICATOR_ADDED, Kind.USER_ADDED, Kind.AUTHENTICATOR_RELEASED))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of the export. `place` is WRITER:EPOCH:SEQ; `payload` is None where it was erased."""
+
+    place: str
+    kind: str
+    payload: Mapping[str, Any] | None
+
+
+@dataclass(slots=True)
+class Export:
+    """What an export says about the time after the backup. `heads`: its newest proven event of each chain."""
+
+    events: list[Event] = field(default_factory=list)
+    heads: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+    lost: Counter[str] = field(default_factory=Counter)
+    proven: int = 0
+    unproven: int = 0
+    # Chains on which nothing more can be proved.
+    broken: set[tuple[str, int]] = field(default_factory=set)
+
+    @property
+    def newest_epoch(self) -> int:
+        """The highest number of an epoch that it knows."""
+        return max((epoch for _, epoch in self.heads), default=0)
+
+    def told_heads(self) -> list[str]:
+        """As `wardgate audit verify --head` takes them."""
+        return [f"{writer}:{epoch}:{seq}:{link}" for (writer, epoch), (seq, link) in sorted(self.heads.items())]
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What was taken away again, and what could not be, in words."""
+
+    applied: list[str] = field(default_factory=list)
+    not_applied: list[str] = field(default_factory=list)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------
+
+
+def read_export(path: Path, ring: KeyRing, heads: Sequence[str]) -> Export:
+    """Read an audit export (a JSON object a line). `heads`: where the chains of the backup end.
+
+    Raises UsageError for what is no export, and for one whose chains are not those of the backup.
+    """
+    export = Export()
+    for head in heads:
+        writer, epoch, seq, link = head.rsplit(":", 3)
+        export.heads[writer, int(epoch)] = (int(seq), link)
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            row = json.loads(line)
+            if isinstance(row, dict) and "commitment" in row:
+                _take(export, ring, row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path}: line {number} is no line of an audit export") from error
+    return export
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                if len(line) > MAX_LINE_BYTES:
+                    raise UsageError(f"{path}: a line is longer than {MAX_LINE_BYTES} bytes")
+                if line.strip():
+                    yield line
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _take(export: Export, ring: KeyRing, row: Mapping[str, Any]) -> None:
+    writer, epoch, seq, kind = str(row["writer"]), int(row["epoch"]), int(row["seq"]), str(row["kind"])
+    known, link = export.heads.get((writer, epoch), (0, GENESIS.hex()))
+    if seq == known and link != row["link"]:
+        raise UsageError(f"the export and the backup tell different stories: event {seq} of {writer}:{epoch} is another one")
+    if seq <= known:
+        return
+    if (writer, epoch) in export.broken or not _follows(chain_for(ring, writer, epoch), bytes.fromhex(link), known, row):
+        # A line is missing or was changed: from here on anybody could have written what stands there.
+        export.broken.add((writer, epoch))
+        export.unproven += 1
+        return
+    export.heads[writer, epoch] = (seq, str(row["link"]))
+    export.proven += 1
+    if kind in _GIVES:
+        export.lost[kind] += 1
+    elif kind in _TAKES:
+        if len(export.events) >= MAX_EVENTS:
+            raise UsageError(f"the export holds more than {MAX_EVENTS} changes after the backup: take a newer backup")
+        payload = row["payload"]
+        export.events.append(Event(f"{writer}:{epoch}:{seq}", kind, json.loads(payload) if isinstance(payload, str) else payload))
+
+
+def _follows(chain: Chain, previous: bytes, known: int, row: Mapping[str, Any]) -> bool:
+    """Whether the event is the one that comes next, as it was written."""
+    at = datetime.fromisoformat(row["created_at"]) if isinstance(row["created_at"], str) else None
+    committed = bytes.fromhex(row["commitment"])
+    event = {
+        "kind": row["kind"],
+        "created_at": to_ms(at) if at is not None else row["created_at"],
+        "transaction_id": row["transaction_id"],
+        "reference": row["reference"],
+        "subject_id": row["subject_id"],
+        "commitment": committed,
+    }
+    if row["seq"] != known + 1 or not same(chain.link(previous, known + 1, event), bytes.fromhex(row["link"])):
+        return False
+    payload = row["payload"]
+    text = payload if isinstance(payload, str) or payload is None else dumps(payload)
+    return text is None or same(commitment(bytes.fromhex(row["salt"]), text), committed)
+
+
+# --- applying ------------------------------------------------------------------------------------------------------------
+
+
+async def replay(office: Office, export: Export) -> Replayed:
+    """Take away again what the events took away."""
+    done = Replayed()
+    if export.unproven:
+        done.not_applied.append(f"{export.unproven} events of the export do not follow on the backup's and were left out")
+    last_states = _last_states(export.events)
+    for event in export.events:
+        if event.payload is None or "cut" in event.payload:
+            done.not_applied.append(f"{event.place} {event.kind}: its content was erased or cut")
+        elif event.kind == Kind.USER_CHANGED.stored and "state" in event.payload.get("fields", ()):
+            if last_states.get(event.payload.get("user_id")) == event.place:
+                await _user_state(office, event, event.payload, done)
+        else:
+            await _APPLY[event.kind](office, event, event.payload, done)
+    return done
+
+
+def _last_states(events: Sequence[Event]) -> dict[Any, str]:
+    """Of each user, the last event that set his state: who was enabled again need not be disabled."""
+    return {
+        event.payload.get("user_id"): event.place
+        for event in events
+        if event.kind == Kind.USER_CHANGED.stored and event.payload and "state" in event.payload.get("fields", ())
+    }
+
+
+async def _revoked(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    authenticator_id = str(payload.get("authenticator_id"))
+    row = await office.storage.get("authenticator", {"id": authenticator_id})
+    if row is None or row["state"] == AuthenticatorState.REVOKED:
+        return
+    live = (Where("state", "!=", AuthenticatorState.REVOKED.value),)
+    unit: list[Operation] = [
+        Update("authenticator", {"id": authenticator_id}, {"state": AuthenticatorState.REVOKED, "sealed": None}, where=live),
+        _event(
+            office,
+            Kind.AUTHENTICATOR_REVOKED,
+            event,
+            {
+                "directory": payload.get("directory"),
+                "user": payload.get("user"),
+                "authenticator_id": authenticator_id,
+                "factor": row["kind"],
+            },
+            str(row["subject_id"]),
+        ),
+    ]
+    if row["kind"] == RECOVERY_CODE:
+        unit.append(Delete("recovery_code", (Where("authenticator_id", "=", authenticator_id),)))
+    await office.storage.commit(unit)
+    done.applied.append(f"the {row['kind']!s} {authenticator_id} of {payload.get('user')} was revoked")
+
+
+async def _removed(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    row = await office.storage.get(LOCAL_USER, {"id": str(payload.get("user_id"))})
+    if row is not None:
+        await users.remove_user(office, directory=str(row["directory"]), name=str(row["name"]))
+        done.applied.append(f"the user {row['name']!s} was removed")
+
+
+async def _user_state(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    row = await office.storage.get(LOCAL_USER, {"id": str(payload.get("user_id"))})
+    if row is None or row["state"] != AccountState.ACTIVE or payload.get("state") in (None, AccountState.ACTIVE.value):
+        return
+    await users.disable_user(office, directory=str(row["directory"]), name=str(row["name"]))
+    done.applied.append(f"the user {row['name']!s} was disabled")
+
+
+async def _user_changed(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    """Which groups a person lost the event does not tell: names of fields, never values."""
+    if await office.storage.get(LOCAL_USER, {"id": str(payload.get("user_id"))}) is not None:
+        done.not_applied.append(f"{payload.get('user')}: {', '.join(map(str, payload.get('fields', ())))} had been changed")
+
+
+async def _imported(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    done.not_applied.append(f"{event.place}: a file of users had been imported; import it again")
+
+
+async def _password(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    """A password that was replaced, perhaps because others knew it, must not open again: until a new one is set, none does."""
+    row = await office.storage.get(LOCAL_USER, {"id": str(payload.get("user_id"))})
+    if row is None or row["password_hash"] is None:
+        return
+    details = {"directory": row["directory"], "user": row["name"], "user_id": row["id"], "fields": ["password_hash"]}
+    await office.storage.commit(
+        [
+            Update(LOCAL_USER, {"id": row["id"]}, {"password_hash": None}, add={"version": 1}),
+            _event(office, Kind.USER_CHANGED, event, details),
+        ]
+    )
+    done.applied.append(f"the password of {row['name']!s} was withdrawn, as another one had been set; set a new one")
+
+
+async def _configured(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    removed = [str(name) for name in payload.get("removed", ())]
+    others = [*payload.get("added", ()), *payload.get("changed", ()), *(name for name in removed if not name.startswith("nas "))]
+    for name in (name.removeprefix("nas ") for name in removed if name.startswith("nas ")):
+        try:
+            await nas.remove_nas(office, name=name)
+            done.applied.append(f"the NAS {name} was removed")
+        except NotFound:
+            continue
+    if others:
+        listed = ", ".join(map(str, others[:10]))
+        done.not_applied.append(f"version {payload.get('version')} of the configuration had been applied: {listed}")
+
+
+_Apply = Callable[[Office, Event, Mapping[str, Any], Replayed], Awaitable[None]]
+_APPLY: Final[Mapping[str, _Apply]] = {
+    Kind.AUTHENTICATOR_REVOKED.stored: _revoked,
+    Kind.USER_REMOVED.stored: _removed,
+    Kind.USER_CHANGED.stored: _user_changed,
+    Kind.USERS_IMPORTED.stored: _imported,
+    Kind.PASSWORD_SET.stored: _password,
+    Kind.CONFIGURATION_APPLIED.stored: _configured,
+}
+
+
+def _event(office: Office, kind: Kind, source: Event, details: Mapping[str, object], subject_id: str | None = None) -> Operation:
+    told = {**details, "replayed": source.place}
+    return record(AuditEvent(kind, office.now_ms(), office.actor, subject_id=subject_id, details=told))

@@ -1,0 +1,224 @@
+"""Makes an installation of a backup, in a new epoch. Half a restore never starts: the marker is written last.
+
+Everything is built in `restore.part` inside the data directory and moved out of it at the end. With `replace`, what stood there
+is moved aside before, never deleted. The instance lock is held all the time.
+"""
+
+import json
+import shutil
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from wardgate.admin.office import Office
+from wardgate.backup.archive import CERTIFICATE, CERTIFICATE_KEY, MASTER_KEY, SETTINGS, BackupError
+from wardgate.backup.epoch import Epoch, open_epoch
+from wardgate.backup.files import sync_directory, write_private
+from wardgate.backup.making import fact_of
+from wardgate.backup.manifest import Manifest
+from wardgate.backup.replay import Export, Replayed, read_export, replay
+from wardgate.backup.unpacking import Unpacked, opened, unpack
+from wardgate.backup.verifying import DATABASE, file_digest, loaded, master_of, ring_of, settings_of
+from wardgate.clock import Clock
+from wardgate.crypto import KeyRing
+from wardgate.errors import Conflict, SettingsError, StorageUnavailable, UsageError
+from wardgate.installation import FORMAT, LOCK, MARKER, UNFINISHED, Installation, InstanceLock
+from wardgate.passwords import PasswordHasher
+from wardgate.settings import HttpsListenerSettings, KeySettings, StartSettings, render_settings
+from wardgate.storage.port import Storage
+
+WORK: Final = "restore.part"
+ASIDE: Final = "before-restore-"
+ACTOR: Final = "restore"
+
+Progress = Callable[[int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to restore, and where. `sha256`: what the file must have. `export`: an audit export to take revocations from."""
+
+    file: Path
+    identities: Sequence[Any]
+    data: Path
+    reason: str = ""
+    sha256: str | None = None
+    export: Path | None = None
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was restored. `lost`: kinds of events after the backup that gave something, and how many. `aside`: the old data."""
+
+    manifest: Manifest
+    rows: Mapping[str, int]
+    epoch: Epoch
+    replayed: Replayed
+    lost: Mapping[str, int]
+    aside: Path | None
+
+
+async def restore(request: Request, clock: Clock, progress: Progress) -> Restored:
+    """Restore a backup. Raises BackupError, SettingsError, UsageError, Conflict, ServerUnavailable; nothing is then changed."""
+    digest = file_digest(request.file)
+    if request.sha256 is not None and request.sha256.lower() != digest:
+        raise BackupError(f"the file has the SHA-256 {digest}: it is not the one that was noted down", "backup_other_file")
+    _make_directory(request.data)
+    with InstanceLock.take(request.data):
+        old = await _standing(request)
+        work = request.data / WORK
+        _remove(work)
+        work.mkdir(mode=0o700)
+        try:
+            with opened(request.file) as source:
+                unpacked = unpack(source, request.identities, work / DATABASE, progress)
+            if old is not None and old != unpacked.manifest.installation_id:
+                raise Conflict(f"the backup is of another installation than {request.data}: restore it into an empty directory")
+            done = await _rebuild(request, unpacked, digest, work, clock)
+            _write_files(unpacked, work)
+            aside = _swap(request.data, work, unpacked.manifest, clock)
+        except OSError as error:
+            raise StorageUnavailable(f"{error.filename or request.data}: {error.strerror}", "backup_not_restored") from error
+        finally:
+            _remove(work)
+    return Restored(unpacked.manifest, unpacked.summary.rows, *done, aside)
+
+
+async def open_next(installation: Installation, clock: Clock, actor: str, reason: str) -> Epoch:
+    """Open an epoch without a restore, for a promoted standby that lacked commits. Hold the instance lock.
+
+    Raises Conflict while another node works on the database.
+    """
+    opened_ = await installation.connect()
+    try:
+        await _alone(installation, opened_.storage, clock)
+        cause = {"why": "promotion", "reason": reason}
+        return await open_epoch(opened_.storage, opened_.rings(), clock, actor, cause)
+    finally:
+        await opened_.storage.close()
+
+
+# --- the directory -------------------------------------------------------------------------------------------------------
+
+
+def _make_directory(data: Path) -> None:
+    if data.is_symlink():
+        raise SettingsError(f"{data} is a symbolic link: name the directory itself")
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not data.is_dir():
+        raise SettingsError(f"{data} is no directory")
+
+
+async def _standing(request: Request) -> str | None:
+    """The id of the installation that stands there and is to be replaced, or None. Refuses what must not be touched."""
+    data = request.data
+    if (data / MARKER).exists():
+        installation = Installation.open(data)
+        if not request.replace:
+            raise SettingsError(f"{data} holds an installation: name an empty directory, or --replace to put it aside")
+        return await fact_of(installation, "id")
+    # A restore that was cut while it moved things: they are put aside once more, as nobody can tell the old from the new.
+    strangers = [entry.name for entry in data.iterdir() if entry.name not in (LOCK, WORK) and not entry.name.startswith(ASIDE)]
+    if strangers and not (data / UNFINISHED).is_file():
+        raise SettingsError(f"{data} is not empty ({min(strangers)} stands there): nothing was changed; name another directory")
+    return None
+
+
+def _swap(data: Path, work: Path, manifest: Manifest, clock: Clock) -> Path | None:
+    """Put aside what stands there, the marker first, move the new in, and mark it as whole, last."""
+    if not (data / UNFINISHED).exists():
+        write_private(data / UNFINISHED, b"")
+    old = sorted((entry.name for entry in data.iterdir() if _is_old(entry.name)), key=lambda name: name != MARKER)
+    aside = data / f"{ASIDE}{clock.now():%Y%m%dT%H%M%S%fZ}" if old else None
+    if aside is not None:
+        aside.mkdir(mode=0o700)
+        for name in old:
+            (data / name).rename(aside / name)
+        sync_directory(aside)
+    for entry in list(work.iterdir()):
+        entry.rename(data / entry.name)
+    data.chmod(stat.S_IRWXU)
+    sync_directory(data)
+    write_private(data / MARKER, json.dumps({"format": FORMAT, "kind": manifest.kind}).encode() + b"\n")
+    (data / UNFINISHED).unlink()
+    sync_directory(data)
+    return aside
+
+
+def _is_old(name: str) -> bool:
+    return name not in (LOCK, WORK, UNFINISHED) and not name.startswith(ASIDE)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+
+
+# --- what is built -------------------------------------------------------------------------------------------------------
+
+
+async def _rebuild(
+    request: Request, unpacked: Unpacked, digest: str, work: Path, clock: Clock
+) -> tuple[Epoch, Replayed, Mapping[str, int]]:
+    """Bring the database to this program's version and into a new epoch, and take away what was taken away since."""
+    manifest = unpacked.manifest
+    async with loaded(work) as storage:
+        ring = await ring_of(storage, master_of(unpacked))
+        export = Export()
+        if request.export is not None:
+            export = read_export(request.export, ring, unpacked.summary.heads)
+        cause = {
+            "why": "restore",
+            "reason": request.reason,
+            "backup_sha256": digest,
+            "backup_created_at": manifest.created_at.isoformat(),
+            "installation_id": manifest.installation_id,
+        }
+        heads = export.told_heads() or list(unpacked.summary.heads)
+        epoch = await open_epoch(storage, ring, clock, ACTOR, cause, heads, known_epoch=export.newest_epoch)
+        replayed = await _replay(storage, ring, clock, export)
+    return epoch, replayed, dict(export.lost)
+
+
+async def _replay(storage: Storage, ring: KeyRing, clock: Clock, export: Export) -> Replayed:
+    hasher = PasswordHasher(threads=1, max_waiting=1)
+    try:
+        return await replay(Office(storage, ring, clock, hasher, ACTOR), export)
+    finally:
+        hasher.close()
+
+
+def _write_files(unpacked: Unpacked, work: Path) -> None:
+    """The files, all inside the data directory, wherever they had been: paths of another machine may mean something else here."""
+    settings = settings_of(unpacked)
+    wanted = inside(settings)
+    content = unpacked.files[SETTINGS] if wanted == settings else render_settings(wanted).encode()
+    write_private(work / SETTINGS, content)
+    for name in (MASTER_KEY, CERTIFICATE, CERTIFICATE_KEY):
+        write_private(work / name, unpacked.files[name])
+
+
+def inside(settings: StartSettings) -> StartSettings:
+    """The same settings with every file in the data directory."""
+    https, keys = HttpsListenerSettings(), KeySettings()
+    if not settings.database.embedded:
+        raise UsageError("the backup is of an installation on PostgreSQL, and this release restores to SQLite only")
+    return replace(
+        settings,
+        database=replace(settings.database, url=f"sqlite:{DATABASE}"),
+        keys=replace(settings.keys, file=keys.file),
+        https=replace(settings.https, certificate=https.certificate, key=https.key),
+    )
+
+
+async def _alone(installation: Installation, storage: Storage, clock: Clock) -> None:
+    """The instance lock is of this directory; the nodes of a shared database show by their leases."""
+    if installation.settings.database.embedded:
+        return
+    now_ms = int(clock.now().timestamp() * 1000)
+    held = [row for row in await storage.find("lease", limit=100) if int(row["held_until"] or 0) > now_ms]
+    if held:
+        raise Conflict(f"{held[0]['holder']!s} works on this database: stop every node, wait a minute, and repeat")

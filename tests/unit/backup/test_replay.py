@@ -1,0 +1,176 @@
+"""Revocations after the backup come back from an exported audit: what was taken away, nothing that was given."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.backup.conftest import STAFF, Plant, at_work
+from wardgate.account.authenticator import AuthenticatorState
+from wardgate.admin import authenticators, nas, users
+from wardgate.admin.office import Office
+from wardgate.clock import from_ms
+from wardgate.config.store import load_current
+from wardgate.crypto import Secret
+from wardgate.directory.port import AccountState
+from wardgate.errors import UsageError
+from wardgate.storage.port import Row, Update
+
+
+async def export(plant: Plant, data: str = "data") -> Path:
+    """The audit as the operator had exported it before the loss."""
+    path = plant.data.parent / "audit.jsonl"
+    with path.open("w") as file:
+        async for row in events(plant, data):
+            plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+            plain["created_at"] = from_ms(int(row["created_at"] or 0)).isoformat()
+            plain["payload"] = json.loads(str(row["payload"])) if row["payload"] is not None else None
+            file.write(json.dumps(plain, ensure_ascii=False) + "\n")
+    return path
+
+
+async def events(plant: Plant, data: str) -> AsyncIterator[Row]:
+    for row in sorted(await plant.rows("audit_event", data), key=lambda row: (str(row["writer"]), row["epoch"], row["seq"])):
+        yield row
+
+
+def named(name: str) -> dict[str, str]:
+    return {"directory": STAFF, "name": name}
+
+
+async def test_what_was_revoked_after_the_backup_stays_revoked(plant: Plant) -> None:
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        for kind in ("totp", "recovery"):
+            await authenticators.revoke_authenticator(office, **named("ada"), authenticator_id=plant.ids[kind])
+        await users.disable_user(office, **named("erin"))
+        await users.remove_user(office, **named("otto"))
+        await users.set_password(office, **named("ada"), password=Secret("another one"))
+        await nas.remove_nas(office, name="hq")
+    restored = await plant.restore(file, export=await export(plant))
+    assert len(restored.replayed.applied) == 6
+    assert restored.replayed.not_applied == []
+
+    for kind in ("totp", "recovery"):
+        row = await plant.authenticator(kind)
+        assert (row["state"], row["sealed"]) == (AuthenticatorState.REVOKED, None)
+    assert await plant.rows("recovery_code") == []
+    people = {str(row["name"]): row for row in await plant.rows("local_user")}
+    assert set(people) == {"ada", "erin"}
+    assert people["erin"]["state"] == AccountState.DISABLED
+    # The password that was replaced must not open again; the new one is not in the export.
+    assert people["ada"]["password_hash"] is None
+    async with at_work(plant.data.parent / "restored", plant.clock) as (office, _):
+        assert (await load_current(office.storage))[1].nas == ()
+    result = await plant.verified()
+    assert result.findings == ()
+    assert [head.seq for head in result.heads if head.epoch == 2] == [1 + 6]
+
+
+async def test_what_was_given_after_the_backup_is_told_as_lost_and_not_given(plant: Plant) -> None:
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await authenticators.add_totp(office, **named("erin"))
+        await users.add_user(office, **named("new"))
+        await users.change_user(office, **named("erin"), groups=["admins"])
+        await nas.add_nas(office, name="branch", addresses=["192.0.2.2"], application="vpn")
+    restored = await plant.restore(file, export=await export(plant))
+    assert restored.lost == {"account:authenticator:added": 1, "directory:user:added": 1}
+    assert restored.replayed.applied == []
+    assert [text.split(":")[0] for text in restored.replayed.not_applied] == [
+        "erin",
+        "version 4 of the configuration had been applied",
+    ]
+    assert {row["name"] for row in await plant.rows("local_user")} == {"ada", "erin", "otto"}
+    assert all(row["groups"] == "[]" for row in await plant.rows("local_user"))
+
+
+async def test_who_was_enabled_again_after_the_backup_is_not_disabled(plant: Plant) -> None:
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await users.disable_user(office, **named("otto"))
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        for name in ("erin", "otto"):
+            await users.disable_user(office, **named(name))
+            await users.enable_user(office, **named(name))
+    restored = await plant.restore(file, export=await export(plant))
+    assert restored.replayed.applied == []
+    people = {str(row["name"]): row["state"] for row in await plant.rows("local_user")}
+    # What stood disabled in the backup is not enabled by an export.
+    assert people == {"ada": AccountState.ACTIVE, "erin": AccountState.ACTIVE, "otto": AccountState.DISABLED}
+
+
+async def test_the_new_epoch_stands_above_every_one_that_the_export_knows(plant: Plant) -> None:
+    first, _ = await plant.back_up("first.age")
+    await plant.restore(first, "data2")
+    later = Plant(plant.data.parent / "data2", plant.clock, plant.key_file, plant.recipient, plant.ids)
+    async with at_work(later.data, plant.clock) as (office, _):
+        await users.remove_user(office, **named("otto"))
+    restored = await plant.restore(first, "third", export=await export(later, "data2"))
+    assert restored.epoch.number == 3
+    assert restored.replayed.applied == ["the user otto was removed"]
+    assert (await plant.verified("third")).findings == ()
+
+
+async def test_a_forged_line_of_an_export_takes_nothing_away(plant: Plant) -> None:
+    """Whoever can write the export could otherwise lock people out by it."""
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await users.disable_user(office, **named("erin"))
+        await users.disable_user(office, **named("otto"))
+    path = await export(plant)
+    lines = path.read_text().splitlines()
+    forged = json.loads(lines[-2])
+    forged["payload"] = {**forged["payload"], "user": "ada", "user_id": await user_id(plant, "ada")}
+    for content in (
+        [*lines[:-2], json.dumps(forged), lines[-1]],
+        [*lines[:-2], json.dumps({**forged, "commitment": "00" * 32, "salt": "00" * 16}), lines[-1]],
+        [*lines[:-2], lines[-1]],
+        [*lines[:-2], json.dumps({**json.loads(lines[-1]), "seq": json.loads(lines[-2])["seq"]})],
+    ):
+        path.write_text("\n".join(content) + "\n")
+        target = f"forged{len(list(plant.data.parent.glob('forged*')))}"
+        restored = await plant.restore(file, target, export=path)
+        assert restored.replayed.applied == []
+        assert "do not follow on the backup's" in restored.replayed.not_applied[0]
+        assert all(row["state"] == AccountState.ACTIVE for row in await plant.rows("local_user", target))
+
+
+async def user_id(plant: Plant, name: str) -> str:
+    return next(str(row["id"]) for row in await plant.rows("local_user", "data") if row["name"] == name)
+
+
+async def test_an_export_of_another_history_is_refused(plant: Plant) -> None:
+    file, _ = await plant.back_up()
+    path = await export(plant)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], json.dumps({**json.loads(lines[-1]), "link": "11" * 32})]) + "\n")
+    with pytest.raises(UsageError, match="different stories"):
+        await plant.restore(file, export=path)
+
+
+@pytest.mark.parametrize("text", ["nonsense", '{"commitment": 1}', '{"commitment":"00","writer":"x","epoch":"y"}', "x" * 70_000])
+async def test_what_is_no_export_is_refused(plant: Plant, text: str) -> None:
+    file, _ = await plant.back_up()
+    path = plant.data.parent / "audit.jsonl"
+    path.write_text(text + "\n")
+    with pytest.raises(UsageError):
+        await plant.restore(file, export=path)
+    with pytest.raises(UsageError):
+        await plant.restore(file, export=plant.data.parent / "missing.jsonl")
+
+
+async def test_an_erased_event_is_told_as_not_repeated(plant: Plant) -> None:
+    file, made = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await users.disable_user(office, **named("erin"))
+        await erase(office, made.summary.rows["audit_event"] + 1)
+    restored = await plant.restore(file, export=await export(plant))
+    assert restored.replayed.applied == []
+    assert "erased" in restored.replayed.not_applied[0]
+
+
+async def erase(office: Office, seq: int) -> None:
+    key: Row = {"writer": "server", "epoch": 1, "seq": seq}
+    await office.storage.commit([Update("audit_event", key, {"payload": None, "salt": None})])
