@@ -45,7 +45,7 @@ MAX_EVENTS_PER_CALL: Final = 1_000_000
 LATE_COMMIT_S: Final = 2.0
 MAX_WAITS: Final = 3
 MAX_FORGED_HEADS: Final = 1_000
-_CONTEXT: Final = b"wardgate audit head 1\0"
+_CONTEXT: Final = b"wardgate-audit-head-1\0"
 _NUMBERS: Final = struct.Struct(">qq")
 
 Pause = Callable[[float], Awaitable[None]]
@@ -74,7 +74,7 @@ class HeadError(MessageError):
 
 def first_digest(chain: ChainId) -> bytes:
     """The digest of a chain without events."""
-    return hashlib.sha256(b"wardgate audit chain 1\0" + f"{chain.writer}\0{chain.epoch}".encode()).digest()
+    return hashlib.sha256(b"wardgate-audit-chain-1\0" + f"{chain.writer}\0{chain.epoch}".encode()).digest()
 
 
 def canonical(seq: int, row: Row) -> bytes:
