@@ -4,6 +4,7 @@ PostgreSQL refuses to run as root, so a test that runs as root starts it as `nob
 a process, which need not survive a power cut; a test that stops, kills or promotes a server makes its own.
 """
 
+import asyncio
 import atexit
 import functools
 import glob
@@ -55,6 +56,7 @@ class Server:
             "fsync": "on" if durable else "off",
             "max_connections": "100",
             "autovacuum": "off",
+            "deadlock_timeout": "50ms",
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,6 +96,10 @@ class Server:
     def settings(self, database: str, **given: Any) -> DatabaseSettings:
         """Settings that name it."""
         return DatabaseSettings(**{"url": self.url(database), **given})
+
+    def behind(self, relay: "Relay", database: str, **given: Any) -> DatabaseSettings:
+        """The same by way of a relay."""
+        return self.settings(database, url=self.url(database).replace(f":{self.port}/", f":{relay.port}/"), **given)
 
     @property
     def pid(self) -> int:
@@ -211,3 +217,78 @@ async def empty_database(purpose: str) -> str:
         names[purpose] = await shared().create()
     await emptied(names[purpose])
     return names[purpose]
+
+
+# --- a cable that can be cut -----------------------------------------------------------------------------------------
+
+
+class Relay:
+    """Stands between a program and a server: counts round trips, and can fall silent."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.round_trips = 0
+
+    async def start(self) -> "Relay":
+        """Listen."""
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        if self._listener is None:
+            raise RuntimeError("the relay is not started")
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    def cut(self) -> None:
+        """Pass nothing on, and say nothing to anybody, as a cut cable does."""
+        self._open.clear()
+
+    def mend(self) -> None:
+        """Pass on what waits and what comes."""
+        self._open.set()
+
+    async def stop(self) -> None:
+        """End all connections."""
+        if self._listener is not None:
+            self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._open.wait()
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        for source, target, counting in ((reader, back, True), (there, writer, False)):
+            task = asyncio.ensure_future(self._pass(source, target, counting))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, counting: bool) -> None:
+        buffer, begun = bytearray(), False
+        with suppress(ConnectionError):
+            while data := await source.read(2**16):
+                await self._open.wait()
+                if counting:
+                    buffer += data
+                    begun = self._count(buffer, begun)
+                target.write(data)
+                await target.drain()
+        target.close()
+
+    def _count(self, buffer: bytearray, begun: bool) -> bool:
+        """Count the messages that ask for an answer: Sync and Query. The first message of a connection has no type."""
+        while len(buffer) >= 5:
+            start = 1 if begun else 0
+            length = start + int.from_bytes(buffer[start : start + 4], "big")
+            if len(buffer) < length:
+                break
+            self.round_trips += begun and buffer[0] in b"SQ"
+            del buffer[:length]
+            begun = True
+        return begun

@@ -431,7 +431,11 @@ class _Writer:
         if thorough:
             self._careful -= 1
         failure: BaseException = TimeoutError()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._answer_s
         for _ in range(MAX_ATTEMPTS):
+            if loop.time() > until:
+                break
             connection = await self._line.connection()
             try:
                 return await self._attempt(connection, units, thorough, locking)
