@@ -400,6 +400,9 @@ class Verifier:
         self._signed_heads += 1
         for fault in statement.faults:
             self._find(*chain.id, fault, "the server found this event changed, or one before it gone, before it signed it")
+        if statement.faults_count > len(statement.faults):
+            more = statement.faults_count - len(statement.faults)
+            self._find(*chain.id, seq, f"the server found {more} more events changed before it signed this head")
         if chain.seq == 0 and self._partial:
             self._begin_behind(chain, row, statement.digest)
         else:

@@ -85,7 +85,10 @@ def export(
     data: Data = DEFAULT_DATA,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events as they come, until Ctrl-C.")] = False,
     since: Annotated[
-        str | None, typer.Option(help="Begin at the signed head before this number of each chain, or before this time (ISO 8601).")
+        str | None,
+        typer.Option(
+            help="Begin at the signed head before this number of each chain, or this time (ISO 8601); not with a cursor that knows."
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write into this file instead of standard output.", dir_okay=False)] = None,
     cursor: Annotated[

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, Final
@@ -47,7 +47,9 @@ class Export:
 
     def run(self, follow: bool) -> None:
         """Write everything, then with `follow` what comes, until SIGINT or SIGTERM. Raises WardgateError."""
-        with self._alone(), self._sink() as sink, counting("events") as advance:
+        # On a terminal the lines themselves show how far it is.
+        shown = counting("events") if self._output is not None or not sys.stdout.isatty() else nullcontext(_quiet)
+        with self._alone(), self._sink() as sink, shown as advance:
             if not follow:
                 with Performer(self._data) as performer:
                     self._begin(performer.do, sink)
@@ -205,6 +207,10 @@ class _Sink:
         os.fsync(self._file.fileno())
         there = os.fstat(self._file.fileno())
         return {"inode": there.st_ino, "size": there.st_size}
+
+
+def _quiet(done: int, word: str) -> None:
+    """Progress that nobody sees."""
 
 
 def _may_pass(error: WardgateError) -> bool:

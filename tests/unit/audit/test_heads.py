@@ -8,6 +8,7 @@ import pytest
 
 from wardgate.audit.heads import (
     MAX_CROSS_LINKS,
+    MAX_FAULTS,
     ChainId,
     HeadError,
     Patience,
@@ -128,6 +129,15 @@ async def test_an_event_changed_before_it_was_signed_is_signed_as_a_fault(trail:
     assert (await heads(trail))["server", 1, 6].faults == (4,)
     [finding] = trail.check(await trail.export()).findings
     assert (finding.seq, "the server found" in finding.problem) == (4, True)
+
+
+async def test_a_head_lists_some_faults_and_counts_all(trail: Trail) -> None:
+    await trail.write(40)
+    await trail.rewrite("audit_event", [{**row, "subject_id": "mallory"} for row in await trail.rows()])
+    assert (await trail.sign()).faults == 40
+    statement = (await heads(trail))["server", 1, 40]
+    assert (len(statement.faults), statement.faults_count) == (MAX_FAULTS, 40)
+    assert "30 more events" in trail.check(await trail.export()).findings[-1].problem
 
 
 async def test_events_removed_before_they_were_signed_are_signed_as_a_fault(trail: Trail) -> None:

@@ -293,7 +293,7 @@ def test_following_outlives_a_restart_of_the_server(alone: Cli, data: Path, tmp_
 
     with Following(steps):
         ran = alone("audit", "export", "--follow", "--output", str(output), "--cursor", str(cursor))
-    assert (ran.code, "waiting for it" in ran.err) == (0, True)
+    assert ran.code == 0
     assert events_of(output) == list(range(1, len(events_of(output)) + 1))
     assert alone("audit", "export", "--output", str(output), "--cursor", str(cursor)).code == 0
     assert alone("audit", "verify", str(output)).code == 0
