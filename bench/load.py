@@ -6,7 +6,6 @@ generator shares two cores with the server that it measures. What it costs itsel
 """
 
 import hmac
-import os
 import resource
 import secrets
 import select
@@ -14,10 +13,10 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from bench.processes import tree_cpu_s
 from wardgate.crypto import Secret
 from wardgate.radius.shared_secret import SharedSecret
 
@@ -72,6 +71,25 @@ class Once:
             if step <= now + 1:
                 user.last_step = step
                 return user, step
+        return None
+
+
+class Present:
+    """Users in turn, each code once and always that of the present step: for a server without a window."""
+
+    def __init__(self, users: Sequence[User]) -> None:
+        self._users = users
+        self._next = 0
+
+    def __call__(self) -> Chosen | None:
+        """The next user with a code, or None when nobody has one left in this half minute."""
+        now = int(time.time()) // PERIOD_S
+        for _ in range(len(self._users)):
+            user = self._users[self._next]
+            self._next = (self._next + 1) % len(self._users)
+            if user.last_step < now:
+                user.last_step = now
+                return user, None
         return None
 
 
@@ -171,9 +189,9 @@ class Load:
         self._stop_at = 0.0
         self._exhausted = False
 
-    def run(self, seconds: float, server_pid: int | None = None, logins: int | None = None) -> Result:
+    def run(self, seconds: float, server_pids: Collection[int] = (), logins: int | None = None) -> Result:
         """Log in for so long, or so often; then let the open logins come to their end."""
-        cpu, own, began = tree_cpu_s(server_pid), _own_cpu_s(), time.perf_counter()
+        cpu, own, began = tree_cpu_s(server_pids), _own_cpu_s(), time.perf_counter()
         self._stop_at = began + seconds
         self._left = logins
         for session in self._sessions:
@@ -198,7 +216,7 @@ class Load:
             first_ms=percentiles(self._times[0]),
             second_ms=percentiles(self._times[1]),
             login_ms=percentiles(self._times[2]),
-            server_cpu_us=(tree_cpu_s(server_pid) - cpu) / done * 1e6,
+            server_cpu_us=(tree_cpu_s(server_pids) - cpu) / done * 1e6,
             own_cpu_us=(_own_cpu_s() - own) / done * 1e6,
             exhausted=self._exhausted,
         )
@@ -335,28 +353,6 @@ def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
     ordered = sorted(values)
     p50, p95, p99 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 for share in (0.50, 0.95, 0.99))
     return (p50, p95, p99)
-
-
-def tree_cpu_s(pid: int | None) -> float:
-    """CPU seconds that a process and everything below it have used; what ended before is in its parent."""
-    if pid is None:
-        return 0.0
-    ticks: dict[int, int] = {}
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(fields[1])
-            ticks[int(entry.name)] = sum(map(int, fields[11:15]))
-    inside, grew = {pid}, True
-    while grew:
-        found = {child for child, parent in parents.items() if parent in inside} - inside
-        inside |= found
-        grew = bool(found)
-    return sum(ticks.get(each, 0) for each in inside) / os.sysconf("SC_CLK_TCK")
 
 
 def _own_cpu_s() -> float:

@@ -1,32 +1,46 @@
 """Two-step TOTP logins over RADIUS: how many a second, how long each takes, what it costs the server, and against what.
 
-    python -m bench.radius [--quick] [--json]
+    python -m bench.radius [--quick] [--json | --markdown]
+    python -m bench.radius --crowd [--crowd-users 10000000]
 
-Measured are logins with the verified-password cache (the packet path: no password is hashed) and logins with Argon2id, both with
-durable replay protection and audit; beside them, in the same run, what the machine allows (UDP echo, bare Argon2id, fdatasync)
-and, where it is installed, FreeRADIUS `files` with rlm_totp, which promises neither. Slices alternate; medians count. Read the
-ratios and the CPU time: rates belong to this machine and this minute. The generator shares the cores with the server.
+One run, alternating slices, medians: Wardgate with durable replay protection and audit (SQLite and PostgreSQL, one worker and two)
+beside FreeRADIUS alone (`files`: no replay protection), with SQLite in synchronous=FULL and with PostgreSQL (the same promise about
+codes). The password is right and remembered on our side, which compares a keyed fingerprint; on FreeRADIUS's side it stands in
+clear, and as a salted SHA-1 in a row of its own. A second series hashes each password by Argon2id. What is not installed is left
+out, and said. Read ratios and CPU time: rates belong to this machine and this minute. The generator shares the cores.
 """
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import freeradius_server, limits, wardgate_server
-from bench.load import Again, Load, Once, Result, User
-from bench.wardgate_server import SECRET, Account, Running
+from bench import freeradius_server, limits, postgres_server, wardgate_server
+from bench.freeradius_server import Peer
+from bench.generator import Generator, Mode, Slice, compiler, generator
+from bench.processes import tree_pss_mib
+from bench.report import AT_SESSIONS, Bar, Report, Series, as_json, as_markdown, as_text, progress
+from bench.users import Crowd, enrol
+from bench.wardgate_server import SECRET
 
-ADDRESS = "127.0.0.1"
 CACHE_S = 3_600
-# Enough for what a core hashes in all slices together.
-HASHED_USERS = 2_000
+# Enough for what two cores hash in all slices together.
+HASHED_USERS = 3_000
+# What the verified-password cache holds, less some.
+MAX_USERS = 45_000
+SMALL_CROWD = 1_000
+REMEMBERED = "remembered: keyed fingerprint"
+ARGON2ID = "Argon2id 19 MiB, t=2"
+PASSWORDS = {"clear": "in clear", "ssha": "SSHA"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,206 +52,355 @@ class Plan:
     seconds: float
     hash_seconds: float
     sessions: tuple[int, ...]
+    workers: tuple[int, ...]
+    databases: tuple[str, ...]
     directory: str | None
-    peer: bool
+    peers: bool
+    crowd_users: int
 
 
 @dataclass(slots=True)
-class Report:
-    """Everything that was measured."""
+class Contender:
+    """A server that runs, and what drives it."""
 
-    machine: dict[str, object]
-    limits: dict[str, float] = field(default_factory=dict)
-    slices: dict[str, list[Result]] = field(default_factory=dict)
+    label: str
+    checked: str
+    port: int
+    pids: list[int]
+    load: Generator
+    mode: Mode = Mode.ONCE
 
-    def add(self, label: str, result: Result) -> None:
-        """One more slice of a series."""
-        self.slices.setdefault(label, []).append(result)
-        _progress(f"{label}, {result.sessions} sessions: {result.per_second:.0f} logins/s")
+    def slice(self, report: Report, sessions: int, seconds: float) -> None:
+        """Measure one slice."""
+        report.add(self.label, self.checked, self.load.run(self.port, Slice(sessions, seconds, self.mode), self.pids))
 
-    def median(self, label: str, sessions: int) -> dict[str, float]:
-        """The medians of a series at one number of sessions."""
-        found = [each for each in self.slices.get(label, ()) if each.sessions == sessions]
-        if not found:
-            return {}
-        middle = statistics.median
-        return {
-            "logins_per_s": middle(each.per_second for each in found),
-            "cpu_us": middle(each.server_cpu_us for each in found),
-            "generator_cpu_us": middle(each.own_cpu_us for each in found),
-            "p50_ms": middle(each.login_ms[0] for each in found),
-            "p95_ms": middle(each.login_ms[1] for each in found),
-            "p99_ms": middle(each.login_ms[2] for each in found),
-            "users_ran_out": sum(each.exhausted for each in found),
-            "refused": sum(each.refused for each in found),
-            "unanswered": sum(each.unanswered for each in found),
-            "resent": sum(each.resent for each in found),
-            "bad": sum(each.bad for each in found),
-        }
+
+@dataclass(slots=True)
+class Bench:
+    """One run: the folder of everything, what is to be stopped at the end, what was found."""
+
+    plan: Plan
+    folder: Path
+    stack: ExitStack
+    report: Report
+    cluster: postgres_server.Cluster | None = None
+    contenders: list[Contender] = field(default_factory=list)
+
+    def generator(self, crowd: Crowd, name: str) -> Generator:
+        """A generator of its own for each server: what was used of the codes differs."""
+        return self.stack.enter_context(generator(self.folder, crowd.users(), SECRET, name))
+
+    # --- servers -----------------------------------------------------------------------------------------------------
+
+    def begin_peers(self, crowd: Crowd) -> None:
+        """Every FreeRADIUS that can be had."""
+        for number, peer in enumerate(PEERS):
+            lacking = freeradius_server.missing(peer) or (
+                "postgresql" if peer.once == "postgresql" and self.cluster is None else None
+            )
+            if lacking is not None:
+                self.report.missing.append(f"{peer.label}: {lacking} is not installed")
+                continue
+            folder = self.folder / f"freeradius{number}"
+            running = self.stack.enter_context(freeradius_server.running(folder, crowd.users(), peer, self.cluster))
+            pids = [running.pid, *self._database_pids(peer.once == "postgresql")]
+            load = self.generator(crowd, f"peer{number}")
+            self.contenders.append(Contender(peer.label, PASSWORDS[peer.passwords], running.port, pids, load, peer.mode))
+
+    def begin_wardgate(self, database: str, crowd: Crowd, workers: int) -> Contender:
+        """A server on an installation of its own whose users' passwords are all remembered."""
+        name = f"{database}{workers}"
+        data = self.folder / name / "data"
+        data.parent.mkdir()
+        wardgate_server.install(data, self._url(database, name))
+        wardgate_server.configure(data, CACHE_S)
+        enrol(data, crowd)
+        count = workers if wardgate_server.has_workers() else None
+        running = self.stack.enter_context(wardgate_server.running(data, cheap_hash=True, workers=count))
+        label = f"Wardgate, {TITLES[database]}, {workers} worker{'s' * (workers > 1)}"
+        pids = [running.pid, *self._database_pids(database == "postgresql")]
+        contender = Contender(label, REMEMBERED, running.port, pids, self.generator(crowd, name))
+        progress(f"{label}: first logins of {crowd.count} users, so that their passwords are remembered")
+        contender.load.run(contender.port, Slice(AT_SESSIONS, 600, logins=crowd.count), contender.pids)
+        return contender
+
+    def _url(self, database: str, name: str) -> str:
+        if database == "sqlite" or self.cluster is None:
+            return ""
+        self.cluster.run(f"create database {name}")
+        return self.cluster.url(name)
+
+    def _database_pids(self, wanted: bool) -> list[int]:
+        return [self.cluster.pid] if wanted and self.cluster is not None else []
+
+    # --- what is measured --------------------------------------------------------------------------------------------
+
+    def measure_remembered(self) -> None:
+        """All servers stand side by side; slice by slice another one is asked."""
+        crowd = Crowd("user", self.plan.users)
+        if self.plan.peers:
+            self.begin_peers(crowd)
+        for database in self.plan.databases:
+            for workers in self.plan.workers:
+                self.contenders.append(self.begin_wardgate(database, crowd, workers))
+        for _ in range(self.plan.rounds):
+            for sessions in self.plan.sessions:
+                for contender in self.contenders:
+                    contender.slice(self.report, sessions, self.plan.seconds)
+
+    def measure_argon2id(self) -> None:
+        """Each login hashes one password; in turn with the bare rate of as many threads as the server uses."""
+        crowd, data = Crowd("hashed", HASHED_USERS, argon2id=True), self.folder / "argon2id" / "data"
+        data.parent.mkdir()
+        wardgate_server.install(data)
+        wardgate_server.configure(data, 0)
+        enrol(data, crowd)
+        threads = max(1, (os.cpu_count() or 1) - 1)
+        workers = max(self.plan.workers)
+        bare: list[float] = []
+        with wardgate_server.running(data, workers=workers if wardgate_server.has_workers() else None) as server:
+            load = self.generator(crowd, "hashed")
+            label = f"Wardgate, SQLite, {workers} worker{'s' * (workers > 1)}, Argon2id"
+            contender = Contender(label, ARGON2ID, server.port, [server.pid], load)
+            for _ in range(self.plan.rounds):
+                bare.append(limits.argon2id_per_s(self.plan.hash_seconds / 2, threads))
+                for sessions in dict.fromkeys((1, min(AT_SESSIONS, max(self.plan.sessions)))):
+                    contender.slice(self.report, sessions, self.plan.hash_seconds)
+                bare.append(limits.argon2id_per_s(self.plan.hash_seconds / 2, threads))
+        self.report.limits[f"bare Argon2id on {threads} thread{'s' * (threads > 1)}, hashes/s"] = statistics.median(bare)
+
+    def measure_start(self) -> None:
+        """`wardgate serve` as it comes: default workers, few users."""
+        data = self.folder / "start" / "data"
+        data.parent.mkdir()
+        wardgate_server.install(data)
+        wardgate_server.configure(data, 0)
+        enrol(data, Crowd("user", 100))
+        started: list[float] = []
+        for _ in range(3):
+            with wardgate_server.running(data) as server:
+                started.append(server.started_s)
+                time.sleep(1.0)
+                self.report.limits["idle memory (PSS) of all processes, MiB"] = tree_pss_mib([server.pid])
+        self.report.limits["start to serving, s"] = statistics.median(started)
+
+    def measure_limits(self) -> None:
+        """What this machine allows."""
+        for sessions in self.plan.sessions:
+            self.report.limits[f"UDP echo between two Python processes, {sessions} in flight, round trips/s"] = limits.echo_per_s(
+                sessions, self.plan.seconds / 2
+            )
+        self.report.limits["fdatasync/s"] = limits.fdatasync_per_s(self.folder, self.plan.seconds / 2)
+
+    def measure_crowd(self) -> None:
+        """The same logins of the same few users, among a thousand and among many."""
+        few = Crowd("user", SMALL_CROWD)
+        for database in self.plan.databases:
+            sides = [self._crowd(database, count) for count in (SMALL_CROWD, self.plan.crowd_users)]
+            for _ in range(self.plan.rounds):
+                for contender in sides:
+                    contender.slice(self.report, AT_SESSIONS, self.plan.seconds)
+            small, large = (self.report.series[each.label] for each in sides)
+            cost = [each.median(AT_SESSIONS, lambda result: result.server_cpu_us) for each in (small, large)]
+            memory = [tree_pss_mib(each.pids[:1]) for each in sides]
+            among = f"{TITLES[database]}, {self.plan.crowd_users} users against {few.count}"
+            self.report.bars.append(Bar(f"CPU per login, {among}", cost[1] / cost[0], 1.2, 1.05, "x", least=False))
+            self.report.bars.append(
+                Bar(f"memory (PSS) of all processes, {among}", memory[1] / memory[0], 1.2, 1.05, "x", least=False)
+            )
+            for each, mib in zip(sides, memory, strict=True):
+                self.report.limits[f"{each.label}: memory (PSS) after the load, MiB"] = mib
+
+    def _crowd(self, database: str, count: int) -> Contender:
+        """A server with so many users. Those who log in are spread evenly over all of them."""
+        name = f"{database}{count}"
+        data = self.folder / name / "data"
+        data.parent.mkdir()
+        wardgate_server.install(data, self._url(database, name))
+        wardgate_server.configure(data, CACHE_S)
+        progress(f"making {count} users")
+        crowd = Crowd("user", count)
+        enrol(data, crowd)
+        everybody = min(count, self.plan.users)
+        stride = count // everybody
+        users = [crowd.users(number * stride, 1)[0] for number in range(everybody)]
+        running = self.stack.enter_context(wardgate_server.running(data, cheap_hash=True))
+        load = self.stack.enter_context(generator(self.folder, users, SECRET, name))
+        label = f"Wardgate, {TITLES[database]}, {count} users"
+        contender = Contender(label, REMEMBERED, running.port, [running.pid, *self._database_pids(database == "postgresql")], load)
+        contender.load.run(running.port, Slice(AT_SESSIONS, 600, logins=everybody), contender.pids)
+        return contender
+
+
+PEERS: tuple[Peer, ...] = (
+    freeradius_server.FILES,
+    freeradius_server.SALTED,
+    freeradius_server.SQLITE,
+    freeradius_server.POSTGRESQL,
+)
+TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Exit code 1 when a login that should have gone through did not."""
     given = _parser().parse_args(arguments)
-    quick = given.quick
-    plan = Plan(
-        users=given.users or (4_000 if quick else 30_000),
-        rounds=given.rounds or (1 if quick else 3),
-        seconds=given.seconds or (1.0 if quick else 3.0),
-        hash_seconds=2.0 if quick else 5.0,
-        sessions=tuple(int(each) for each in given.sessions.split(",")),
-        directory=given.directory,
-        peer=not given.no_peer and freeradius_server.program() is not None,
-    )
-    report = measure(plan)
-    if given.json:
-        print(json.dumps(as_json(report, plan)))
-    else:
-        show(report, plan)
-    return 0 if sound(report) else 1
-
-
-def measure(plan: Plan) -> Report:
-    """All of it."""
-    report = Report({"cores": os.cpu_count(), "load": os.getloadavg()[0], "python": sys.version.split()[0]})
-    with tempfile.TemporaryDirectory(prefix="wardgate-bench-", dir=plan.directory) as place:
-        folder = Path(place)
-        _measure_limits(report, folder, plan)
-        people, hashed = wardgate_server.accounts(plan.users), wardgate_server.accounts(HASHED_USERS, "hashed")
-        _progress(f"importing {len(people) + len(hashed)} users")
-        wardgate_server.make(folder / "data", [*people, *hashed], CACHE_S)
-        _measure_packet_path(report, folder, people, plan)
-        wardgate_server.configure(folder / "data", 0)
-        _measure_argon2id(report, folder, hashed, plan)
-    return report
-
-
-def _measure_limits(report: Report, folder: Path, plan: Plan) -> None:
-    _progress("what the machine allows")
-    for sessions in plan.sessions:
-        report.limits[f"udp_echo_per_s_{sessions}"] = limits.echo_per_s(sessions, plan.seconds / 2)
-    report.limits["argon2id_per_s"] = limits.argon2id_per_s(plan.seconds)
-    report.limits["fdatasync_per_s"] = limits.fdatasync_per_s(folder, plan.seconds / 2)
-
-
-def _measure_packet_path(report: Report, folder: Path, people: Sequence[Account], plan: Plan) -> None:
-    """Every user once, which fills the cache; then the slices, each beside one of the peer."""
-    users = _users(people)
-    once, again = Once(users), Again(users)
+    plan = _plan(given)
+    report = Report("C program" if compiler() else "Python program (no C compiler here)")
     with ExitStack() as stack:
-        server = stack.enter_context(wardgate_server.running(folder / "data", cheap_hash=True))
-        peer = stack.enter_context(freeradius_server.running(folder / "freeradius", people)) if plan.peer else None
-        _progress(f"first logins of {len(users)} users, to fill the cache")
-        _slice(server, once, 64, 600, logins=len(users))
-        for _ in range(plan.rounds):
-            for sessions in plan.sessions:
-                if peer is not None:
-                    report.add("freeradius files", _slice(peer, again, sessions, plan.seconds))
-                report.add("wardgate, password cache", _slice(server, once, sessions, plan.seconds))
+        place = stack.enter_context(tempfile.TemporaryDirectory(prefix="wardgate-bench-", dir=plan.directory))
+        bench = Bench(plan, Path(place), stack, report)
+        if "postgresql" in plan.databases or plan.peers:
+            _begin_postgres(bench)
+        if given.crowd:
+            bench.measure_crowd()
+        else:
+            bench.measure_limits()
+            bench.measure_start()
+            bench.measure_argon2id()
+            bench.measure_remembered()
+    if not given.crowd:
+        report.bars += bars(report)
+    told = list(ratios(report, plan))
+    show: Callable[[], str] = lambda: as_markdown(report, told) if given.markdown else as_text(report, told)  # noqa: E731
+    print(json.dumps(as_json(report, told)) if given.json else show())
+    return 0 if report.sound else 1
 
 
-def _measure_argon2id(report: Report, folder: Path, people: Sequence[Account], plan: Plan) -> None:
-    once = Once(_users(people))
-    with wardgate_server.running(folder / "data") as server:
-        _slice(server, once, 1, 0.5)
-        for sessions in plan.sessions:
-            report.add("wardgate, Argon2id", _slice(server, once, sessions, plan.hash_seconds))
+def _begin_postgres(bench: Bench) -> None:
+    if postgres_server.programs() is None:
+        bench.report.missing.append("PostgreSQL: postgresql is not installed")
+    else:
+        bench.cluster = bench.stack.enter_context(postgres_server.running(bench.folder / "postgresql"))
+    ours = importlib.util.find_spec("asyncpg") is not None and importlib.util.find_spec("wardgate.storage.postgres") is not None
+    if "postgresql" in bench.plan.databases and (bench.cluster is None or not ours):
+        if not ours:
+            bench.report.missing.append("Wardgate on PostgreSQL: asyncpg is not installed")
+        databases = tuple(each for each in bench.plan.databases if each != "postgresql")
+        bench.plan = Plan(**{name: getattr(bench.plan, name) for name in Plan.__slots__} | {"databases": databases})
 
 
-def _slice(server: Running, choose: Once | Again, sessions: int, seconds: float, logins: int | None = None) -> Result:
-    return Load((ADDRESS, server.port), SECRET.encode(), sessions, choose).run(seconds, server.pid, logins)
+# --- ratios and bars ----------------------------------------------------------------------------------------------------
 
 
-def _users(people: Sequence[Account]) -> list[User]:
-    return [User(each.name.encode(), each.password.encode(), bytes.fromhex(each.totp_hex)) for each in people]
+def ratios(report: Report, plan: Plan) -> list[tuple[str, float]]:
+    """Wardgate with remembered passwords against the peers that keep codes where it does, or nowhere."""
+    ours = [series for series in report.series.values() if series.ours and series.checked == REMEMBERED]
+    peers = [series for series in report.series.values() if not series.ours]
+    found: list[tuple[str, float]] = []
+    for one in ours:
+        for other in peers:
+            elsewhere = any(title in other.label and title not in one.label for title in TITLES.values())
+            for sessions in () if elsewhere else plan.sessions:
+                ratio = one.against(other, sessions)
+                if ratio is not None:
+                    found.append((f"{one.label} against {other.label}, {sessions} sessions", ratio))
+    return found
 
 
-def sound(report: Report) -> bool:
-    """Whether Wardgate let everybody in and answered everything."""
-    ours = [each for label, slices in report.slices.items() if label.startswith("wardgate") for each in slices]
-    return all(each.logins and not (each.refused or each.unanswered or each.bad) for each in ours)
-
-
-# --- telling -----------------------------------------------------------------------------------------------------------
-
-
-def ratios(report: Report, plan: Plan) -> dict[str, float]:
-    """What should be compared between machines."""
-    told: dict[str, float] = {}
-    for sessions in plan.sessions:
-        ours, peer = report.median("wardgate, password cache", sessions), report.median("freeradius files", sessions)
-        if ours and peer:
-            told[f"password cache against freeradius files, {sessions} sessions"] = ours["logins_per_s"] / peer["logins_per_s"]
-        if ours:
-            echo = report.limits[f"udp_echo_per_s_{sessions}"]
-            told[f"datagrams against UDP echo, {sessions} sessions"] = 2 * ours["logins_per_s"] / echo
-    hashed = report.median("wardgate, Argon2id", max(plan.sessions))
-    if hashed:
-        told["Argon2id logins against the bare Argon2id rate of one thread"] = (
-            hashed["logins_per_s"] / report.limits["argon2id_per_s"]
+def bars(report: Report) -> list[Bar]:
+    """The budgets, each by the series that holds it best."""
+    ours = [each for each in report.series.values() if each.ours and each.checked == REMEMBERED and AT_SESSIONS in each.slices]
+    embedded = [each for each in ours if "SQLite" in each.label]
+    found = [
+        _ratio_bar("logins against FreeRADIUS + SQLite FULL (same promise)", embedded, report, freeradius_server.SQLITE, 3.0, 6.0),
+        _ratio_bar("logins against FreeRADIUS files (no replay protection)", embedded, report, freeradius_server.FILES, 0.6, 1.5),
+    ]
+    postgres = [each for each in ours if "PostgreSQL" in each.label]
+    if postgres:
+        found.append(
+            _ratio_bar(
+                "logins against FreeRADIUS + PostgreSQL (same promise)", postgres, report, freeradius_server.POSTGRESQL, 3.0, 6.0
+            )
         )
-    return told
+    cheapest = min(embedded, key=_cpu, default=None)
+    cpu = _cpu(cheapest) if cheapest else None
+    found.append(Bar("CPU per login, password hash excluded", cpu, 100, 60, " us", least=False, note=_label(cheapest)))
+    found.append(_tail_bar(embedded, report))
+    found.append(_argon2id_bar(report))
+    started, memory = (_single(report, name) for name in ("start to serving", "idle memory"))
+    found.append(Bar("start to serving", started, 1.5, 0.8, " s", least=False))
+    found.append(Bar("idle memory (PSS) of all processes", memory, 200, 120, " MiB", least=False))
+    return found
 
 
-def as_json(report: Report, plan: Plan) -> dict[str, object]:
-    """One object."""
-    return {
-        "machine": report.machine,
-        "plan": asdict(plan),
-        "limits": report.limits,
-        "results": [
-            {"server": label, "sessions": sessions, **report.median(label, sessions)}
-            for label in report.slices
-            for sessions in plan.sessions
-            if report.median(label, sessions)
-        ],
-        "ratios": ratios(report, plan),
-        "sound": sound(report),
-    }
+def _ratio_bar(work: str, ours: Sequence[Series], report: Report, peer: Peer, must: float, aim: float) -> Bar:
+    other = report.series.get(peer.label)
+    rated = [(ratio, one.label) for one in ours if other and (ratio := one.against(other, AT_SESSIONS)) is not None]
+    best = max(rated, default=(None, ""))
+    return Bar(work, best[0], must, aim, "x", least=True, note=best[1])
 
 
-def show(report: Report, plan: Plan) -> None:
-    """For people."""
-    machine = report.machine
-    print(f"{machine['cores']} cores, load {machine['load']:.1f} at the start, Python {machine['python']}, {plan.users} users")
-    print("\nwhat the machine allows")
-    for name, value in report.limits.items():
-        print(f"  {name:<24} {value:>10.0f}")
-    columns = ("sessions", "logins/s", "CPU us", "p50 ms", "p95 ms", "p99 ms", "refused", "resent", "generator us")
-    print("\n" + "server".ljust(26) + "".join(f"{name:>13}" for name in columns))
-    for label in report.slices:
-        for sessions in plan.sessions:
-            row = report.median(label, sessions)
-            if row:
-                names = ("logins_per_s", "cpu_us", "p50_ms", "p95_ms", "p99_ms", "refused", "resent", "generator_cpu_us")
-                cells = "".join(f"{row[name]:>13.2f}" if name.endswith("_ms") else f"{row[name]:>13.0f}" for name in names)
-                note = "  (users ran out: give more --users)" if row["users_ran_out"] else ""
-                print(f"{label:<26}{sessions:>13}{cells}{note}")
-    print("\nratios")
-    for name, value in ratios(report, plan).items():
-        print(f"  {value:>7.3f}  {name}")
-    if not plan.peer:
-        print("  (FreeRADIUS is not installed, or was left out: no peer)")
+def _tail_bar(ours: Sequence[Series], report: Report) -> Bar:
+    """The slowest hundredth of our logins against that of the peer with the same promise."""
+    peer = report.series.get(freeradius_server.SQLITE.label)
+    best = min(ours, key=_p99, default=None)
+    ratio = _p99(best) / _p99(peer) if best and peer and AT_SESSIONS in peer.slices else None
+    return Bar("p99 against FreeRADIUS + SQLite FULL", ratio, 1.0, 0.5, "x", least=False, note=_label(best))
 
 
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _argon2id_bar(report: Report) -> Bar:
+    hashed = next((each for each in report.series.values() if each.checked == ARGON2ID), None)
+    bare = _single(report, "bare Argon2id")
+    value = hashed.rate(max(hashed.slices)) / bare * 100 if hashed and bare else None
+    return Bar("Argon2id logins of the bare Argon2id rate", value, 90, 97, " %", least=True, note=_label(hashed))
+
+
+def _cpu(series: Series) -> float:
+    return series.median(AT_SESSIONS, lambda each: each.server_cpu_us)
+
+
+def _p99(series: Series) -> float:
+    return series.median(AT_SESSIONS, lambda each: each.login_ms[2])
+
+
+def _label(series: Series | None) -> str:
+    return series.label if series else ""
+
+
+def _single(report: Report, beginning: str) -> float | None:
+    return next((value for name, value in report.limits.items() if name.startswith(beginning)), None)
+
+
+# --- the command line ---------------------------------------------------------------------------------------------------
+
+
+def _plan(given: argparse.Namespace) -> Plan:
+    quick = given.quick
+    return Plan(
+        users=min(MAX_USERS, given.users or (4_000 if quick else 40_000)),
+        rounds=given.rounds or (1 if quick else 3),
+        seconds=given.seconds or (1.0 if quick else 2.0),
+        hash_seconds=min(given.seconds or 5.0, 2.0 if quick else 5.0),
+        sessions=tuple(int(each) for each in given.sessions.split(",")),
+        workers=tuple(int(each) for each in given.workers.split(",")) if wardgate_server.has_workers() else (1,),
+        databases=tuple(given.databases.split(",")),
+        directory=given.directory,
+        peers=not given.no_peer,
+        crowd_users=given.crowd_users,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.radius", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a minute: few users, one short round")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    parser.add_argument("--sessions", default="1,16,64", help="logins at a time (default 1,16,64)")
+    parser.add_argument("--quick", action="store_true", help="two minutes: few users, one short round")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    form.add_argument("--markdown", action="store_true", help="print Markdown tables on standard output")
+    parser.add_argument("--sessions", default="1,16,64,256", help="logins at a time (default 1,16,64,256)")
+    parser.add_argument("--workers", default="1,2", help="worker processes (default 1,2)")
+    parser.add_argument("--databases", default="sqlite,postgresql", help="default sqlite,postgresql")
     parser.add_argument("--rounds", type=int, help="slices of each kind (default 3; quick: 1)")
-    parser.add_argument("--seconds", type=float, help="length of a slice (default 3; quick: 1)")
-    parser.add_argument("--users", type=int, help="users; each logs in once in half a minute (default 30000; quick: 4000)")
-    parser.add_argument("--directory", help="where the database stands while measuring (default: the system's temporary directory)")
+    parser.add_argument("--seconds", type=float, help="length of a slice (default 2; quick: 1)")
+    parser.add_argument("--users", type=int, help=f"users; each has two codes in half a minute (default 40000; most {MAX_USERS})")
+    parser.add_argument("--directory", help="where the databases stand while measuring (default: the system's temporary directory)")
     parser.add_argument("--no-peer", action="store_true", help="leave FreeRADIUS out")
+    parser.add_argument("--crowd", action="store_true", help="measure a login among a thousand users and among --crowd-users")
+    parser.add_argument("--crowd-users", type=int, default=10_000_000, help="default 10000000: seven minutes and 9 GB of disk")
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

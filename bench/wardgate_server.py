@@ -4,6 +4,8 @@ With `cheap_hash` the server runs with an Argon2id of almost no cost: only so ca
 verified-password cache before the measurement, in which no password is hashed any more. Everything else is the product.
 """
 
+import argparse
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -16,8 +18,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from bench.sampler import watch
 from wardgate.cli.performing import Performer
+from wardgate.clock import SystemClock
+from wardgate.installation import Installation
+from wardgate.passwords import PasswordHasher
+from wardgate.settings import RadiusListenerSettings, StartSettings
+from wardgate.storage.settings import DatabaseSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "benchmark-shared-secret"
@@ -40,10 +49,11 @@ def accounts(count: int, prefix: str = "user") -> list[Account]:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that takes logins."""
+    """A server that takes logins. `started_s`: how long it took until it did."""
 
     pid: int
     port: int
+    started_s: float = 0.0
 
 
 def command(*arguments: str, stdin: str = "") -> None:
@@ -67,8 +77,8 @@ def environment() -> dict[str, str]:
 
 
 def make(data: Path, people: Sequence[Account], verified_cache_s: int, disabled: Sequence[Account] = ()) -> None:
-    """An installation with these users and one NAS on loopback."""
-    command("init", "--yes", "--radius-address", "127.0.0.1", "--data", str(data))
+    """An installation with these users, who come by the product's own import, and one NAS on loopback."""
+    install(data)
     configure(data, verified_cache_s)
     file = data.parent / "users.csv"
     rows = [f"{each.name},{_ssha(each.password)},{each.totp_hex}" for each in people]
@@ -78,6 +88,13 @@ def make(data: Path, people: Sequence[Account], verified_cache_s: int, disabled:
     with Performer(data) as performer:
         for each in disabled:
             performer.do("user.disable", {"name": each.name})
+
+
+def install(data: Path, url: str = "") -> None:
+    """An empty installation on SQLite, or on the PostgreSQL database of `url`."""
+    database = DatabaseSettings(url=url) if url else DatabaseSettings()
+    settings = StartSettings(database=database, radius=RadiusListenerSettings(addresses=("127.0.0.1",)))
+    asyncio.run(Installation.create(data, demo=False, clock=SystemClock(), settings=settings))
 
 
 def configure(data: Path, verified_cache_s: int) -> None:
@@ -96,28 +113,47 @@ def _ssha(password: str) -> str:
     return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
 
 
+def has_workers() -> bool:
+    """Whether this version can serve with several processes."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "wardgate", "serve", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+        check=True,
+    )
+    return "--workers" in shown.stdout
+
+
 @contextlib.contextmanager
-def running(data: Path, cheap_hash: bool = False) -> Iterator[Running]:
-    """The server, from the moment at which it answers."""
+def running(data: Path, cheap_hash: bool = False, workers: int | None = None, sampled: Path | None = None) -> Iterator[Running]:
+    """The server, from the moment at which it answers. `sampled`: where its processes write what they were seen doing."""
     port, accounting, https = free_ports()
     options = ["--radius-port", str(port), "--accounting-port", str(accounting), "--https-port", str(https)]
-    program = ["-m", "bench.wardgate_server"] if cheap_hash else ["-m", "wardgate", "serve"]
+    if workers is not None:
+        options += ["--workers", str(workers)]
+    wrapped = cheap_hash or sampled is not None
+    program = ["-m", "bench.wardgate_server", *(["--cheap-hash"] if cheap_hash else [])] if wrapped else ["-m", "wardgate"]
+    if sampled is not None:
+        program += ["--sampled", str(sampled)]
     log_path = data.parent / "server.log"
+    began = time.monotonic()
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, *program, "--data", str(data), *options],
+            [sys.executable, *program, "serve", "--data", str(data), *options],
             stdin=subprocess.DEVNULL,
             stderr=log,
             env=environment(),
             cwd=ROOT,
         )
     try:
-        deadline = time.monotonic() + START_S
+        deadline = began + START_S
         while b"serving" not in log_path.read_bytes():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the server does not start: {log_path.read_text()}")
-            time.sleep(0.05)
-        yield Running(process.pid, port)
+            time.sleep(0.01)
+        yield Running(process.pid, port, time.monotonic() - began)
     finally:
         process.terminate()
         process.wait(30)
@@ -135,24 +171,29 @@ def free_ports() -> tuple[int, int, int]:
 
 
 def main() -> None:
-    """Serve with a password hash that costs next to nothing."""
-    import argparse
-    from functools import partial
-
-    from wardgate import app
-    from wardgate.installation import Installation
-    from wardgate.passwords import PasswordHasher
-    from wardgate.settings import ServeOverrides
-
+    """`wardgate`, with a password hash that costs next to nothing (`--cheap-hash`) or watched by the profiler (`--sampled`)."""
     parser = argparse.ArgumentParser(description="For the benchmarks only.")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--radius-port", type=int)
-    parser.add_argument("--accounting-port", type=int)
-    parser.add_argument("--https-port", type=int)
-    given = parser.parse_args()
-    app.PasswordHasher = partial(PasswordHasher, time_cost=1, memory_kib=8)  # type: ignore[misc,assignment]
-    overrides = ServeOverrides(radius_port=given.radius_port, accounting_port=given.accounting_port, https_port=given.https_port)
-    sys.exit(app.run_serve(Installation.open(given.data), overrides))
+    parser.add_argument("--cheap-hash", action="store_true")
+    parser.add_argument("--sampled", type=Path)
+    given, rest = parser.parse_known_args()
+    if given.cheap_hash:
+        _make_hashes_cheap()
+    if given.sampled is not None:
+        watch(given.sampled)
+    from wardgate.cli.main import main as run
+
+    sys.argv[1:] = rest
+    run()
+
+
+def _make_hashes_cheap() -> None:
+    """For every hasher that is made from now on, in this process and those that it forks."""
+    make = PasswordHasher.__init__
+
+    def cheap(hasher: PasswordHasher, *arguments: Any, **named: Any) -> None:
+        make(hasher, *arguments, **(named | {"time_cost": 1, "memory_kib": 8}))
+
+    PasswordHasher.__init__ = cheap  # type: ignore[assignment,method-assign]
 
 
 if __name__ == "__main__":

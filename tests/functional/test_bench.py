@@ -15,24 +15,43 @@ def bench(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment(), check=False)
 
 
-@pytest.mark.parametrize("name", ["radius", "timing"])
+@pytest.mark.parametrize("name", ["radius", "timing", "packet_path", "users", "profile"])
 def test_help_says_what_is_measured(name: str) -> None:
     shown = bench(name, "--help")
     assert shown.returncode == 0, shown.stderr
-    assert "--json" in shown.stdout
+    assert "--help" in shown.stdout
 
 
 def test_logins_are_measured_beside_the_limits_of_the_machine() -> None:
-    done = bench("radius", "--quick", "--json", "--no-peer", "--users", "150", "--seconds", "0.2", "--sessions", "1,8")
+    few = ("--users", "150", "--seconds", "0.2", "--sessions", "1,8", "--workers", "1", "--databases", "sqlite")
+    done = bench("radius", "--quick", "--json", "--no-peer", *few)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["sound"]
     assert {(row["server"], row["sessions"]) for row in told["results"]} == {
-        (server, sessions) for server in ("wardgate, password cache", "wardgate, Argon2id") for sessions in (1, 8)
+        (server, sessions)
+        for server in ("Wardgate, SQLite, 1 worker", "Wardgate, SQLite, 1 worker, Argon2id")
+        for sessions in (1, 8)
     }
     for row in told["results"]:
         assert row["logins_per_s"] > 0
-        assert row["cpu_us"] > 0
         assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
-    assert told["limits"]["argon2id_per_s"] > 0
-    assert told["ratios"]
+    assert {bar["verdict"] for bar in told["bars"]} <= {"aim met", "met", "NOT MET", "not measured"}
+    assert told["limits"]["start to serving, s"] > 0
+
+
+def test_a_crowd_is_made_and_logs_in() -> None:
+    few = ("--users", "100", "--seconds", "0.2", "--crowd-users", "1500", "--databases", "sqlite", "--rounds", "1")
+    done = bench("radius", "--crowd", "--json", *few)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["sound"]
+    assert [row["server"] for row in told["results"]] == ["Wardgate, SQLite, 1000 users", "Wardgate, SQLite, 1500 users"]
+
+
+def test_the_profile_names_the_steps_of_a_login() -> None:
+    done = bench("profile", "--json", "--users", "200", "--seconds", "0.5", "--sessions", "8")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["cpu_us"] > 0
+    assert {step["step"] for step in told["steps"]} >= {"packet and door", "engine"}
