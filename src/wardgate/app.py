@@ -64,11 +64,19 @@ def _run(installation: Installation, overrides: ServeOverrides, as_json: bool) -
     set_up_logs(in_force.log)
     _set_limits()
     with installation.lock(), _site(replace(installation, settings=in_force)) as site:
+        _set_up_logs(site.installation, in_force)
         _load_for_all()
         share_memory()
         supervisor = Supervisor(_stages(site), lambda: _reread(site, in_file), _status(site), Notifier.of_this_process())
         supervisor.run(lambda told: _say_serving(site, told["worker 0"], as_json))
     return 0
+
+
+def _set_up_logs(installation: Installation, settings: StartSettings, place: WorkerPlace | None = None) -> None:
+    """Lines say their worker where there are several, and their node where several may write to one collector."""
+    among_nodes = bool(settings.server.node) or not settings.database.embedded
+    worker = place.slot if place is not None and place.workers > 1 else None
+    set_up_logs(settings.log, worker, installation.node_id() if among_nodes else "")
 
 
 def _set_limits() -> None:
@@ -159,7 +167,9 @@ def _say_serving(site: _Site, told: Mapping[str, Any], as_json: bool) -> None:
     if not site.installation.demo:
         host, port = site.sets[0].radius_address
         radius = f"{host}:{port}" if port else "off"
-        log.info("serving", version=__version__, radius=radius, https=told["https"] or "off", workers=len(site.sets))
+        https = told["https"] or "off"
+        listeners = list(site.sets[0].urls)
+        log.info("serving", version=__version__, radius=radius, https=https, listeners=listeners, workers=len(site.sets))
     elif as_json:
         print(json.dumps(told["demo"], ensure_ascii=False), flush=True)
     else:
@@ -173,7 +183,7 @@ def _reread(site: _Site, in_file: StartSettings) -> None:
     except WardgateError as error:
         log.error("settings_not_taken_over", error=error.message)
         return
-    set_up_logs(settings.log)
+    _set_up_logs(site.installation, settings)
     changed = [each.name for each in fields(settings) if getattr(settings, each.name) != getattr(in_file, each.name)]
     if later := [name for name in changed if name != "log"]:
         log.warning("settings_need_a_restart", tables=later)
@@ -193,13 +203,9 @@ def _work(site: _Site, slot: int, channel: Channel, again: Again) -> None:
     """One worker, until SIGTERM."""
     sys.setswitchinterval(SWITCH_S)
     place = WorkerPlace(slot=slot, workers=len(site.sets), after=again.after)
-    _set_up_worker_logs(site.installation.settings, place)
+    _set_up_logs(site.installation, site.installation.settings, place)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(site, place, channel))
-
-
-def _set_up_worker_logs(settings: StartSettings, place: WorkerPlace) -> None:
-    set_up_logs(settings.log, place.slot if place.workers > 1 else None)
 
 
 async def _serve(site: _Site, place: WorkerPlace, channel: Channel) -> None:
@@ -232,7 +238,7 @@ async def _beat(channel: Channel) -> None:
 def _reload(site: _Site, place: WorkerPlace, worker: Worker, channel: Channel) -> None:
     # What is wrong with the file is said once, by the supervisor.
     with contextlib.suppress(WardgateError):
-        _set_up_worker_logs(read_settings(site.installation.data / FILE_NAME), place)
+        _set_up_logs(site.installation, read_settings(site.installation.data / FILE_NAME), place)
     worker.reload_soon(channel.reloaded)
 
 

@@ -23,6 +23,7 @@ from wardgate.errors import WardgateError
 MAX_LINE_BYTES: Final = 1024 * 1024
 EXIT_FAILED: Final = 1
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 _READ_BYTES: Final = 65_536
 # What the supervisor handles. A child that has just been forked must not run its parent's handlers.
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -124,7 +125,7 @@ def fork(name: str, main: Callable[[Channel], None], now: float, not_its: Iterab
     try:
         pid = os.fork()
         if pid == 0:
-            _be_child(parent, main, Channel(its), before, (ours, *not_its))
+            _be_child(parent, name, main, Channel(its), before, (ours, *not_its))
     except OSError:
         ours.close()
         raise
@@ -135,7 +136,12 @@ def fork(name: str, main: Callable[[Channel], None], now: float, not_its: Iterab
 
 
 def _be_child(
-    parent: int, main: Callable[[Channel], None], channel: Channel, mask: Iterable[int], not_ours: Iterable[socket.socket]
+    parent: int,
+    name: str,
+    main: Callable[[Channel], None],
+    channel: Channel,
+    mask: Iterable[int],
+    not_ours: Iterable[socket.socket],
 ) -> None:
     """Run `main`, and end without the parent's clean-up, whatever happens."""
     code = EXIT_FAILED
@@ -145,6 +151,7 @@ def _be_child(
         for each in not_ours:
             each.close()
         _die_with(parent, channel)
+        _be_called(name)
         main(channel)
         code = 0
     except WardgateError as error:
@@ -182,6 +189,12 @@ def _die_with(parent: int, channel: Channel) -> None:
             os._exit(EXIT_FAILED)
     else:
         threading.Thread(target=_end_with, args=(channel,), name="orphan watch", daemon=True).start()
+
+
+def _be_called(name: str) -> None:
+    """The name that `top` and `ps` show."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"wg {name}".encode(), 0, 0, 0)
 
 
 def _end_with(channel: Channel) -> None:

@@ -155,6 +155,7 @@ class Supervisor:
         ends = [each.child.end for each in self._places() if each.child is not None]
         place.child = fork(role.name, lambda channel: role.main(channel, again), now, (*others, *ends, self._hear, self._wake))
         place.due = float("inf")
+        log.debug("process_started", process=role.name, pid=place.child.pid)
 
     # --- while serving ---------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from wardgate.admin.management import Management, TellDemo
 from wardgate.admin.office import Office
 from wardgate.admin.operations import OPERATIONS
 from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.heads import SIGN_EVERY_S, sign_heads
 from wardgate.audit.recorder import Recorder
 from wardgate.clock import to_ms
 from wardgate.clock_watch import ClockWatch, WatchedClock
@@ -56,7 +57,8 @@ CHANGES_ASKED_EVERY_S = 1.0
 PART_AGAIN_S = 1.0
 SIGNING: Final = "signing_nas"
 JANITOR: Final = "janitor"
-JOBS: Final = (JANITOR,)
+HEADS: Final = "audit heads"
+JOBS: Final = (JANITOR, HEADS)
 _SIGNS: Final = "message-authenticator:"
 
 log = structlog.get_logger("wardgate.worker")
@@ -192,7 +194,10 @@ class Worker:
             self._keep(self._outbox.run, "outbox")
             self._keep(self._count_messages, "gauges")
         if "jobs" in roles:
-            jobs = [Job(JANITOR, SWEEP_EVERY_S, Janitor(self._storage, self._clock).sweep)]
+            jobs = [
+                Job(JANITOR, SWEEP_EVERY_S, Janitor(self._storage, self._clock).sweep),
+                Job(HEADS, SIGN_EVERY_S, lambda: sign_heads(self._storage, self._opened.rings, self._clock)),
+            ]
             self._scheduler = Scheduler(Leases(self._storage, self._clock, self._holder), jobs, self._clock)
             self._keep(self._scheduler.run, "jobs")
 

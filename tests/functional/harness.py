@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, ClassVar
 
 import httpx
@@ -93,6 +94,16 @@ class Served:
         """Its process id."""
         return self.process.pid
 
+    def pid_of(self, name: str) -> int:
+        """The process that is there now under a name: `writer`, `worker 0`."""
+        started = [json.loads(line) for line in self.log.splitlines() if '"event": "process_started"' in line]
+        return int(next(line["pid"] for line in reversed(started) if line["process"] == name))
+
+    @property
+    def pids(self) -> list[int]:
+        """Its processes, itself first."""
+        return [self.pid, *_descendants(self.pid)]
+
     @property
     def ca_file(self) -> Path:
         """What its certificate is verified with."""
@@ -124,7 +135,7 @@ class Served:
         self._close()
         assert code == 0, f"exit {code}\n{self.log}"
         assert "Traceback" not in self.log, self.log
-        assert not [pid for pid in children if _lives(pid)]
+        assert not [pid for pid in children if lives(pid)]
 
     def kill(self) -> None:
         """End it as a power cut does."""
@@ -170,11 +181,14 @@ def make_installation(data: Path, document: str, users_csv: str = "", keep_hashe
         cli("user", "import", str(file), *(["--keep-hashes"] if keep_hashes else []), data=data)
 
 
-def serve(data: Path, ports: Sequence[int] = ()) -> Served:
-    """Start a server on an installation and wait until it says that it serves. `ports`: for logins and for accounting."""
+def serve(data: Path, ports: Sequence[int] = (), *more: str, **variables: str) -> Served:
+    """Start a server on an installation and wait until it says that it serves.
+
+    `ports`: for logins and for accounting. `more`: further options. `variables`: what stands in its environment besides.
+    """
     radius, accounting = ports or free_udp_ports(2)
-    options = ["--radius-port", str(radius), "--accounting-port", str(accounting), "--https-port", "0"]
-    served = _start([*COMMAND, "serve", "--data", str(data), *options], data)
+    options = ["--radius-port", str(radius), "--accounting-port", str(accounting), "--https-port", "0", *more]
+    served = _start([*COMMAND, "serve", "--data", str(data), *options], data, variables)
     try:
         serving = wait_for(lambda: _serving(served), START_S)
     except BaseException:
@@ -184,12 +198,12 @@ def serve(data: Path, ports: Sequence[int] = ()) -> Served:
     return served
 
 
-def _start(command: Sequence[str], data: Path) -> Served:
+def _start(command: Sequence[str], data: Path, variables: Mapping[str, str] = MappingProxyType({})) -> Served:
     data.parent.mkdir(parents=True, exist_ok=True)
     log_path = data.parent / f"{data.name}-{secrets.token_hex(3)}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment(), cwd=ROOT
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env={**environment(), **variables}, cwd=ROOT
         )
     return Served(process, data, log_path)
 
@@ -249,7 +263,8 @@ def _descendants(pid: int) -> list[int]:
     return sorted(found)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether a process runs: one that ended and whom nobody has buried does not."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

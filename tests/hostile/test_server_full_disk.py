@@ -92,8 +92,9 @@ def _fill(filler: Path) -> None:
 
 
 def _limit(served: Served, octets: int) -> None:
-    _, hard = resource.prlimit(served.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (octets, hard))
+    for pid in served.pids:
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (octets, hard))
 
 
 def test_a_full_disk_refuses_says_so_and_recovers(site: Site) -> None:
