@@ -71,10 +71,12 @@ async def open_epoch(
     cause: Mapping[str, object],
     heads: Sequence[str] = (),
     known_epoch: int = 0,
+    writer: str = CHAIN_WRITER,
 ) -> Epoch:
     """Open the next epoch. Nobody else writes meanwhile. `cause`: what the first event tells; `heads`: the last ones known.
 
-    `known_epoch`: the newest one that is known from elsewhere: the number of the new one is above it.
+    `known_epoch`: the newest one that is known from elsewhere: the number of the new one is above it. `writer`: whose chain
+    the first event begins.
 
     Afterwards `storage` appends to the new epoch's chain. Raises Conflict when somebody else opened one.
     """
@@ -97,7 +99,7 @@ async def open_epoch(
         "held": count.held,
         "closed": count.closed,
     }
-    storage.use_chain(chain_for(ring, CHAIN_WRITER, number))
+    storage.use_chain(chain_for(ring, writer, number))
     unit: list[Operation] = [
         Update("installation", {"name": "epoch"}, {"value": str(number)}, where=(Where("value", "=", str(before)),)),
         Upsert("installation", {"name": "epoch_id", "value": epoch_id}),

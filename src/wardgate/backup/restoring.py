@@ -26,8 +26,11 @@ from wardgate.crypto import KeyRing
 from wardgate.errors import Conflict, SettingsError, StorageUnavailable, UsageError
 from wardgate.installation import FORMAT, LOCK, MARKER, UNFINISHED, Installation, InstanceLock
 from wardgate.passwords import PasswordHasher
-from wardgate.settings import HttpsListenerSettings, KeySettings, StartSettings, render_settings
+from wardgate.settings import HttpsListenerSettings, KeySettings, StartSettings, checked_settings, render_settings
+from wardgate.storage.backends import open_storage
 from wardgate.storage.port import Storage
+from wardgate.storage.settings import SQLITE
+from wardgate.storage.snapshots import fill
 
 WORK: Final = "restore.part"
 ASIDE: Final = "before-restore-"
@@ -38,7 +41,11 @@ Progress = Callable[[int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to restore, and where. `sha256`: what the file must have. `export`: an audit export to take revocations from."""
+    """What to restore, and where. `sha256`: what the file must have. `export`: an audit export to take revocations from.
+
+    `database`: an empty PostgreSQL database, or `sqlite:` for the file in the directory, which None means as well unless the backup
+    is of an installation on PostgreSQL. `password_file`: of that database.
+    """
 
     file: Path
     identities: Sequence[Any]
@@ -47,6 +54,8 @@ class Request:
     sha256: str | None = None
     export: Path | None = None
     replace: bool = False
+    database: str | None = None
+    password_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,12 @@ async def restore(request: Request, clock: Clock, progress: Progress) -> Restore
                 unpacked = unpack(source, request.identities, work / DATABASE, progress)
             if old is not None and old != unpacked.manifest.installation_id:
                 raise Conflict(f"the backup is of another installation than {request.data}: restore it into an empty directory")
+            settings = wanted_settings(settings_of(unpacked), request)
             done = await _rebuild(request, unpacked, digest, work, clock)
-            _write_files(unpacked, work)
+            if not settings.database.embedded:
+                await fill(settings.database, request.data, work / DATABASE)
+                (work / DATABASE).unlink()
+            _write_files(unpacked, settings, work)
             aside = _swap(request.data, work, unpacked.manifest, clock)
         except OSError as error:
             raise StorageUnavailable(f"{error.filename or request.data}: {error.strerror}", "backup_not_restored") from error
@@ -92,13 +105,14 @@ async def open_next(installation: Installation, clock: Clock, actor: str, reason
 
     Raises Conflict while another node works on the database.
     """
-    opened_ = await installation.connect()
+    storage = await open_storage(installation.settings.database, installation.data)
     try:
-        await _alone(installation, opened_.storage, clock)
+        ring = await installation.unlock(storage)
+        await _alone(installation, storage, clock)
         cause = {"why": "promotion", "reason": reason}
-        return await open_epoch(opened_.storage, opened_.rings(), clock, actor, cause)
+        return await open_epoch(storage, ring, clock, actor, cause, writer=installation.chain_writer())
     finally:
-        await opened_.storage.close()
+        await storage.close()
 
 
 # --- the directory -------------------------------------------------------------------------------------------------------
@@ -191,27 +205,33 @@ async def _replay(storage: Storage, ring: KeyRing, clock: Clock, export: Export)
         hasher.close()
 
 
-def _write_files(unpacked: Unpacked, work: Path) -> None:
-    """The files, all inside the data directory, wherever they had been: paths of another machine may mean something else here."""
-    settings = settings_of(unpacked)
-    wanted = inside(settings)
-    content = unpacked.files[SETTINGS] if wanted == settings else render_settings(wanted).encode()
+def _write_files(unpacked: Unpacked, settings: StartSettings, work: Path) -> None:
+    content = unpacked.files[SETTINGS] if settings == settings_of(unpacked) else render_settings(settings).encode()
     write_private(work / SETTINGS, content)
     for name in (MASTER_KEY, CERTIFICATE, CERTIFICATE_KEY):
         write_private(work / name, unpacked.files[name])
 
 
-def inside(settings: StartSettings) -> StartSettings:
-    """The same settings with every file in the data directory."""
+def wanted_settings(settings: StartSettings, request: Request) -> StartSettings:
+    """The settings of the backup with every file in the data directory, as paths of another machine may mean something else here.
+
+    Raises UsageError when nobody said where the database shall be, SettingsError for a URL that is none.
+    """
+    url = request.database
+    if url is None and not settings.database.embedded:
+        raise UsageError("the backup is of an installation on PostgreSQL: name an empty database, or --database sqlite:")
+    if url is None or url.startswith(SQLITE):
+        database = replace(settings.database, url=f"{SQLITE}{DATABASE}", password_file="")
+    else:
+        database = replace(settings.database, url=url, password_file=request.password_file)
     https, keys = HttpsListenerSettings(), KeySettings()
-    if not settings.database.embedded:
-        raise UsageError("the backup is of an installation on PostgreSQL, and this release restores to SQLite only")
-    return replace(
+    wanted = replace(
         settings,
-        database=replace(settings.database, url=f"sqlite:{DATABASE}"),
+        database=database,
         keys=replace(settings.keys, file=keys.file),
         https=replace(settings.https, certificate=https.certificate, key=https.key),
     )
+    return checked_settings(wanted, "wardgate restore")
 
 
 async def _alone(installation: Installation, storage: Storage, clock: Clock) -> None:

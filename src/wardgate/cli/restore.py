@@ -19,6 +19,7 @@ app = single()
     epilog=example(
         "wardgate restore monday.age --identity operator.key --data /var/lib/wardgate",
         "wardgate restore monday.age --identity operator.key --replace --replay-audit audit.jsonl",
+        "wardgate restore monday.age --identity operator.key --database postgresql://wardgate@db1/wardgate",
     )
 )
 def restore(
@@ -32,6 +33,10 @@ def restore(
         bool, typer.Option("--replace", help="Put a stopped installation of the same id aside and take its place.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
+    database: Annotated[
+        str | None, typer.Option(help="Empty PostgreSQL database to restore into, or sqlite: for a file in the directory.")
+    ] = None,
+    database_password_file: Annotated[str, typer.Option(help="File with the password of that database.")] = "",
     sha256: Digest = None,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +52,9 @@ def restore(
     from wardgate.backup.restoring import restore as restore_backup
     from wardgate.clock import SystemClock
 
-    request = Request(file, read_identities(identity), data, reason, sha256, replay_audit, replace)
+    request = Request(
+        file, read_identities(identity), data, reason, sha256, replay_audit, replace, database, database_password_file
+    )
     with counting("restoring", file.stat().st_size if file.is_file() else None) as advance:
         restored = asyncio.run(restore_backup(request, SystemClock(), advance))
     result = {

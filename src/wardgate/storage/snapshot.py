@@ -42,10 +42,6 @@ class Snapshot(Protocol):
         """The rows of a table, some at a time, in no order."""
         ...
 
-    async def count(self, table: str) -> int:
-        """About how many rows a table has, for showing progress."""
-        ...
-
     async def close(self) -> None:
         """Let go of the moment."""
         ...

@@ -65,14 +65,6 @@ class SqliteSnapshot:
         except sqlite3.Error as error:
             raise unavailable(error) from error
 
-    async def count(self, table: str) -> int:
-        """About how many rows a table has: the highest row number, as counting would read all of it."""
-        try:
-            found = self._connection.execute(f'SELECT max(rowid) FROM "{table}"').fetchone()[0]  # noqa: S608
-        except sqlite3.Error as error:
-            raise unavailable(error) from error
-        return int(found or 0)
-
     async def close(self) -> None:
         """Let go of the moment."""
         self._connection.close()
