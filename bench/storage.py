@@ -1,11 +1,12 @@
-"""How near the SQLite back-end comes to what the disk and SQLite themselves can do.
+"""How near the SQLite back-end comes to what the disk and SQLite themselves can do, and what the way to a writer process costs.
 
 One unit is what a step of a login writes: a conditional update (the counter), an insert (the handle), an audit event and an
 upsert (the spent code). `waiting` is how many callers wait at once, each for its own unit; they share commits.
 
 Each round measures, one after the other on the same disk: fdatasync of one page, raw SQLite (the same four statements by
-executemany, one transaction per batch of the same size, audit links computed beforehand), and the back-end. Rounds
-alternate and the median counts, so compare the ratios; the absolute figures belong to this machine and this minute.
+executemany, one transaction per batch of the same size, audit links computed beforehand), the back-end, the back-end of a worker
+whose units another process writes (the CPU time is that of both), and memory. Rounds alternate and the median counts, so compare
+the ratios; the absolute figures belong to this machine and this minute. `reads` are point reads, and reads of four rows at once.
 
     bench/storage.py --directory /var/tmp --waiting 1,16,64,256
 """
@@ -16,20 +17,24 @@ import itertools
 import json
 import os
 import secrets
+import signal
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from wardgate.audit.trail import Chain
 from wardgate.storage.batch import CHECKPOINT_FRAMES
-from wardgate.storage.port import Append, Committed, Insert, Operation, Row, Update, Upsert, Where
+from wardgate.storage.memory import MemoryStorage
+from wardgate.storage.port import Append, Committed, Find, Insert, Operation, Row, Storage, Update, Upsert, Where
 from wardgate.storage.sqlite import SqliteStorage, connect_writer, prepare
+from wardgate.storage.sqlite_client import SqliteClientStorage
 from wardgate.storage.statements import Statements
+from wardgate.storage.writer import listen, run_writer
 
 CHAIN_KEY = b"benchmark only, not a secret key"
 PAYLOAD = json.dumps(
@@ -192,20 +197,53 @@ class RawWork:
         self._connection.close()
 
 
-class BackendWork:
-    """The back-end: so many callers, each with one unit at a time."""
+class WriterProcess:
+    """The process that writes, forked before anything else runs."""
 
-    def __init__(self, storage: SqliteStorage, names: list[str]) -> None:
+    def __init__(self, directory: Path) -> None:
+        self.path, self.socket = directory / "client.db", directory / "writer.sock"
+        listening = listen(self.socket)
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                run_writer(self.path, listening, Chain(CHAIN_KEY, "server", 1), lambda: None)
+            finally:
+                os._exit(0)
+        listening.close()
+
+    def cpu_s(self) -> float:
+        """The CPU time that it has used."""
+        return int(Path(f"/proc/{self._pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def close(self) -> None:
+        """End it."""
+        os.kill(self._pid, signal.SIGTERM)
+        os.waitpid(self._pid, 0)
+
+
+class BackendWork:
+    """A back-end: so many callers, each with one unit at a time. `others_cpu_s`: CPU time of a process that works for it."""
+
+    def __init__(self, storage: Storage, names: list[str], others_cpu_s: Callable[[], float] = lambda: 0.0) -> None:
         self._storage = storage
+        self._others_cpu_s = others_cpu_s
         self._names = itertools.cycle(names)
         self._known = names[0]
         self._step = 0
 
     async def slice(self, waiting: int, seconds: float) -> Measured:
         """Measure for about `seconds`. Making the operations is the caller's work, and counted."""
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), self._cpu_s()
         done = sum(await asyncio.gather(*[self._caller(wall + seconds) for _ in range(waiting)]))
-        return Measured(done / (time.perf_counter() - wall), (time.process_time() - cpu) / done * 1e6)
+        return Measured(done / (time.perf_counter() - wall), (self._cpu_s() - cpu) / done * 1e6)
+
+    def _cpu_s(self) -> float:
+        return time.process_time() + self._others_cpu_s()
+
+    async def enrol(self, names: list[str]) -> None:
+        """Put the authenticators there."""
+        for start in range(0, len(names), 500):
+            await self._storage.commit([Insert("authenticator", authenticator(name)) for name in names[start : start + 500]])
 
     async def _caller(self, until: float) -> int:
         done = 0
@@ -217,13 +255,34 @@ class BackendWork:
             done += 1
         return done
 
-    async def reads(self, seconds: float) -> Measured:
+    async def gets(self, seconds: float) -> Measured:
         """Point reads, one after the other."""
-        wall, cpu, done = time.perf_counter(), time.process_time(), 0
         key = {"id": self._known}
+
+        async def once() -> None:
+            await self._storage.get("authenticator", key)
+
+        return await self._repeated(once, seconds)
+
+    async def reads(self, seconds: float) -> Measured:
+        """Four rows of different tables at once, found by their keys."""
+        finds = [
+            Find("authenticator", (Where("id", "=", self._known),)),
+            Find("handle", (Where("handle_mac", "=", bytes(32)),)),
+            Find("spent_code", (Where("application", "=", "vpn"), Where("user_key", "=", self._known.encode()))),
+            Find("brake", (Where("kind", "=", "user"), Where("key", "=", b"nobody"))),
+        ]
+
+        async def once() -> None:
+            await self._storage.read(finds)
+
+        return await self._repeated(once, seconds)
+
+    async def _repeated(self, work: Callable[[], Awaitable[None]], seconds: float) -> Measured:
+        wall, cpu, done = time.perf_counter(), time.process_time(), 0
         while (passed := time.perf_counter() - wall) < seconds:
             for _ in range(200):
-                await self._storage.get("authenticator", key)
+                await work()
             done += 200
         return Measured(done / passed, (time.process_time() - cpu) / done * 1e6)
 
@@ -236,7 +295,18 @@ def middle(slices: list[Measured]) -> Measured:
     return Measured(median([s.per_second for s in slices]), median([s.cpu_us for s in slices]))
 
 
-async def run(settings: Settings, directory: Path) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Works:
+    """Everything that is measured."""
+
+    sync: SyncWork
+    raw: RawWork
+    sqlite: BackendWork
+    client: BackendWork
+    memory: BackendWork
+
+
+async def run(settings: Settings, directory: Path, writer: WriterProcess) -> dict[str, object]:
     """All measurements, as the object that `--json` prints."""
     names = identifiers(settings.rows)
     started = time.perf_counter()
@@ -244,45 +314,62 @@ async def run(settings: Settings, directory: Path) -> dict[str, object]:
     created = time.perf_counter()
     await (await SqliteStorage.open(directory / "start.db")).close()
     opened = time.perf_counter()
-    sync, raw = SyncWork(directory), RawWork(directory / "raw.db", names)
-    storage = await SqliteStorage.open(directory / "backend.db")
-    storage.use_chain(Chain(CHAIN_KEY, "w1", 1))
-    for start in range(0, len(names), 500):
-        await storage.commit([Insert("authenticator", authenticator(name)) for name in names[start : start + 500]])
-    backend = BackendWork(storage, names)
-    await backend.slice(64, settings.seconds)
-    rows = [await _row(settings, waiting, sync, raw, backend) for waiting in settings.waiting]
-    reads = middle([await backend.reads(settings.seconds / 2) for _ in range(settings.rounds)])
+    sqlite = await SqliteStorage.open(directory / "backend.db")
+    client = await SqliteClientStorage.connect(writer.path, writer.socket)
+    memory = MemoryStorage()
+    works = Works(
+        SyncWork(directory),
+        RawWork(directory / "raw.db", names),
+        BackendWork(sqlite, names),
+        BackendWork(client, names, writer.cpu_s),
+        BackendWork(memory, names),
+    )
+    storages: list[Storage] = [sqlite, client, memory]
+    for storage, work in zip(storages, (works.sqlite, works.client, works.memory), strict=True):
+        storage.use_chain(Chain(CHAIN_KEY, "server", 1))
+        await work.enrol(names)
+        await work.slice(64, settings.seconds)
+    rows = [await _row(settings, waiting, works) for waiting in settings.waiting]
+    gets = middle([await works.sqlite.gets(settings.seconds / 2) for _ in range(settings.rounds)])
+    reads = middle([await works.sqlite.reads(settings.seconds / 2) for _ in range(settings.rounds)])
     making = measure(lambda: len([unit(names[0], step) for step in range(100)]), settings.seconds / 2)
-    stats = storage.stats()
-    await storage.close()
-    raw.close()
-    sync.close()
+    on_loop = sqlite.stats().on_loop
+    for storage in storages:
+        await storage.close()
+    works.raw.close()
+    works.sync.close()
     return {
         "python": sys.version.split()[0],
         "sqlite": sqlite3.sqlite_version,
         "rows": settings.rows,
         "units": rows,
-        "point_read": {"per_second": round(reads.per_second), "cpu_us": round(reads.cpu_us, 1)},
+        "point_read": {"per_second": round(gets.per_second), "cpu_us": round(gets.cpu_us, 1)},
+        "read_of_four": {"per_second": round(reads.per_second), "cpu_us": round(reads.cpu_us, 1)},
         "making_one_unit_cpu_us": round(making.cpu_us, 1),
         "create_ms": round((created - started) * 1000, 1),
         "open_ms": round((opened - created) * 1000, 1),
-        "commits_on_loop": stats.on_loop,
+        "commits_on_loop": on_loop,
     }
 
 
-async def _row(settings: Settings, waiting: int, sync: SyncWork, raw: RawWork, backend: BackendWork) -> dict[str, object]:
-    syncs, raws, ours = [], [], []
-    raw.batch = waiting
+async def _row(settings: Settings, waiting: int, works: Works) -> dict[str, object]:
+    syncs, raws, ours, clients, memories = [], [], [], [], []
+    works.raw.batch = waiting
     for _ in range(settings.rounds):
-        syncs.append(measure(sync, settings.seconds / 2))
-        raws.append(raw.slice(settings.seconds))
-        ours.append(await backend.slice(waiting, settings.seconds))
-    disk, bare, own = middle(syncs), middle(raws), middle(ours)
+        syncs.append(measure(works.sync, settings.seconds / 2))
+        raws.append(works.raw.slice(settings.seconds))
+        ours.append(await works.sqlite.slice(waiting, settings.seconds))
+        clients.append(await works.client.slice(waiting, settings.seconds))
+        memories.append(await works.memory.slice(waiting, settings.seconds / 2))
+    disk, bare, own, apart, memory = (middle(each) for each in (syncs, raws, ours, clients, memories))
     return {
         "waiting": waiting,
         "units_per_second": round(own.per_second),
         "cpu_us": round(own.cpu_us, 1),
+        "writer_units_per_second": round(apart.per_second),
+        "writer_cpu_us": round(apart.cpu_us, 1),
+        "memory_units_per_second": round(memory.per_second),
+        "memory_cpu_us": round(memory.cpu_us, 1),
         "raw_sqlite_per_second": round(bare.per_second),
         "raw_sqlite_cpu_us": round(bare.cpu_us, 1),
         "fdatasync_per_second": round(disk.per_second),
@@ -292,36 +379,36 @@ async def _row(settings: Settings, waiting: int, sync: SyncWork, raw: RawWork, b
     }
 
 
+_COLUMNS = {
+    "waiting": "waiting",
+    "units_per_second": "SQLite/s",
+    "cpu_us": "CPU us",
+    "writer_units_per_second": "+writer/s",
+    "writer_cpu_us": "CPU us",
+    "memory_units_per_second": "memory/s",
+    "memory_cpu_us": "CPU us",
+    "raw_sqlite_per_second": "raw/s",
+    "raw_sqlite_cpu_us": "CPU us",
+    "fdatasync_per_second": "sync/s",
+    "of_raw_sqlite": "of raw",
+    "cpu_of_raw_sqlite": "CPU of raw",
+    "units_per_fdatasync": "per sync",
+}
+
+
 def show(report: dict[str, object]) -> None:
     """Print the report as a table."""
     print(f"Python {report['python']}, SQLite {report['sqlite']}, {report['rows']} authenticators; WAL, FULL")
-    head = ("waiting", "units/s", "CPU us", "raw/s", "raw CPU us", "fdatasync/s", "of raw", "CPU of raw", "units per fdatasync")
-    print("  ".join(f"{name:>11}" for name in head))
+    print("  ".join(f"{head:>10}" for head in _COLUMNS.values()))
     units = report["units"]
     for row in units if isinstance(units, list) else []:
-        print("  ".join(f"{value:>11}" for value in _in_order(row)))
-    reads = report["point_read"]
-    if isinstance(reads, dict):
-        print(f"point read: {reads['per_second']} /s, {reads['cpu_us']} us CPU")
+        print("  ".join(f"{row[name]:>10}" for name in _COLUMNS))
+    for name in ("point_read", "read_of_four"):
+        reads = report[name]
+        if isinstance(reads, dict):
+            print(f"{name.replace('_', ' ')}: {reads['per_second']} /s, {reads['cpu_us']} us CPU")
     print(f"making a new file took {report['create_ms']} ms, opening it again {report['open_ms']} ms")
     print(f"of the CPU of a unit, making its operations took {report['making_one_unit_cpu_us']} us")
-
-
-def _in_order(row: dict[str, object]) -> tuple[object, ...]:
-    return tuple(
-        row[name]
-        for name in (
-            "waiting",
-            "units_per_second",
-            "cpu_us",
-            "raw_sqlite_per_second",
-            "raw_sqlite_cpu_us",
-            "fdatasync_per_second",
-            "of_raw_sqlite",
-            "cpu_of_raw_sqlite",
-            "units_per_fdatasync",
-        )
-    )
 
 
 def arguments() -> argparse.Namespace:
@@ -343,12 +430,16 @@ def main() -> None:
     waiting = tuple(int(item) for item in given.waiting.split(","))
     settings = Settings(given.directory, waiting, given.seconds, given.rounds, given.rows)
     with tempfile.TemporaryDirectory(dir=given.directory, prefix="wardgate-bench-") as name:
-        if given.asyncio or sys.platform == "win32":
-            report = asyncio.run(run(settings, Path(name)))
-        else:
-            import uvloop
+        writer = WriterProcess(Path(name))
+        try:
+            if given.asyncio:
+                report = asyncio.run(run(settings, Path(name), writer))
+            else:
+                import uvloop
 
-            report = uvloop.run(run(settings, Path(name)))
+                report = uvloop.run(run(settings, Path(name), writer))
+        finally:
+            writer.close()
     if given.json:
         print(json.dumps(report))
     else:

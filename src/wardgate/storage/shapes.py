@@ -7,7 +7,9 @@ spoils a batch that holds other callers' units. Values come back as they are sto
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final, cast
+from struct import Struct
+from struct import error as StructError
+from typing import Any, Final, cast
 
 from sqlalchemy import Column, Index, Table, UniqueConstraint
 
@@ -84,14 +86,57 @@ class ColumnShape:
         return f"{self.table}.{self.name}"
 
 
-class Columns:
-    """What a row of values must fit: the columns, and the two questions that are asked for each value."""
+Check = Callable[[Values], bool]
+# Which columns are empty differs from row to row; the bound is there so that no caller can fill the memory.
+_MAX_CHECKS = 500
 
-    __slots__ = ("columns", "kinds")
+
+class Columns:
+    """What a row of values must fit, and how to see quickly that it does: a check for each combination of types that was met."""
+
+    __slots__ = ("checks", "columns")
 
     def __init__(self, columns: Iterable[ColumnShape]) -> None:
         self.columns = tuple(columns)
-        self.kinds = tuple([(column.kind, column.nullable) for column in self.columns])
+        self.checks: dict[tuple[type, ...], Check] = {}
+
+    def stored(self, values: Values) -> Values:
+        """The values as they are stored, one by one. Raises StorageError for what does not fit."""
+        stored = tuple([column.stored(value) for value, column in zip(values, self.columns, strict=True)])
+        if len(self.checks) < _MAX_CHECKS:
+            kinds = tuple(map(type, stored))
+            self.checks[kinds] = _check_of(kinds)
+        return stored
+
+
+def _check_of(kinds: tuple[type, ...]) -> Check:
+    """Whether values, whose types are these and fit, are also within the limits of `ColumnShape.stored`."""
+    texts = tuple([position for position, kind in enumerate(kinds) if kind is str])
+    numbers = tuple([position for position, kind in enumerate(kinds) if kind is int])
+    pick_texts, pick_numbers = _at(texts), _at(numbers)
+    pack = Struct(f"{len(numbers)}q").pack  # fails beyond 64 bits
+
+    def check(values: Values) -> bool:
+        try:
+            if texts:
+                text = "".join(pick_texts(values))
+                if "\0" in text:
+                    return False
+                if not text.isascii():
+                    text.encode()
+            if numbers:
+                pack(*pick_numbers(values))
+        except (StructError, UnicodeEncodeError):
+            return False
+        return True
+
+    return check
+
+
+def _at(positions: tuple[int, ...]) -> Callable[[Values], tuple[Any, ...]]:
+    if len(positions) == 1:
+        return lambda values: (values[positions[0]],)
+    return itemgetter(*positions) if positions else lambda values: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +152,7 @@ class TableShape:
     key_columns: Columns
     uniques: tuple[tuple[str, ...], ...]
     pick: Callable[[Row], Values]
+    pick_key: Callable[[Row], Values]
     # Columns that begin the primary key, a unique constraint or an index: `=` on one of them finds few rows quickly.
     leading: frozenset[str]
 
@@ -127,13 +173,12 @@ class TableShape:
 
     def key_parts(self, key: Row) -> Values:
         """The same, for a caller who checks them together with other values."""
-        try:
-            values = tuple([key[name] for name in self.key])
-        except KeyError:
-            values = ()
-        if not len(values) == len(key) == len(self.key):
-            raise StorageError(f"the key of {self.name} is {', '.join(self.key)}")
-        return values
+        if len(key) == len(self.key):
+            try:
+                return self.pick_key(key)
+            except KeyError:
+                pass  # as many columns, but not these
+        raise StorageError(f"the key of {self.name} is {', '.join(self.key)}")
 
     def key_of(self, values: Values) -> Values:
         """The primary key of a whole row."""
@@ -146,30 +191,20 @@ class TableShape:
 
 def checked(values: Values, columns: Columns) -> Values:
     """The values as they are stored; plain values that fit are passed on untouched."""
-    # Runs for every value of every write and read: the quick tests stand here, the thorough ones in `ColumnShape.stored`.
-    for value, (kind, nullable) in zip(values, columns.kinds, strict=True):
-        if type(value) is kind:
-            if kind is str:
-                if value.isascii() and "\0" not in value:  # type: ignore[union-attr, operator]
-                    continue
-            elif kind is bytes or MIN_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
-                continue
-        elif value is None and nullable:
-            continue
-        return tuple([column.stored(value) for value, column in zip(values, columns.columns, strict=True)])
-    return values
+    # Runs for every write and read: types are looked at all together, and most limits too.
+    check = columns.checks.get(tuple(map(type, values)))
+    return values if check is not None and check(values) else columns.stored(values)
 
 
 def _picked(row: Row, names: tuple[str, ...], columns: Columns, pick: Callable[[Row], Values], table: str) -> Values:
-    try:
-        values = pick(row)
-        complete = len(row) == len(names)
-    except KeyError:
-        values = tuple([row.get(name) for name in names])
-        complete = row.keys() <= set(names)
-    if not complete:
+    if len(row) == len(names):
+        try:
+            return checked(pick(row), columns)
+        except KeyError:
+            pass  # as many columns, but not these: what is said below
+    if not row.keys() <= set(names):
         raise StorageError(f"table {table} has no column {min(row.keys() - set(names))!r} that could be given here")
-    return checked(values, columns)
+    return checked(tuple(map(row.get, names)), columns)
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
@@ -191,7 +226,8 @@ def _leading(table: Table) -> frozenset[str]:
 
 def _picker(names: tuple[str, ...]) -> Callable[[Row], Values]:
     if len(names) == 1:
-        return lambda row: (row[names[0]],)
+        (only,) = names
+        return lambda row: (row[only],)
     return itemgetter(*names)
 
 
@@ -211,6 +247,7 @@ def shape_of_table(table: Table) -> TableShape:
         key_columns=Columns([by_name[name] for name in key]),
         uniques=_uniques(table),
         pick=_picker(names),
+        pick_key=_picker(key),
         leading=_leading(table),
     )
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conformance.storage.rows import brake, brake_key, ids, insert, message
-from wardgate.errors import StorageError
+from wardgate.errors import StorageError, StorageUnavailable
 from wardgate.storage.port import MAX_IN_VALUES, Find, Storage, Update, Where
 
 
@@ -194,6 +194,24 @@ async def test_a_read_answers_every_find_in_order(storage: Storage) -> None:
     )
     assert found == [[brake("c", level=2), brake("b", level=2)], [], [brake("a")], [brake("b", level=2)]]
     assert await storage.read([]) == []
+
+
+async def test_a_read_of_a_key_that_has_many_rows_returns_them_all(storage: Storage) -> None:
+    await insert(storage, "outbox", *[message(f"{n:03}", state="due") for n in range(300)])
+    finds = [Find("outbox", (Where("id", "=", "007"),)), Find("outbox", (Where("state", "=", "due"),), order_by="id")]
+    for _ in range(2):
+        one, many = await storage.read(finds)
+        assert ([item["id"] for item in one], len(many)) == (["007"], 300)
+    await insert(storage, "outbox", message("new"))
+    assert len((await storage.read([Find("outbox", (Where("id", "=", "new"),)), finds[0]]))[0]) == 1
+
+
+async def test_a_read_after_close_or_of_what_is_not_there_is_an_error(storage: Storage) -> None:
+    with pytest.raises(StorageError):
+        await storage.read([Find("outbox", (Where("id", "=", "a"),)), Find("nothing")])
+    await storage.close()
+    with pytest.raises(StorageUnavailable):
+        await storage.read([Find("outbox", (Where("id", "=", "a"),))])
 
 
 async def test_a_read_that_asks_for_too_much_is_refused(storage: Storage) -> None:
