@@ -160,6 +160,8 @@ def test_the_unit_waits_for_our_word_and_runs_what_we_have() -> None:
     assert (program, command) == ("/opt/wardgate/run", "serve")
     assert settings["Service.Environment"] == [f"WARDGATE_DATA=/var/lib/{settings['Service.StateDirectory'][0]}"]
     assert settings["Service.ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert settings["Service.KillMode"] == ["mixed"], "else the writer hears SIGTERM as early as the workers that need it"
+    assert settings["Service.OOMPolicy"] == ["continue"], "else one worker too many ends all of them"
 
 
 def test_the_unit_gives_nothing_away() -> None:
