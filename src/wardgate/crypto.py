@@ -25,6 +25,7 @@ _HEADER_BYTES = 1 + 4
 # Crockford's alphabet: no I, L, O, U, so that a reference can be read out on the phone.
 _PLAIN_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 _REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_REFERENCE_PAIRS = [one + other for one in _REFERENCE_ALPHABET for other in _REFERENCE_ALPHABET]
 REFERENCE_CHARS = 8
 
 
@@ -139,7 +140,8 @@ class KeyRing:
         """A keyed fingerprint (32 bytes) of `parts`, separate for each purpose and free of length ambiguity."""
         # A keyed state is made once for each purpose: taking the key in costs more than all the rest.
         state = (self._mac_states.get(purpose) or self._mac_state(purpose)).copy()
-        state.update(b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)]))
+        for part in parts:
+            state.update(len(part).to_bytes(8, "big") + part)
         return state.digest()
 
     def _mac_state(self, purpose: str) -> "hashlib.blake2b":
@@ -183,7 +185,7 @@ def same(one: bytes, other: bytes) -> bool:
 def new_reference() -> str:
     """A short reference for people: 8 characters, 40 bits, always the same length."""
     value = int.from_bytes(secrets.token_bytes(5), "big")
-    return "".join(_REFERENCE_ALPHABET[(value >> shift) & 31] for shift in range(35, -1, -5))
+    return "".join([_REFERENCE_PAIRS[(value >> shift) & 1023] for shift in (30, 20, 10, 0)])
 
 
 def new_id() -> str:

@@ -24,7 +24,7 @@ class AuthenticatorState(StrEnum):
 
 
 HELD = AuthenticatorState.HELD
-_KEPT = (AuthenticatorState.ACTIVE.value, AuthenticatorState.HELD.value)
+_IS_KEPT = Where("state", "in", (AuthenticatorState.ACTIVE.value, AuthenticatorState.HELD.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def active_authenticators(storage: Reader, subject_id: SubjectId) -> list[
 
 def kept_authenticators(subject_id: SubjectId) -> Find:
     """What to read for `active_and_held`, to be read together with whatever else is needed."""
-    where = (Where("subject_id", "=", subject_id), Where("state", "in", _KEPT))
+    where = (Where("subject_id", "=", subject_id), _IS_KEPT)
     return Find("authenticator", where, order_by="created_at", limit=2 * MAX_AUTHENTICATORS)
 
 

@@ -37,12 +37,20 @@ log = structlog.get_logger("wardgate.recorder")
 
 @dataclass(frozen=True, slots=True)
 class LiveEntry:
-    """One line of the live log: a request (`kind` = request) or an incident (`kind` = incident)."""
+    """One line of the live log: a request (`kind` = request) or an incident (`kind` = incident).
+
+    `tell` puts it into words, for whoever looks: most of them nobody looks at.
+    """
 
     kind: str
     at_ms: int
     reference: str
-    body: dict[str, Any]
+    tell: Callable[[], dict[str, Any]]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it says."""
+        return self.tell()
 
 
 @dataclass(slots=True)
@@ -96,7 +104,8 @@ class Recorder:
 
     def publish(self, trail: Trail) -> None:
         """Show a finished trail, and store it unless the engine's commit already did."""
-        self._show(LiveEntry("request", to_ms(self.clock.now()), trail.reference, trail.body()))
+        trail.end()
+        self._show(LiveEntry("request", to_ms(self.clock.now()), trail.reference, trail.body))
         if not trail.stored and trail.result == "denied":
             self._refused[trail.reason] += 1
         if not trail.stored and not trail.counted_only and self._may_store():
@@ -106,7 +115,7 @@ class Recorder:
     def late(self, reference: str, transaction_id: str | None, user: str, body: dict[str, Any]) -> Operation:
         """Show something that happened to a login after its reply (a message handed over); the operation stores it."""
         at_ms = to_ms(self.clock.now())
-        self._show(LiveEntry("request", at_ms, reference, body))
+        self._show(LiveEntry("request", at_ms, reference, lambda: body))
         return entry(
             self.ring(),
             at_ms=at_ms,
@@ -130,9 +139,8 @@ class Recorder:
         known.last_at = to_ms(self.clock.now())
         known.detail, known.nas = detail, nas
         if first_since_flush:
-            self._show(
-                LiveEntry("incident", known.last_at, "", {"kind": kind.value, "source": source, "nas": nas, "detail": detail})
-            )
+            body = {"kind": kind.value, "source": source, "nas": nas, "detail": detail}
+            self._show(LiveEntry("incident", known.last_at, "", lambda: body))
         self._wake.set()
 
     def listen(self, callback: Callable[[LiveEntry], None]) -> Callable[[], None]:

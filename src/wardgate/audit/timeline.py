@@ -24,6 +24,7 @@ class Trail:
 
     __slots__ = (
         "_clock",
+        "_ended",
         "_started",
         "_told",
         "application",
@@ -45,6 +46,7 @@ class Trail:
     def __init__(self, clock: Clock, door: str) -> None:
         self._clock = clock
         self._started = clock.monotonic()
+        self._ended: float | None = None
         self.door = door
         self.reference = new_reference()
         self.transaction_id: str | None = None
@@ -77,6 +79,10 @@ class Trail:
         if len(self.steps) < MAX_STEPS:
             self.steps.append(((self._clock.monotonic() - self._started) * 1000, what, detail))
 
+    def end(self) -> None:
+        """The request is answered: what is told of it from now on does not go on with the time."""
+        self._ended = self._clock.monotonic()
+
     def body(self) -> dict[str, Any]:
         """What is stored and shown. Both the engine's commit and the live log ask for it: each step is put into words once."""
         for at, what, detail in self.steps[len(self._told) :]:
@@ -92,14 +98,14 @@ class Trail:
             "reason": self.reason,
             "text": self.text,
             "steps": self._told.copy(),
-            "took_ms": round((self._clock.monotonic() - self._started) * 1000, 3),
+            "took_ms": round(((self._ended or self._clock.monotonic()) - self._started) * 1000, 3),
         }
 
-    def entry(self, ring: KeyRing) -> Insert:
-        """The row to store."""
+    def entry(self, ring: KeyRing, at_ms: int | None = None) -> Insert:
+        """The row to store. `at_ms`: the present, where it is known already."""
         return entry(
             ring,
-            at_ms=to_ms(self._clock.now()),
+            at_ms=to_ms(self._clock.now()) if at_ms is None else at_ms,
             reference=self.reference,
             transaction_id=self.transaction_id,
             door=self.door,

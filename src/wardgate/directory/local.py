@@ -4,17 +4,17 @@ A row's `version` rises with every change of the account. It does not rise when 
 because the account stays what it was; that replacement holds only for the very version and hash that were read.
 """
 
-import asyncio
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import Secret
+from wardgate.directory.deadline import within
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
 from wardgate.directory.settings import LocalDirectorySettings
@@ -236,10 +236,9 @@ class LocalDirectory:
         about = {"directory": self.name, "user": row["name"], "user_id": row["id"]}
         return record(AuditEvent(kind, to_ms(self._clock.now()), actor, details={**about, **details}))
 
-    async def _in_time(self, work: Awaitable[T], timeout_s: float) -> T:
+    async def _in_time(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         try:
-            async with asyncio.timeout(timeout_s):
-                return await work
+            return await within(work, timeout_s)
         except TimeoutError as error:
             raise DirectoryUnavailable(f"directory {self.name} did not answer within {timeout_s:g} s") from error
         except StorageUnavailable as error:

@@ -221,7 +221,7 @@ class Answering:
         grant = Grant(answer.keys, answer.seen, answer.spent_key, answer.request.answer, verdict.claim, released)
         granted = granted_for(transaction, answer.user, proved)
         step = end(self._parts.ring(), self._use(answer, granted), transaction, State.GRANTED)
-        commit = await self.commit_grant(transaction, grant, granted, answer.trail, step)
+        commit = await self.commit_grant(transaction, grant, granted, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
             return granted
         return await self._lost(answer, verdict, commit.position, len(step))
@@ -343,10 +343,9 @@ class Answering:
         return await self._taken(handle, request) if isinstance(commit, Refused) else refusal
 
     async def commit_grant(
-        self, transaction: Transaction, grant: Grant, granted: Granted, trail: Trail, step: Sequence[Operation]
+        self, transaction: Transaction, grant: Grant, granted: Granted, trail: Trail, step: Sequence[Operation], now_ms: int
     ) -> Commit:
         """Let in: the step, what the code claims, the brakes and the spent code in one commit with the audit event."""
-        now_ms = to_ms(self._parts.clock.now())
         ring = self._parts.ring()
         spent = [remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms)] if grant.code else []
         return await self._recording(trail, transaction).commit(

@@ -26,6 +26,8 @@ DESTINATION = "destination"
 NAME_SOURCE = "name_source"
 NAME = "name"
 
+_OF_KIND = {kind: Where("kind", "=", kind) for kind in (USER_SOURCE, USER, SOURCE, NAME_SOURCE, NAME)}
+
 RESERVATION_LIFE_MS = 60_000
 KNOWN_SOURCE_MS = 30 * 86_400_000
 SUCCESS_NOTED_EVERY_MS = 3_600_000
@@ -127,10 +129,14 @@ class Seen:
 
 def asked(keys: BrakeKeys) -> list[Find]:
     """What to read for `seen`, to be read together with whatever else is needed."""
-    places = [(keys.pair_kind, keys.user_source), (keys.user_kind, keys.user)]
+    finds = [_one(keys.pair_kind, keys.user_source), _one(keys.user_kind, keys.user)]
     if keys.source is not None:
-        places.append((SOURCE, keys.source))
-    return [Find("brake", (Where("kind", "=", kind), Where("key", "=", key)), limit=1) for kind, key in places]
+        finds.append(_one(SOURCE, keys.source))
+    return finds
+
+
+def _one(kind: str, key: bytes) -> Find:
+    return Find("brake", (_OF_KIND[kind], Where("key", "=", key)), limit=1)
 
 
 def seen(rows: Sequence[Sequence[Row]]) -> Seen:

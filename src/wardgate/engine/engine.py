@@ -485,9 +485,10 @@ class Engine:
         granted = granted_for(transaction, person.user, transaction.proved)
         ring = self._parts.ring()
         spent_key = user_key(ring, attempt.realm.name, attempt.name)
+        now_ms = to_ms(self._clock.now())
         released = release_after(transaction.proved, person.holder)
         grant = Grant(person.keys, person.seen, spent_key, code, claim, released)
-        commit = await self._answering.commit_grant(transaction, grant, granted, attempt.request.trail, person.settle)
+        commit = await self._answering.commit_grant(transaction, grant, granted, attempt.request.trail, person.settle, now_ms)
         return None if isinstance(commit, Refused) else granted
 
     # --- answers -------------------------------------------------------------------------------------------------

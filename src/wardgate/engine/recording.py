@@ -48,26 +48,27 @@ class Recording:
         """
         trail = self._trail
         self._finish(outcome)
-        unit = [*operations, self._event(kind, user, details), trail.entry(self._parts.ring())]
+        now_ms = to_ms(self._parts.clock.now())
+        unit = [*operations, self._event(kind, user, details, now_ms), trail.entry(self._parts.ring(), now_ms)]
         began = self._steps.begin()
         commit = await self._parts.storage.commit(unit)
         self._steps.end(COMMIT, began)
         trail.stored = isinstance(commit, Committed)
         if isinstance(commit, Committed) and any(result is True for result in commit.results[: len(operations)]):
             trail.note("a brake begins to hold")
-            await self._parts.storage.commit([self._event(Kind.BRAKE_LOCKED, user, {})])
+            await self._parts.storage.commit([self._event(Kind.BRAKE_LOCKED, user, {}, now_ms)])
         return commit
 
     async def commit_denied(self, operations: Sequence[Operation], refusal: Denied, user: str, **details: object) -> Commit:
         """Commit a refusal."""
         return await self.commit(operations, Kind.LOGIN_DENIED, refusal, user, reason=refusal.reason, **details)
 
-    def _event(self, kind: Kind, user: str, details: dict[str, object]) -> Operation:
+    def _event(self, kind: Kind, user: str, details: dict[str, object], now_ms: int) -> Operation:
         trail = self._trail
         return record(
             AuditEvent(
                 kind,
-                to_ms(self._parts.clock.now()),
+                now_ms,
                 "engine",
                 transaction_id=trail.transaction_id,
                 reference=trail.reference,
