@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wardgate.admin.office import Office
 from wardgate.audit import export
-from wardgate.audit.heads import Patience, Signed, fingerprint, public_pem, sign_heads, signing_key
+from wardgate.audit.heads import Patience, fingerprint, public_pem, sign_all_heads, signing_key
 from wardgate.audit.offline import Report, Verifier, check_links
 from wardgate.audit.trail import Finding, Head, verify
 from wardgate.clock import from_ms, to_ms
@@ -126,7 +126,7 @@ def parse_head(text: str) -> Head:
 async def begin_export(office: Office, *, since: str | None = None) -> dict[str, Any]:
     """Sign what has no head yet, then say where an export begins. `since`: a number of every chain, or a time (ISO 8601)."""
     seq, at_ms = _since(since)
-    signed = await _sign_all(office)
+    signed = await sign_all_heads(office.storage, lambda: office.ring, office.clock)
     key = signing_key(office.ring).public_key()
     anchors, positions = await export.start(office.storage, key, seq, at_ms)
     row = await office.storage.get("installation", {"name": "id"})
@@ -140,13 +140,6 @@ async def begin_export(office: Office, *, since: str | None = None) -> dict[str,
         "positions": _told(positions),
         "signed": signed.heads,
     }
-
-
-async def _sign_all(office: Office) -> Signed:
-    signed = await sign_heads(office.storage, lambda: office.ring, office.clock)
-    while signed.behind and signed.events:
-        signed = await sign_heads(office.storage, lambda: office.ring, office.clock)
-    return signed
 
 
 def _since(text: str | None) -> tuple[int | None, int | None]:

@@ -251,7 +251,7 @@ async def sign_heads(
     clock: Clock,
     *,
     pause: Pause = asyncio.sleep,
-    max_events: int = MAX_EVENTS_PER_CALL,
+    max_events: int | None = None,
 ) -> Signed:
     """Sign the head of every chain that moved since its last head. For whoever holds the lease; two at once do no harm.
 
@@ -260,9 +260,19 @@ async def sign_heads(
     signer = _Signer(storage, rings(), clock, pause)
     newest = await signer.look()
     for chain, end in newest.items():
-        await signer.sign(chain, end, max_events)
+        await signer.sign(chain, end, MAX_EVENTS_PER_CALL if max_events is None else max_events)
     behind = any(signer.known[chain].seq < end for chain, end in newest.items())
     return Signed(signer.heads, signer.events, signer.faults, behind)
+
+
+async def sign_all_heads(storage: Storage, rings: Callable[[], KeyRing], clock: Clock, *, pause: Pause = asyncio.sleep) -> Signed:
+    """The same until nothing is left: after an upgrade, or a long time without anybody who signed, there may be a lot."""
+    heads = events = faults = 0
+    while True:
+        signed = await sign_heads(storage, rings, clock, pause=pause)
+        heads, events, faults = heads + signed.heads, events + signed.events, faults + signed.faults
+        if not signed.behind or not signed.events:
+            return Signed(heads, events, faults, signed.behind)
 
 
 class _Signer:

@@ -92,15 +92,20 @@ class Export:
 
     def _begin(self, ask: Ask, sink: "_Sink") -> None:
         known = self._read_cursor()
-        begun = ask("audit.begin_export", {"since": self._since if known is None else None})
-        if known is not None and known["installation"] != begun["installation"]:
-            raise UsageError(f"{self._cursor} belongs to another installation: name another cursor and another output")
-        if sink.begins(None if known is None else known.get("output")):
-            sink.write(begun["opening"])
-        if known is None:
-            sink.write(begun["lines"])
+        goes_on = known is not None and known["positions"] is not None
+        begun = ask("audit.begin_export", {"since": None if goes_on else self._since})
         self._installation = begun["installation"]
-        self._positions = begun["positions"] if known is None else known["positions"]
+        if known is not None and known["installation"] != self._installation:
+            raise UsageError(f"{self._cursor} belongs to another installation: name another cursor and another output")
+        begins = sink.begins(None if known is None else known.get("output"))
+        if known is None:
+            # Before the first line: who is killed between the two would find a file that belongs to no cursor.
+            self._keep_cursor(sink)
+        if begins:
+            sink.write(begun["opening"])
+        if not goes_on:
+            sink.write(begun["lines"])
+        self._positions = begun["positions"] if known is None or not goes_on else known["positions"]
         self._keep_cursor(sink)
 
     def _pull(self, ask: Ask, sink: "_Sink", advance: Advance, look_for_chains: bool = True) -> None:
@@ -128,7 +133,9 @@ class Export:
                 plain = json.loads(file.read(MAX_CURSOR_BYTES))
             if plain["format"] != CURSOR_FORMAT or not isinstance(plain["installation"], str):
                 raise ValueError
-            plain["positions"] = [[str(writer), int(epoch), int(seq), int(head)] for writer, epoch, seq, head in plain["positions"]]
+            if plain["positions"] is not None:
+                told = plain["positions"]
+                plain["positions"] = [[str(writer), int(epoch), int(seq), int(head)] for writer, epoch, seq, head in told]
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:

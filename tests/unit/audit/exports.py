@@ -76,6 +76,8 @@ class Trail:
         """What somebody with an SQL shell leaves behind."""
         everything = Delete(table, (Where("seq", ">=", -(2**62)),))
         await self.storage.commit([everything, *(Insert(table, row) for row in changed)])
+        # The writer knows its chain's end by heart: it begins anew with what stands there now.
+        self._chain = None
 
     async def export(
         self, since_seq: int | None = None, since_ms: int | None = None, positions: list[Position] | None = None, **more: Any

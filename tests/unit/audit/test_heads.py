@@ -20,6 +20,7 @@ from wardgate.audit.heads import (
     public_pem,
     read_public_key,
     read_statement,
+    sign_all_heads,
     sign_heads,
     signing_key,
 )
@@ -27,7 +28,7 @@ from wardgate.clock import to_ms
 from wardgate.crypto import KeyRing, new_key
 from wardgate.storage.port import Insert
 
-from .exports import BACKENDS, Trail, a_ring, a_trail
+from .exports import BACKENDS, Trail, a_ring, a_trail, no_pause
 
 
 @pytest.fixture(params=BACKENDS)
@@ -104,6 +105,14 @@ async def test_who_is_far_behind_signs_in_pieces_and_says_so(trail: Trail, monke
     second = await trail.sign(max_events=50)
     assert (second.heads, second.events, second.behind) == (2, 40, False)
     assert trail.check(await trail.export()).findings == ()
+
+
+async def test_signing_all_goes_on_until_nothing_is_left(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, limit in {"SEGMENT_EVENTS": 20, "PAGE_ROWS": 10, "MAX_EVENTS_PER_CALL": 40}.items():
+        monkeypatch.setattr(f"wardgate.audit.heads.{name}", limit)
+    await trail.write(100)
+    signed = await sign_all_heads(trail.storage, lambda: trail.ring, trail.clock, pause=no_pause)
+    assert (signed.heads, signed.events, signed.behind) == (5, 100, False)
 
 
 async def test_two_that_sign_at_once_do_no_harm(trail: Trail) -> None:

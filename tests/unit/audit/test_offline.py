@@ -17,15 +17,15 @@ from wardgate.audit.trail import Head
 from wardgate.clock import to_ms
 from wardgate.storage.port import Row
 
-from .exports import BACKENDS, Trail, a_ring, a_trail, edited, is_event, is_head, no_pause, plain, told, written
+from .exports import Trail, a_ring, a_trail, edited, is_event, is_head, no_pause, plain, told, written
 
 EVENTS = 12
 
 
-@pytest.fixture(params=BACKENDS)
-async def trail(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Trail]:
+@pytest.fixture
+async def trail(tmp_path: Path) -> AsyncIterator[Trail]:
     """Two heads (8 and 12 events), and two events that have none yet."""
-    async with a_trail(request.param, tmp_path) as trail:
+    async with a_trail("memory", tmp_path) as trail:
         await trail.write(8)
         await trail.sign()
         await trail.write(4)
@@ -429,6 +429,26 @@ async def test_heads_that_point_nowhere_fill_no_memory(nodes: Trail, monkeypatch
     monkeypatch.setattr(offline, "MAX_PENDING", 3)
     report = nodes.check([line for line in await nodes.export() if is_head(line)])
     assert "than can be kept in mind" in told(report)[0][2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_what_a_verifier_keeps_is_counted_and_bounded(nodes: Trail, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the file: its memory is what the limits say."""
+    for name, limit in {"MAX_RECENT": 4, "MAX_RECENT_IN_ALL": 6, "MAX_KEPT": 2, "MAX_HELD": 3, "MAX_VERIFIED": 2}.items():
+        monkeypatch.setattr(offline, name, limit)
+    chance = random.Random(seed)
+    exported = await nodes.export()
+    verifier = offline.Verifier(signing_key(nodes.ring).public_key(), partial=bool(seed % 2))
+    for _ in range(20):
+        for line in exported:
+            if chance.random() < 0.9:
+                verifier.line(line)
+            if chance.random() < 0.1:
+                verifier.line(chance.choice(exported))
+            chains = verifier._chains.values()
+            assert sum(len(chain.recent) for chain in chains) == 32 * verifier._recent <= 32 * (6 + 4)
+            assert sum(len(claims) for chain in chains for claims in chain.pending.values()) == verifier._pending
+            assert all(len(chain.held) <= 3 and len(chain.verified) <= 2 for chain in chains)
 
 
 # --- parts of a trail ----------------------------------------------------------------------------------------------------

@@ -165,6 +165,18 @@ def test_what_was_written_after_the_cursor_is_written_once(cli: Cli, tmp_path: P
     assert output.read_text() == whole
 
 
+def test_a_collector_that_was_killed_before_its_first_page_begins_anew(alone: Cli, tmp_path: Path) -> None:
+    output, cursor = tmp_path / "audit.jsonl", tmp_path / "cursor"
+    arguments = ("audit", "export", "--output", str(output), "--cursor", str(cursor))
+    alone(*arguments)
+    whole = output.read_text()
+    plain = json.loads(cursor.read_text())
+    cursor.write_text(json.dumps({**plain, "positions": None, "output": {**plain["output"], "size": 0}}))
+    output.write_text(whole[:200])
+    assert alone(*arguments).code == 0
+    assert output.read_text() == whole
+
+
 def test_a_rotated_file_begins_anew_and_joins_the_one_before(cli: Cli, tmp_path: Path) -> None:
     output, cursor, older = tmp_path / "audit.jsonl", tmp_path / "cursor", tmp_path / "audit.1"
     arguments = ("audit", "export", "--output", str(output), "--cursor", str(cursor))
