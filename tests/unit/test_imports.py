@@ -65,6 +65,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "installation",
             "passwords",
             "radius",
+            "settings",
             "storage",
         }
     ),
@@ -352,7 +353,9 @@ def test_pure_rooms_do_not_await() -> None:
                 assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"{module} awaits"
 
 
-@pytest.mark.parametrize("adapter", ["storage.memory", "storage.sqlite", "directory.local", "directory.memory", "delivery.smtp"])
+@pytest.mark.parametrize(
+    "adapter", ["storage.memory", "storage.sqlite", "storage.postgres", "directory.local", "directory.memory", "delivery.smtp"]
+)
 def test_adapters_are_known_to_those_who_put_things_together_only(adapter: str) -> None:
     builders = {"runtime", "installation", "app", "demo", "admin", room(adapter)}
     assert {room(each.module) for each in ALL if each.ours and each.name == adapter} <= builders

@@ -25,6 +25,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("gateway", "wardgate.cli.gateway", "Gateways that send SMS and e-mail."),
     ("config", "wardgate.cli.config", "The configuration document: apply, export, compare, roll back."),
     ("key", "wardgate.cli.key", "Keys that seal secrets in the database."),
+    ("storage", "wardgate.cli.storage", "Move the database from SQLite to PostgreSQL."),
     ("backup", "wardgate.cli.backup", "Back up while serving, encrypted; prove that a backup can be restored."),
     ("restore", "wardgate.cli.restore", "Make an installation of a backup."),
     ("epoch", "wardgate.cli.epoch", "A new epoch, after a standby that lacked commits was promoted."),
