@@ -1,9 +1,15 @@
 """A server of two workers, watched while people log in: metrics, probes, `wardgate top`, the live log, the server's own log."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
+import struct
+import subprocess
+import termios
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.functional.harness import (
+    COMMAND,
     SECRET,
     Person,
     Served,
@@ -20,6 +27,7 @@ from tests.functional.harness import (
     cli_json,
     csv_of,
     ended,
+    environment,
     make_installation,
     people,
     serve,
@@ -135,6 +143,38 @@ def test_top_shows_both_workers_and_the_newest_refusals(office: Served) -> None:
     assert {each["reason"] for each in told["refusals"]} == {"password_wrong"}
     assert {each["user"] for each in told["refusals"]} <= {person.name for person in USERS}
     assert told["incidents"][0]["kind"] == "wrong_secret"
+
+
+def test_top_in_a_terminal_changes_its_view_and_leaves_the_terminal_as_it_was(office: Served) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    before = termios.tcgetattr(theirs)
+    command = [*COMMAND, "top", "--interval", "0.2", "--data", str(office.data)]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env={**environment(), "TERM": "xterm"})
+    shown = bytearray()
+
+    def shows(text: bytes) -> bool:
+        ready, _, _ = select.select([ours], [], [], 0.1)
+        if ready:
+            shown.extend(os.read(ours, 65_536))
+        return text in shown
+
+    try:
+        for view in (b"[1 overview]", b"[2 logins]", b"[3 times]"):
+            wait_for(lambda wanted=view: shows(wanted), 30)
+            os.write(ours, b"\t")
+        os.write(ours, b"5")
+        wait_for(lambda: shows(b"[5 node]"), 30)
+        os.write(ours, b"q")
+        # Somebody has to read what it still writes.
+        wait_for(lambda: shows(b"never there") or process.poll() is not None, 30)
+        assert process.returncode == 0, process.stderr.read() if process.stderr else ""
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_the_live_log_shows_the_logins_of_both_workers(office: Served) -> None:

@@ -1,6 +1,7 @@
 """`wardgate top`."""
 
 import os
+import re
 import select
 import sys
 import threading
@@ -25,8 +26,11 @@ app = single()
 WINDOW_PICTURES: Final = 6
 KEYS_EVERY_S: Final = 0.25
 PLAIN_WIDTH: Final = 100
-_NEXT: Final = (b"\t", b"\x1b[C", b"\x1b[B", b" ")
-_PREVIOUS: Final = (b"\x1b[D", b"\x1b[A", b"\x1b[Z")
+MAX_READ_BYTES: Final = 256
+_KEY: Final = re.compile(rb"\x1b[\[O][A-Z]|.", re.DOTALL)
+# Tab, the arrow to the right and down in both modes of a terminal, the space bar; and back.
+_NEXT: Final = (b"\t", b"\x1b[C", b"\x1bOC", b"\x1b[B", b"\x1bOB", b" ")
+_PREVIOUS: Final = (b"\x1b[D", b"\x1bOD", b"\x1b[A", b"\x1bOA", b"\x1b[Z")
 _QUIT: Final = (b"q", b"Q", b"\x03")
 
 Picture = Mapping[str, Any]
@@ -129,27 +133,37 @@ def _watch(data: Path, interval: float) -> None:
 
     console = Console(highlight=False)
     pictures = Pictures(lambda: _take(data), interval)
-    view, seen = 0, b""
-    with _keys() as read_key, Live(console=console, screen=True, auto_refresh=False) as live:
+    view, open_ = 0, True
+    with _keys() as read_keys, Live(console=console, screen=True, auto_refresh=False) as live:
         pictures.start()
         try:
-            while seen not in _QUIT:
+            while open_:
                 told, problem = pictures.latest()
                 live.update(screen(told, problem, str(data), view, console.size), refresh=True)
-                seen = read_key(KEYS_EVERY_S)
-                if seen in _NEXT or seen in _PREVIOUS:
-                    view = (view + (1 if seen in _NEXT else -1)) % len(VIEWS)
-                elif seen.isdigit() and 1 <= int(seen) <= len(VIEWS):
-                    view = int(seen) - 1
+                for key in read_keys(KEYS_EVERY_S):
+                    open_ = open_ and key not in _QUIT
+                    view = next_view(view, key, len(VIEWS))
         except KeyboardInterrupt:
             return
         finally:
             pictures.end()
 
 
+def next_view(view: int, key: bytes, views: int) -> int:
+    """The view after a key: by its number, or the one beside."""
+    if key.isdigit() and 1 <= int(key) <= views:
+        return int(key) - 1
+    return (view + (key in _NEXT) - (key in _PREVIOUS)) % views
+
+
+def split_keys(read: bytes) -> list[bytes]:
+    """The keys in what a terminal sent at once: a fast hand, or one that stays on a key, sends several."""
+    return _KEY.findall(read)
+
+
 @contextmanager
-def _keys() -> Iterator[Callable[[float], bytes]]:
-    """Reads single keys, each with the bytes that the terminal sends for it; the terminal is as before at the end."""
+def _keys() -> Iterator[Callable[[float], list[bytes]]]:
+    """Reads keys, each as the bytes that the terminal sends for it; the terminal is as before at the end."""
     # Only here: not every system has terminals of this kind.
     import termios
     import tty
@@ -157,12 +171,12 @@ def _keys() -> Iterator[Callable[[float], bytes]]:
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
 
-    def read_key(within_s: float) -> bytes:
+    def read_keys(within_s: float) -> list[bytes]:
         ready, _, _ = select.select([descriptor], [], [], within_s)
-        return os.read(descriptor, 16) if ready else b""
+        return split_keys(os.read(descriptor, MAX_READ_BYTES)) if ready else []
 
     try:
         tty.setcbreak(descriptor)
-        yield read_key
+        yield read_keys
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -21,7 +21,7 @@ MAX_REFUSALS: Final = 20
 MAX_INCIDENTS: Final = 10
 MAX_JOBS: Final = 50
 # The newest refusals are looked for among so many requests: a log without any is not read to its end.
-_SCANNED: Final = 200
+_SCANNED: Final = 100
 _HOUR_MS: Final = 3_600_000
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tests.unit.web.samples import Sample
 from wardgate.cli import top as top_module
-from wardgate.cli.top import Pictures
+from wardgate.cli.top import Pictures, next_view, split_keys
 from wardgate.cli.top_screen import VIEWS, everything, screen
 from wardgate.clock import SystemClock
 from wardgate.control import ControlServer, NoServer, RemoteError
@@ -159,6 +159,30 @@ def test_refusal_that_waiting_does_not_cure_ends_it() -> None:
     pictures.ask()
     with pytest.raises(RemoteError, match="knows no operation"):
         pictures.latest()
+
+
+def test_keys_that_come_at_once_are_told_apart() -> None:
+    assert split_keys(b"\t5q") == [b"\t", b"5", b"q"]
+    assert split_keys(b"\x1b[C\x1bOA\x1b[Zx") == [b"\x1b[C", b"\x1bOA", b"\x1b[Z", b"x"]
+    assert split_keys(b"") == []
+    assert b"q" in split_keys(b"\x1b[1;5\nq")
+
+
+@pytest.mark.parametrize(
+    ("view", "key", "expected"),
+    [
+        (0, b"\t", 1),
+        (4, b"\x1b[C", 0),
+        (0, b"\x1b[D", 4),
+        (2, b"\x1bOA", 1),
+        (3, b"1", 0),
+        (3, b"6", 3),
+        (3, b"0", 3),
+        (3, b"x", 3),
+    ],
+)
+def test_keys_change_the_view(view: int, key: bytes, expected: int) -> None:
+    assert next_view(view, key, 5) == expected
 
 
 @pytest.fixture

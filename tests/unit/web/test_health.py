@@ -8,7 +8,7 @@ import pytest
 from tests.unit.web.samples import Sample
 from wardgate.errors import StorageUnavailable
 from wardgate.storage.memory import MemoryStorage
-from wardgate.storage.port import Commit, Operation
+from wardgate.storage.port import Commit, Operation, Where
 from wardgate.web import health
 
 
@@ -84,3 +84,35 @@ async def test_flood_of_probes_writes_once_a_second() -> None:
     async with sample.client() as probe:
         await asyncio.gather(*(probe.get("/readyz") for _ in range(50)))
     assert storage.asked == 1
+
+
+async def test_who_asks_for_text_gets_lines() -> None:
+    sample = Sample(demo=False)
+    text = {"accept": "text/plain"}
+    async with sample.client() as probe, sample.client("203.0.113.7") as stranger:
+        ready = await probe.get("/readyz", headers=text)
+        assert (ready.status_code, ready.text) == (200, "ready\n")
+        sample.problems += ["the server is stopping", "HTTPS takes no connections"]
+        reply = await probe.get("/readyz", headers=text)
+        assert (reply.status_code, reply.text) == (503, "not ready\nthe server is stopping\nHTTPS takes no connections\n")
+        assert (await stranger.get("/readyz", headers=text)).text == "not ready\n"
+        for accept in ("application/json, text/plain", "*/*", ""):
+            assert (await probe.get("/readyz", headers={"accept": accept})).json()["ready"] is False
+
+
+async def test_metrics_are_told_while_the_database_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Full()
+    sample = Sample(storage=storage)
+
+    async def gone(table: str, where: Sequence[Where] = ()) -> int:
+        raise StorageUnavailable("the disk is gone")
+
+    async with sample.client() as scraper:
+        assert b"wardgate_outbox_messages{" in (await scraper.get("/metrics")).content
+        monkeypatch.setattr(storage, "count", gone)
+        sample.clock.advance(60)  # type: ignore[attr-defined]
+        reply = await scraper.get("/metrics")
+    assert reply.status_code == 200
+    assert b"wardgate_logins_total{" in reply.content
+    # A count that stands still would look like an outbox in order.
+    assert b"wardgate_outbox_messages{" not in reply.content
