@@ -51,6 +51,7 @@ class _Line:
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._frames = Frames()
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._unsent = memoryview(b"")
         self._retry_s = FIRST_RETRY_S
         self._retry: asyncio.TimerHandle | None = None
@@ -110,14 +111,14 @@ class _Line:
         if self._socket is None:
             return
         try:
-            data = self._socket.recv(READ_BYTES)
-            for content in self._frames.feed(data):
+            count = self._socket.recv_into(self._buffer)
+            for content in self._frames.feed(self._buffer[:count]):
                 self._take(content)
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, MessageError, ValueError, TypeError, LookupError):
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._lose()
 
     def _take(self, content: Any) -> None:

@@ -56,12 +56,11 @@ class Frames:
 
     def __init__(self) -> None:
         self._pending = bytearray()
-        self._wanted = _LENGTH.size
 
-    def feed(self, data: bytes) -> list[Any]:
-        """What is complete by now. Raises MessageError for what is no frame."""
+    def feed(self, data: bytes | memoryview) -> list[Any]:
+        """What is complete by now; `data` is not kept. Raises MessageError for what is no frame."""
         if not self._pending and len(data) >= _LENGTH.size and len(data) == _LENGTH.size + _LENGTH.unpack_from(data)[0]:
-            return [_value(memoryview(data)[_LENGTH.size :])]  # as nearly always: one whole frame
+            return [_value(data[_LENGTH.size :])]  # as nearly always: one whole frame
         self._pending += data
         found: list[Any] = []
         start = 0

@@ -9,6 +9,7 @@ Nothing grows without a bound: of a worker that has much waiting, or that does n
 `wire.py` says what travels. Only this process makes checkpoints (`batch.py` says why).
 """
 
+import gc
 import os
 import select
 import signal
@@ -83,6 +84,7 @@ def run_writer(
     try:
         batches.use_chain(chain)
         writer = Writer(batches, listening, ringing, (chain.writer, chain.epoch), packages)
+        gc.freeze()  # what was loaded stays: it need not be looked at again and again
         ready()
         writer.serve()
     finally:
@@ -128,6 +130,7 @@ class Writer:
         self._paused: set[_Worker] = set()
         self._queue: deque[_Waiting] = deque()
         self._stopping = False
+        self._buffer = memoryview(bytearray(READ_BYTES))  # one for all: what is read is taken in at once
         self._poll = select.poll()
 
     def serve(self) -> None:
@@ -188,9 +191,9 @@ class Writer:
 
     def _read(self, worker: _Worker) -> None:
         try:
-            data = worker.connection.recv(READ_BYTES)
-            if data:
-                for content in worker.frames.feed(data):
+            count = worker.connection.recv_into(self._buffer)
+            if count:
+                for content in worker.frames.feed(self._buffer[:count]):
                     self._take_in(worker, *content)
                 self._watch(worker)
                 return
