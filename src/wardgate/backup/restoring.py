@@ -5,10 +5,12 @@ is moved aside before, never deleted. The instance lock is held all the time.
 """
 
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,7 @@ from wardgate.storage.snapshots import fill
 WORK: Final = "restore.part"
 ASIDE: Final = "before-restore-"
 ACTOR: Final = "restore"
+MOST_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
 
 Progress = Callable[[int, str], None]
 
@@ -84,8 +87,7 @@ async def restore(request: Request, clock: Clock, progress: Progress) -> Restore
         try:
             with opened(request.file) as source:
                 unpacked = unpack(source, request.identities, work / DATABASE, progress)
-            if old is not None and old != unpacked.manifest.installation_id:
-                raise Conflict(f"the backup is of another installation than {request.data}: restore it into an empty directory")
+            _check_fits(request, unpacked.manifest, old, clock)
             settings = wanted_settings(settings_of(unpacked), request)
             done = await _rebuild(request, unpacked, digest, work, clock)
             if not settings.database.embedded:
@@ -124,6 +126,8 @@ def _make_directory(data: Path) -> None:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not data.is_dir():
         raise SettingsError(f"{data} is no directory")
+    if (owner := data.stat().st_uid) != os.geteuid():
+        raise SettingsError(f"{data} belongs to user id {owner}: run this as that user, or the server cannot open what it finds")
 
 
 async def _standing(request: Request) -> str | None:
@@ -139,6 +143,14 @@ async def _standing(request: Request) -> str | None:
     if strangers and not (data / UNFINISHED).is_file():
         raise SettingsError(f"{data} is not empty ({min(strangers)} stands there): nothing was changed; name another directory")
     return None
+
+
+def _check_fits(request: Request, manifest: Manifest, old: str | None, clock: Clock) -> None:
+    if old is not None and old != manifest.installation_id:
+        raise Conflict(f"the backup is of another installation than {request.data}: restore it into an empty directory")
+    if clock.now() < manifest.created_at - MOST_CLOCK_DIFFERENCE:
+        # Which codes are of before is told by the clock.
+        raise Conflict(f"the clock stands at {clock.now():%Y-%m-%d %H:%M} UTC, before the backup was made: set it right first")
 
 
 def _swap(data: Path, work: Path, manifest: Manifest, clock: Clock) -> Path | None:

@@ -252,6 +252,27 @@ async def test_another_installation_is_not_replaced(plant: Plant) -> None:
     assert not (plant.data.parent / "other" / "restore.part").exists()
 
 
+async def test_a_clock_that_stands_before_the_backup_brings_no_code_back(plant: Plant) -> None:
+    """The steps of codes that are refused are told by the clock: a machine that woke in the past must not restore."""
+    file, _ = await plant.back_up()
+    plant.clock.advance(-3600)
+    with pytest.raises(Conflict, match="clock"):
+        await plant.restore(file)
+    with pytest.raises(SettingsError, match="holds no installation"):
+        Installation.open(plant.data.parent / "restored")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+async def test_a_directory_of_another_user_is_not_restored_into(plant: Plant) -> None:
+    file, _ = await plant.back_up()
+    target = plant.data.parent / "restored"
+    target.mkdir()
+    os.chown(target, 65534, 65534)
+    with pytest.raises(SettingsError, match="65534"):
+        await plant.restore(file)
+    assert os.listdir(target) == []
+
+
 async def test_the_old_data_is_kept_aside(plant: Plant) -> None:
     file, _ = await plant.back_up()
     async with at_work(plant.data, plant.clock) as (office, _):
