@@ -27,6 +27,7 @@ from pathlib import Path
 from bench import freeradius_server, limits, postgres_server, wardgate_server
 from bench.freeradius_server import Peer
 from bench.generator import Generator, Mode, Slice, compiler, generator
+from bench.load import PERIOD_S
 from bench.processes import tree_pss_mib
 from bench.report import AT_SESSIONS, Bar, Report, Series, as_json, as_markdown, as_text, progress
 from bench.users import Crowd, enrol
@@ -70,9 +71,9 @@ class Contender:
     load: Generator
     mode: Mode = Mode.ONCE
 
-    def slice(self, report: Report, sessions: int, seconds: float) -> None:
+    def slice(self, report: Report, sessions: int, seconds: float, logins: int | None = None) -> None:
         """Measure one slice."""
-        report.add(self.label, self.checked, self.load.run(self.port, Slice(sessions, seconds, self.mode), self.pids))
+        report.add(self.label, self.checked, self.load.run(self.port, Slice(sessions, seconds, self.mode, logins), self.pids))
 
 
 @dataclass(slots=True)
@@ -193,13 +194,14 @@ class Bench:
         self.report.limits["fdatasync/s"] = limits.fdatasync_per_s(self.folder, self.plan.seconds / 2)
 
     def measure_crowd(self) -> None:
-        """The same logins of the same few users, among a thousand and among many."""
+        """The logins of a thousand users, who are all there are or are spread over many; each once in each half minute."""
         few = Crowd("user", SMALL_CROWD)
         for database in self.plan.databases:
             sides = [self._crowd(database, count) for count in (SMALL_CROWD, self.plan.crowd_users)]
             for _ in range(self.plan.rounds):
+                _await_new_codes()
                 for contender in sides:
-                    contender.slice(self.report, AT_SESSIONS, self.plan.seconds)
+                    contender.slice(self.report, AT_SESSIONS, PERIOD_S / 2, logins=SMALL_CROWD)
             small, large = (self.report.series[each.label] for each in sides)
             cost = [each.median(AT_SESSIONS, lambda result: result.server_cpu_us) for each in (small, large)]
             memory = [tree_pss_mib(each.pids[:1]) for each in sides]
@@ -212,7 +214,7 @@ class Bench:
                 self.report.limits[f"{each.label}: memory (PSS) after the load, MiB"] = mib
 
     def _crowd(self, database: str, count: int) -> Contender:
-        """A server with so many users. Those who log in are spread evenly over all of them."""
+        """A server with so many users. The thousand who log in are spread evenly over all of them."""
         name = f"{database}{count}"
         data = self.folder / name / "data"
         data.parent.mkdir()
@@ -221,15 +223,19 @@ class Bench:
         progress(f"making {count} users")
         crowd = Crowd("user", count)
         enrol(data, crowd)
-        everybody = min(count, self.plan.users)
-        stride = count // everybody
-        users = [crowd.users(number * stride, 1)[0] for number in range(everybody)]
+        users = [crowd.users(number * (count // SMALL_CROWD), 1)[0] for number in range(SMALL_CROWD)]
         running = self.stack.enter_context(wardgate_server.running(data, cheap_hash=True))
         load = self.stack.enter_context(generator(self.folder, users, SECRET, name))
         label = f"Wardgate, {TITLES[database]}, {count} users"
-        contender = Contender(label, REMEMBERED, running.port, [running.pid, *self._database_pids(database == "postgresql")], load)
-        contender.load.run(running.port, Slice(AT_SESSIONS, 600, logins=everybody), contender.pids)
+        pids = [running.pid, *self._database_pids(database == "postgresql")]
+        contender = Contender(label, REMEMBERED, running.port, pids, load)
+        contender.load.run(running.port, Slice(AT_SESSIONS, 600, logins=len(users)), contender.pids)
         return contender
+
+
+def _await_new_codes() -> None:
+    """Until the next half minute begins: then each user has one more code."""
+    time.sleep(PERIOD_S - time.time() % PERIOD_S + 0.1)
 
 
 PEERS: tuple[Peer, ...] = (
