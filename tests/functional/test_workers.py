@@ -41,6 +41,7 @@ WORKERS = ("worker 0", "worker 1")
 EVERYBODY = ("writer", *WORKERS)
 NAS = "127.0.5.1"
 ROTATING = "127.0.5.2"
+SIGNING = "127.0.5.4"
 WIRES = 24
 DOCUMENT = """
 realms: [{{name: default, default: true, directories: [local], reply_floor_ms: {floor_ms}}}]
@@ -48,6 +49,7 @@ directories: [{{name: local, kind: local, verified_cache_s: 300}}]
 nas:
   - {{name: main, addresses: [{nas}], secret: {{value: {secret}}}, application: vpn}}
   - {{name: rotating, addresses: [{rotating}], secret: {{file: {file}}}, application: vpn}}
+  - {{name: signing, addresses: [{signing}], secret: {{value: {secret}}}, application: vpn, message_authenticator: auto}}
 applications: [{{name: vpn}}]
 """
 
@@ -70,7 +72,7 @@ def a_site(place: Path, floor_ms: int = 0, persons: int = 16) -> Site:
     secret_file = place / "secret"
     secret_file.write_text(SECRET)
     site = Site(place / "data", secret_file, people("ada", persons))
-    document = DOCUMENT.format(nas=NAS, secret=SECRET, rotating=ROTATING, file=secret_file, floor_ms=floor_ms)
+    document = DOCUMENT.format(nas=NAS, secret=SECRET, rotating=ROTATING, file=secret_file, signing=SIGNING, floor_ms=floor_ms)
     make_installation(site.data, document, csv_of(site.persons))
     return site
 
@@ -231,6 +233,24 @@ def test_a_new_configuration_is_in_force_at_every_worker(site: Site, served: Ser
     added = ["nas", "add", "late", "--address", address, "--application", "vpn", "--secret-stdin"]
     cli(*added, data=site.data, stdin=secret)
     everybody_answers(served, address, secret)
+
+
+def test_a_nas_that_has_signed_at_one_worker_must_sign_at_all_of_them(site: Site, served: Served) -> None:
+    """Else a forged request without Message-Authenticator only has to reach the worker that has not seen a signed one."""
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(served, source=SIGNING)) for _ in range(WIRES)]
+
+        for wire in wires:
+            assert wire.ask(wire.request("nobody", "guess", message_authenticator="none")).code is Code.ACCESS_REJECT
+        signed = stack.enter_context(Wire(served, source=SIGNING))
+        assert signed.log_in("nobody", "guess").code is Code.ACCESS_REJECT
+
+        def answered() -> int:
+            for wire in wires:
+                wire.send(wire.request("nobody", "guess", message_authenticator="none"))
+            return sum(wire.receive(0.05) is not None for wire in wires)
+
+        wait_for(lambda: answered() == 0, START_S)
 
 
 def test_a_second_server_on_the_same_ports_is_refused_and_takes_no_packets(site: Site, served: Served, tmp_path: Path) -> None:

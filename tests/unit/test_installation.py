@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import os
+import re
 import ssl
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +21,8 @@ from wardgate.clock import FixedClock
 from wardgate.config.store import load_current
 from wardgate.crypto import new_key
 from wardgate.errors import SealError, ServerUnavailable, SettingsError
-from wardgate.installation import LOCK, MARKER, UNFINISHED, Installation, InstanceLock
-from wardgate.settings import DatabaseSettings, KeySettings, StartSettings
+from wardgate.installation import LOCK, MARKER, NODE, UNFINISHED, Installation, InstanceLock
+from wardgate.settings import DatabaseSettings, KeySettings, ServerSettings, StartSettings
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
@@ -309,3 +311,21 @@ async def test_the_certificate_lives_long_and_no_longer_than_browsers_allow(tmp_
     (tmp_path / "cert.pem").write_text("no certificate")
     with pytest.raises(SettingsError, match="holds no PEM certificate"):
         valid_until(tmp_path / "cert.pem")
+
+
+async def test_a_node_keeps_its_name_and_differs_from_another_of_the_same_name(data: Path, tmp_path: Path) -> None:
+    settings = StartSettings(server=ServerSettings(node="vpn 1"))
+    one, other = await create(data, settings=settings), await create(tmp_path / "other", settings=settings)
+    assert re.fullmatch(r"vpn-1-[0-9a-f]{8}", one.node_id())
+    assert one.node_id() == one.node_id() != other.node_id()
+    assert stat.S_IMODE((data / NODE).stat().st_mode) == 0o600
+    (data / NODE).write_text("not what we wrote\n")
+    assert re.fullmatch(r"vpn-1-[0-9a-f]{8}", one.node_id())
+
+
+async def test_workers_write_one_chain_on_sqlite_and_one_each_on_a_shared_database(data: Path) -> None:
+    alone = await create(data)
+    assert {alone.chain_writer(), alone.chain_writer(0), alone.chain_writer(1)} == {"server"}
+    shared = replace(alone, settings=StartSettings(database=DatabaseSettings(url="postgresql://wardgate@db/wardgate")))
+    node = shared.node_id()
+    assert [shared.chain_writer(slot) for slot in (None, 0, 1)] == [f"{node}.command", f"{node}.0", f"{node}.1"]

@@ -1,5 +1,6 @@
 """Turns: never more at once than there are, over threads and processes, and none lost with whoever held it."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from wardgate.crypto import Secret
+from wardgate.passwords import PasswordHasher
 from wardgate.turns import Turns
 
 WAIT_S = 20
@@ -90,3 +93,20 @@ def test_nothing_is_left_in_the_directory(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="at least one"):
         Turns(0, tmp_path)
+
+
+async def test_a_password_is_hashed_only_when_it_is_this_processes_turn(tmp_path: Path) -> None:
+    """Else every worker hashes on all cores at once, and none is left for the packets."""
+    turns = Turns(1, tmp_path)
+    hasher = PasswordHasher(1, 10, time_cost=1, memory_kib=8, turn=turns)
+    holder = a_process_with_a_turn(turns)
+    try:
+        hashing = asyncio.ensure_future(hasher.hash(Secret("correct horse")))
+        done, _ = await asyncio.wait({hashing}, timeout=0.2)
+        assert not done
+        assert (hasher.pending, hasher.runs) == (1, 0)
+    finally:
+        end(holder)
+    async with asyncio.timeout(WAIT_S):
+        assert (await hashing).startswith("$argon2id$")
+    hasher.close()
