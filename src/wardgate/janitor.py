@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from wardgate.audit.heads import KEEP_MS as AUDIT_HEADS_KEPT_MS
 from wardgate.clock import Clock, to_ms
 from wardgate.delivery.outbox import purge as purge_outbox
 from wardgate.errors import WardgateError
@@ -42,6 +43,8 @@ RETENTIONS = (
     Retention("lease", "held_until", _DAY_MS),
     Retention("admin_pass", "expires_at", _DAY_MS),
     Retention("timeline", "created_at", 30 * _DAY_MS, most_rows=10_000_000),
+    # One head covers everything before it in its chain.
+    Retention("audit_head", "created_at", AUDIT_HEADS_KEPT_MS),
     Retention("incident", "last_at", 30 * _DAY_MS),
     Retention("accounting", "created_at", 30 * _DAY_MS, most_rows=2_000_000),
 )

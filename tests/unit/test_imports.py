@@ -48,7 +48,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "control": frozenset(),
     "leases": frozenset({"storage"}),
     "clock_watch": frozenset({"audit", "storage"}),
-    "janitor": frozenset({"delivery", "storage"}),
+    "janitor": frozenset({"audit", "delivery", "storage"}),
     "installation": frozenset({"audit", "certificates", "config", "settings", "storage"}),
     "admin": frozenset(
         {
