@@ -65,7 +65,7 @@ def _run(installation: Installation, overrides: ServeOverrides, as_json: bool) -
     _set_limits()
     with installation.lock(), _site(replace(installation, settings=in_force)) as site:
         _set_up_logs(site.installation, in_force)
-        _load_for_all()
+        _load_for_all(in_force)
         share_memory()
         supervisor = Supervisor(_stages(site), lambda: _reread(site, in_file), _status(site), Notifier.of_this_process())
         supervisor.run(lambda told: _say_serving(site, told["worker 0"], as_json))
@@ -89,9 +89,13 @@ def _set_limits() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _load_for_all() -> None:
-    """What every worker would otherwise build by itself, once before the fork: reading a document builds its checks."""
+def _load_for_all(settings: StartSettings) -> None:
+    """What every worker would otherwise load and build by itself, once before the fork: reading a document builds its checks."""
     parse(to_plain(first_document(demo=False)))
+    if settings.database.embedded:
+        import wardgate.storage.sqlite_client
+    else:
+        import wardgate.storage.postgres  # noqa: F401
 
 
 # --- what the children share -------------------------------------------------------------------------------------------

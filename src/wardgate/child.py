@@ -74,6 +74,7 @@ class Child:
     heard: float
     ready: bool = False
     reloaded: bool = True
+    hung: bool = False
     told: Mapping[str, Any] = field(default_factory=dict)
     failure: WardgateError | None = None
     _unread: bytes = b""

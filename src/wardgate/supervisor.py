@@ -188,7 +188,9 @@ class Supervisor:
             status = self._ended(place)
             if child is None or status is None:
                 continue
-            why = how_it_ended(status) + (f": {child.failure.message}" if child.failure is not None else "")
+            why = "stood still and was killed" if child.hung else how_it_ended(status)
+            if child.failure is not None:
+                why = f"{why}: {child.failure.message}"
             now = self._clock()
             pause_s = place.backoff.after(now - child.started)
             place.child, place.again, place.due = None, Again(why), now + pause_s
@@ -221,7 +223,7 @@ class Supervisor:
                 child.heard = now
             elif now - child.heard > HANG_S:
                 log.error("process_hangs", process=child.name, pid=child.pid, silent_s=round(now - child.heard, 1))
-                child.heard = now
+                child.heard, child.hung = now, True
                 child.signal(signal.SIGKILL)
 
     def _feed_watchdog(self) -> None:
