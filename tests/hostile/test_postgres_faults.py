@@ -91,6 +91,7 @@ async def test_kill_9_of_the_postmaster_during_a_load_loses_and_doubles_nothing(
             )
             ended.set()
             await asyncio.gather(*callers)
+            await healed(lambda: storage.count("outbox"))
             found = {str(row["id"]) for row in await storage.find("outbox")}
             assert {*kept, "after"} <= found
             assert found <= {*kept, *unsure, "after"}

@@ -25,7 +25,7 @@ import asyncpg
 from wardgate.errors import Overloaded, StorageError, StorageUnavailable, WardgateError
 from wardgate.storage.announcer import Announcer
 from wardgate.storage.port import MAX_WAITING_UNITS, Announce, ChainLink, Commit, Committed, Find, Operation, Row, Where
-from wardgate.storage.postgres_connection import Connection, Dialer, Line, NotWritable, lost, unavailable
+from wardgate.storage.postgres_connection import Connection, Dialer, Line, NoConnection, NotWritable, lost, unavailable
 from wardgate.storage.postgres_schema import prepare
 from wardgate.storage.postgres_sql import CHANNEL, Loads, Query, Reads, Writes, all_types
 from wardgate.storage.postgres_work import Changes, LookFirst, Needs, Outcome, Unit, Work, needs_of, prepare_unit
@@ -232,6 +232,11 @@ class PostgresStorage:
             batch = self._take()
             try:
                 outcomes, took = await self._writer.write([unit for unit, _ in batch])
+            except NoConnection as error:
+                # Nobody who waits behind it would fare better, and each would wait for a connection in turn.
+                batch += self._waiting
+                self._waiting.clear()
+                self._fail(batch, error)
             except WardgateError as error:
                 self._fail(batch, error)
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave every login waiting
@@ -334,16 +339,22 @@ class _Pool:
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
-        self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
-        for line in lines:
-            self._free.put_nowait(line)
+        self._free = list(lines)
+        self._slots = asyncio.Semaphore(len(lines))
         self._long = asyncio.Semaphore(max(1, len(lines) - 1))
         self._waiting = 0
 
     async def take(self, long: bool, wait_s: float) -> Line:
         """A free connection, to be given back. Raises Overloaded, StorageUnavailable."""
-        if not long and not self._free.empty():
-            return self._free.get_nowait()
+        if long or self._slots.locked():
+            await self._wait(long, wait_s)
+        else:
+            await self._slots.acquire()
+        # One that is being dialled is for those who find no other.
+        place = next((place for place in reversed(range(len(self._free))) if self._free[place].ready), -1)
+        return self._free.pop(place)
+
+    async def _wait(self, long: bool, wait_s: float) -> None:
         if self._waiting >= MAX_WAITING_READS:
             raise Overloaded(f"{MAX_WAITING_READS} reads wait already")
         self._waiting += 1
@@ -351,7 +362,7 @@ class _Pool:
         try:
             async with asyncio.timeout(wait_s):
                 held = long and await self._long.acquire()
-                return await self._free.get()
+                await self._slots.acquire()
         except BaseException as error:
             if held:
                 self._long.release()
@@ -363,7 +374,8 @@ class _Pool:
 
     def give_back(self, line: Line, long: bool) -> None:
         """The read is over."""
-        self._free.put_nowait(line)
+        self._free.append(line)
+        self._slots.release()
         if long:
             self._long.release()
 

@@ -40,9 +40,14 @@ _PROBE: Final = """
 SELECT current_setting('transaction_read_only'), current_setting('synchronous_commit'),
        current_setting('server_encoding'), current_setting('server_version_num')::int
 """
+_SET: Final = "SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)"
 _LOST: Final = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError)
 # What is wrong with the settings, and not with the database.
 _MISSET: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, asyncpg.ClientConfigurationError)
+
+
+class NoConnection(StorageUnavailable):
+    """There is no connection now. Nothing was tried."""
 
 
 class NotWritable(StorageUnavailable):
@@ -93,6 +98,21 @@ class Dialer:
         self._password_file = data / settings.password_file if settings.password_file else None
         self._hosts = hosts_of(settings.url)
         self.limits = Limits(settings.connect_timeout_s, settings.statement_timeout_s)
+        self._succeeded = asyncio.Event()
+        self.successes = 0
+
+    def reached(self) -> None:
+        """A line has a connection that works: the others need not wait any longer."""
+        self.successes += 1
+        self._succeeded.set()
+        self._succeeded = asyncio.Event()
+
+    async def pause(self, seconds: float, successes: int) -> bool:
+        """Wait so long, or until somebody has got a connection since there were so many; returns whether somebody has."""
+        if self.successes == successes:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._succeeded.wait(), seconds)
+        return self.successes != successes
 
     @property
     def name(self) -> str:
@@ -159,14 +179,13 @@ class Dialer:
             statement_cache_size=STATEMENTS_KEPT,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,
-            server_settings=self._server_settings(),
+            server_settings={"application_name": "wardgate"},
             **given,
         )
 
-    def _server_settings(self) -> dict[str, str]:
+    def _session_settings(self) -> dict[str, str]:
         statement_ms = self._settings.statement_timeout_s * 1000
         return {
-            "application_name": "wardgate",
             "statement_timeout": str(statement_ms),
             "lock_timeout": str(max(statement_ms // 2, 500)),
             "idle_in_transaction_session_timeout": str(2 * statement_ms),
@@ -186,6 +205,9 @@ class Dialer:
         }
 
     async def _check(self, connection: Connection, where: str) -> None:
+        # Not in the start packet: poolers refuse what they do not know there.
+        settings = self._session_settings()
+        await connection.execute(_SET, list(settings), list(settings.values()))
         read_only, synchronous, encoding, version = await connection.fetchrow(_PROBE)
         if version < OLDEST_SERVER:
             raise SettingsError(f"{where} is PostgreSQL {version // 10000}: use {OLDEST_SERVER // 10000} or later")
@@ -256,6 +278,11 @@ class Line:
         self._failure: _Failure | None = None
         self._closed = False
 
+    @property
+    def ready(self) -> bool:
+        """Whether it has a connection now."""
+        return self._connection is not None and not self._connection.is_closed()
+
     async def connect(self) -> None:
         """Make the first connection. Raises SettingsError, StorageUnavailable."""
         await self._dial()
@@ -267,16 +294,14 @@ class Line:
             return present
         self.drop(present)
         if self._closed:
-            raise StorageUnavailable("the storage is closed")
+            raise NoConnection("the storage is closed")
         if self._failure is None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), WAIT_S)
         if self._connection is not None:
             return self._connection
         failure = self._failure
-        raise StorageUnavailable(
-            failure.message if failure else "no connection to the database yet", failure.code if failure else None
-        )
+        raise NoConnection(failure.message, failure.code) if failure else NoConnection("no connection to the database yet")
 
     def drop(self, connection: Connection) -> None:
         """This connection is of no use any more: dial again. Does nothing when another one is in its place already."""
@@ -317,15 +342,17 @@ class Line:
             raise
         connection.add_termination_listener(self.drop)
         self._connection = connection
+        self._dialer.reached()
 
     async def _redial(self) -> None:
         pause = FIRST_PAUSE_S
         while True:
+            successes = self._dialer.successes
             try:
                 await self._dial()
             except (SettingsError, UnavailableError) as error:
                 self._failure = error
-            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, a line that gave up would never heal
                 self._failure = unavailable(error)
             else:
                 self._failure, self._dialing = None, None
@@ -333,8 +360,12 @@ class Line:
                 return
             self._news.set()
             # Not all workers and nodes at the same moment.
-            await asyncio.sleep(pause * (0.5 + secrets.randbelow(1000) / 2000))
+            back = await self._dialer.pause(pause * (0.5 + secrets.randbelow(1000) / 2000), successes)
             pause = min(2 * pause, LONGEST_PAUSE_S)
+            if back:
+                # The database is back: whoever asks now waits for the connection that is being made.
+                self._failure = None
+                self._news.clear()
 
 
 def _end(connection: Connection) -> None:
