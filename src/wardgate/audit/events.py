@@ -38,6 +38,7 @@ class Kind(Enum):
     CONFIGURATION_APPLIED = ("config:document:applied", "A version of the configuration document came into force, by whom and why.")
     KEY_ROTATED = ("crypto:key:rotated", "A new data key seals from now on.")
     KEY_RESEALED = ("crypto:key:resealed", "All sealed values stand under the present data key; older keys were dropped.")
+    MASTER_KEY_REPLACED = ("crypto:master:replaced", "Every data key was wrapped by a new key-encryption key.")
     BACKUP_KEY_SET = ("admin:backup:key_set", "From now on backups are encrypted to these recipients.")
     BACKUP_MADE = ("admin:backup:made", "A backup was written: its size and SHA-256, and to whom it is encrypted.")
     EPOCH_OPENED = (

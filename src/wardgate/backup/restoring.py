@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from wardgate.admin.alone import check_alone
 from wardgate.admin.office import Office
 from wardgate.backup.archive import CERTIFICATE, CERTIFICATE_KEY, MASTER_KEY, SETTINGS, BackupError
 from wardgate.backup.epoch import Epoch, open_epoch
@@ -110,7 +111,7 @@ async def open_next(installation: Installation, clock: Clock, actor: str, reason
     storage = await open_storage(installation.settings.database, installation.data)
     try:
         ring = await installation.unlock(storage)
-        await _alone(installation, storage, clock)
+        await check_alone(installation, storage, clock)
         cause = {"why": "promotion", "reason": reason}
         return await open_epoch(storage, ring, clock, actor, cause, writer=installation.chain_writer())
     finally:
@@ -244,13 +245,3 @@ def wanted_settings(settings: StartSettings, request: Request) -> StartSettings:
         https=replace(settings.https, certificate=https.certificate, key=https.key),
     )
     return checked_settings(wanted, "wardgate restore")
-
-
-async def _alone(installation: Installation, storage: Storage, clock: Clock) -> None:
-    """The instance lock is of this directory; the nodes of a shared database show by their leases."""
-    if installation.settings.database.embedded:
-        return
-    now_ms = int(clock.now().timestamp() * 1000)
-    held = [row for row in await storage.find("lease", limit=100) if int(row["held_until"] or 0) > now_ms]
-    if held:
-        raise Conflict(f"{held[0]['holder']!s} works on this database: stop every node, wait a minute, and repeat")

@@ -117,3 +117,13 @@ def test_a_damaged_backup_is_a_finding(cli: Cli, key: Path, tmp_path: Path) -> N
         error = json.loads(told.out)
         validate(error, "error")
         assert error["error"]["code"] == "backup_damaged"
+
+
+def test_the_master_key_is_replaced_without_a_server_only(alone: Cli) -> None:
+    before = (alone.data / "master.key").read_bytes()
+    told = alone("key", "replace-master", "--json")
+    assert told.code == 0, told
+    assert told.json("key-replace-master")["data_keys"] == 2
+    assert (alone.data / "master.key").read_bytes() != before
+    assert alone("user", "list").code == 0
+    assert "new key" in alone("key", "replace-master").out
