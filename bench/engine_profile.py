@@ -1,12 +1,12 @@
 """What one login costs in the engine: two-step TOTP with a remembered password, in this process, without packets.
 
-    python -m bench.engine_profile [--storage memory,sqlite] [--logins 4000] [--profile] [--json]
+    python -m bench.engine_profile [--storage still,memory,sqlite] [--logins 4000] [--profile] [--json]
 
-The engine, policy, local directory, timeline and audit are the product's; what is left out is the RADIUS packet. With `memory`
-every user has a small storage of his own, so that the figure is nearly the engine's alone; with `sqlite` sixty-four sessions
-share one durable file. CPU time is this process's, threads included: of the best slice of so many logins, because neighbours
-on the machine only ever add to it. A first pass over few logins counts reads, statements and
-keyed fingerprints, so that counting costs the measured pass nothing.
+The engine, policy, local directory, timeline and audit are the product's; what is left out is the RADIUS packet. With `still`
+storage gives the rows that it gave before and writes nothing, so that the figure is the engine's alone; with `memory` every user
+has a small storage of his own; with `sqlite` sixty-four sessions share one durable file. CPU time is this process's, threads
+included: of the best slice of so many logins, because neighbours on the machine only ever add to it. A first pass over few logins
+counts reads, statements and keyed fingerprints, so that counting costs the measured pass nothing.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from wardgate.factors.totp import hotp, time_step
 from wardgate.passwords import PasswordHasher
 from wardgate.policy.rules import default_policy
 from wardgate.storage.memory import MemoryStorage
-from wardgate.storage.port import Delete, Insert, Modify, Operation, Storage, Where
+from wardgate.storage.port import Commit, Committed, Delete, Find, Insert, Modify, Operation, Row, Storage, Where
 from wardgate.storage.sqlite import SqliteStorage
 
 PERIOD_S = 30
@@ -142,6 +142,45 @@ class CountingStorage:
         self._counts.read_calls += 1
         self._counts.reads += finds
         self._counts.statements += finds
+
+
+class StillStorage(MemoryStorage):
+    """Stands still: what was read once reads the same ever after, and nothing is written, at no cost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.still = False
+        self._known: dict[object, list[Row]] = {}
+
+    async def find(
+        self,
+        table: str,
+        where: Sequence[Where] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """As known. Handles are new with each login: there never is one."""
+        if not self.still or table == "handle":
+            return [] if self.still else await super().find(table, where, order_by, descending, limit)
+        key = (table, *[each.value for each in where])
+        rows = self._known.get(key)
+        if rows is None:
+            rows = self._known[key] = await super().find(table, where, order_by, descending, limit)
+        return rows
+
+    async def get(self, table: str, key: Row) -> Row | None:
+        """As known."""
+        rows = await self.find(table, [Where(name, "=", value) for name, value in key.items()], limit=1)
+        return rows[0] if rows else None
+
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        """As known."""
+        return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
+
+    async def commit(self, operations: Sequence[Operation]) -> Commit:
+        """Nothing."""
+        return Committed((None,) * len(operations)) if self.still else await super().commit(operations)
 
 
 @dataclass(slots=True)
@@ -276,11 +315,14 @@ async def count(place: Place) -> Counts:
     return counts
 
 
-async def measured_in_memory(logins: int) -> Times:
+async def measured_in_memory(logins: int, still: bool) -> Times:
     """Seconds of CPU and wall time of a login, one after another, each user in a storage of his own."""
-    places = [new_place(MemoryStorage(), 1) for _ in range(MEMORY_USERS)]
+    places = [new_place(StillStorage() if still else MemoryStorage(), 1) for _ in range(MEMORY_USERS)]
     for place in places:
         await place.fill()
+        await place.login(0)
+        if isinstance(place.storage, StillStorage):
+            place.storage.still = True
     slices = []
     for _ in range(max(1, logins // SLICE)):
         cpu = wall = 0.0
@@ -330,11 +372,11 @@ async def sqlite_place(users: int) -> AsyncIterator[Place]:
 
 async def measure(kind: str, logins: int, users: int, profiler: cProfile.Profile | None) -> Figure:
     """Everything about one storage."""
-    if kind == "memory":
+    if kind != "sqlite":
         place = new_place(MemoryStorage(), 1)
         await place.fill()
         counts = await count(place)
-        cpu, wall = await _profiled(profiler, lambda: measured_in_memory(logins))
+        cpu, wall = await _profiled(profiler, lambda: measured_in_memory(logins, kind == "still"))
     else:
         async with sqlite_place(users) as place:
             counts = await count(place)
@@ -387,7 +429,7 @@ def show(figures: Sequence[Figure]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.engine_profile", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--storage", default="memory,sqlite", help="memory, sqlite or both (default)")
+    parser.add_argument("--storage", default="still,memory,sqlite", help="still, memory, sqlite, or several of them")
     parser.add_argument("--logins", type=int, default=4000)
     parser.add_argument("--users", type=int, default=USERS, help="users on the SQLite file")
     parser.add_argument("--profile", action="store_true", help="print where the time goes; the figures are then too high")

@@ -6,6 +6,7 @@ its associated data names the row it belongs to, so that a value copied to anoth
 
 import hashlib
 import hmac
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ NONCE_BYTES = 12
 SEAL_VERSION = 1
 HOUR_SEAL_VERSION = 2
 _HOUR_MS = 3_600_000
+MAX_REMEMBERED_MACS = 8192
 MAC_ROOT = 0
 _HEADER_BYTES = 1 + 4
 # Crockford's alphabet: no I, L, O, U, so that a reference can be read out on the phone.
@@ -27,6 +29,8 @@ _PLAIN_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 _REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _REFERENCE_PAIRS = [one + other for one in _REFERENCE_ALPHABET for other in _REFERENCE_ALPHABET]
 REFERENCE_CHARS = 8
+# What `secrets.token_bytes` gives, without its detour: a login takes nine.
+random_bytes = os.urandom
 
 
 class Secret:
@@ -68,6 +72,7 @@ class KeyRing:
         self._ciphers = {number: AESGCM(key.reveal()) for number, key in keys.items() if number != MAC_ROOT}
         self._current = max(self._ciphers)
         self._hour_ciphers: dict[int, AESGCM] = {}
+        self._macs: dict[tuple[str | bytes, ...], bytes] = {}
         self._mac_states: dict[str, hashlib.blake2b] = {}
         self._mac_root = keys[MAC_ROOT].reveal()
 
@@ -83,7 +88,7 @@ class KeyRing:
 
     def seal(self, value: bytes, bound_to: str) -> bytes:
         """Encrypt `value` so that it opens only with the same `bound_to` (table, column and row id)."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
+        nonce = random_bytes(NONCE_BYTES)
         body = self._ciphers[self._current].encrypt(nonce, value, bound_to.encode())
         return bytes((SEAL_VERSION,)) + self._current.to_bytes(4, "big") + nonce + body
 
@@ -111,7 +116,7 @@ class KeyRing:
         So the number of values under one key, which random nonces bound to 2**32, does not add up over the life of a data key.
         """
         hour = at_ms // _HOUR_MS
-        nonce = secrets.token_bytes(NONCE_BYTES)
+        nonce = random_bytes(NONCE_BYTES)
         body = self._hour_cipher(hour).encrypt(nonce, value, bound_to.encode())
         return b"".join((nonce, bytes((HOUR_SEAL_VERSION,)), hour.to_bytes(4, "big"), body))
 
@@ -144,6 +149,16 @@ class KeyRing:
             state.update(len(part).to_bytes(8, "big") + part)
         return state.digest()
 
+    def remembered_mac(self, purpose: str, *parts: bytes) -> bytes:
+        """The same, for what each step of a login asks for again. The newest are kept, and go with the ring."""
+        asked: tuple[str | bytes, ...] = (purpose, *parts)
+        found = self._macs.get(asked)
+        if found is None:
+            if len(self._macs) >= MAX_REMEMBERED_MACS:
+                self._macs.clear()
+            found = self._macs[asked] = self.mac(purpose, *parts)
+        return found
+
     def _mac_state(self, purpose: str) -> "hashlib.blake2b":
         key = hashlib.blake2b(purpose.encode(), key=self._mac_root, digest_size=32).digest()
         state = self._mac_states[purpose] = hashlib.blake2b(key=key, digest_size=32)
@@ -159,7 +174,7 @@ def sealed_with(sealed: bytes) -> int:
 
 def wrap_key(master: Secret, number: int, material: Secret) -> bytes:
     """Seal a data key under the key-encryption key, for the `data_key` table."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
+    nonce = random_bytes(NONCE_BYTES)
     return nonce + AESGCM(master.reveal()).encrypt(nonce, material.reveal(), f"data_key:{number}".encode())
 
 
@@ -174,7 +189,7 @@ def unwrap_key(master: Secret, number: int, wrapped: bytes) -> Secret:
 
 def new_key() -> Secret:
     """Fresh key material."""
-    return Secret(secrets.token_bytes(KEY_BYTES))
+    return Secret(random_bytes(KEY_BYTES))
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -184,7 +199,7 @@ def same(one: bytes, other: bytes) -> bool:
 
 def new_reference() -> str:
     """A short reference for people: 8 characters, 40 bits, always the same length."""
-    value = int.from_bytes(secrets.token_bytes(5), "big")
+    value = int.from_bytes(random_bytes(5), "big")
     return "".join([_REFERENCE_PAIRS[(value >> shift) & 1023] for shift in (30, 20, 10, 0)])
 
 
@@ -193,7 +208,7 @@ def new_id() -> str:
 
     Ids rise with time, so that new rows stand side by side in every index; a random id would touch a page of its own in each.
     """
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"{time.time_ns() // 1_000_000:012x}{random_bytes(10).hex()}"
 
 
 def plain_secret(chars: int) -> str:

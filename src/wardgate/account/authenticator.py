@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing, Secret, new_id
@@ -58,11 +59,18 @@ def from_row(row: Row) -> Authenticator:
         subject_id=SubjectId(str(row["subject_id"])),
         kind=str(row["kind"]),
         label=str(row["label"]),
-        settings=loads(str(row["settings"])),
+        settings=_settings(str(row["settings"])),
         counter=int(row["counter"] or 0),
         sealed=bytes(sealed) if isinstance(sealed, bytes) else None,
         state=AuthenticatorState(str(row["state"])),
     )
+
+
+@lru_cache(maxsize=256)
+def _settings(stored: str) -> Mapping[str, str | int]:
+    """Nearly all are the same few."""
+    settings: Mapping[str, str | int] = loads(stored)
+    return settings
 
 
 async def active_authenticators(storage: Reader, subject_id: SubjectId) -> list[Authenticator]:

@@ -40,7 +40,10 @@ def normalise(typed: str) -> str | None:
     """
     if len(typed) > MAX_TYPED_CHARS:
         return None
-    code = typed.translate(_READ_AS).upper().translate(_READ_AS)
+    code = typed.translate(_READ_AS)
+    if len(code) > CODE_CHARS:  # upper case is never shorter
+        return None
+    code = code.upper().translate(_READ_AS)
     if len(code) != CODE_CHARS or code[0] not in _FIRST or not all(char in _ALPHABET for char in code):
         return None
     return code

@@ -5,12 +5,11 @@ engine's commit when there is one) and published to the live log. Nothing secret
 whole telephone numbers.
 """
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from wardgate.clock import Clock, to_ms
-from wardgate.crypto import KeyRing, new_id, new_reference
+from wardgate.crypto import KeyRing, new_id, new_reference, random_bytes
 from wardgate.jsons import dumps
 from wardgate.storage.port import Insert, Reader, Row, Where
 
@@ -130,7 +129,7 @@ def entry(
     return Insert(
         "timeline",
         {
-            "id": f"{at_ms:012x}{secrets.token_hex(6)}",
+            "id": f"{at_ms:012x}{random_bytes(6).hex()}",
             "reference": reference,
             "transaction_id": transaction_id,
             "user_key": user_key(ring, user) if user else None,
@@ -144,7 +143,7 @@ def entry(
 
 def user_key(ring: KeyRing, name: str) -> str:
     """The look-up value of a name as it was typed (without its case)."""
-    return ring.mac("timeline-user", name.strip().casefold().encode("utf-8", "surrogatepass")).hex()[:32]
+    return ring.remembered_mac("timeline-user", name.strip().casefold().encode("utf-8", "surrogatepass")).hex()[:32]
 
 
 def new_transaction_id() -> str:

@@ -7,8 +7,9 @@ because the account stays what it was; that replacement holds only for the very 
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -63,8 +64,8 @@ def user_from_row(row: Row, now_ms: int) -> DirectoryUser:
         mail=_text_or_none(row["mail"]),
         phone=_text_or_none(row["phone"]),
         language=_text_or_none(row["language"]),
-        groups=tuple(loads(str(row["groups"]))),
-        attributes={name: tuple(values) for name, values in loads(str(row["attributes"])).items()},
+        groups=_groups(str(row["groups"])),
+        attributes=_attributes(str(row["attributes"])),
         must_change=bool(row["must_change"]),
         version=_number(row["version"]),
     )
@@ -256,7 +257,7 @@ class VerifiedPasswords:
         self._life_s = life_s
         self._clock = clock
         self._limit = limit
-        self._key = secrets.token_bytes(32)
+        self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -282,11 +283,21 @@ class VerifiedPasswords:
         return until is not None and self._clock.monotonic() < until
 
     def _mark(self, immutable_id: str, version: int, password: Secret) -> bytes:
-        state = hashlib.blake2b(key=self._key, digest_size=32)
+        state = self._keyed.copy()
         for part in (immutable_id.encode(), str(version).encode(), password.reveal()):
-            state.update(len(part).to_bytes(8, "big"))
-            state.update(part)
+            state.update(len(part).to_bytes(8, "big") + part)
         return state.digest()
+
+
+# Many users have the same groups and attributes, and a user is read twice in a login.
+@lru_cache(maxsize=1024)
+def _groups(stored: str) -> tuple[str, ...]:
+    return tuple(loads(stored))
+
+
+@lru_cache(maxsize=1024)
+def _attributes(stored: str) -> Mapping[str, tuple[str, ...]]:
+    return {name: tuple(values) for name, values in loads(stored).items()}
 
 
 def _state(row: Row, now_ms: int) -> AccountState:

@@ -1,6 +1,7 @@
 """One canonical form of a login name, so that every door and table compares names alike."""
 
 import unicodedata
+from functools import lru_cache
 
 MAX_NAME_CHARS = 253
 
@@ -9,6 +10,7 @@ MAX_NAME_CHARS = 253
 _REFUSED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
+@lru_cache(maxsize=4096)
 def canonical_name(typed: str) -> str | None:
     """The form in which names and mail addresses are compared, or None for what cannot be a name.
 

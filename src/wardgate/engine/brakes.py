@@ -78,9 +78,9 @@ def brake_keys(
     """`who`: subject id of a known user, else the name as it was looked up. `typed`: that name, for a known user."""
     source = _connection(client) if client else None
     return BrakeKeys(
-        user_source=ring.mac("brake-user-source", who.encode(), (source or binding).encode()),
-        user=ring.mac("brake-user", who.encode()),
-        source=ring.mac("brake-source", source.encode()) if source else None,
+        user_source=ring.remembered_mac("brake-user-source", who.encode(), (source or binding).encode()),
+        user=ring.remembered_mac("brake-user", who.encode()),
+        source=ring.remembered_mac("brake-source", source.encode()) if source else None,
         typed=partial(_name_keys, ring, typed, client, binding) if typed is not None else None,
         of_name=of_name,
     )

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from wardgate.account.authenticator import Authenticator
 from wardgate.clock import to_ms
@@ -56,13 +57,19 @@ def verify_totp(
         return None, False
     present, typed = time_step(at, period_s), code.encode()
     found: int | None = None
-    # The present step first: it is the one, nearly always.
-    for step in sorted(range(max(0, present - skew_steps), present + skew_steps + 1), key=lambda step: abs(step - present)):
-        if same(hotp(secret, step, digits, algorithm).encode(), typed):
+    for offset in _nearest_first(skew_steps):
+        step = present + offset
+        if step >= 0 and same(hotp(secret, step, digits, algorithm).encode(), typed):
             if step > last_step:
                 return step, False
             found = step
     return found, found is not None
+
+
+@lru_cache(maxsize=16)
+def _nearest_first(skew_steps: int) -> tuple[int, ...]:
+    """The present step comes first: it is the one, nearly always."""
+    return tuple(sorted(range(-skew_steps, skew_steps + 1), key=abs))
 
 
 class TotpFactor:

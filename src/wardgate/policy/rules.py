@@ -21,6 +21,7 @@ class _Rule:
     name: str
     holds: Condition
     then: ThenSettings
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def compile_policy(settings: PolicySettings, known: Collection[str], strong: Col
     rules = []
     for rule in settings.rules:
         _check_steps(settings.name, rule.name, rule.then, known)
-        rules.append(_Rule(rule.name, _condition(settings.name, rule.name, rule.when), rule.then))
+        rules.append(_rule(rule.name, _condition(settings.name, rule.name, rule.when), rule.then))
     floors = []
     for floor in settings.floors:
         unknown = [factor for factor in floor.then.never if factor not in known]
@@ -61,7 +62,7 @@ def compile_policy(settings: PolicySettings, known: Collection[str], strong: Col
 def default_policy(second_factors: Collection[str], strong: Collection[str]) -> Policy:
     """What holds where nothing is configured: the password and any one enrolled second factor."""
     then = ThenSettings(steps=((PASSWORD,), tuple(second_factors)))
-    return Policy("default", (_Rule("default", compile_condition({}), then),), (), tuple(strong))
+    return Policy("default", (_rule("default", compile_condition({}), then),), (), tuple(strong))
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:
@@ -74,8 +75,14 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     return NoEntry("no_rule")
 
 
+def _rule(name: str, holds: Condition, then: ThenSettings) -> _Rule:
+    return _Rule(name, holds, then, Plan(tuple(then.steps), name))
+
+
 def _with_floors(policy: Policy, facts: Facts, rule: _Rule) -> Plan:
     floors = [floor for floor in policy.floors if floor.holds(facts)]
+    if not floors and not facts.proved_elsewhere:
+        return rule.plan
     never = frozenset(factor for floor in floors for factor in floor.then.never)
     needed = max((floor.then.strong_factors for floor in floors), default=0)
     steps = [tuple(factor for factor in step if factor not in never) for step in rule.then.steps]
