@@ -20,6 +20,7 @@ from pathlib import Path
 from bench import packet_path, postgres_server, wardgate_server
 from bench.generator import Slice, generator
 from bench.radius import CACHE_S
+from bench.report import put_into
 from bench.users import Crowd, enrol
 from bench.wardgate_server import SECRET
 
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     given = _parser().parse_args(arguments)
     profile = measure(given)
+    if given.into is not None:
+        put_into(given.into, "profile", "\n".join(lines(profile, markdown=True)))
     if given.json:
         steps = [{"step": name, "us": value} for name, value in profile.steps.items()]
         told = {"cpu_us": profile.cpu_us, "logins_per_s": profile.logins_per_s, "door_us": profile.door_us, "steps": steps}
@@ -123,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     form.add_argument("--markdown", action="store_true", help="print Markdown tables on standard output")
+    parser.add_argument("--into", type=Path, help="also put the Markdown tables into this document (docs/performance.md)")
     parser.add_argument("--sessions", type=int, default=64, help="logins at a time (default 64)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long (default 5)")

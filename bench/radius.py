@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from bench.freeradius_server import Peer
 from bench.generator import Generator, Mode, Slice, compiler, generator
 from bench.load import PERIOD_S
 from bench.processes import tree_pss_mib
-from bench.report import AT_SESSIONS, Bar, Report, Series, as_json, as_markdown, as_text, progress
+from bench.report import AT_SESSIONS, Bar, Report, Series, as_json, as_markdown, as_text, progress, put_into
 from bench.users import Crowd, enrol
 from bench.wardgate_server import SECRET
 
@@ -267,8 +267,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.crowd:
         report.bars += bars(report)
     told = list(ratios(report, plan))
-    show: Callable[[], str] = lambda: as_markdown(report, told) if given.markdown else as_text(report, told)  # noqa: E731
-    print(json.dumps(as_json(report, told)) if given.json else show())
+    if given.into is not None:
+        put_into(given.into, "crowd" if given.crowd else "radius", as_markdown(report, told))
+    if given.json:
+        print(json.dumps(as_json(report, told)))
+    else:
+        print(as_markdown(report, told) if given.markdown else as_text(report, told))
     return 0 if report.sound else 1
 
 
@@ -394,6 +398,7 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     form.add_argument("--markdown", action="store_true", help="print Markdown tables on standard output")
+    parser.add_argument("--into", type=Path, help="also put the Markdown tables into this document (docs/performance.md)")
     parser.add_argument("--sessions", default="1,16,64,256", help="logins at a time (default 1,16,64,256)")
     parser.add_argument("--workers", default="1,2", help="worker processes (default 1,2)")
     parser.add_argument("--databases", default="sqlite,postgresql", help="default sqlite,postgresql")

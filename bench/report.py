@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.load import Result
 
@@ -185,6 +186,16 @@ def as_markdown(report: Report, ratios: Sequence[tuple[str, float]]) -> str:
         lines = ["| " + " | ".join(row) + " |" for row in (columns, ("---",) * len(columns), *rows)]
         parts.append("\n".join([f"### {title}", "", *lines]))
     return "\n\n".join([*parts, *(f"Not measured: {each}." for each in report.missing)])
+
+
+def put_into(file: Path, name: str, text: str) -> None:
+    """Replace what stands in a document between `<!-- begin NAME -->` and `<!-- end NAME -->`. Raises ValueError without them."""
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
+    before, found, rest = file.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"{file} has no lines {begin.strip()} and {end.strip()}")
+    file.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}")
 
 
 def as_json(report: Report, ratios: Sequence[tuple[str, float]]) -> dict[str, object]:

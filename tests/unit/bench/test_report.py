@@ -1,9 +1,11 @@
 """How figures are judged and told: a wrong verdict would be believed."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.load import Result
-from bench.report import Bar, Report, Series, as_json, as_markdown, as_text
+from bench.report import Bar, Report, Series, as_json, as_markdown, as_text, put_into
 
 TIMES = (1.0, 2.0, 3.0)
 
@@ -60,3 +62,13 @@ def test_every_form_tells_the_verdict_and_what_is_missing() -> None:
         assert "NOT MET" in told
         assert "PostgreSQL" in told
         assert "Wardgate, SQLite" in told
+
+
+def test_a_document_keeps_everything_but_the_figures(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n<!-- begin radius -->\nold\n<!-- end radius -->\nafter\n")
+    put_into(page, "radius", "new")
+    put_into(page, "radius", "newer")
+    assert page.read_text() == "# Title\n<!-- begin radius -->\n\nnewer\n\n<!-- end radius -->\nafter\n"
+    with pytest.raises(ValueError, match="crowd"):
+        put_into(page, "crowd", "new")
