@@ -43,6 +43,7 @@ HEARTBEAT_S: Final = 2.0
 # PostgreSQL takes 8000 bytes.
 MAX_NOTICE_BYTES: Final = 7_900
 _SEPARATOR: Final = "\x1f"
+_CLOCK: Final = Query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", ())
 
 # Others were quicker, or locked in another order: the batch runs again. 22P02 is how the statement breaks itself off.
 _CHANGED: Final = frozenset({"22P02", "40001", "40P01", "55P03"})
@@ -160,6 +161,11 @@ class PostgresStorage:
         """How many rows meet every condition."""
         ((number,),) = await self._fetch(self._reads.count(table, where), long=True)
         return int(number)
+
+    async def clock_ms(self) -> int:
+        """The database's time now: what all nodes compare their clocks with. Satisfies `clock_watch.DatabaseClock`."""
+        ((now_ms,),) = await self._fetch(_CLOCK)
+        return int(now_ms)
 
     async def _fetch(self, query: Query, long: bool = False) -> list[Any]:
         """The rows of a query; asked again on a fresh connection when the one it was on broke."""
