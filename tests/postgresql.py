@@ -47,7 +47,13 @@ def free_port() -> int:
 class Server:
     """One server. `start` and `stop` may be called again; the data stays until `remove`."""
 
-    def __init__(self, durable: bool = False, copy_of: "Server | None" = None, **settings: str) -> None:
+    def __init__(
+        self,
+        durable: bool = False,
+        copy_of: "Server | None" = None,
+        ssl_for: tuple[bytes, bytes] | None = None,
+        **settings: str,
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="wardgate-postgresql-"))
         self.port = free_port()
         self._settings: Mapping[str, str] = {
@@ -77,6 +83,19 @@ class Server:
                 "--write-recovery-conf",
                 "--no-sync",
             )
+
+        if ssl_for is not None:
+            self._settings = {**self._settings, **self._certified(*ssl_for)}
+
+    def _certified(self, certificate: bytes, key: bytes) -> dict[str, str]:
+        """The settings of a server that speaks TLS."""
+        paths = {"ssl_cert_file": self.directory / "cert.pem", "ssl_key_file": self.directory / "key.pem"}
+        for path, content in zip(paths.values(), (certificate, key), strict=True):
+            path.write_bytes(content)
+            path.chmod(0o600)
+            if self._as:
+                os.chown(path, self._as["user"], self._as["group"])
+        return {"ssl": "on", **{name: str(path) for name, path in paths.items()}}
 
     @property
     def _data(self) -> Path:
@@ -181,9 +200,11 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def server(durable: bool = False, copy_of: Server | None = None, **settings: str) -> Iterator[Server]:
-    """A server of one's own."""
-    made = Server(durable, copy_of, **settings)
+def server(
+    durable: bool = False, copy_of: Server | None = None, ssl_for: tuple[bytes, bytes] | None = None, **settings: str
+) -> Iterator[Server]:
+    """A server of one's own. `ssl_for`: its certificate and key, in PEM."""
+    made = Server(durable, copy_of, ssl_for, **settings)
     try:
         yield made.start()
     finally:

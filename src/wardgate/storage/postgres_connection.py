@@ -43,7 +43,10 @@ SELECT current_setting('transaction_read_only'), current_setting('synchronous_co
 _SET: Final = "SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)"
 _LOST: Final = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError)
 # What is wrong with the settings, and not with the database.
-_MISSET: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, asyncpg.ClientConfigurationError)
+_MISSET: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
+_Failure = SettingsError | UnavailableError
 
 
 class NoConnection(StorageUnavailable):
@@ -157,15 +160,8 @@ class Dialer:
         except BaseException as error:
             if connection is not None:
                 _end(connection)
-            if isinstance(error, _MISSET):
-                raise SettingsError(f"{where} refused the login: {_first_line(error)}") from error
-            if isinstance(error, ValueError):
-                # The text of the error may quote the URL, and with it a password.
-                raise SettingsError("database.url: cannot be read as postgresql://USER@HOST/NAME") from error
-            if isinstance(
-                error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError
-            ):
-                raise unavailable(error, where) from error
+            if isinstance(error, Exception) and (meant := _meant(error, host, where)) is not None:
+                raise meant from error
             raise
         return connection, (host, port)
 
@@ -247,6 +243,23 @@ class Dialer:
         return errors[0]
 
 
+def _meant(error: Exception, host: str, where: str) -> _Failure | None:
+    """What a failed attempt means; None for what is neither the settings' nor the database's fault."""
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return SettingsError(f"database.url: {_first_line(error)}")
+    if isinstance(error, _MISSET):
+        return SettingsError(f"{where} refused the login: {_first_line(error)}")
+    if isinstance(error, FileNotFoundError | PermissionError) and not host.startswith("/"):
+        return SettingsError(f"database.url: a file with a certificate or key cannot be read: {error.strerror}")
+    # Before ValueError: a certificate that does not fit is both.
+    if isinstance(error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return unavailable(error, where)
+    if isinstance(error, ValueError):
+        # The text of the error may quote the URL, and with it a password.
+        return SettingsError("database.url: cannot be read as postgresql://USER@HOST/NAME")
+    return None
+
+
 def _first_line(error: BaseException) -> str:
     return str(error).split("\n", 1)[0][:200]
 
@@ -261,9 +274,6 @@ async def _give_up(tries: set[_Try]) -> None:
     for outcome in await asyncio.gather(*tries, return_exceptions=True):
         if not isinstance(outcome, BaseException):
             _end(outcome[0])
-
-
-_Failure = SettingsError | UnavailableError
 
 
 class Line:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 
 from tests import postgresql
 from tests.conformance.storage.rows import TextChain, brake, brake_key, committed, event, insert, message, user
+from wardgate.certificates import self_signed
 from wardgate.errors import SettingsError, StorageError, StorageUnavailable
 from wardgate.storage.port import (
     Announce,
@@ -296,6 +298,30 @@ async def test_a_password_is_in_no_error_and_opens_the_database(tmp_path: Path, 
         while error is not None:
             assert "secret" not in str(error)
             error = error.__cause__
+
+
+async def test_a_server_with_another_certificate_is_refused(tmp_path: Path) -> None:
+    certificate, key = self_signed(datetime.now(UTC))
+    other, _ = self_signed(datetime.now(UTC))
+    (tmp_path / "right.pem").write_bytes(certificate)
+    (tmp_path / "wrong.pem").write_bytes(other)
+    with postgresql.server(ssl_for=(certificate, key)) as server:
+        database = await server.create()
+
+        def settings(mode: str, trusted: str) -> DatabaseSettings:
+            url = server.url(database).replace("sslmode=disable", f"sslmode={mode}&sslrootcert={tmp_path / trusted}")
+            return DatabaseSettings(url=url)
+
+        async with opened(settings("verify-full", "right.pem"), tmp_path) as (storage,):
+            await insert(storage, "brake", brake("a"))
+            rows = await server.fetch(
+                "SELECT s.ssl FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE application_name = 'wardgate'"
+            )
+            assert {row[0] for row in rows} == {True}
+        with pytest.raises(StorageUnavailable, match="certificate"):
+            await PostgresStorage.open(settings("verify-full", "wrong.pem"), tmp_path)
+        with pytest.raises(SettingsError, match="cannot be read"):
+            await PostgresStorage.open(settings("verify-full", "missing.pem"), tmp_path)
 
 
 async def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
