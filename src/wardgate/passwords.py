@@ -3,18 +3,21 @@
 New hashes are Argon2id. A hash from elsewhere is checked by `foreign_hashes` in the same threads, and its check is followed
 by the work of one Argon2id check, because most of them are so cheap that the time of a refusal would tell which accounts
 exist. Passwords are bytes: what a NAS sends is not decoded.
+
+Whose passwords wait take turns, by their source: one client that guesses as fast as it can keeps nobody else waiting for long.
 """
 
 import asyncio
 import base64
+import math
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from argon2.exceptions import Argon2Error
 from argon2.low_level import Type, hash_secret
@@ -22,12 +25,17 @@ from argon2.low_level import Type, hash_secret
 from wardgate import foreign_hashes
 from wardgate.crypto import Secret
 from wardgate.errors import Overloaded, SettingsError, UsageError
+from wardgate.fair_queue import FairQueue
 
+# What has waited longer is not checked any more: its NAS asks elsewhere by now, or is about to. Below a directory's patience, 5 s,
+# so that a long queue is told from a directory that is down.
+MAX_WAIT_S = 4.0
 MAX_PASSWORD_BYTES = 1024
 # A refusal waits at most so long for the slowest form of hash.
 MAX_EVEN_S = 2.0
 MAX_FORMS = 64
 _MARGIN = 1.25
+_TOO_MANY = "too many passwords wait to be checked"
 SALT_BYTES = 16
 DIGEST_BYTES = 32
 
@@ -46,11 +54,22 @@ class Checked:
     took_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """A call that waits. `patience_s`: after so long nobody wants to know any more."""
+
+    future: Future[Any]
+    work: Callable[[], Any]
+    patience_s: float
+    asked: float = field(default_factory=time.perf_counter)
+
+
 class PasswordHasher:
     """Hashes and checks passwords in `threads` threads, with at most `max_waiting` calls in the queue before them.
 
-    A call beyond that raises Overloaded at once. `threads` should be the machine's cores less one, over all processes: where there
-    are several processes, `turn` is entered for each piece of work and keeps them to that together.
+    A call beyond that raises Overloaded at once, or takes the place of one whose source has more of them in the queue.
+    `threads` should be the machine's cores less one, over all processes: where there are several processes, `turn` is entered for
+    each piece of work and keeps them to that together.
     """
 
     def __init__(
@@ -80,6 +99,8 @@ class PasswordHasher:
         self._turn: AbstractContextManager[object] = nullcontext() if turn is None else turn
         self._lock = threading.Lock()
         self._pending = 0
+        self._waiting: FairQueue[_Job] = FairQueue()
+        self._closed = False
         self._costs: dict[str, float] = {}
         # Told, in the thread that works, how many seconds each call waited for it.
         self.on_wait: Callable[[float], None] | None = None
@@ -100,10 +121,11 @@ class PasswordHasher:
         """True when the password belongs to the stored hash."""
         return (await self.check(stored, password, upgrade=False)).right
 
-    async def check(self, stored: str, password: Secret, upgrade: bool) -> Checked:
+    async def check(self, stored: str, password: Secret, upgrade: bool, source: str = "") -> Checked:
         """Check a password and, with `upgrade`, make the hash that should replace a weak one after a right password.
 
-        Both in one visit to the pool: a login that was admitted does not queue, or fail, a second time.
+        Both in one visit to the pool: a login that was admitted does not queue, or fail, a second time. `source`: on whose behalf,
+        for the turns of those who wait.
         """
         value = password.reveal()
 
@@ -112,12 +134,12 @@ class PasswordHasher:
             checked = self._check(stored, value, upgrade)
             return replace(checked, took_s=time.perf_counter() - began)
 
-        checked = await self._run(work)
+        checked = await self._run(work, source, MAX_WAIT_S)
         if not checked.right and self.needs_upgrade(stored):
             self.learn(stored, checked.took_s)
         return checked
 
-    async def verify_nothing(self, password: Secret) -> None:
+    async def verify_nothing(self, password: Secret, source: str = "") -> None:
         """Do the work of one check for a name that has no password, and take as long as the slowest."""
         value = password.reveal()
 
@@ -126,7 +148,7 @@ class PasswordHasher:
             self._match(self._nobody, value)
             return Checked(False, took_s=time.perf_counter() - began)
 
-        await self.even_out(await self._run(work))
+        await self.even_out(await self._run(work, source, MAX_WAIT_S))
 
     @property
     def slowest_s(self) -> float:
@@ -154,6 +176,12 @@ class PasswordHasher:
 
     def close(self) -> None:
         """Drop what waits and let the threads end."""
+        with self._lock:
+            self._closed = True
+            dropped = [self._waiting.take() for _ in range(len(self._waiting))]
+        for job in dropped:
+            if job is not None:
+                job.future.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, stored: str, password: bytes, upgrade: bool) -> Checked:
@@ -189,29 +217,44 @@ class PasswordHasher:
         with self._lock:
             self.runs += 1
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        with self._lock:
-            if self._pending >= self._limit:
-                raise Overloaded("too many passwords wait to be checked")
-            self._pending += 1
-        asked = time.perf_counter()
-
-        def begin() -> T:
-            with self._turn:
-                if self.on_wait is not None:
-                    self.on_wait(time.perf_counter() - asked)
-                return work()
-
-        try:
-            future = self._pool.submit(begin)
-        except RuntimeError as error:
-            self._leave()
-            raise Overloaded("the server is stopping") from error
+    async def _run(self, work: Callable[[], T], source: str = "", patience_s: float = math.inf) -> T:
+        job = _Job(Future(), work, patience_s)
         # Counted until the thread is done, not until the caller gave up: what was abandoned still holds a thread.
-        future.add_done_callback(self._leave)
-        return await asyncio.wrap_future(future)
+        job.future.add_done_callback(self._leave)
+        with self._lock:
+            if self._closed:
+                raise Overloaded("the server is stopping")
+            displaced = self._waiting.make_room(source) if self._pending >= self._limit else None
+            if displaced is None:
+                if self._pending >= self._limit:
+                    raise Overloaded(_TOO_MANY)
+                # A place in the pool is for whoever is next when a thread is free. A displaced call leaves its place behind.
+                self._pool.submit(self._work_on_next)
+            self._pending += 1
+            self._waiting.put(source, job)
+        if displaced is not None and displaced.future.set_running_or_notify_cancel():
+            displaced.future.set_exception(Overloaded(_TOO_MANY))
+        return await asyncio.wrap_future(job.future)
 
-    def _leave(self, _future: Future[T] | None = None) -> None:
+    def _work_on_next(self) -> None:
+        with self._turn:
+            with self._lock:
+                job = self._waiting.take()
+            if job is None or not job.future.set_running_or_notify_cancel():
+                return
+            waited_s = time.perf_counter() - job.asked
+            if self.on_wait is not None:
+                self.on_wait(waited_s)
+            try:
+                if waited_s > job.patience_s:
+                    raise Overloaded("a password waited too long to be checked")
+                outcome = job.work()
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller, in another thread
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(outcome)
+
+    def _leave(self, _future: Future[Any]) -> None:
         with self._lock:
             self._pending -= 1
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 import bcrypt
 import pytest
 
-from wardgate import foreign_hashes
+from wardgate import foreign_hashes, passwords
 from wardgate.crypto import Secret
 from wardgate.errors import Overloaded, SettingsError, UsageError
 from wardgate.passwords import MAX_EVEN_S, MAX_PASSWORD_BYTES, PasswordHasher, recognise
@@ -190,6 +190,66 @@ async def test_a_caller_who_gave_up_in_the_queue_frees_his_place(monkeypatch: py
     assert hasher.pending == 1
     gate.set()
     assert not await running
+
+
+async def test_guesses_from_one_source_do_not_make_another_wait_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, gate = cheap(threads=1, max_waiting=100), threading.Event()
+    checked: list[bytes] = []
+
+    def slow(stored: str, password: bytes) -> bool:
+        gate.wait(10)
+        checked.append(password)
+        return False
+
+    monkeypatch.setattr(foreign_hashes, "check", slow)
+    flood = [asyncio.create_task(hasher.check(SSHA, Secret("guess"), False, "flooder")) for _ in range(50)]
+    await asyncio.sleep(0)
+    good = [asyncio.create_task(hasher.check(SSHA, Secret("mine"), False, "somebody")) for _ in range(2)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*flood, *good)
+    # A guess is being checked already; then they take turns.
+    assert b"mine" in checked[:5]
+    assert [place for place, password in enumerate(checked) if password == b"mine"][-1] < 12
+
+
+async def test_a_source_that_filled_the_queue_makes_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, gate = cheap(threads=1, max_waiting=4), threading.Event()
+    monkeypatch.setattr(foreign_hashes, "check", lambda stored, password: gate.wait(10) and password == b"mine")
+    flood = [asyncio.create_task(hasher.check(SSHA, Secret("guess"), False, "flooder")) for _ in range(20)]
+    await asyncio.sleep(0)
+    good = asyncio.create_task(hasher.check(SSHA, Secret("mine"), False, "somebody"))
+    await asyncio.sleep(0)
+    gate.set()
+    assert (await good).right
+    outcomes = await asyncio.gather(*flood, return_exceptions=True)
+    assert sum(isinstance(each, Overloaded) for each in outcomes) == 16
+    assert hasher.pending == 0
+    assert not await hasher.verify(SSHA, Secret("x"))
+
+
+async def test_a_password_that_waited_too_long_is_told_from_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "MAX_WAIT_S", -1.0)
+    hasher = cheap()
+    with pytest.raises(Overloaded):
+        await hasher.check(SSHA, Secret("secret"), upgrade=False)
+    assert (hasher.runs, hasher.pending) == (0, 0)
+    # An operator's work has no deadline of a NAS.
+    assert await hasher.hash(Secret("secret"))
+
+
+async def test_a_stop_tells_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher, gate = cheap(threads=1, max_waiting=5), threading.Event()
+    monkeypatch.setattr(foreign_hashes, "check", lambda stored, password: gate.wait(10) and False)
+    waiting = [asyncio.create_task(hasher.verify(SSHA, Secret("x"))) for _ in range(4)]
+    await asyncio.sleep(0)
+    hasher.close()
+    gate.set()
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(each, asyncio.CancelledError) for each in outcomes) >= 3
+    with pytest.raises(Overloaded):
+        await hasher.verify(SSHA, Secret("x"))
 
 
 async def test_the_loop_goes_on_while_passwords_are_hashed() -> None:

@@ -43,7 +43,7 @@ HEARTBEAT_S: Final = 2.0
 # PostgreSQL takes 8000 bytes.
 MAX_NOTICE_BYTES: Final = 7_900
 _SEPARATOR: Final = "\x1f"
-_CLOCK: Final = Query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", ())
+_CLOCK: Final = Query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", [])
 
 # Others were quicker, or locked in another order: the batch runs again. 22P02 is how the statement breaks itself off.
 _CHANGED: Final = frozenset({"22P02", "40001", "40P01", "55P03"})
