@@ -109,11 +109,12 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One slice. Times are milliseconds; CPU is microseconds per login."""
+    """One slice. Times are milliseconds; CPU is microseconds per login. `in_time`: logins that ended within `seconds`."""
 
     sessions: int
     seconds: float
     logins: int
+    in_time: int
     refused: int
     unanswered: int
     resent: int
@@ -128,7 +129,7 @@ class Result:
     @property
     def per_second(self) -> float:
         """Logins a second."""
-        return self.logins / self.seconds
+        return self.in_time / self.seconds
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +185,7 @@ class Load:
         self._sessions = [_Session(ports[number % len(ports)]) for number in range(sessions)]
         self._deadlines: deque[tuple[float, _Session, int]] = deque()
         self._times: tuple[list[float], list[float], list[float]] = ([], [], [])
-        self._logins = self._refused = self._unanswered = self._resent = self._bad = 0
+        self._logins = self._in_time = self._refused = self._unanswered = self._resent = self._bad = 0
         self._busy = 0
         self._stop_at = 0.0
         self._exhausted = False
@@ -207,8 +208,9 @@ class Load:
         done = max(1, self._logins)
         return Result(
             sessions=len(self._sessions),
-            seconds=took,
+            seconds=min(took, seconds),
             logins=self._logins,
+            in_time=self._in_time,
             refused=self._refused,
             unanswered=self._unanswered,
             resent=self._resent,
@@ -292,6 +294,7 @@ class Load:
             return
         if code == ACCEPT and session.step == 2:
             self._logins += 1
+            self._in_time += now < self._stop_at
             self._times[2].append(now - session.login_began)
         else:
             self._refused += 1

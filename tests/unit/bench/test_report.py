@@ -11,7 +11,7 @@ TIMES = (1.0, 2.0, 3.0)
 
 
 def a_slice(logins: int, sessions: int = 64, unanswered: int = 0) -> Result:
-    return Result(sessions, 2.0, logins, 0, unanswered, 0, 0, TIMES, TIMES, TIMES, 100.0, 15.0, False)
+    return Result(sessions, 2.0, logins, logins, 0, unanswered, 0, 0, TIMES, TIMES, TIMES, 100.0, 15.0, False)
 
 
 def a_series(label: str, *logins: int) -> Series:
