@@ -1,5 +1,6 @@
 """Brakes: what a guesser gets, and what somebody else's guesses must not take from the person himself."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -423,10 +424,40 @@ async def test_guesses_that_crash_the_server_are_counted(world: World, name: str
 
 async def test_a_reservation_holds_its_place_until_it_is_settled_or_dead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "RESERVE_AGAIN_S", 0.001)
+    monkeypatch.setattr(engine, "RESERVE_WAIT_S", 0.06)
     world.brakes = BrakeSettings(user_source_failures=1)
     await ada(world)
     await crash_while_checking(world, "ada")
     assert reason(await world.begin("ada")) == "brake_user_source"
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+async def test_who_waits_for_a_place_is_called_when_it_is_free_or_will_be_nobodys(
+    world: World, monkeypatch: pytest.MonkeyPatch, wrong: bool
+) -> None:
+    """Attempts in one process do not poll: a verdict calls the next, a lock calls them all, one after another."""
+    monkeypatch.setattr(engine, "RESERVE_AGAIN_S", 600.0)
+    monkeypatch.setattr(engine, "RESERVE_WAIT_S", 600.0)
+    world.brakes = BrakeSettings(user_source_failures=1)
+    await ada(world)
+    judged, check = asyncio.Event(), world.directory.check_password
+
+    async def slow(*arguments: object) -> object:
+        await judged.wait()
+        return await check(*arguments)  # type: ignore[arg-type]
+
+    world.directory.check_password = slow  # type: ignore[method-assign, assignment]
+    attempts = [asyncio.ensure_future(world.begin("ada", "guess" if wrong else "correct horse")) for _ in range(6)]
+    while len(world.engine._waiters) < 5:
+        await asyncio.sleep(0)
+    judged.set()
+    async with asyncio.timeout(60):
+        outcomes = await at_once(*attempts)
+    if wrong:
+        assert sorted(map(reason, outcomes)) == ["brake_user_source"] * 5 + ["password_wrong"]
+    else:
+        assert all(isinstance(each, Challenge) for each in outcomes)
+    assert len(world.engine._waiters) == 0
 
 
 async def test_crashed_guesses_are_forgotten_after_the_window_like_others(world: World) -> None:

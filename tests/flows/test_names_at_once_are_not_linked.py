@@ -16,6 +16,7 @@ PLACES = 5
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "RESERVE_AGAIN_S", 0.001)
+    monkeypatch.setattr(engine, "RESERVE_WAIT_S", 0.06)
 
 
 def heard(outcome: Outcome) -> str:

@@ -134,15 +134,19 @@ class Answering:
         used = rows.pop() if handle.is_ticket else None
         if used:
             return self.repeat(handle_from_row(used[0]), request)
+        if _typed(request.user_name) != transaction.name_key:
+            return self._refuse(request, transaction, "state_other_user", "flow.unknown")
+        now_ms = to_ms(self._parts.clock.now())
+        application = self._parts.configuration().applications.get(transaction.application)
+        if application is None or transaction.is_over(now_ms):
+            reason = "transaction_expired" if application else "no_rule"
+            return await self._close(handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference}))
         user = await self._open_account(handle, transaction, request, subject_in(link))
         if not isinstance(user, DirectoryUser):
             return user
         active, held = active_and_held(kept)
         holder = Holder(subject_id, active, user.phone, user.mail, held)
-        application = self._parts.configuration().applications[transaction.application]
-        spent_key = user_key(ring, realm.name, name)
-        now_ms = to_ms(self._parts.clock.now())
-        seen = brakes.seen(rows)
+        spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
         return await self._judge(_Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now_ms))
 
     async def _stored(self, handle: Handle) -> Transaction | None:
@@ -157,12 +161,6 @@ class Answering:
         self, handle: Handle, transaction: Transaction, request: AnswerRequest, subject_id: SubjectId | None
     ) -> DirectoryUser | Step | None:
         """Whose answer it is, as he is now; or the outcome where the login may not go on."""
-        if _typed(request.user_name) != transaction.name_key:
-            return self._refuse(request, transaction, "state_other_user", "flow.unknown")
-        application = self._parts.configuration().applications.get(transaction.application)
-        if application is None or transaction.is_over(to_ms(self._parts.clock.now())):
-            reason = "transaction_expired" if application else "no_rule"
-            return await self._close(handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference}))
         try:
             user = await self._account(transaction)
         except DirectoryUnavailable as error:

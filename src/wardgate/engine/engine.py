@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from wardgate.account.authenticator import Authenticator, active_and_held, kept_authenticators
-from wardgate.account.subject import NO_SUBJECT, SubjectId, create_subject, link_of, linked_subject, subject_in
+from wardgate.account.subject import NO_SUBJECT, SubjectId, create_subject, link_of, subject_in
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
 from wardgate.clock import to_ms
@@ -49,7 +49,6 @@ RESERVE_WAIT_S = 2.4
 RESERVE_AGAIN_S = 0.2
 # Which subject an account belongs to is remembered of so many, and read again all the same.
 MAX_KNOWN_SUBJECTS = 20_000
-LINK_TRIES = 3
 # Wrong passwords for names that do not exist are recorded one by one, of each NAS as far as people mistype; beyond that, counted.
 STRANGERS_RECORDED_PER_S = 20
 # What a refusal needs beside the check of a password: reads and one commit.
@@ -206,20 +205,23 @@ class Engine:
             return _Candidate(directory, None, None, keys, brakes.seen(await self._storage.read(brakes.asked(keys))))
         began = self._steps.begin()
         account = (user.directory, user.immutable_id)
-        for _ in range(LINK_TRIES):
-            subject_id = self._subjects.get(account) or await linked_subject(self._storage, *account)
-            keys = self._brake_keys(attempt, user, subject_id)
-            finds = [link_of(*account), kept_authenticators(subject_id or NO_SUBJECT), *brakes.asked(keys)]
-            link, kept, *rows = await self._storage.read(finds)
-            if subject_in(link) == subject_id:
-                self._remember_subject(account, subject_id)
+        remembered, link = self._subjects.get(account), link_of(*account)
+        if remembered is not None:
+            keys = self._brake_keys(attempt, user, remembered)
+            kept, found, *rows = await self._storage.read([kept_authenticators(remembered), link, *brakes.asked(keys)])
+            if subject_in(found) == remembered:
                 self._steps.end(STORAGE_READ, began)
-                return _Candidate(directory, user, subject_id, keys, brakes.seen(rows), *active_and_held(kept))
+                return _Candidate(directory, user, remembered, keys, brakes.seen(rows), *active_and_held(kept))
             self._subjects.pop(account, None)
-        raise StorageError("an account is linked to one subject after another")
+        subject_id = subject_in(*await self._storage.read([link]))
+        keys = self._brake_keys(attempt, user, subject_id)
+        kept, *rows = await self._storage.read([kept_authenticators(subject_id or NO_SUBJECT), *brakes.asked(keys)])
+        self._remember_subject(account, subject_id)
+        self._steps.end(STORAGE_READ, began)
+        return _Candidate(directory, user, subject_id, keys, brakes.seen(rows), *active_and_held(kept))
 
     def _remember_subject(self, account: tuple[str, str], subject_id: SubjectId | None) -> None:
-        if subject_id is None or account in self._subjects:
+        if subject_id is None:
             return
         if len(self._subjects) >= MAX_KNOWN_SUBJECTS:
             del self._subjects[next(iter(self._subjects))]
