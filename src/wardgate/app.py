@@ -25,7 +25,6 @@ import uvloop
 
 from wardgate import __version__
 from wardgate.child import Channel, share_memory
-from wardgate.cli.demo_table import show_demo
 from wardgate.clock_watch import WatchedClock
 from wardgate.config.document import parse, to_plain
 from wardgate.config.store import first_document
@@ -177,6 +176,9 @@ def _say_serving(site: _Site, told: Mapping[str, Any], as_json: bool) -> None:
     elif as_json:
         print(json.dumps(told["demo"], ensure_ascii=False), flush=True)
     else:
+        # Only here: drawing the table needs what no server that takes real logins has in memory.
+        from wardgate.cli.demo_table import show_demo
+
         show_demo(told["demo"])
 
 
