@@ -181,10 +181,12 @@ class Installation:
             ring = await self.unlock(storage)
             epoch = await _epoch(storage)
             storage.use_chain(chain_for(ring, self.chain_writer(slot), epoch))
+            row = await storage.get("installation", {"name": "epoch_id"})
         except BaseException:
             await storage.close()
             raise
-        return Opened(self, storage, RingHolder(ring), epoch)
+        # A restore gives its epoch a name of its own, as two restores of one backup have the same number.
+        return Opened(self, storage, RingHolder(ring), epoch, str(row["value"]) if row is not None else str(epoch))
 
     async def _open_storage(self, writer_socket: Path | None) -> Storage:
         if writer_socket is None:
@@ -253,6 +255,7 @@ class Opened:
     storage: Storage
     rings: RingHolder
     epoch: int
+    epoch_id: str
 
     async def reload_keys(self) -> None:
         """Take up the data keys that storage holds now."""

@@ -212,6 +212,7 @@ class Worker:
             lambda: self._now().engine,
             keep_messages=demo,
             slowest_check_s=lambda: self._hasher.slowest_s,
+            epoch=self._opened.epoch_id,
         )
         parts = RadiusParts(
             engine=Engine(engine),

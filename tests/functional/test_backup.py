@@ -29,7 +29,7 @@ from tests.functional.harness import (
 )
 from tests.functional.plant import CHALLENGE, document
 from wardgate.cli.performing import Performer
-from wardgate.radius.packet import Code
+from wardgate.radius.packet import Code, Type
 
 LOADERS = 2
 # An installation that takes some seconds to back up, so that there is something to go on beside.
@@ -116,6 +116,8 @@ def restored(place: Path, recovery_codes: list[str]) -> Iterator[tuple[Served, d
         assert Code.ACCESS_ACCEPT in load.replies
         assert Code.ACCESS_REJECT not in load.replies
         assert made["recorded"]
+        with Wire(served, source=CHALLENGE) as wire:
+            used["state"] = (wire.log_in(ADA.name, ADA.password).first(Type.STATE) or b"").hex()
         served.stop()
     told = cli_json("backup", "verify", str(file), "--identity", str(key), "--sha256", made["sha256"], data=data)
     assert (told["ok"], told["findings"]) == (True, [])
@@ -177,6 +179,16 @@ def test_a_new_time_based_code_is_accepted_and_releases_what_was_held(restored: 
         challenge = wire.answer(ERIN.name, used["hotp"], challenge)
         assert challenge.code is Code.ACCESS_CHALLENGE, "a counted code of before the restore was taken again"
         assert wire.answer(ERIN.name, hotp_code(ERIN.hotp_hex, 1), challenge).code is Code.ACCESS_ACCEPT
+
+
+def test_a_login_that_was_open_before_the_restore_is_closed(restored: Restored) -> None:
+    """Its State carries the proved password, sealed, and no row that a restore could remove."""
+    served, used = restored
+    wait_for_new_codes(used)
+    with Wire(served, source=CHALLENGE) as wire:
+        code = totp_code(ADA.totp_hex, shift=1)
+        assert wire.ask(wire.request(ADA.name, code, bytes.fromhex(used["state"]))).code is Code.ACCESS_REJECT
+        assert wire.answer(ADA.name, code, wire.log_in(ADA.name, ADA.password)).code is Code.ACCESS_ACCEPT
 
 
 def test_who_has_nothing_but_a_counting_device_waits_for_an_operator(restored: Restored) -> None:
