@@ -10,6 +10,7 @@ process, and that of the server's processes where they can be seen.
 
 import argparse
 import asyncio
+import gc
 import glob
 import itertools
 import json
@@ -184,6 +185,7 @@ async def run(url: str, pid: int | None, waiting: list[int], seconds: float, rou
                 await storage.commit([Insert("authenticator", authenticator(name)) for name in names[start : start + 500]])
         work = Work(storage, names, pid)
         await work.slice(64, seconds)
+        gc.freeze()  # as the worker does
         slices: dict[int, list[Measured]] = {number: [] for number in waiting}
         for _ in range(rounds):
             for number in waiting:

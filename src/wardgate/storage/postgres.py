@@ -15,6 +15,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -111,6 +112,10 @@ class PostgresStorage:
         storage._heartbeat = asyncio.ensure_future(storage._beat())
         return storage
 
+    def depths(self) -> tuple[int, int]:
+        """How many units and reads wait."""
+        return len(self._waiting), self._pool.waiting
+
     def stats(self) -> StorageStats:
         """Figures for the metrics."""
         return StorageStats(
@@ -168,13 +173,15 @@ class PostgresStorage:
         return int(now_ms)
 
     async def _fetch(self, query: Query, long: bool = False) -> list[Any]:
-        """The rows of a query; asked again on a fresh connection when the one it was on broke."""
+        """The rows of a query; asked again on another connection when the one it was on broke.
+
+        What ended one has often ended all, so it is asked once more than there are connections.
+        """
         if self._closed:
             raise _closed()
-        try:
-            return await self._fetch_once(query, long)
-        except _Broken:
-            pass
+        for _ in self._pool.lines:
+            with suppress(_Broken):
+                return await self._fetch_once(query, long)
         try:
             return await self._fetch_once(query, long)
         except _Broken as error:
@@ -234,22 +241,26 @@ class PostgresStorage:
 
     async def _flush(self) -> None:
         """Write batches until nothing waits."""
-        while self._waiting:
-            batch = self._take()
-            try:
-                outcomes, took = await self._writer.write([unit for unit, _ in batch])
-            except NoConnection as error:
-                # Nobody who waits behind it would fare better, and each would wait for a connection in turn.
-                batch += self._waiting
-                self._waiting.clear()
-                self._fail(batch, error)
-            except WardgateError as error:
-                self._fail(batch, error)
-            except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave every login waiting
-                self._fail(batch, StorageUnavailable(f"a batch of writes failed: {type(error).__name__}"))
-            else:
-                self._finish(batch, outcomes, took)
-        self._flushing = None
+        try:
+            while self._waiting:
+                await self._flush_batch(self._take())
+        finally:
+            self._flushing = None
+
+    async def _flush_batch(self, batch: list[_Waiting]) -> None:
+        try:
+            outcomes, took = await self._writer.write([unit for unit, _ in batch])
+        except NoConnection as error:
+            # Nobody who waits behind it would fare better, and each would wait for a connection in turn.
+            batch += self._waiting
+            self._waiting.clear()
+            self._fail(batch, error)
+        except WardgateError as error:
+            self._fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave every login waiting
+            self._fail(batch, StorageUnavailable(f"a batch of writes failed: {type(error).__name__}"))
+        else:
+            self._finish(batch, outcomes, took)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -349,6 +360,11 @@ class _Pool:
         self._slots = asyncio.Semaphore(len(lines))
         self._long = asyncio.Semaphore(max(1, len(lines) - 1))
         self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a connection."""
+        return self._waiting
 
     async def take(self, long: bool, wait_s: float) -> Line:
         """A free connection, to be given back. Raises Overloaded, StorageUnavailable."""

@@ -34,7 +34,8 @@ MARGIN_S: Final = 0.5
 CLOSE_S: Final = 1.0
 MAX_PASSWORD_BYTES: Final = 4096
 OLDEST_SERVER: Final = 130000
-STATEMENTS_KEPT: Final = 500
+# A plan costs the database some ten to some hundred KiB for each connection.
+STATEMENTS_KEPT: Final = 256
 
 _PROBE: Final = """
 SELECT current_setting('transaction_read_only'), current_setting('synchronous_commit'),

@@ -33,6 +33,7 @@ from wardgate.storage.settings import DatabaseSettings, has_password, problems, 
 pytestmark = pytest.mark.neighbour("postgresql")
 A = brake_key("a")
 PATIENCE_S = 60
+_END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND application_name = 'wardgate'"
 
 
 @asynccontextmanager
@@ -240,10 +241,18 @@ async def test_after_a_lost_connection_subscribers_look_again(database: str, tmp
     async with opened(postgresql.shared().settings(database), tmp_path) as (storage,):
         heard: list[str] = []
         storage.subscribe("nas", heard.append)
-        await postgresql.shared().execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'wardgate'"
-        )
+        await postgresql.shared().execute(_END_SESSIONS.format(database))
         await until(lambda: _is(heard == [""]))
+
+
+async def test_ended_sessions_are_felt_by_no_read_and_by_no_unit_that_was_not_being_written(database: str, tmp_path: Path) -> None:
+    async with opened(postgresql.shared().settings(database), tmp_path) as (storage,):
+        await insert(storage, "brake", brake("a"))
+        for level in range(1, 6):
+            await postgresql.shared().execute(_END_SESSIONS.format(database))
+            found, _ = await asyncio.gather(storage.get("brake", A), committed(storage, Update("brake", A, {"level": level})))
+            assert found is not None
+            assert (await storage.get("brake", A) or {})["level"] == level
 
 
 async def _is(truth: bool) -> bool:
