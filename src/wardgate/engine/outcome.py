@@ -1,7 +1,8 @@
 """What a step of a login can come to. Doors `match` on these and translate them; nothing else leaks out of the engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 from wardgate.jsons import dumps, loads
 from wardgate.texts import Text
@@ -96,6 +97,10 @@ class Origin:
     device: Mapping[str, str] = field(default_factory=dict)
 
 
+_GRANTED_NAMES = tuple(each.name for each in fields(Granted))
+_granted_values = attrgetter(*_GRANTED_NAMES)
+
+
 def dump_outcome(outcome: Challenge | Granted | Denied) -> bytes:
     """The outcome as bytes, to be kept (sealed) for an identical resend."""
     match outcome:
@@ -110,11 +115,7 @@ def dump_outcome(outcome: Challenge | Granted | Denied) -> bytes:
                 "reference": outcome.reference,
             }
         case Granted():
-            body = {
-                "is": "granted",
-                **{name: getattr(outcome, name) for name in Granted.__slots__ if name != "attributes"},
-                "attributes": dict(outcome.attributes),
-            }
+            body = {"is": "granted", **dict(zip(_GRANTED_NAMES, _granted_values(outcome), strict=True))}
         case Denied():
             body = {
                 "is": "denied",
