@@ -72,8 +72,13 @@ class Contender:
     mode: Mode = Mode.ONCE
 
     def slice(self, report: Report, sessions: int, seconds: float, logins: int | None = None) -> None:
-        """Measure one slice."""
-        report.add(self.label, self.checked, self.load.run(self.port, Slice(sessions, seconds, self.mode, logins), self.pids))
+        """Measure one slice; once more, with new codes, when the users ran out of them."""
+        wanted = Slice(sessions, seconds, self.mode, logins)
+        result = self.load.run(self.port, wanted, self.pids)
+        if result.exhausted:
+            _await_new_codes()
+            result = self.load.run(self.port, wanted, self.pids)
+        report.add(self.label, self.checked, result)
 
 
 @dataclass(slots=True)

@@ -58,9 +58,10 @@ class Series:
         return self.median(sessions, lambda each: each.per_second)
 
     def against(self, other: "Series", sessions: int) -> float | None:
-        """The ratio of the rates, in the middle of the rounds; None where one was not measured."""
+        """The ratio of the rates, in the middle of the rounds; None where one was not measured, or let nobody in."""
         pairs = list(zip(self.slices.get(sessions, ()), other.slices.get(sessions, ()), strict=False))
-        return statistics.median(one.per_second / max(two.per_second, 1e-9) for one, two in pairs) if pairs else None
+        ratios = [one.per_second / two.per_second for one, two in pairs if one.in_time and two.in_time]
+        return statistics.median(ratios) if ratios else None
 
     @property
     def ours(self) -> bool:

@@ -44,6 +44,11 @@ def test_ratio_is_taken_within_each_round_and_then_the_middle_of_them() -> None:
     assert ours.against(peer, 16) is None
 
 
+def test_a_round_in_which_one_side_let_nobody_in_gives_no_ratio() -> None:
+    assert a_series("Wardgate", 200, 100).against(a_series("peer", 100, 0), 64) == pytest.approx(2.0)
+    assert a_series("Wardgate", 200).against(a_series("peer", 0), 64) is None
+
+
 def test_a_login_without_an_answer_makes_the_run_unsound() -> None:
     report = Report("test", {})
     report.add("Wardgate, SQLite", "remembered", a_slice(100))
