@@ -39,6 +39,8 @@ from wardgate.radius.packet import Code, Packet, Type
 
 NAS = "127.0.3.1"
 CRASHES = 3
+ENOUGH_LOGINS = 20
+ENOUGH_WITHIN_S = 30.0
 DEVICES = 6
 
 DOCUMENT = f"""
@@ -132,13 +134,18 @@ class Visitor:
 
 
 def load_until(visitors: list[Visitor], for_s: float) -> None:
-    """Log in as fast as the server lets them, for about so long."""
+    """Log in as fast as the server lets them, for about so long; on a busy machine until there is enough to prove anything."""
     for visitor in visitors:
         visitor.begin()
-    deadline = time.monotonic() + for_s
+    began = time.monotonic()
     by_descriptor = {visitor.wire.fileno(): visitor for visitor in visitors}
-    while (left := deadline - time.monotonic()) > 0:
-        ready, _, _ = select.select(list(by_descriptor), [], [], left)
+
+    def left() -> float:
+        enough = sum(len(visitor.accepted) for visitor in visitors) > ENOUGH_LOGINS
+        return began + (for_s if enough else ENOUGH_WITHIN_S) - time.monotonic()
+
+    while (rest_s := left()) > 0:
+        ready, _, _ = select.select(list(by_descriptor), [], [], rest_s)
         for descriptor in ready:
             by_descriptor[descriptor].take()
 
@@ -159,7 +166,7 @@ def test_no_code_is_taken_twice_and_no_login_is_missing_from_the_audit_after_kil
             ]
             load_until(visitors, 0.5 + random.random() * 0.7)
             site.served.kill()
-        assert sum(len(visitor.accepted) for visitor in visitors) > 20, f"crash {crash}: too little load to prove anything"
+        assert sum(len(visitor.accepted) for visitor in visitors) > ENOUGH_LOGINS, f"crash {crash}: too little load"
         verified = cli_json("audit", "verify", data=site.data)
         assert verified["findings_count"] == 0
         site.restart()
