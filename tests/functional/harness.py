@@ -181,14 +181,15 @@ def make_installation(data: Path, document: str, users_csv: str = "", keep_hashe
         cli("user", "import", str(file), *(["--keep-hashes"] if keep_hashes else []), data=data)
 
 
-def serve(data: Path, ports: Sequence[int] = (), *more: str, **variables: str) -> Served:
+def serve(data: Path, ports: Sequence[int] = (), *more: str, command: Sequence[str] = COMMAND, **variables: str) -> Served:
     """Start a server on an installation and wait until it says that it serves.
 
-    `ports`: for logins and for accounting. `more`: further options. `variables`: what stands in its environment besides.
+    `ports`: for logins and for accounting. `more`: further options. `command`: the program. `variables`: what stands in its
+    environment besides.
     """
     radius, accounting = ports or free_udp_ports(2)
     options = ["--radius-port", str(radius), "--accounting-port", str(accounting), "--https-port", "0", *more]
-    served = _start([*COMMAND, "serve", "--data", str(data), *options], data, variables)
+    served = _start([*command, "serve", "--data", str(data), *options], data, variables)
     try:
         serving = wait_for(lambda: _serving(served), START_S)
     except BaseException:

@@ -87,6 +87,12 @@ def _files(installation: Installation) -> Iterator[Finding]:
         installation.master_key()
     except SettingsError as error:
         yield Finding(Level.ERROR, *_split(error))
+    if installation.settings.database.embedded:
+        yield from _room(installation)
+
+
+def _room(installation: Installation) -> Iterator[Finding]:
+    """Room for the SQLite file; PostgreSQL may be on another machine."""
     free = shutil.disk_usage(installation.database.parent).free
     if free < LOW_DISK_BYTES:
         level = Level.ERROR if free < NO_DISK_BYTES else Level.WARNING
@@ -108,14 +114,15 @@ def _certificate(office: Office, installation: Installation) -> Iterator[Finding
 
 
 async def _database(opened: Opened) -> AsyncIterator[Finding]:
-    restore = "stop the server and restore the last backup"
-    problem = await asyncio.to_thread(_integrity, opened.installation.database)
+    embedded = opened.installation.settings.database.embedded
+    problem = await asyncio.to_thread(_integrity, opened.installation.database) if embedded else None
     if problem is not None:
-        yield Finding(Level.ERROR, f"the database is damaged: {problem}", restore)
+        yield Finding(Level.ERROR, f"the database is damaged: {problem}", "stop the server and restore the last backup")
     try:
         await opened.storage.commit([Upsert("installation", {"name": "last_check", "value": opened.installation.data.name})])
     except WardgateError as error:
-        yield Finding(Level.ERROR, f"the database cannot be written: {error.message}", "look at the disk's space and rights")
+        cure = "look at the disk's space and rights" if embedded else "look at PostgreSQL and its log"
+        yield Finding(Level.ERROR, f"the database cannot be written: {error.message}", cure)
 
 
 def _integrity(path: Path) -> str | None:
