@@ -297,31 +297,63 @@ def all_types() -> str:
     return "SELECT " + ", ".join(f"NULL::{_quoted(name)}" for name in SHAPES)
 
 
+# An action on a table.
+_Write = tuple[str, str]
+# So many mixes of work get a statement of their own. A plan takes the database milliseconds to make and hundreds of KiB to
+# keep, on each connection, and the mixes of a busy worker are many.
+EXACT_FORMS: Final = 48
+
+
 class Writes:
     """Makes the statement that writes what a batch changed."""
 
     def __init__(self) -> None:
         self._texts = Texts()
+        self._planned: list[frozenset[_Write]] = []
+        self._chosen: dict[frozenset[_Write], tuple[_Write, ...]] = {}
 
     def make(self, changes: Iterable[Changes], notices: Sequence[str]) -> Query | None:
         """The statement; None when there is nothing to write. `notices`: what other processes are told with the commit."""
-        form: list[tuple[str, str]] = []
-        values: Parameters = []
+        parts: dict[_Write, Parameters] = {}
         wanted, writes = 0, bool(notices)
         for change in changes:
             for action, rows in _rows(change):
-                form.append((action, change.shape.name))
-                values += rows
+                parts[change.shape.name, action] = rows
                 wanted += len(rows[0]) if _ACTIONS[action].counted else 0
                 writes = writes or action != "guard"
         if not writes:
             return None
-        if any(_ACTIONS[action].counted for action, _ in form):
+        form = self.form(frozenset(parts))
+        values = [value for write in form for value in parts.get(write) or [[]] * _width(*write)]
+        if any(_ACTIONS[action].counted for _, action in form):
             values.append(wanted)
         if notices:
             values.append(list(notices))
-        whole = (*form, bool(notices))
-        return Query(self._texts.get(whole, lambda: _write_sql(form, bool(notices))), values)
+        return Query(self._texts.get((form, bool(notices)), lambda: _write_sql(form, bool(notices))), values)
+
+    def form(self, needed: frozenset[_Write]) -> tuple[_Write, ...]:
+        """The parts of the statement: those that are needed, or, after many mixes, those of a known one that has them all."""
+        chosen = self._chosen.get(needed)
+        if chosen is None:
+            if len(self._chosen) >= MAX_FORMS:
+                self._chosen.clear()
+            chosen = self._chosen[needed] = tuple(sorted(self._covering(needed), key=_place))
+        return chosen
+
+    def _covering(self, needed: frozenset[_Write]) -> frozenset[_Write]:
+        if needed in self._planned:
+            return needed
+        if len(self._planned) >= EXACT_FORMS:
+            covering = [form for form in self._planned if needed <= form]
+            if covering:
+                return min(covering, key=len)
+            needed = needed.union(*self._planned)
+        self._planned.append(needed)
+        return needed
+
+
+def _place(write: _Write) -> tuple[str, int]:
+    return write[0], list(_ACTIONS).index(write[1])
 
 
 def _rows(change: Changes) -> Iterable[tuple[str, Parameters]]:
@@ -342,14 +374,14 @@ def _versioned_keys(rows: Sequence[tuple[int, Values]]) -> Parameters:
     return _turned([(version, *key) for version, key in rows], 0)
 
 
-def _write_sql(form: Sequence[tuple[str, str]], notices: bool) -> str:
+def _write_sql(form: Sequence[_Write], notices: bool) -> str:
     parts, counted, first = [], [], 1
-    for number, (action, table) in enumerate(form):
+    for number, (table, action) in enumerate(form):
         shape = SHAPES[table]
         parts.append(f"w{number} AS ({_ACTIONS[action].build(shape, first)})")
         if _ACTIONS[action].counted:
             counted.append(f"(SELECT count(*) FROM w{number})")  # noqa: S608
-        first += _width(action, shape)
+        first += _width(table, action)
     result = "0"
     if counted:
         parts.append(f"met AS (SELECT {' + '.join(counted)} AS n)")
@@ -359,13 +391,13 @@ def _write_sql(form: Sequence[tuple[str, str]], notices: bool) -> str:
     return f"{'WITH ' + ', '.join(parts) if parts else ''} SELECT {result}{told}"
 
 
-def _width(action: str, shape: TableShape) -> int:
+def _width(table: str, action: str) -> int:
     match action:
         case "insert" | "upsert":
             return 1
         case "update":
             return 2
-    return len(shape.key) + 1
+    return len(SHAPES[table].key) + 1
 
 
 def _insert_sql(shape: TableShape, first: int) -> str:

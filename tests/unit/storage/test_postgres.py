@@ -28,6 +28,7 @@ from wardgate.storage.port import (
     Where,
 )
 from wardgate.storage.postgres import PostgresStorage
+from wardgate.storage.postgres_sql import EXACT_FORMS, Writes
 from wardgate.storage.settings import DatabaseSettings, has_password, problems, without_password
 
 pytestmark = pytest.mark.neighbour("postgresql")
@@ -122,6 +123,35 @@ async def test_a_read_of_several_finds_takes_one_round_trip(database: str, tmp_p
         # The first makes the statement; the heartbeat may come in between.
         assert min(counts[1:]) == 1
     await relay.stop()
+
+
+async def test_after_many_mixes_of_work_a_batch_uses_a_statement_that_is_there(database: str, tmp_path: Path) -> None:
+    """Each of 11 kinds of work in a batch or not: 2047 mixes, and a plan of each would fill the memory of the database."""
+    writes = Writes()
+    kinds = [("brake", action) for action in ("delete", "update", "guard", "insert", "upsert")]
+    kinds += [(table, "insert") for table in ("handle", "outbox", "timeline", "incident", "accounting", "audit_event")]
+    forms = set()
+    for number in range(1, 2**11):
+        needed = frozenset(kind for place, kind in enumerate(kinds) if number >> place & 1)
+        form = writes.form(needed)
+        assert needed <= set(form)
+        forms.add(form)
+    assert len(forms) <= EXACT_FORMS + 11
+
+
+async def test_a_batch_of_a_rare_mix_writes_what_it_should(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.storage.postgres_sql.EXACT_FORMS", 2)
+    async with opened(postgresql.shared().settings(database), tmp_path) as (storage,):
+        await insert(storage, "brake", brake("a"), brake("b"))
+        await committed(storage, Update("brake", A, {"level": 1}), Insert("outbox", message("1")))
+        await committed(
+            storage, Delete("brake", (Where("kind", "=", "user"), Where("key", "=", b"b"))), Upsert("brake", brake("c"))
+        )
+        await committed(storage, Update("brake", A, {"level": 2}), event("x"), Announce("t", "k"))
+        await committed(storage, Insert("outbox", message("2")))
+        assert await storage.find("brake", order_by="key") == [brake("a", level=2), brake("c")]
+        assert await storage.count("outbox") == 2
+        assert await storage.count("audit_event") == 1
 
 
 # --- several workers and nodes ---------------------------------------------------------------------------------------
