@@ -114,7 +114,7 @@ def test_the_keys_of_few_hours_are_kept() -> None:
     assert len(ring._hour_ciphers) < 10
 
 
-def test_a_ticket_opens_after_the_data_key_was_rotated() -> None:
+def test_a_sealed_handle_opens_after_the_data_key_was_rotated() -> None:
     root, old = Secret(bytes(32)), Secret(b"o" * 32)
     sealed = KeyRing({MAC_ROOT: root, 1: old}).seal_for_an_hour(b"value", "place", NOW_MS)
     rotated = KeyRing({MAC_ROOT: root, 2: Secret(b"n" * 32)})

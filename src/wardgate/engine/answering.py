@@ -110,7 +110,7 @@ class Answering:
         return outcome
 
     async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest) -> Step | None:
-        """Judge the answer. `carried`: what the ticket says. None: the step was taken by another request."""
+        """Judge the answer. `carried`: what the sealed handle says. None: the step was taken by another request."""
         transaction = carried or await self._stored(handle)
         if transaction is None:
             return None
@@ -127,11 +127,11 @@ class Answering:
             kept_authenticators(subject_id),
             *brakes.asked(keys),
         ]
-        if handle.is_ticket:
+        if handle.is_sealed:
             finds.append(Find("handle", (Where("handle_mac", "=", handle.mac),), limit=1))
         link, kept, *rows = await self._parts.storage.read(finds)
         self._steps.end(STORAGE_READ, began)
-        used = rows.pop() if handle.is_ticket else None
+        used = rows.pop() if handle.is_sealed else None
         if used:
             return self.repeat(handle_from_row(used[0]), request)
         if _typed(request.user_name) != transaction.name_key:

@@ -13,7 +13,7 @@ from wardgate.engine.messages import compose
 from wardgate.engine.outcome import Challenge, Denied, Origin
 from wardgate.engine.recording import Recording
 from wardgate.engine.runtime import Application, EngineParts
-from wardgate.engine.ticket import seal_ticket
+from wardgate.engine.sealed_handle import seal_login
 from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
 from wardgate.factors import BY_KIND, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Sending, Task
@@ -44,7 +44,7 @@ class Asker:
 
     # --- opening -------------------------------------------------------------------------------------------------
 
-    async def ask_by_ticket(
+    async def ask_sealed(
         self,
         transaction: Transaction,
         holder: Holder,
@@ -62,7 +62,7 @@ class Asker:
             return None
         factor, ring, now = ways[0], self._parts.ring(), self._parts.clock.now()
         asked = factor.ask(holder, Task(transaction.id, now, self._parts.configuration().codes, ring), {})
-        handle = seal_ticket(ring, transaction, factor.kind, origin.binding, self._parts.epoch)
+        handle = seal_login(ring, transaction, factor.kind, origin.binding, self._parts.epoch)
         if handle is None or asked.memory or asked.sending:
             return None
         trail.note("asked for a factor", factor=factor.kind)

@@ -27,10 +27,10 @@ from wardgate.engine.outcome import Denied, Granted, Outcome
 from wardgate.engine.recording import Rate, Recording
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
+from wardgate.engine.sealed_handle import ANOTHER_BINDING, open_login
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import DIRECTORY_FIND, PASSWORD_CHECK, POLICY, STORAGE_READ, Steps
-from wardgate.engine.ticket import ANOTHER_BINDING, open_ticket
-from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, ticket_handle
+from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, unused_handle
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import DirectoryUnavailable, Overloaded, StorageError, UnavailableError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
@@ -381,11 +381,11 @@ class Engine:
     async def _challenge(self, attempt: _Attempt, person: _Person, plan: Plan) -> Outcome:
         """Open a transaction and ask for its first step, or join this login to an identical one that is open.
 
-        Where the first question sends nothing, there is nothing to be sent twice: it is asked by a ticket, and not joined.
+        Where the first question sends nothing, there is nothing to be sent twice: it is asked by a sealed handle, and not joined.
         """
         origin, trail = attempt.request.origin, attempt.request.trail
         transaction = self._transaction(attempt, person, plan)
-        asked = await self._asker.ask_by_ticket(transaction, person.holder, attempt.application, origin, trail, person.settle)
+        asked = await self._asker.ask_sealed(transaction, person.holder, attempt.application, origin, trail, person.settle)
         if asked is not None:
             return asked
         fold_key = self._fold_key(attempt, person)
@@ -515,11 +515,11 @@ class Engine:
         return closed or Denied("state_unknown", Text("flow.unknown", {"ref": trail.reference}), "en", trail.reference)
 
     async def _handle(self, value: bytes, binding: str, name_key: str) -> tuple[Handle, Transaction | None] | None:
-        """The stored handle, or the ticket and its transaction."""
+        """The stored handle, or the sealed handle and its transaction."""
         ring = self._parts.ring()
-        ticket = open_ticket(ring, value, binding, name_key, self._parts.epoch, to_ms(self._clock.now()))
-        if ticket is not None:
-            return ticket_handle(ring, value, ticket.transaction, binding if ticket.here else ANOTHER_BINDING), ticket.transaction
+        sealed = open_login(ring, value, binding, name_key, self._parts.epoch, to_ms(self._clock.now()))
+        if sealed is not None:
+            return unused_handle(ring, value, sealed.transaction, binding if sealed.here else ANOTHER_BINDING), sealed.transaction
         row = await self._storage.get("handle", {"handle_mac": handle_mac(ring, value)})
         return (handle_from_row(row), None) if row is not None else None
 

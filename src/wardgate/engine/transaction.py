@@ -20,8 +20,8 @@ from wardgate.storage.port import Insert, Operation, Row, Update, Where
 
 HANDLE_BYTES = 24
 OUTCOME_KEPT_MS = 30_000
-# That a ticket was used is known for longer than any clock of ours could take it for a fresh one.
-TICKET_USED_KEPT_MS = 600_000
+# That a sealed handle was used is known for longer than any clock of ours could take it for a fresh one.
+SEALED_USED_KEPT_MS = 600_000
 MAX_ROUNDS = 12
 # A clock that is kept by steps may go back by so much without any login being closed.
 CLOCK_STEP_MS = 10_000
@@ -151,7 +151,7 @@ def _row(transaction: Transaction) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A stored handle, or with `is_ticket` one whose row is made by who uses it. `outcome` is sealed, for an identical resend."""
+    """A stored handle, or with `is_sealed` one whose row is made by who uses it. `outcome` is sealed, for an identical resend."""
 
     mac: bytes
     transaction_id: str
@@ -161,12 +161,12 @@ class Handle:
     consumed_at: int | None
     fingerprint: bytes | None
     outcome: bytes | None
-    is_ticket: bool = False
+    is_sealed: bool = False
 
 
-def ticket_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str) -> Handle:
-    """The handle of a ticket that nobody has used yet."""
-    kept_until = transaction.expires_at + TICKET_USED_KEPT_MS
+def unused_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str) -> Handle:
+    """The handle of a sealed handle that nobody has used yet."""
+    kept_until = transaction.expires_at + SEALED_USED_KEPT_MS
     return Handle(handle_mac(ring, value), transaction.id, transaction.sequence, binding, kept_until, None, None, None, True)
 
 
@@ -231,32 +231,32 @@ class Use:
     at_ms: int
 
     def operation(self, ring: KeyRing) -> Operation:
-        """What uses it up, for whoever is first. The handle of a ticket gets its row by it."""
-        if self.handle.is_ticket:
+        """What uses it up, for whoever is first. The handle of a sealed handle gets its row by it."""
+        if self.handle.is_sealed:
             sealed = ring.seal(self.outcome, outcome_bound_to(self.handle.mac))
-            return _used_ticket(self.handle, self.fingerprint, sealed, self.at_ms)
+            return _used_sealed(self.handle, self.fingerprint, sealed, self.at_ms)
         return consume(ring, self.handle, self.fingerprint, self.outcome, self.at_ms)
 
 
 def go_on(ring: KeyRing, use: Use, old: Transaction, new: Transaction) -> list[Operation]:
-    """The operations by which a login goes on with a further question. After a ticket it becomes a row."""
-    return [use.operation(ring), insert(new) if use.handle.is_ticket else advance(old, new)]
+    """The operations by which a login goes on with a further question. After a sealed handle it becomes a row."""
+    return [use.operation(ring), insert(new) if use.handle.is_sealed else advance(old, new)]
 
 
 def end(ring: KeyRing, use: Use, old: Transaction, state: State) -> list[Operation]:
-    """The operations by which a login ends. One that was a ticket never needs a row."""
+    """The operations by which a login ends. One that was a sealed handle never needs a row."""
     operation = use.operation(ring)
-    return [operation] if use.handle.is_ticket else [operation, advance(old, old.moved(state=state))]
+    return [operation] if use.handle.is_sealed else [operation, advance(old, old.moved(state=state))]
 
 
 def take_back(handle: Handle, old: Transaction, now_ms: int) -> Operation:
     """The operation that ends a login without an answer."""
-    if handle.is_ticket:
-        return _used_ticket(handle, None, None, now_ms)
+    if handle.is_sealed:
+        return _used_sealed(handle, None, None, now_ms)
     return advance(old, old.moved(state=State.DENIED))
 
 
-def _used_ticket(handle: Handle, fingerprint: bytes | None, outcome: bytes | None, now_ms: int) -> Insert:
+def _used_sealed(handle: Handle, fingerprint: bytes | None, outcome: bytes | None, now_ms: int) -> Insert:
     return Insert(
         "handle",
         {

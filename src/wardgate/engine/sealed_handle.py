@@ -19,13 +19,13 @@ from wardgate.errors import SealError
 from wardgate.factors import KINDS
 
 # RFC 2865 section 5.24: an attribute holds 253 octets.
-MAX_TICKET_BYTES = 253
+MAX_SEALED_BYTES = 253
 # What is shorter is the handle of a row.
-MIN_TICKET_BYTES = 100
+MIN_SEALED_BYTES = 100
 _MARK_BYTES = 12
 _HEAD = struct.Struct(">16s16s8sBBQQ12s12s")
 _NUMBERS = {kind: bytes((number,)) for number, kind in enumerate(KINDS)}
-# The kinds stand as numbers: a ticket of a program that counts them otherwise does not open.
+# The kinds stand as numbers: a sealed handle of a program that counts them otherwise does not open.
 _CONTEXT = hashlib.blake2b("\0".join(KINDS).encode(), digest_size=8).hexdigest()
 # No name that can be looked up is this one; and no binding, for they begin with their door.
 _ANOTHER_NAME = "\0"
@@ -33,14 +33,14 @@ ANOTHER_BINDING = "?"
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """What an opened ticket says. `here`: it was given to the NAS that brings it."""
+class SealedLogin:
+    """What an opened sealed handle says. `here`: it was given to the NAS that brings it."""
 
     transaction: Transaction
     here: bool
 
 
-def seal_ticket(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
+def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
     """The handle for a fresh login that is asked for this factor; None when it does not fit (long names)."""
     texts = (
         transaction.application,
@@ -71,15 +71,15 @@ def seal_ticket(ring: KeyRing, transaction: Transaction, factor: str, binding: s
     lists = b"".join([bytes((len(each),)) + b"".join([_NUMBERS[kind] for kind in each]) for each in kinds])
     body = b"".join((head, bytes((len(kinds),)), lists, tail))
     value = ring.seal_for_an_hour(body, _bound_to(epoch), transaction.created_at)
-    return value if MIN_TICKET_BYTES <= len(value) <= MAX_TICKET_BYTES else None
+    return value if MIN_SEALED_BYTES <= len(value) <= MAX_SEALED_BYTES else None
 
 
-def open_ticket(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: str, now_ms: int) -> Ticket | None:
-    """What a ticket says to who brings it under this name; None for anything that is not one of ours of the last hour or two.
+def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: str, now_ms: int) -> SealedLogin | None:
+    """What a sealed handle says to who brings it under this name; None for anything but one of ours of the last hour or two.
 
     Its transaction has this name only if it was begun under it.
     """
-    if not MIN_TICKET_BYTES <= len(value) <= MAX_TICKET_BYTES:
+    if not MIN_SEALED_BYTES <= len(value) <= MAX_SEALED_BYTES:
         return None
     try:
         body = ring.open_for_an_hour(value, _bound_to(epoch), now_ms)
@@ -116,7 +116,7 @@ def open_ticket(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch:
         memory={factor: {}},
         floors=tuple(floors),
     )
-    return Ticket(transaction, same(bound, _mark(binding)))
+    return SealedLogin(transaction, same(bound, _mark(binding)))
 
 
 def _mark(text: str) -> bytes:
@@ -124,4 +124,4 @@ def _mark(text: str) -> bytes:
 
 
 def _bound_to(epoch: str) -> str:
-    return f"ticket:{epoch}:{_CONTEXT}"
+    return f"sealed-handle:{epoch}:{_CONTEXT}"

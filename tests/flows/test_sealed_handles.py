@@ -7,8 +7,8 @@ import pytest
 from tests.flows.world import NAS, World, a_ring, at_once, elsewhere, is_granted, reason, says
 from wardgate.engine.engine import Engine
 from wardgate.engine.outcome import Challenge, Granted
+from wardgate.engine.sealed_handle import MAX_SEALED_BYTES, open_login
 from wardgate.engine.settings import ApplicationSettings, CodeSettings
-from wardgate.engine.ticket import MAX_TICKET_BYTES, open_ticket
 from wardgate.storage.port import Delete, Update, Where
 
 
@@ -36,7 +36,7 @@ async def test_a_login_that_nobody_answered_is_on_record(world: World) -> None:
     assert (await world.verified()).findings == ()
 
 
-async def test_a_ticket_is_used_once_by_engines_that_know_nothing_of_each_other(world: World) -> None:
+async def test_a_sealed_handle_is_used_once_by_engines_that_know_nothing_of_each_other(world: World) -> None:
     challenge = await ada(world)
     engines = [world.another_engine() for _ in range(8)]
     code = world.totp()
@@ -46,7 +46,7 @@ async def test_a_ticket_is_used_once_by_engines_that_know_nothing_of_each_other(
     assert len(await world.events("engine:login:granted")) == 1
 
 
-async def test_a_ticket_and_its_later_codes_are_used_once_after_a_restart(world: World) -> None:
+async def test_a_sealed_handle_and_its_later_codes_are_used_once_after_a_restart(world: World) -> None:
     challenge = await ada(world)
     assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
     world.later(30)
@@ -63,7 +63,7 @@ async def test_an_identical_packet_after_a_restart_gets_the_same_outcome(world: 
     assert len(await world.events("engine:login:granted")) == 1
 
 
-async def test_wrong_codes_for_one_ticket_at_once_are_one_try(world: World) -> None:
+async def test_wrong_codes_for_one_sealed_handle_at_once_are_one_try(world: World) -> None:
     challenge = await ada(world)
     wrong = [world.wrong_code() for _ in range(6)]
     outcomes = await at_once(*(world.answer(challenge, code, name="ada") for code in wrong))
@@ -73,7 +73,7 @@ async def test_wrong_codes_for_one_ticket_at_once_are_one_try(world: World) -> N
     assert len(await world.rows("login_transaction")) == 1
 
 
-async def test_a_ticket_gives_no_tries_back(world: World) -> None:
+async def test_a_sealed_handle_gives_no_tries_back(world: World) -> None:
     challenge = first = await ada(world)
     for _ in range(2):
         outcome = await world.answer(challenge, world.wrong_code(), name="ada")
@@ -84,21 +84,21 @@ async def test_a_ticket_gives_no_tries_back(world: World) -> None:
     assert reason(await world.answer(first, world.totp(), name="ada")) == "state_used"
 
 
-async def test_tickets_one_after_another_do_not_go_around_the_brakes(world: World) -> None:
+async def test_sealed_handles_one_after_another_do_not_go_around_the_brakes(world: World) -> None:
     await ada(world)
     for _ in range(5):
         assert isinstance(await world.answer(await world.challenged("ada"), world.wrong_code(), name="ada"), Challenge)
     assert reason(await world.begin("ada")) == "brake_user_source"
 
 
-async def test_a_ticket_that_was_taken_before_a_lock_is_worth_nothing_during_it(world: World) -> None:
+async def test_a_sealed_handle_that_was_taken_before_a_lock_is_worth_nothing_during_it(world: World) -> None:
     early = await ada(world)
     for _ in range(5):
         await world.answer(await world.challenged("ada"), world.wrong_code(), name="ada")
     assert reason(await world.answer(early, world.totp(), name="ada")) == "brake_user_source"
 
 
-async def test_a_ticket_whose_row_was_cleared_away_is_too_old_by_then(world: World) -> None:
+async def test_a_sealed_handle_whose_row_was_cleared_away_is_too_old_by_then(world: World) -> None:
     challenge = await ada(world)
     await world.answer(challenge, world.totp(), name="ada")
     [row] = await world.rows("handle")
@@ -109,7 +109,7 @@ async def test_a_ticket_whose_row_was_cleared_away_is_too_old_by_then(world: Wor
     assert reason(await world.answer(challenge, world.totp(), name="ada")) == "transaction_expired"
 
 
-async def test_a_cancelled_ticket_is_worth_nothing(world: World) -> None:
+async def test_a_cancelled_sealed_handle_is_worth_nothing(world: World) -> None:
     challenge = await ada(world)
     assert (await world.engine.cancel(challenge.handle, world._trail(NAS))).reason == "cancelled"
     assert reason(await world.answer(challenge, world.totp(), name="ada")) == "state_used"
@@ -117,7 +117,7 @@ async def test_a_cancelled_ticket_is_worth_nothing(world: World) -> None:
     assert len(await world.events("engine:login:denied")) == 1
 
 
-async def test_a_cancelled_ticket_is_worth_nothing_where_it_is_being_answered(world: World) -> None:
+async def test_a_cancelled_sealed_handle_is_worth_nothing_where_it_is_being_answered(world: World) -> None:
     challenge = await ada(world)
     answered, cancelled = await at_once(
         world.answer(challenge, world.totp(), name="ada"), world.engine.cancel(challenge.handle, world._trail(NAS))
@@ -125,20 +125,20 @@ async def test_a_cancelled_ticket_is_worth_nothing_where_it_is_being_answered(wo
     assert is_granted(answered) is (cancelled.reason == "state_unknown")
 
 
-async def test_a_ticket_of_before_a_restore_is_worth_nothing(world: World) -> None:
+async def test_a_sealed_handle_of_before_a_restore_is_worth_nothing(world: World) -> None:
     challenge = await ada(world)
     restored = Engine(replace(world.engine._parts, epoch="2-after"))
     assert reason(await world.answer(challenge, world.totp(), name="ada", engine=restored)) == "state_unknown"
     assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
 
 
-async def test_a_ticket_of_another_installation_is_worth_nothing(world: World) -> None:
+async def test_a_sealed_handle_of_another_installation_is_worth_nothing(world: World) -> None:
     challenge = await ada(world)
     world.ring = a_ring()
     assert reason(await world.answer(challenge, world.totp(), name="ada")) == "state_unknown"
 
 
-async def test_a_ticket_of_another_nas_or_name_is_refused_and_stays_good(world: World) -> None:
+async def test_a_sealed_handle_of_another_nas_or_name_is_refused_and_stays_good(world: World) -> None:
     challenge = await ada(world)
     await world.person("eve")
     branch = elsewhere(binding="radius:branch:", nas="branch")
@@ -147,7 +147,7 @@ async def test_a_ticket_of_another_nas_or_name_is_refused_and_stays_good(world: 
     assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
 
 
-async def test_no_part_of_a_ticket_can_be_changed(world: World) -> None:
+async def test_no_part_of_a_sealed_handle_can_be_changed(world: World) -> None:
     challenge = await ada(world)
     for at in range(len(challenge.handle)):
         forged = bytearray(challenge.handle)
@@ -158,27 +158,27 @@ async def test_no_part_of_a_ticket_can_be_changed(world: World) -> None:
         assert reason(await world.answer(replace(challenge, handle=cut), world.totp(), name="ada")) == "state_unknown"
 
 
-async def test_a_ticket_tells_nothing(world: World) -> None:
+async def test_a_sealed_handle_tells_nothing(world: World) -> None:
     challenge = await ada(world)
     for told in (b"ada", b"vpn", b"totp", challenge.reference.encode()):
         assert told not in challenge.handle
 
 
-async def test_a_ticket_lives_over_the_turn_of_the_hour_and_no_longer_than_its_login(world: World) -> None:
+async def test_a_sealed_handle_lives_over_the_turn_of_the_hour_and_no_longer_than_its_login(world: World) -> None:
     world.later(3600 - 60)
     challenge = await ada(world)
     world.later(90)
     assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
     now_ms = int(world.clock.now().timestamp() * 1000)
-    assert open_ticket(world.ring, challenge.handle, NAS.binding, "ada", "", now_ms) is not None
-    assert open_ticket(world.ring, challenge.handle, NAS.binding, "ada", "", now_ms + 2 * 3_600_000) is None
+    assert open_login(world.ring, challenge.handle, NAS.binding, "ada", "", now_ms) is not None
+    assert open_login(world.ring, challenge.handle, NAS.binding, "ada", "", now_ms + 2 * 3_600_000) is None
 
 
 async def test_a_login_whose_names_do_not_fit_into_a_state_is_a_row(world: World) -> None:
     world.application = ApplicationSettings(name="vpn", title="VPN")
     await world.give_totp(await world.person("a" * 200))
     challenge = await world.challenged("a" * 200)
-    assert len(challenge.handle) <= MAX_TICKET_BYTES
+    assert len(challenge.handle) <= MAX_SEALED_BYTES
     assert len(await world.rows("login_transaction")) == 1
     assert is_granted(await world.answer(challenge, world.totp(), name="a" * 200))
     assert reason(await world.answer(challenge, world.totp(1), name="a" * 200)) == "state_used"
@@ -189,11 +189,11 @@ async def test_a_state_fits_into_an_attribute_and_works_whatever_the_names(world
     name = "n" * length
     await world.give_totp(await world.person(name))
     challenge = await world.challenged(name)
-    assert len(challenge.handle) <= MAX_TICKET_BYTES
+    assert len(challenge.handle) <= MAX_SEALED_BYTES
     assert is_granted(await world.answer(challenge, world.totp(), name=name))
 
 
-async def test_a_word_at_a_ticket_that_comes_twice_sends_one_message(world: World) -> None:
+async def test_a_word_at_a_sealed_handle_that_comes_twice_sends_one_message(world: World) -> None:
     user = await world.person("ada", phone="+905321234567")
     await world.give_totp(user)
     challenge = await world.challenged("ada")
@@ -202,7 +202,7 @@ async def test_a_word_at_a_ticket_that_comes_twice_sends_one_message(world: Worl
     assert len({each.handle for each in outcomes if isinstance(each, Challenge)}) == 1
 
 
-async def test_an_account_that_changed_hands_meanwhile_is_not_let_in_by_a_ticket(world: World) -> None:
+async def test_an_account_that_changed_hands_meanwhile_is_not_let_in_by_a_sealed_handle(world: World) -> None:
     user = await world.person("ada")
     await world.give_totp(user)
     challenge = await world.challenged("ada")
@@ -224,14 +224,14 @@ async def test_an_engine_that_remembers_the_old_subject_asks_the_new_one_for_his
     assert is_granted(await world.answer(await world.challenged("ada"), world.totp(secret=b"e" * 20), name="ada"))
 
 
-async def test_settings_that_no_ticket_can_hold_make_rows(world: World) -> None:
+async def test_settings_that_no_sealed_handle_can_hold_make_rows(world: World) -> None:
     world.codes = CodeSettings(tries=1000)
     challenge = await ada(world)
     assert len(await world.rows("login_transaction")) == 1
     assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
 
 
-async def test_garbage_that_opens_as_no_ticket_is_unknown(world: World) -> None:
+async def test_garbage_that_opens_as_no_sealed_handle_is_unknown(world: World) -> None:
     await ada(world)
     sealed = world.ring.seal_for_an_hour(b"x" * 120, "another use", int(world.clock.now().timestamp() * 1000))
     forged = Challenge(sealed, "totp", (), 1, "en", "REF")
