@@ -26,11 +26,15 @@ log = structlog.get_logger("wardgate.leases")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work that one worker does for all, every so many seconds. It may run twice at once and be cut short anywhere."""
+    """Work that one worker does for all, every so many seconds; `at_once`: also as soon as it holds the lease.
+
+    It may run twice at once and be cut short anywhere.
+    """
 
     name: str
     every_s: float
     work: Callable[[], Awaitable[object]]
+    at_once: bool = False
 
 
 class Leases:
@@ -102,7 +106,7 @@ class Scheduler:
 
     async def _look_after(self, job: Job) -> None:
         """Keep the lease, and begin the work when it is due; the work ends when the lease is lost."""
-        due = self._clock.monotonic() + job.every_s
+        due = self._clock.monotonic() + (0 if job.at_once else job.every_s)
         work: asyncio.Task[None] | None = None
         try:
             while True:

@@ -104,6 +104,8 @@ class PasswordHasher:
         self._costs: dict[str, float] = {}
         # Told, in the thread that works, how many seconds each call waited for it.
         self.on_wait: Callable[[float], None] | None = None
+        # Told, in the same thread, how many seconds each piece of work took.
+        self.on_work: Callable[[float], None] | None = None
 
     @property
     def pending(self) -> int:
@@ -248,11 +250,19 @@ class PasswordHasher:
             try:
                 if waited_s > job.patience_s:
                     raise Overloaded("a password waited too long to be checked")
-                outcome = job.work()
+                outcome = self._timed(job.work)
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller, in another thread
                 job.future.set_exception(error)
             else:
                 job.future.set_result(outcome)
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        try:
+            return work()
+        finally:
+            if self.on_work is not None:
+                self.on_work(time.perf_counter() - began)
 
     def _leave(self, _future: Future[Any]) -> None:
         with self._lock:

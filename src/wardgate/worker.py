@@ -20,7 +20,7 @@ from wardgate.admin.management import Management, TellDemo
 from wardgate.admin.office import Office
 from wardgate.admin.operations import OPERATIONS
 from wardgate.audit.events import AuditEvent, Kind, record
-from wardgate.audit.heads import SIGN_EVERY_S, sign_heads
+from wardgate.audit.heads import SIGN_EVERY_S, sign_all_heads
 from wardgate.audit.recorder import Recorder
 from wardgate.clock import to_ms
 from wardgate.clock_watch import ClockWatch, WatchedClock
@@ -43,18 +43,21 @@ from wardgate.runtime import Builder, Runtime
 from wardgate.sockets import SlotSockets
 from wardgate.storage.port import Announce, Find, Operation, Upsert, Where
 from wardgate.watch.node import Node
-from wardgate.watch.picture import OutboxWatch, Picture
+from wardgate.watch.picture import Picture
+from wardgate.watch.threshold import Threshold
 from wardgate.watch.vitals import Gauges, Vitals
 from wardgate.web.app import build_web_app
 from wardgate.web.context import DemoGuide, WebContext
 from wardgate.web.server import HttpsServer, TlsFiles
+from wardgate.web.streams import Streams
 
 DRAIN_S: Final = 5.0
 MAX_WAITING_PASSWORDS: Final = 256
-OUTBOX_COUNT_EVERY_S: Final = 10.0
 STORAGE_ASKED_EVERY_S = 1.0
 CHANGES_ASKED_EVERY_S = 1.0
 PART_AGAIN_S = 1.0
+# What is left unsigned at a stop is signed at the next start.
+SIGN_LAST_S = 3.0
 SIGNING: Final = "signing_nas"
 JANITOR: Final = "janitor"
 HEADS: Final = "audit heads"
@@ -112,6 +115,9 @@ class Worker:
             data=opened.installation.data,
         )
         self._scheduler: Scheduler | None = None
+        self._streams = Streams()
+        # Not at one number: Status-Server and probes would send the traffic to and fro.
+        self._crowded = Threshold(MAX_WAITING_PASSWORDS, MAX_WAITING_PASSWORDS // 2)
         self._signing: set[str] = set()
         self._seen_version = 0
         self._stopping = False
@@ -157,14 +163,18 @@ class Worker:
     def _measure(self) -> None:
         """Connect what is measured with what shows it."""
         self._hasher.on_wait = self._metrics.password_waited
+        self._hasher.on_work = self._metrics.password_worked
         self._storage.on_batch = self._metrics.storage_batch
         self._storage.on_failure = self._storage_failed
         gauges = Gauges(
             passwords_pending=lambda: self._hasher.pending,
             password_threads=self._hasher.threads,
             packets_in_work=lambda: sum(server.in_work for server in self._radius),
+            units_waiting=lambda: self._storage.depths()[0],
+            reads_waiting=lambda: self._storage.depths()[1],
             timeline_dropped=lambda: self._recorder.dropped,
             connections=lambda: sum(server.connections for server in self._https),
+            streams=lambda: self._streams.open,
             configuration_version=lambda: self._now().version,
             epoch=lambda: self._opened.epoch,
             problems=self.problems,
@@ -192,11 +202,10 @@ class Worker:
                 holder=self._holder,
             )
             self._keep(self._outbox.run, "outbox")
-            self._keep(self._count_messages, "gauges")
         if "jobs" in roles:
             jobs = [
                 Job(JANITOR, SWEEP_EVERY_S, Janitor(self._storage, self._clock).sweep),
-                Job(HEADS, SIGN_EVERY_S, lambda: sign_heads(self._storage, self._opened.rings, self._clock)),
+                Job(HEADS, SIGN_EVERY_S, self._sign_heads, at_once=True),
             ]
             self._scheduler = Scheduler(Leases(self._storage, self._clock, self._holder), jobs, self._clock)
             self._keep(self._scheduler.run, "jobs")
@@ -213,6 +222,8 @@ class Worker:
             keep_messages=demo,
             slowest_check_s=lambda: self._hasher.slowest_s,
             epoch=self._opened.epoch_id,
+            observe=self._metrics.step,
+            observe_directory=self._metrics.directory,
         )
         parts = RadiusParts(
             engine=Engine(engine),
@@ -243,6 +254,7 @@ class Worker:
                 ready=self.problems,
                 guide=guide,
                 node=self._node,
+                streams=self._streams,
             )
             tls = TlsFiles(data / listener.certificate, data / listener.key)
             server = HttpsServer(build_web_app(context, listener.doors), sock, tls, before_stop=context.streams.close)
@@ -287,7 +299,7 @@ class Worker:
             problems.append("HTTPS takes no connections")
         if self._watch.problem is not None:
             problems.append(self._watch.problem)
-        if self._hasher.pending >= MAX_WAITING_PASSWORDS:
+        if self._crowded.beyond(self._hasher.pending):
             problems.append("more password checks wait than can be done in time")
         return problems
 
@@ -366,6 +378,8 @@ class Worker:
 
     def _tell_of_message(self, event: OutboxEvent) -> Sequence[Operation]:
         """The timeline of a message's fate, stored together with it."""
+        for attempt in event.attempts:
+            self._metrics.gateway(attempt.gateway, attempt.outcome.value, attempt.duration_ms / 1000)
         reason = _MESSAGE_REASONS[event.state]
         steps = [
             {
@@ -389,17 +403,6 @@ class Worker:
             "took_ms": event.age_ms,
         }
         return [self._recorder.late(event.reference, event.transaction_id, event.user_name, body)]
-
-    async def _count_messages(self) -> None:
-        """Tell the metrics how the outbox stands, now and then: counting is a read of the whole index."""
-        watch = OutboxWatch(self._storage, self._clock)
-        while True:
-            try:
-                figures = await watch.figures()
-                self._metrics.outbox(figures.states, figures.oldest_due_s)
-            except WardgateError as error:
-                log.debug("outbox_not_counted", error=error.message)
-            await asyncio.sleep(OUTBOX_COUNT_EVERY_S)
 
     def _storage_failed(self) -> None:
         """No Status-Server is answered until a write succeeds: every login would be refused here, and the NAS has other servers.
@@ -445,6 +448,9 @@ class Worker:
         event = AuditEvent(kind, to_ms(self._clock.now()), "server", details=details)
         await self._storage.commit([record(event)])
 
+    async def _sign_heads(self) -> None:
+        await sign_all_heads(self._storage, self._opened.rings, self._clock)
+
     # --- stop ------------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
@@ -459,10 +465,12 @@ class Worker:
         for task in self._owned:
             task.cancel()
         await asyncio.gather(*self._owned, return_exceptions=True)
-        with contextlib.suppress(WardgateError):
+        with contextlib.suppress(WardgateError, TimeoutError):
             await self._recorder.flush(last=True)
             if self._place.slot == 0:
                 await self._record(Kind.SERVER_STOPPED, {})
+                async with asyncio.timeout(SIGN_LAST_S):
+                    await self._sign_heads()
         if self._runtime is not None:
             await asyncio.gather(*(gateway.close() for gateway in self._runtime.gateways), return_exceptions=True)
         self._hasher.close()

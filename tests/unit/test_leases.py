@@ -141,3 +141,25 @@ async def test_a_worker_that_stops_lets_go_of_its_jobs() -> None:
     await asyncio.gather(running, return_exceptions=True)
     assert scheduler.holds == set()
     assert await Leases(storage, clock, "other").take("sweep")
+
+
+async def test_work_that_must_not_wait_begins_with_the_lease() -> None:
+    storage, clock = MemoryStorage(), FixedClock(NOW)
+    done: list[str] = []
+
+    def job(name: str, at_once: bool) -> Job:
+        async def work() -> None:
+            done.append(name)
+
+        return Job(name, 3600, work, at_once)
+
+    pauses = Steps(clock)
+    jobs = [job("urgent", True), job("patient", False)]
+    running = asyncio.create_task(Scheduler(Leases(storage, clock, "one"), jobs, clock, pauses.pause).run())
+    for _ in range(2):
+        await pauses.paused.acquire()
+    for _ in range(6):
+        await pauses.step()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert done == ["urgent"]

@@ -244,11 +244,11 @@ class OutboxWorker:
         try:
             await self._deliver(channel, row)
         except UnavailableError as error:
-            log.warning("outbox_not_written", message=row["id"], code=error.code, problem=error.message)
+            log.warning("outbox_not_written", message=row["id"], reference=row["reference"], code=error.code, problem=error.message)
             await asyncio.sleep(TROUBLE_PAUSE_S)
         except Exception as error:  # noqa: BLE001
             # Only the type: the words of a foreign exception may hold what was sent.
-            log.error("outbox_message_failed", message=row["id"], error=type(error).__name__)
+            log.error("outbox_message_failed", message=row["id"], reference=row["reference"], error=type(error).__name__)
             await asyncio.sleep(TROUBLE_PAUSE_S)
 
     async def _deliver(self, channel: Channel, row: Row) -> None:
@@ -291,7 +291,7 @@ class OutboxWorker:
                 raise SealError("the body was erased")
             body = open_body(self._ring(), message_id, sealed)
         except SealError as error:
-            log.error("outbox_body_does_not_open", message=message_id, problem=error.message)
+            log.error("outbox_body_does_not_open", message=message_id, reference=claim.row["reference"], problem=error.message)
             return None
         return Message(message_id, claim.channel, body.to, body.text, body.subject)
 
@@ -371,7 +371,7 @@ class OutboxWorker:
                 await asyncio.sleep(TROUBLE_PAUSE_S)
                 continue
             if not isinstance(outcome, Committed):
-                log.warning("outbox_claim_lost", message=message_id, state=ended.state.value)
+                log.warning("outbox_claim_lost", message=message_id, reference=claim.row["reference"], state=ended.state.value)
             return
 
     def _changes(self, claim: _Claim, ended: _Round, now_ms: int) -> dict[str, Value]:

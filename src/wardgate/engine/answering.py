@@ -374,8 +374,10 @@ class Answering:
                 if directory.name != transaction.directory:
                     continue
                 began = self._steps.begin()
-                user = await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
-                self._steps.end(DIRECTORY_FIND, began)
+                try:
+                    user = await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
+                finally:
+                    self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
                 return user if user is not None and user.state is AccountState.ACTIVE else None
         return None
 

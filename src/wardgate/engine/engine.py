@@ -187,8 +187,11 @@ class Engine:
         directory = attempt.realm.directories[0]
         for directory in attempt.realm.directories:
             began = self._steps.begin()
-            user = await directory.find(attempt.name, self._parts.directory_timeout_s) if attempt.name else None
-            self._steps.end(DIRECTORY_FIND, began)
+            try:
+                user = await directory.find(attempt.name, self._parts.directory_timeout_s) if attempt.name else None
+            finally:
+                # Above all the time of one that did not answer.
+                self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
             if user is not None:
                 trail.note("user found", directory=directory.name, state=user.state.value)
                 return directory, user
@@ -252,7 +255,8 @@ class Engine:
         except UnavailableError:
             await self._storage.commit([brakes.settle_right(candidate.keys, attempt.now_ms)])
             raise
-        self._steps.end(PASSWORD_CHECK, began)
+        finally:
+            self._steps.end_directory(PASSWORD_CHECK, candidate.directory.name, "check", began)
         trail.note(
             "password checked" if password is not None else "password checked elsewhere", verdict=verdict.value if user else None
         )

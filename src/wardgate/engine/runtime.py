@@ -54,5 +54,7 @@ class EngineParts:
     epoch: str = ""
     # Told how many seconds each step of a login took, by its name in `engine.steps`.
     observe: Callable[[str, float], None] | None = None
+    # Told how many seconds each directory took, by its name and what it was asked: `find` or `check`.
+    observe_directory: Callable[[str, str, float], None] | None = None
     # How long the slowest check of a password takes: no refusal may leave before it could have ended.
     slowest_check_s: Callable[[], float] = lambda: 0.0

@@ -15,6 +15,7 @@ class Steps:
 
     def __init__(self, parts: EngineParts) -> None:
         self._observe = parts.observe
+        self._observe_directory = parts.observe_directory
         self._monotonic = parts.clock.monotonic
 
     def begin(self) -> float:
@@ -25,3 +26,11 @@ class Steps:
         """The step has ended, whatever came of it."""
         if self._observe is not None:
             self._observe(step, self._monotonic() - began)
+
+    def end_directory(self, step: str, directory: str, operation: str, began: float) -> None:
+        """A directory has answered, or failed to."""
+        if self._observe is not None:
+            took = self._monotonic() - began
+            self._observe(step, took)
+            if self._observe_directory is not None:
+                self._observe_directory(directory, operation, took)

@@ -186,6 +186,10 @@ class MemoryStorage:
         tests = _tests(shape, where)
         return (values for values in self._tables[shape.name].rows.values() if _meets(values, tests))
 
+    def depths(self) -> tuple[int, int]:
+        """How many units and long reads wait."""
+        return len(self._waiting), 0
+
     # --- writing ---
 
     async def commit(self, operations: Sequence[Operation]) -> Commit:

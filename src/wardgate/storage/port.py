@@ -263,6 +263,10 @@ class Storage(Reader, Protocol):
         """
         ...
 
+    def depths(self) -> tuple[int, int]:
+        """How many units and how many long reads wait or are in work now, for the metrics."""
+        ...
+
     async def close(self) -> None:
         """Finish the units that wait, then let go of the database."""
         ...

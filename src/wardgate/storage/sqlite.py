@@ -388,6 +388,10 @@ class SqliteStorage(SqliteReads):
 
         return cls(path, await asyncio.to_thread(work))
 
+    def depths(self) -> tuple[int, int]:
+        """How many units and long reads wait or are in work."""
+        return len(self._waiting), self._reads
+
     def stats(self) -> StorageStats:
         """Figures for the metrics."""
         return StorageStats(

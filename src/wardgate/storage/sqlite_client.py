@@ -245,6 +245,10 @@ class SqliteClientStorage(SqliteReads):
             self._sweeper.cancel()
         await asyncio.to_thread(self._stop_reading)
 
+    def depths(self) -> tuple[int, int]:
+        """How many units and long reads wait or are in work."""
+        return len(self._waiting) + len(self._sending) + len(self._in_flight), self._reads
+
     def _busy(self) -> bool:
         return bool(self._waiting or self._sending or self._in_flight)
 
