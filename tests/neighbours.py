@@ -82,6 +82,12 @@ NEIGHBOURS = {
             programs=(("ip",),),
         ),
         Neighbour(
+            name="cc",
+            purpose="machines with a clock that jumps or a slow disk are made of a small C library",
+            packages=("gcc", "libc6-dev"),
+            programs=(("cc", "gcc"),),
+        ),
+        Neighbour(
             name="chromium",
             purpose="a real browser opens the pages",
             packages=("chromium",),
