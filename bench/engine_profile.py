@@ -12,6 +12,7 @@ counts reads, statements and keyed fingerprints, so that counting costs the meas
 import argparse
 import asyncio
 import cProfile
+import gc
 import json
 import pstats
 import sys
@@ -389,6 +390,7 @@ async def measure(kind: str, logins: int, users: int, profiler: cProfile.Profile
 
 
 async def _profiled(profiler: cProfile.Profile | None, work: Callable[[], Awaitable[Times]]) -> Times:
+    gc.freeze()  # as a worker does before it serves
     if profiler is None:
         return await work()
     profiler.enable()
