@@ -15,12 +15,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import postgresql
 from tests.functional.harness import Served, Wire, cli, serve, wait_for
+from wardgate.errors import PacketError
 from wardgate.radius.client import build_status_server, check_reply
 from wardgate.radius.packet import Packet
 
@@ -57,6 +58,9 @@ def second_node(first: Path, second: Path) -> Path:
 class RoamingWire(Wire):
     """A NAS's socket that sends to one node and then to the other, from the same address and port."""
 
+    def __enter__(self) -> "RoamingWire":
+        return self
+
     def turn_to(self, served: Served) -> None:
         """Send to this node from now on, and hear it alone."""
         self._socket.connect((served.host, served.port))
@@ -79,9 +83,12 @@ def exchange(shots: Sequence[Shot]) -> list[Packet]:
         ready, _, _ = select.select(list(wires), [], [], RESEND_S)
         for descriptor in ready:
             datagram = wires[descriptor].receive(0)
-            number = None if datagram is None else waiting.pop((descriptor, datagram[1]), None)
-            if datagram is not None and number is not None:
-                replies[number] = check_reply(shots[number][1], datagram, wires[descriptor].secret)
+            key = descriptor, datagram[1] if datagram else -1
+            if datagram is not None and key in waiting:
+                # A late reply to an older request of this identifier is none to this one.
+                with suppress(PacketError):
+                    replies[waiting[key]] = check_reply(shots[waiting[key]][1], datagram, wires[descriptor].secret)
+                    del waiting[key]
         if not ready:
             for number in waiting.values():
                 wire, packet = shots[number]
