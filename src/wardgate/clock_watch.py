@@ -75,9 +75,10 @@ class ClockWatch:
 
     @property
     def problem(self) -> str | None:
-        """Why this clock decides nothing now, and what to do."""
+        """Why this clock decides nothing now, and what to do. Looks at the clock first: it may have jumped since the last check."""
         if self._differs_s is not None:
             return f"the clock of this machine differs from the database's by {self._differs_s:+.0f} s: set it right (timedatectl)"
+        self._clock.now()
         if self._clock.jumped:
             return "the clock of this machine has just jumped: it is being compared"
         return None

@@ -65,6 +65,12 @@ class StorageUnavailable(UnavailableError):
     code = "storage_unavailable"
 
 
+class ClockWrong(UnavailableError):
+    """The clock of this machine cannot be trusted now, and with it no one-time code can be judged."""
+
+    code = "clock_wrong"
+
+
 class ServerUnavailable(UnavailableError):
     """The command needs a running server, or another process holds the installation."""
 

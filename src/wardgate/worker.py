@@ -219,6 +219,7 @@ class Worker:
             self._clock,
             self._opened.rings,
             lambda: self._now().engine,
+            clock_problem=lambda: self._watch.problem,
             keep_messages=demo,
             slowest_check_s=lambda: self._hasher.slowest_s,
             epoch=self._opened.epoch_id,

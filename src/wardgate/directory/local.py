@@ -107,16 +107,16 @@ class LocalDirectory:
         """The user with this immutable id."""
         return self._user(await self._in_time(self._row(immutable_id), timeout_s))
 
-    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float) -> PasswordVerdict:
+    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float, source: str = "") -> PasswordVerdict:
         """Check a password, once. A disabled, locked or expired account is checked all the same, so that it takes as long."""
         if not password:
             return PasswordVerdict.WRONG
-        return await self._in_time(self._check(user.immutable_id, password), timeout_s)
+        return await self._in_time(self._check(user.immutable_id, password, source), timeout_s)
 
-    async def check_nobody(self, password: Secret, timeout_s: float) -> None:
+    async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Spend the same time as a password check, for a name that does not exist."""
         if password:
-            await self._in_time(self._hasher.verify_nothing(password), timeout_s)
+            await self._in_time(self._hasher.verify_nothing(password, source), timeout_s)
 
     def remembers(self, user: DirectoryUser, password: Secret) -> bool:
         """True when this password was verified for this version of the account within `verified_cache_s`."""
@@ -148,16 +148,16 @@ class LocalDirectory:
     def _user(self, row: Row | None) -> DirectoryUser | None:
         return user_from_row(row, to_ms(self._clock.now())) if row else None
 
-    async def _check(self, immutable_id: str, password: Secret) -> PasswordVerdict:
+    async def _check(self, immutable_id: str, password: Secret, source: str) -> PasswordVerdict:
         row = await self._row(immutable_id)
         stored = stored_password(row) if row else None
         if row is None or stored is None:
-            await self._hasher.verify_nothing(password)
+            await self._hasher.verify_nothing(password, source)
             return PasswordVerdict.WRONG
         active = _state(row, to_ms(self._clock.now())) is AccountState.ACTIVE
         # A disabled account is not upgraded: making a hash would take longer than the refusal of a wrong password.
         upgrade = active and not (stored.keep or self._settings.keep_hashes)
-        checked = await self._hasher.check(stored.hash, password, upgrade)
+        checked = await self._hasher.check(stored.hash, password, upgrade, source)
         if not checked.right or row["must_change"] or not active:
             # All of these are refused alike, so they take alike.
             await self._hasher.even_out(checked)

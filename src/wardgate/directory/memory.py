@@ -116,7 +116,7 @@ class MemoryDirectory:
         entry = self._entries.get(immutable_id)
         return entry.user if entry else None
 
-    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float) -> PasswordVerdict:
+    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float, source: str = "") -> PasswordVerdict:
         """Check a password. Accounts that may not be used are checked all the same."""
         if not password:
             return PasswordVerdict.WRONG
@@ -131,7 +131,7 @@ class MemoryDirectory:
             self._verified.add((entry.user.immutable_id, entry.user.version, password.reveal()))
         return PasswordVerdict.RIGHT
 
-    async def check_nobody(self, password: Secret, timeout_s: float) -> None:
+    async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Take as long as a check does."""
         if password:
             self.checks += 1

@@ -75,11 +75,14 @@ class Directory(Protocol):
         """The user with this immutable id."""
         ...
 
-    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float) -> PasswordVerdict:
-        """Check a password, once. An empty password is WRONG without asking anybody."""
+    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float, source: str = "") -> PasswordVerdict:
+        """Check a password, once. An empty password is WRONG without asking anybody.
+
+        `source`: on whose behalf; where checks have to wait, sources take turns. Raises Overloaded when too many wait.
+        """
         ...
 
-    async def check_nobody(self, password: Secret, timeout_s: float) -> None:
+    async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Spend the same time as a password check, for a name that does not exist."""
         ...
 

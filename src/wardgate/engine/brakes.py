@@ -90,6 +90,11 @@ def _name_keys(ring: KeyRing, typed: str, client: str | None, binding: str) -> B
     return replace(brake_keys(ring, typed, client, binding, of_name=True), pair_kind=NAME_SOURCE, user_kind=NAME)
 
 
+def asker(client: str | None, binding: str) -> str:
+    """On whose behalf a password is checked: those who wait for a check take turns by this."""
+    return _connection(client) if client else binding
+
+
 def _connection(client: str) -> str:
     """What counts as one source: an IPv6 client by its /64, which one connection is given whole, to take addresses from at will."""
     if ":" not in client:

@@ -32,7 +32,7 @@ from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import DIRECTORY_FIND, PASSWORD_CHECK, POLICY, STORAGE_READ, Steps
 from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, unused_handle
 from wardgate.engine.waiters import Waiters
-from wardgate.errors import DirectoryUnavailable, Overloaded, StorageError, UnavailableError
+from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError, UnavailableError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
 from wardgate.factors.port import Holder, Right, Task, Wrong
 from wardgate.policy.facts import Facts
@@ -128,7 +128,8 @@ class Engine:
     # --- first request -------------------------------------------------------------------------------------------
 
     async def begin(self, request: BeginRequest) -> Outcome:
-        """Start a login. Raises Overloaded or StorageUnavailable: the door then fails closed in its own way."""
+        """Start a login. Raises Overloaded, StorageUnavailable or ClockWrong: the door then fails closed in its own way."""
+        self._trust_clock()
         attempt = self._attempt(request)
         if attempt is None:
             return self._no_application(request)
@@ -147,6 +148,12 @@ class Engine:
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
             return self._refuse(attempt, "directory_down", Text("down.directory", {"ref": request.trail.reference}))
+
+    def _trust_clock(self) -> None:
+        """A clock that stands an hour back would take the codes of an hour ago: while it is in doubt nothing is decided."""
+        problem = self._parts.clock_problem()
+        if problem is not None:
+            raise ClockWrong(problem)
 
     def _attempt(self, request: BeginRequest) -> _Attempt | None:
         configuration = self._parts.configuration()
@@ -249,9 +256,10 @@ class Engine:
 
     async def _judge_first(self, attempt: _Attempt, candidate: _Candidate) -> Outcome:
         trail, password, user = attempt.request.trail, attempt.request.password, candidate.user
+        origin = attempt.request.origin
         began = self._steps.begin()
         try:
-            verdict = await self._verdict(candidate, password)
+            verdict = await self._verdict(candidate, password, brakes.asker(origin.client, origin.binding))
         except UnavailableError:
             await self._storage.commit([brakes.settle_right(candidate.keys, attempt.now_ms)])
             raise
@@ -286,14 +294,14 @@ class Engine:
             return False
         return _can_remember(directory) and directory.remembers(user, password)
 
-    async def _verdict(self, candidate: _Candidate, password: Secret | None) -> PasswordVerdict:
+    async def _verdict(self, candidate: _Candidate, password: Secret | None, asker: str) -> PasswordVerdict:
         if password is None:
             return PasswordVerdict.RIGHT if candidate.user is not None else PasswordVerdict.WRONG
         timeout_s = self._parts.directory_timeout_s
         if candidate.user is None:
-            await candidate.directory.check_nobody(password, timeout_s)
+            await candidate.directory.check_nobody(password, timeout_s, asker)
             return PasswordVerdict.WRONG
-        return await candidate.directory.check_password(candidate.user, password, timeout_s)
+        return await candidate.directory.check_password(candidate.user, password, timeout_s, asker)
 
     async def _wrong_password(self, attempt: _Attempt, candidate: _Candidate, verdict: PasswordVerdict) -> Denied:
         """Unknown, disabled and wrong are one path with one text; only audit and timeline know which."""
@@ -500,7 +508,8 @@ class Engine:
     # --- answers -------------------------------------------------------------------------------------------------
 
     async def answer(self, request: AnswerRequest) -> Outcome:
-        """Judge an answer to a challenge. Raises StorageUnavailable: the door then fails closed in its own way."""
+        """Judge an answer to a challenge. Raises StorageUnavailable or ClockWrong: the door then fails closed in its own way."""
+        self._trust_clock()
         request.trail.user = request.user_name
         found = await self._handle(request.handle, request.origin.binding, canonical_name(request.user_name) or "")
         if found is None:

@@ -48,6 +48,8 @@ class EngineParts:
     clock: Clock
     ring: Callable[[], KeyRing]
     configuration: Callable[[], EngineConfiguration]
+    # Why the clock may decide nothing now; None while it may.
+    clock_problem: Callable[[], str | None] = lambda: None
     keep_messages: bool = False
     directory_timeout_s: float = 5.0
     # What opens when storage was restored; handles of before are worth nothing.

@@ -19,7 +19,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import new_id
 from wardgate.engine.engine import Engine
-from wardgate.errors import Overloaded, PacketError, StorageUnavailable, WardgateError
+from wardgate.errors import ClockWrong, Overloaded, PacketError, StorageUnavailable, WardgateError
 from wardgate.metrics import Metrics
 from wardgate.radius.credentials import Credential, credential
 from wardgate.radius.describe import describe
@@ -247,6 +247,10 @@ class RadiusServer:
             trail.result, trail.reason = "dropped", "overloaded"
             self._drop(IncidentKind.OVERLOADED, source[0], nas.name, error.message)
             return None
+        except ClockWrong as error:
+            trail.result, trail.reason = "denied", "clock_wrong"
+            self._note_decided(False)
+            log.error("login_not_decided", error=error.message, reference=trail.reference)
         except StorageUnavailable as error:
             trail.result, trail.reason = "denied", "storage_down"
             self._note_decided(False)
