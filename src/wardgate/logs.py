@@ -45,7 +45,8 @@ def set_up_logs(settings: LogSettings, worker: int | None = None, node: str = ""
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
+        # A line and its end in one write: the supervisor, the writer and every worker share one standard error.
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError())),
         # A logger that is kept would keep the level of its first line.
         cache_logger_on_first_use=False,
     )

@@ -1,12 +1,13 @@
 """The log: every line says whose it is, and its last processor hides what must not be read, whatever the caller thought."""
 
 import ast
+import io
 import json
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import structlog
@@ -98,6 +99,29 @@ def test_a_level_or_form_that_was_changed_holds_from_then_on(capsys: pytest.Capt
     set_up_logs(LogSettings(level="info", format="text"), worker=0)
     log.info("for_people")
     assert "for_people" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_logs_as_before")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_leaves_whole_so_that_two_processes_never_mix_theirs(
+    monkeypatch: pytest.MonkeyPatch, form: Literal["text", "json"]
+) -> None:
+    class Pieces(io.StringIO):
+        def __init__(self) -> None:
+            super().__init__()
+            self.written: list[str] = []
+
+        def write(self, text: str) -> int:
+            self.written.append(text)
+            return len(text)
+
+    pieces = Pieces()
+    monkeypatch.setattr("sys.stderr", pieces)
+    set_up_logs(LogSettings(level="info", format=form), worker=1)
+    structlog.get_logger().error("database_takes_no_writes")
+    logging.getLogger("a.library").error("something")
+    assert len(pieces.written) == 2
+    assert all(piece.count("\n") == 1 and piece.endswith("\n") for piece in pieces.written)
 
 
 def test_a_line_about_a_login_names_its_reference() -> None:
