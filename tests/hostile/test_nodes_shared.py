@@ -3,12 +3,14 @@
 import asyncio
 import re
 import secrets
+import shutil
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -81,7 +83,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Both of them, up."""
     place = tmp_path_factory.mktemp("nodes")
     apps = people("app", 120)
-    mobiles = [Person(f"mobile{n}", f"pw-{secrets.token_urlsafe(9)}", phone=f"+9053211155{n:02d}") for n in range(24)]
+    mobiles = [Person(f"mobile{n}", f"pw-{secrets.token_urlsafe(9)}", phone=f"+9053211155{n:02d}") for n in range(40)]
     authority = make_authority(place, "localhost")
     with ExitStack() as stack:
         service = stack.enter_context(phones(authority.server))
@@ -189,6 +191,25 @@ def test_a_first_packet_that_comes_to_both_nodes_sends_one_code(pair: Pair) -> N
             assert wire.answer(mobile.name, code, first).code is not Code.ACCESS_ACCEPT
 
 
+def test_a_first_packet_at_both_nodes_at_the_same_instant_sends_one_code(pair: Pair) -> None:
+    """A NAS that does not wait for the first server before it asks the second."""
+    mobiles = [pair.mobiles.pop() for _ in range(10)]
+    with Wire(pair.here, source=NAS) as here, Wire(pair.there, source=NAS) as there:
+        begun = [
+            (wire, wire.request(mobile.name, mobile.password))
+            for number, mobile in enumerate(mobiles)
+            for wire in ((here, there) if number % 2 else (there, here))
+        ]
+        challenges = exchange(begun)
+        codes = [pair.phones.code(mobile.phone) for mobile in mobiles]
+        everything_sent(pair.database)
+        for number, (mobile, code) in enumerate(zip(mobiles, codes, strict=True)):
+            assert len(pair.phones.to(mobile.phone)) == 1
+            # Of two challenges of one login either may be answered.
+            wire, challenge = begun[2 * number][0], challenges[2 * number + 1]
+            assert wire.answer(mobile.name, code, challenge).code is Code.ACCESS_ACCEPT
+
+
 def rows_of(sql: str, database: str) -> list[Any]:
     """What PostgreSQL itself says."""
     return asyncio.run(postgresql.shared().fetch(sql, database))
@@ -278,6 +299,34 @@ def test_a_link_of_one_node_opens_at_the_other_once_and_the_live_log_there_shows
                 if {here.name, there.name} <= shown:
                     break
             print(f"the live log shows logins of both nodes after {time.monotonic() - began:.2f} s")
+
+
+def test_a_cloned_machine_with_the_id_of_its_original_doubles_nothing_and_forks_no_chain(pair: Pair, tmp_path: Path) -> None:
+    """The guide forbids it and virtual machines are cloned all the same: two processes then write one audit chain."""
+    clone = tmp_path / "clone"
+    shutil.copytree(pair.there.data, clone, ignore=shutil.ignore_patterns("*.sock", "control.*", "instance.lock"))
+    persons = [pair.apps.pop() for _ in range(12)]
+    with (
+        ended(serve_cheap(clone, free_udp_ports(2), 1)) as twin,
+        Wire(pair.there, source=NAS) as one,
+        Wire(twin, source=NAS) as two,
+    ):
+        wires = [wire for _ in persons for wire in (one, two)]
+        twice = [person for person in persons for _ in range(2)]
+        begun = [
+            (wire, wire.request(person.name, person.password, client=f"198.51.100.{number}"))
+            for number, (wire, person) in enumerate(zip(wires, twice, strict=True))
+        ]
+        states = [challenge.first(Type.STATE) for challenge in exchange(begun)]
+        answers = [
+            (wire, wire.request(person.name, totp_code(person.totp_hex), state))
+            for wire, person, state in zip(wires, twice, states, strict=True)
+        ]
+        codes = [reply.code for reply in exchange(answers)]
+        for first, second in zip(codes[::2], codes[1::2], strict=True):
+            assert [first, second].count(Code.ACCESS_ACCEPT) == 1
+        twin.stop()
+    assert cli_json("audit", "verify", data=pair.here.data)["findings_count"] == 0
 
 
 def test_both_nodes_write_chains_of_their_own_that_hold_together(pair: Pair) -> None:
