@@ -38,8 +38,9 @@ from wardgate.settings import (
     read_settings,
     render_settings,
 )
-from wardgate.storage.backends import open_storage, sqlite_path
+from wardgate.storage.backends import in_use, open_storage, sqlite_path
 from wardgate.storage.port import ChainLink, Committed, Insert, Operation, Reader, Storage
+from wardgate.storage.settings import without_password
 
 MARKER: Final = "wardgate-installation"
 UNFINISHED: Final = "wardgate-installation.part"
@@ -57,6 +58,15 @@ NODE_OCTETS: Final = 4
 MAX_NODE_CHARS: Final = 64
 # What creation makes; a creation that was cut short is begun anew after removing these and nothing else.
 _OURS: Final = (FILE_NAME, "wardgate.db", "wardgate.db-wal", "wardgate.db-shm", "master.key", "tls", NODE, UNFINISHED)
+
+# Why no installation is made in a database, by whether it is a SQLite file, and what to do.
+_TAKEN: Final = {
+    True: "exists already: name another file, or move it away",
+    False: (
+        "holds an installation already: name an empty database; to set up one more node of that installation, copy "
+        "wardgate-installation, wardgate.toml, the key file and tls/ from a node that runs (the operator guide: A second node)"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,12 @@ class Installation:
     def database(self) -> Path:
         """The SQLite file."""
         return sqlite_path(self.settings.database, self.data)
+
+    @property
+    def database_name(self) -> str:
+        """The database for people: the SQLite file, or the URL without a password."""
+        settings = self.settings.database
+        return str(self.database) if settings.embedded else without_password(settings.url)
 
     @property
     def certificate(self) -> Path:
@@ -131,7 +147,7 @@ class Installation:
         master = self.master_key()
         rows = await storage.find("data_key", order_by="number")
         if len(rows) < 2:
-            raise SettingsError(f"{self.database} holds no data keys: it is not the database of this installation")
+            raise SettingsError(f"{self.database_name} holds no data keys: it is not the database of this installation")
         numbers = {int(row["number"] or 0): bytes(row["wrapped"]) for row in rows if isinstance(row["wrapped"], bytes)}
         return KeyRing({number: unwrap_key(master, number, wrapped) for number, wrapped in numbers.items()})
 
@@ -209,11 +225,11 @@ class Installation:
         from wardgate.audit.trail import chain_for
         from wardgate.config.store import first_document, save
 
+        if await in_use(self.settings.database, self.data):
+            raise SettingsError(f"{self.database_name} {_TAKEN[self.settings.database.embedded]}")
         if not self.key_file.exists():
             self.key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write_private(self.key_file, base64.b64encode(new_key().reveal()) + b"\n")
-        if self.database.exists():
-            raise SettingsError(f"{self.database} exists already: name another file, or move it away")
         master, keys, now_ms = self.master_key(), {MAC_ROOT: new_key(), 1: new_key()}, to_ms(clock.now())
         operations: list[Operation] = [
             Insert("data_key", {"number": number, "wrapped": wrap_key(master, number, key), "created_at": now_ms})
@@ -224,7 +240,7 @@ class Installation:
         storage = await open_storage(self.settings.database, self.data)
         try:
             if not isinstance(await storage.commit(operations), Committed):
-                raise SettingsError(f"{self.database} is in use already")
+                raise SettingsError(f"{self.database_name} {_TAKEN[self.settings.database.embedded]}")
             ring = KeyRing(keys)
             storage.use_chain(chain_for(ring, self.chain_writer(), FIRST_EPOCH))
             await save(storage, first_document(self.demo), "wardgate init", "first document", 0, clock, ring)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from wardgate.errors import SettingsError
-from wardgate.storage.settings import DatabaseSettings
+from wardgate.errors import SettingsError, UsageError
+from wardgate.storage.settings import DatabaseSettings, has_password
 from wardgate.storage.settings import problems as database_problems
 
 FILE_NAME: Final = "wardgate.toml"
@@ -145,6 +145,18 @@ def apply_overrides(settings: StartSettings, overrides: ServeOverrides) -> Start
     if overrides.https_port is not None:
         https = replace(https, port=overrides.https_port)
     return checked_settings(replace(settings, radius=radius, https=https, server=server), "the command line")
+
+
+def named_database(url: str | None, password_file: Path | None) -> DatabaseSettings:
+    """The database that a command line names, or the SQLite file. Raises UsageError."""
+    if url is None:
+        if password_file is not None:
+            raise UsageError("--database-password-file belongs to --database")
+        return DatabaseSettings()
+    if has_password(url):
+        # Whoever lists the processes of this machine reads the command line, and it would stand in the settings in clear.
+        raise UsageError("--database must not hold a password: put it into a file of mode 600 and name that")
+    return DatabaseSettings(url=url, password_file="" if password_file is None else str(password_file.absolute()))
 
 
 def read_settings(path: Path) -> StartSettings:

@@ -17,12 +17,19 @@ from wardgate.settings import (
     RadiusListenerSettings,
     StartSettings,
     checked_settings,
+    named_database,
 )
 
 app = single()
 
 
-@app.command(epilog=example("wardgate init --data /var/lib/wardgate --yes", "wardgate init --https-address 10.0.0.5"))
+@app.command(
+    epilog=example(
+        "wardgate init --data /var/lib/wardgate --yes",
+        "wardgate init --https-address 10.0.0.5",
+        "wardgate init --database postgresql://wardgate@db.acme.test/wardgate --database-password-file /etc/wardgate/db",
+    )
+)
 def init(
     data: Data = DEFAULT_DATA,
     radius_address: Annotated[
@@ -35,6 +42,13 @@ def init(
     key_file: Annotated[
         str | None,
         typer.Option(help="File with the key-encryption key; made when missing. Default: master.key."),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="postgresql://USER@HOST[:PORT][,HOST2...]/NAME, an empty database. Default: a SQLite file."),
+    ] = None,
+    database_password_file: Annotated[
+        Path | None, typer.Option(help="File with the password of USER, of mode 600; its path goes into the settings.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take the defaults for what is not given.")] = False,
     as_json: Json = False,
@@ -56,6 +70,7 @@ def init(
             port=https_port or int(_asked(asking, "TCP port of the pages", https.port)),
         ),
         keys=KeySettings(file=key_file or keys.file),
+        database=named_database(database, database_password_file),
     )
     emit(_make(data, checked_settings(settings, "wardgate init")), as_json, _show)
 
@@ -76,7 +91,7 @@ def _make(data: Path, settings: StartSettings) -> dict[str, Any]:
     return {
         "data": str(data),
         "settings": str(data / FILE_NAME),
-        "database": str(installation.database),
+        "database": installation.database_name,
         "key_file": str(installation.key_file),
         "certificate": str(installation.certificate),
         "link": link["url"],

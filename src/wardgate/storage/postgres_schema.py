@@ -50,6 +50,21 @@ async def prepare(dialer: Dialer, copy: bool = False) -> None:
         connection.terminate()
 
 
+async def holds_installation(dialer: Dialer) -> bool:
+    """Whether the database has rows of ours: tables alone are what is left of a creation that was cut short.
+
+    Raises SettingsError, StorageUnavailable.
+    """
+    connection = await dialer.dial()
+    try:
+        version, _ = await read_version(connection)
+        return version > 0 and bool(await connection.fetchval("SELECT EXISTS (SELECT 1 FROM installation)"))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise unavailable(error, "the database could not be read") from error
+    finally:
+        connection.terminate()
+
+
 async def read_version(connection: Connection) -> tuple[int, str | None]:
     """The version of the tables (0: none yet), and the mark of a copy. Raises SettingsError for somebody else's tables."""
     there, comment, tables = await connection.fetchrow(_READ)
