@@ -11,6 +11,8 @@ from wardgate.errors import UsageError
 from wardgate.storage.port import Upsert
 
 RECIPIENTS: Final = "backup_recipients"
+# When the last one was noted. The audit trail tells it too, but is long to search.
+LAST_BACKUP: Final = "last_backup_at"
 MAX_RECIPIENTS: Final = 20
 _RECIPIENT: Final = re.compile(r"age1[a-z0-9]{10,100}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -34,7 +36,13 @@ async def note_backup(office: Office, *, sha256: str, size: int, recipients: Seq
     if not _SHA256.fullmatch(sha256) or size < 0:
         raise UsageError("a backup is noted by its SHA-256 and its size")
     details = {"sha256": sha256, "size": size, "recipients": list(recipients)}
-    await office.storage.commit([record(AuditEvent(Kind.BACKUP_MADE, office.now_ms(), office.actor, details=details))])
+    at_ms = office.now_ms()
+    await office.storage.commit(
+        [
+            Upsert("installation", {"name": LAST_BACKUP, "value": str(at_ms)}),
+            record(AuditEvent(Kind.BACKUP_MADE, at_ms, office.actor, details=details)),
+        ]
+    )
     return {"noted": True}
 
 

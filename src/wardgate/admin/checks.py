@@ -2,20 +2,16 @@
 
 import asyncio
 import os
-import shutil
-import sqlite3
 import stat
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from enum import StrEnum
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any, Final
 
 from wardgate.account.authenticator import bound_to
+from wardgate.admin.findings import Finding, Level, split
+from wardgate.admin.machine_checks import look_at_machine
 from wardgate.admin.office import Office
 from wardgate.admin.user_import import check_foreign_hashes
-from wardgate.certificates import valid_until
 from wardgate.config.document import Document, map_secrets
 from wardgate.config.reference import FileReference, SecretSetting
 from wardgate.config.secrets import resolve_all, resolver
@@ -25,40 +21,18 @@ from wardgate.delivery.kind import GatewaySettings
 from wardgate.delivery.port import Channel
 from wardgate.delivery.registry import kind_of
 from wardgate.errors import SealError, SettingsError, WardgateError
-from wardgate.installation import Installation, Opened
-from wardgate.storage.port import Upsert, Where
+from wardgate.installation import Opened
+from wardgate.storage.port import Where
 
 WEAK_SECRET_CHARS: Final = 12
-CERTIFICATE_WARNING: Final = timedelta(days=30)
-LOW_DISK_BYTES: Final = 512 * 1024 * 1024
-NO_DISK_BYTES: Final = 64 * 1024 * 1024
 SAMPLE_ROWS: Final = 200
 CONNECT_TIMEOUT_S: Final = 5.0
 _OWN_HASH: Final = "argon2id"
 
 
-class Level(StrEnum):
-    """How grave a finding is. Only an error makes the command fail."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong or weak, and the cure."""
-
-    level: Level
-    what: str
-    cure: str
-
-
 async def check_installation(office: Office, opened: Opened, *, online: bool = False) -> dict[str, Any]:
     """Every finding. With `online`, also whether the gateways' servers take a connection; nothing is sent."""
-    findings = list(_files(opened.installation))
-    findings += _certificate(office, opened.installation)
-    findings += [finding async for finding in _database(opened)]
+    findings = await look_at_machine(office, opened)
     findings += [finding async for finding in _keys(office)]
     findings += [finding async for finding in _document(office, online)]
     findings += [finding async for finding in _hashes(office)]
@@ -75,67 +49,7 @@ def told(findings: list[Finding]) -> dict[str, Any]:
     }
 
 
-# --- files and the database ----------------------------------------------------------------------------------------------
-
-
-def _files(installation: Installation) -> Iterator[Finding]:
-    for path, what in ((installation.data, "the data directory"), (installation.certificate_key, "the TLS key")):
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
-        if mode & 0o077:
-            yield Finding(Level.ERROR, f"{what} {path} is open to others (mode {mode:o})", f"chmod go-rwx {path}")
-    try:
-        installation.master_key()
-    except SettingsError as error:
-        yield Finding(Level.ERROR, *_split(error))
-    if installation.settings.database.embedded:
-        yield from _room(installation)
-
-
-def _room(installation: Installation) -> Iterator[Finding]:
-    """Room for the SQLite file; PostgreSQL may be on another machine."""
-    free = shutil.disk_usage(installation.database.parent).free
-    if free < LOW_DISK_BYTES:
-        level = Level.ERROR if free < NO_DISK_BYTES else Level.WARNING
-        what = f"{free // 1024 // 1024} MiB are free beside the database; on a full disk every login is refused"
-        yield Finding(level, what, "make room, or move the database")
-
-
-def _certificate(office: Office, installation: Installation) -> Iterator[Finding]:
-    cure = f"put a new certificate and key at {installation.certificate} and {installation.certificate_key}, then restart"
-    try:
-        until = valid_until(installation.certificate)
-    except SettingsError as error:
-        yield Finding(Level.ERROR, error.message, cure)
-        return
-    if until < office.clock.now():
-        yield Finding(Level.ERROR, f"the certificate {installation.certificate} ran out on {until:%Y-%m-%d}", cure)
-    elif until < office.clock.now() + CERTIFICATE_WARNING:
-        yield Finding(Level.WARNING, f"the certificate {installation.certificate} runs out on {until:%Y-%m-%d}", cure)
-
-
-async def _database(opened: Opened) -> AsyncIterator[Finding]:
-    embedded = opened.installation.settings.database.embedded
-    problem = await asyncio.to_thread(_integrity, opened.installation.database) if embedded else None
-    if problem is not None:
-        yield Finding(Level.ERROR, f"the database is damaged: {problem}", "stop the server and restore the last backup")
-    try:
-        await opened.storage.commit([Upsert("installation", {"name": "last_check", "value": opened.installation.data.name})])
-    except WardgateError as error:
-        cure = "look at the disk's space and rights" if embedded else "look at PostgreSQL and its log"
-        yield Finding(Level.ERROR, f"the database cannot be written: {error.message}", cure)
-
-
-def _integrity(path: Path) -> str | None:
-    """What SQLite finds wrong with the file, or None. By a connection of its own, which cannot write."""
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=CONNECT_TIMEOUT_S)
-        try:
-            answer = connection.execute("pragma quick_check(1)").fetchone()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        return str(error)
-    return None if answer == ("ok",) else str(answer[0])
+# --- keys ---------------------------------------------------------------------------------------------------------------
 
 
 async def _keys(office: Office) -> AsyncIterator[Finding]:
@@ -166,7 +80,7 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
         yield Finding(Level.ERROR, error.message, "wardgate config rollback to a version that this release can use")
         return
     for message in resolve_all(document, office.ring):
-        yield Finding(Level.ERROR, *_split(SettingsError(message)))
+        yield Finding(Level.ERROR, *split(SettingsError(message)))
     for finding in (*_nas(office, document), *_secret_files(document), *_channels(document)):
         yield finding
     if online:
@@ -238,9 +152,3 @@ async def _hashes(office: Office) -> AsyncIterator[Finding]:
         yield Finding(
             Level.WARNING, what, "they are upgraded at the next login, but those imported with --keep-hashes: import again without"
         )
-
-
-def _split(error: SettingsError) -> tuple[str, str]:
-    """A message of ours reads `problem: cure`."""
-    problem, colon, cure = error.message.rpartition(": ")
-    return (problem, cure) if colon else (error.message, "correct it")

@@ -30,7 +30,7 @@ from wardgate.directory.local import TABLE as LOCAL_USER
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.engine import brakes
-from wardgate.errors import NotFound, ServerUnavailable, UsageError
+from wardgate.errors import NotFound, ServerUnavailable, SettingsError, UsageError
 from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode
 from wardgate.storage.port import Operation as StorageOperation
 from wardgate.storage.port import Where
@@ -440,7 +440,12 @@ async def trace_user(desk: Desk, name: str) -> Result:
 
 async def admin_link(desk: Desk) -> Result:
     """A one-time link to the live log. Opening it shows a button; only the button uses it up."""
-    office = desk.office
+    office, settings = desk.office, desk.opened.installation.settings
+    if not any("admin" in listener.doors for listener in settings.https_listeners):
+        raise SettingsError(
+            "no listener of this machine has the door admin, so that a link would lead nowhere: "
+            "run this on the node whose wardgate.toml has it, or add admin to the doors of a listener and restart"
+        )
     bearer = await links.make_link(office.storage, office.ring, office.clock, office.actor)
     return {"url": f"{desk.https_url}/admin/enter/{bearer}", "life_s": links.LINK_LIFE_MS // 1000}
 

@@ -96,7 +96,8 @@ class _Local:
             runner.close()
             lock.release()
             raise
-        https = installation.settings.https
+        listeners = installation.settings.https_listeners
+        https = next((each for each in listeners if "admin" in each.doors), installation.settings.https)
         host = f"[{https.address}]" if ":" in https.address else https.address
         hasher = PasswordHasher(threads=max(1, os.cpu_count() or 1), max_waiting=1000)
         management = Management(opened, OPERATIONS, hasher, SystemClock(), lambda: f"https://{host}:{https.port}", serving=False)
