@@ -248,8 +248,8 @@ class RadiusServer:
             self._drop(IncidentKind.OVERLOADED, source[0], nas.name, error.message)
             return None
         except ClockWrong as error:
+            # Readiness knows by itself, and knows when it is over.
             trail.result, trail.reason = "denied", "clock_wrong"
-            self._note_decided(False)
             log.error("login_not_decided", error=error.message, reference=trail.reference)
         except StorageUnavailable as error:
             trail.result, trail.reason = "denied", "storage_down"
