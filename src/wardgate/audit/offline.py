@@ -79,11 +79,13 @@ def read_line(line: bytes) -> Opening | tuple[str, dict[str, Any]]:
     """
     try:
         plain = loads(line)
-    except ValueError as error:
+        written = dumps(plain).encode()
+    except (ValueError, TypeError) as error:
+        # TypeError: nested more deeply than can be written, as nothing of ours is.
         raise LineError("this is not a line of JSON") from error
     kind = plain.get("type") if isinstance(plain, dict) else None
     columns = _COLUMNS.get(kind) if isinstance(kind, str) else None
-    if kind is None or columns is None or tuple(plain) != columns or dumps(plain).encode() != line.rstrip(b"\n"):
+    if kind is None or columns is None or tuple(plain) != columns or written != line.rstrip(b"\n"):
         raise LineError("this is not in the form of an export, or was changed")
     if kind == OPENING:
         return _opening(plain)

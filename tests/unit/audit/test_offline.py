@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -513,6 +514,15 @@ async def test_a_line_of_garbage_is_found_and_the_rest_is_verified(trail: Trail,
     [(_, _, problem)] = told(report)
     assert problem.startswith("line 7: ")
     assert report.chains[0].proven == 12
+
+
+async def test_a_line_that_is_nested_without_end_does_not_end_the_verifier(trail: Trail) -> None:
+    exported = await trail.export()
+    deep = b'"payload":' + b"[" * 400 + b"]" * 400
+    forged = re.sub(rb'"payload":"(?:[^"\\]|\\.)*"', lambda _: deep, exported[5])
+    assert deep in forged
+    [(_, _, problem)] = told(trail.check([*exported[:6], forged, *exported[6:]]))
+    assert problem.startswith("line 7: ")
 
 
 @pytest.mark.parametrize(
