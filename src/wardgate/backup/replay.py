@@ -30,6 +30,8 @@ LOCAL_USER: Final = "local_user"
 MAX_LINE_BYTES: Final = 64 * 1024
 MAX_EVENTS: Final = 1_000_000
 MAX_LISTED: Final = 1_000
+# More than the clocks of two nodes that decide logins may differ.
+CLOCKS_DIFFER_MS: Final = 60_000
 _TAKES: Final = frozenset(
     kind.stored
     for kind in (
@@ -46,11 +48,25 @@ _GIVES: Final = frozenset(kind.stored for kind in (Kind.AUTHENTICATOR_ADDED, Kin
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of the export. `place` is WRITER:EPOCH:SEQ; `payload` is None where it was erased."""
+    """An event of the export. `payload` is None where it was erased."""
 
-    place: str
+    writer: str
+    epoch: int
+    seq: int
+    at_ms: int
     kind: str
     payload: Mapping[str, Any] | None
+
+    @property
+    def place(self) -> str:
+        """As it is told: WRITER:EPOCH:SEQ."""
+        return f"{self.writer}:{self.epoch}:{self.seq}"
+
+    def follows(self, other: "Event") -> bool:
+        """Whether this came after the other for certain. Chains stand in a file in no order, and clocks of nodes differ."""
+        if (self.writer, self.epoch) == (other.writer, other.epoch):
+            return self.seq > other.seq
+        return self.at_ms > other.at_ms + CLOCKS_DIFFER_MS
 
 
 @dataclass(slots=True)
@@ -100,7 +116,7 @@ def read_export(path: Path, ring: KeyRing, heads: Sequence[str]) -> Export:
             row = json.loads(line)
             if isinstance(row, dict) and "commitment" in row:
                 _take(export, ring, row)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UsageError(f"{path}: line {number} is no line of an audit export") from error
     return export
 
@@ -124,7 +140,8 @@ def _take(export: Export, ring: KeyRing, row: Mapping[str, Any]) -> None:
         raise UsageError(f"the export and the backup tell different stories: event {seq} of {writer}:{epoch} is another one")
     if seq <= known:
         return
-    if (writer, epoch) in export.broken or not _follows(chain_for(ring, writer, epoch), bytes.fromhex(link), known, row):
+    at_ms = _moment(row)
+    if (writer, epoch) in export.broken or not _follows(chain_for(ring, writer, epoch), bytes.fromhex(link), known, row, at_ms):
         # A line is missing or was changed: from here on anybody could have written what stands there.
         export.broken.add((writer, epoch))
         export.unproven += 1
@@ -137,16 +154,21 @@ def _take(export: Export, ring: KeyRing, row: Mapping[str, Any]) -> None:
         if len(export.events) >= MAX_EVENTS:
             raise UsageError(f"the export holds more than {MAX_EVENTS} changes after the backup: take a newer backup")
         payload = row["payload"]
-        export.events.append(Event(f"{writer}:{epoch}:{seq}", kind, json.loads(payload) if isinstance(payload, str) else payload))
+        told = json.loads(payload) if isinstance(payload, str) else payload
+        export.events.append(Event(writer, epoch, seq, at_ms, kind, told))
 
 
-def _follows(chain: Chain, previous: bytes, known: int, row: Mapping[str, Any]) -> bool:
+def _moment(row: Mapping[str, Any]) -> int:
+    at = row["created_at"]
+    return to_ms(datetime.fromisoformat(at)) if isinstance(at, str) else int(at)
+
+
+def _follows(chain: Chain, previous: bytes, known: int, row: Mapping[str, Any], at_ms: int) -> bool:
     """Whether the event is the one that comes next, as it was written."""
-    at = datetime.fromisoformat(row["created_at"]) if isinstance(row["created_at"], str) else None
     committed = bytes.fromhex(row["commitment"])
     event = {
         "kind": row["kind"],
-        "created_at": to_ms(at) if at is not None else row["created_at"],
+        "created_at": at_ms,
         "transaction_id": row["transaction_id"],
         "reference": row["reference"],
         "subject_id": row["subject_id"],
@@ -167,25 +189,25 @@ async def replay(office: Office, export: Export) -> Replayed:
     done = Replayed()
     if export.unproven:
         done.not_applied.append(f"{export.unproven} events of the export do not follow on the backup's and were left out")
-    last_states = _last_states(export.events)
+    enabled = _enabled(export.events)
     for event in export.events:
         if event.payload is None or "cut" in event.payload:
             done.not_applied.append(f"{event.place} {event.kind}: its content was erased or cut")
         elif event.kind == Kind.USER_CHANGED.stored and "state" in event.payload.get("fields", ()):
-            if last_states.get(event.payload.get("user_id")) == event.place:
+            if not any(each.follows(event) for each in enabled.get(event.payload.get("user_id"), ())):
                 await _user_state(office, event, event.payload, done)
         else:
             await _APPLY[event.kind](office, event, event.payload, done)
     return done
 
 
-def _last_states(events: Sequence[Event]) -> dict[Any, str]:
-    """Of each user, the last event that set his state: who was enabled again need not be disabled."""
-    return {
-        event.payload.get("user_id"): event.place
-        for event in events
-        if event.kind == Kind.USER_CHANGED.stored and event.payload and "state" in event.payload.get("fields", ())
-    }
+def _enabled(events: Sequence[Event]) -> dict[Any, list[Event]]:
+    """By user, the events that enabled him: who was enabled again after he was disabled need not be disabled."""
+    found: dict[Any, list[Event]] = {}
+    for event in events:
+        if event.kind == Kind.USER_CHANGED.stored and event.payload and event.payload.get("state") == AccountState.ACTIVE.value:
+            found.setdefault(event.payload.get("user_id"), []).append(event)
+    return found
 
 
 async def _revoked(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:

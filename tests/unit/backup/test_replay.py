@@ -1,7 +1,7 @@
 """Revocations after the backup come back from an exported audit: what was taken away, nothing that was given."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from tests.unit.backup.conftest import STAFF, Plant, at_work
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.admin import authenticators, nas, users
 from wardgate.admin.office import Office
+from wardgate.audit.trail import chain_for
 from wardgate.clock import from_ms
 from wardgate.config.store import load_current
 from wardgate.crypto import Secret
@@ -101,6 +102,31 @@ async def test_who_was_enabled_again_after_the_backup_is_not_disabled(plant: Pla
     assert people == {"ada": AccountState.ACTIVE, "erin": AccountState.ACTIVE, "otto": AccountState.DISABLED}
 
 
+@pytest.mark.parametrize("enabled_again", [False, True])
+async def test_who_was_disabled_at_one_node_stays_disabled_whatever_another_node_did_before(
+    plant: Plant, enabled_again: bool
+) -> None:
+    """Chains stand in an export one after the other: what stands further down need not have come later."""
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, opened):
+
+        async def at(writer: str, change: Callable[..., Awaitable[object]]) -> None:
+            opened.storage.use_chain(chain_for(office.ring, writer, opened.epoch))
+            await change(office, **named("erin"))
+
+        await at("zulu-node.0", users.disable_user)
+        await at("zulu-node.0", users.enable_user)
+        plant.clock.advance(90)
+        await at("alpha-node.0", users.disable_user)
+        if enabled_again:
+            plant.clock.advance(90)
+            await at("zulu-node.0", users.enable_user)
+    restored = await plant.restore(file, export=await export(plant))
+    assert len(restored.replayed.applied) == (0 if enabled_again else 1)
+    people = {str(row["name"]): row["state"] for row in await plant.rows("local_user")}
+    assert people["erin"] == (AccountState.ACTIVE if enabled_again else AccountState.DISABLED)
+
+
 async def test_the_new_epoch_stands_above_every_one_that_the_export_knows(plant: Plant) -> None:
     first, _ = await plant.back_up("first.age")
     await plant.restore(first, "data2")
@@ -150,7 +176,17 @@ async def test_an_export_of_another_history_is_refused(plant: Plant) -> None:
         await plant.restore(file, export=path)
 
 
-@pytest.mark.parametrize("text", ["nonsense", '{"commitment": 1}', '{"commitment":"00","writer":"x","epoch":"y"}', "x" * 70_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        '{"commitment": 1}',
+        '{"commitment":"00","writer":"x","epoch":"y"}',
+        "x" * 70_000,
+        "[" * 60_000,
+        '{"commitment":"00","writer":"x","epoch":Infinity,"seq":1,"kind":"x"}',
+    ],
+)
 async def test_what_is_no_export_is_refused(plant: Plant, text: str) -> None:
     file, _ = await plant.back_up()
     path = plant.data.parent / "audit.jsonl"
