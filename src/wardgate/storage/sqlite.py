@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import ParamSpec, TypeVar
 
 from wardgate.errors import Overloaded, SettingsError, StorageUnavailable, WardgateError
@@ -39,6 +39,7 @@ MAX_WAITING_READS = 1_000
 INLINE_ROWS = 64
 # How long to wait for a lock that another process holds, for example somebody with an SQLite shell.
 LOCK_WAIT_S = 5.0
+LOCK_RETRY_S = 0.01
 _MEBIBYTE = 2**20
 
 _T = TypeVar("_T")
@@ -91,10 +92,7 @@ def prepare(path: Path) -> None:
     Raises SettingsError when the file is not ours, is newer than this program or cannot be in WAL mode, and
     StorageUnavailable when it cannot be opened or written. An upgrade that fails leaves the file as it was.
     """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StorageUnavailable(f"cannot open the database {path}: {error.strerror}") from error
+    _make_file(path)
     try:
         connection = _connect(path)
         try:
@@ -110,12 +108,31 @@ def prepare(path: Path) -> None:
         raise unavailable(error) from error
 
 
+def _make_file(path: Path) -> None:
+    """A new file is nobody else's to read. One that is there is not opened here: closing it would end the locks of this process
+    on it, as POSIX has it, and with them those of a connection beside this one."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError as error:
+        if path.is_dir():
+            raise StorageUnavailable(f"cannot open the database {path}: Is a directory") from error
+    except OSError as error:
+        raise StorageUnavailable(f"cannot open the database {path}: {error.strerror}") from error
+
+
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    # In one transaction: another process that is at its upgrade would show as the tables of another program.
+    connection.execute("BEGIN")
+    try:
+        owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     if owner == APPLICATION_ID:
         migrations.check_version(version)
         return version
-    if owner or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if owner or version or tables:
         raise SettingsError(f"{path} is the database of another program: name another file in the database setting")
     return 0
 
@@ -125,7 +142,17 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _enter_wal(connection: sqlite3.Connection, path: Path) -> None:
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    """Raises sqlite3.OperationalError when others are in the way for longer than `LOCK_WAIT_S`."""
+    until = monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            # Two that turn the same new file round at once: here SQLite refuses at once and does not wait its busy_timeout.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() >= until:
+                raise
+            sleep(LOCK_RETRY_S)
     if mode != "wal":
         raise SettingsError(
             f"{path} stays in journal mode {mode}: put the database on a local file system, WAL needs shared memory"

@@ -280,6 +280,64 @@ def test_two_processes_that_start_at_once_upgrade_once(tmp_path: Path) -> None:
     assert _version(path) == migrations.LATEST
 
 
+def test_a_new_file_that_another_process_turns_round_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite refuses to enter WAL mode at once there, whatever busy_timeout says."""
+    path = tmp_path / "w.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            other.execute("COMMIT")
+
+    monkeypatch.setattr("wardgate.storage.sqlite.sleep", pause)
+    prepare(path)
+    other.close()
+    assert len(pauses) >= 2
+    assert _version(path) == migrations.LATEST
+
+
+def test_an_upgrade_while_another_process_looks_is_not_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "w.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    looked: list[str] = []
+
+    def pragma(connection: sqlite3.Connection, name: str) -> int:
+        value = int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        looked.append(name)
+        if len(looked) == 1:
+            prepare(path)
+        return value
+
+    monkeypatch.setattr("wardgate.storage.sqlite._pragma", pragma)
+    prepare(path)
+    assert _version(path) == migrations.LATEST
+
+
+def test_making_a_database_ready_keeps_the_locks_of_a_connection_beside_it(tmp_path: Path) -> None:
+    """POSIX: who closes any descriptor of a file gives up the locks of its whole process on it."""
+    path = tmp_path / "w.db"
+    prepare(path)
+    writing = sqlite3.connect(path, isolation_level=None)
+    writing.execute("BEGIN IMMEDIATE")
+    prepare(path)
+    script = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+try:
+    connection.execute("BEGIN IMMEDIATE")
+except sqlite3.OperationalError:
+    sys.exit(7)
+"""
+    tried = subprocess.run([sys.executable, "-c", script, str(path)], timeout=60, check=False)
+    writing.close()
+    assert tried.returncode == 7
+
+
 def test_an_upgrade_on_a_full_disk_says_so_and_leaves_the_old_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "w.db"
     prepare(path)
