@@ -318,13 +318,14 @@ def test_an_upgrade_while_another_process_looks_is_not_another_program(tmp_path:
     assert _version(path) == migrations.LATEST
 
 
-def test_making_a_database_ready_keeps_the_locks_of_a_connection_beside_it(tmp_path: Path) -> None:
+def test_making_a_database_ready_keeps_the_locks_of_a_connection_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """POSIX: who closes any descriptor of a file gives up the locks of its whole process on it."""
     path = tmp_path / "w.db"
-    prepare(path)
     writing = sqlite3.connect(path, isolation_level=None)
     writing.execute("BEGIN IMMEDIATE")
-    prepare(path)
+    monkeypatch.setattr("wardgate.storage.sqlite.LOCK_WAIT_S", 0.0)
+    with pytest.raises(StorageUnavailable, match="locked"):
+        prepare(path)
     script = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
