@@ -19,7 +19,7 @@ import threading
 import zlib
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 import pyrage
 
@@ -229,7 +229,7 @@ def read_archive(source: BinaryIO, identities: "Sequence[pyrage.x25519.Identity]
     pipe = os.fdopen(out, "rb", _PIPE_BYTES)
     problem: Exception | None = None
     try:
-        with gzip.GzipFile(fileobj=pipe) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+        with gzip.GzipFile(fileobj=pipe) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_PlainMember) as archive:
             for member in archive:
                 yield _member(archive, member)
             # To the very end, which is where age and gzip tell whether everything was as it had been written.
@@ -248,8 +248,20 @@ def read_archive(source: BinaryIO, identities: "Sequence[pyrage.x25519.Identity]
         raise BackupError(f"what was encrypted is no archive of ours: {problem}") from problem
 
 
+class _PlainMember(tarfile.TarInfo):
+    """A header that is followed by a file. Long names and the like are read whole by `tarfile`, however much they say they are."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in a block. Raises BackupError."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type != tarfile.REGTYPE or member.size > MAX_MEMBER_BYTES:
+            raise BackupError(f"the archive holds {member.name[:80]!r}, which no backup of ours does")
+        return member
+
+
 def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[str, bytes]:
-    content = archive.extractfile(member) if member.isreg() and member.size <= MAX_MEMBER_BYTES else None
+    content = archive.extractfile(member)
     if content is None:
         raise BackupError(f"the archive holds {member.name[:80]!r}, which no backup of ours does")
     return member.name, content.read()

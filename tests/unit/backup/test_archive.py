@@ -1,9 +1,12 @@
 """The file: whole or refused, for those who have the key and nobody else."""
 
+import gzip
 import io
 import os
 import shutil
 import subprocess
+import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pyrage
@@ -103,6 +106,24 @@ def test_something_else_that_was_encrypted_to_the_key_is_no_backup(identity: str
     for plain in (b"", b"hello", os.urandom(100_000)):
         with pytest.raises(BackupError):
             read(pyrage.encrypt(plain, [public]), identity)
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE, tarfile.SYMTYPE]
+)
+def test_a_small_file_that_unpacks_to_gigabytes_fills_no_memory(identity: str, kind: bytes) -> None:
+    """Anybody may encrypt to a public recipient, and such headers are read whole before anybody can look at them."""
+    header = tarfile.TarInfo("manifest.json")
+    header.type, header.size = kind, 2**33
+    packed = gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(64 * 2**20))
+    content = pyrage.encrypt(packed, [pyrage.x25519.Recipient.from_str(recipient_of(identity))])
+    tracemalloc.start()
+    try:
+        with pytest.raises(BackupError, match="no backup of ours"):
+            read(content, identity)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_full_disk_ends_the_writing(identity: str) -> None:
