@@ -23,6 +23,8 @@ SENDS = 3
 RESEND_S = 0.7
 # After a refusal, which may be that of a server without its database.
 PAUSE_S = 0.1
+# At least as many codes as the server looks ahead.
+LOOK_AHEAD = 20
 TICK_S = 0.02
 _SILENCE_S = 3600.0
 
@@ -38,7 +40,7 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Visitor:
-    """One user. `settled`: how many codes have been used; `accepted`: those of them that the NAS saw accepted.
+    """One user. `settled`: how many codes have been used; `accepted`: the counters of those that the NAS saw accepted.
 
     `unsure`: the present code was sent and no reply said what became of it. `began`: when the newest login began that was let in.
     """
@@ -46,7 +48,7 @@ class Visitor:
     person: Person
     wire: Wire
     settled: int = 0
-    accepted: list[str] = field(default_factory=list)
+    accepted: list[int] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     unsure: bool = False
     resent: int = 0
@@ -63,6 +65,13 @@ class Visitor:
     def code(self) -> str:
         """The code that is to be used next."""
         return hotp_code(self.person.hotp_hex, self.settled)
+
+    @property
+    def _old_code(self) -> str:
+        """The newest code that was accepted and is not, by the same six digits, a code to come."""
+        to_come = {hotp_code(self.person.hotp_hex, self.settled + ahead) for ahead in range(LOOK_AHEAD)}
+        codes = (hotp_code(self.person.hotp_hex, counter) for counter in reversed(self.accepted))
+        return next(code for code in codes if code not in to_come)
 
     def begin(self, now: float) -> None:
         """Send the password."""
@@ -106,7 +115,7 @@ class Visitor:
             self._rest(now)
         elif self.phase is Phase.PASSWORD and self._replay and self.accepted:
             self._replay = False
-            self._answer(Phase.OLD_CODE, self.accepted[-1], state, now)
+            self._answer(Phase.OLD_CODE, self._old_code, state, now)
         elif self.phase is Phase.CODE:
             self._refused(state, now)
         else:
@@ -114,7 +123,7 @@ class Visitor:
 
     def _let_in(self, now: float) -> None:
         if self.phase is Phase.CODE:
-            self.accepted.append(self.code)
+            self.accepted.append(self.settled)
             self.settled, self.unsure, self.began = self.settled + 1, False, self._login_began
         else:
             self.faults.append(f"{self.phase} was accepted")

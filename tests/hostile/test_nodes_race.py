@@ -32,10 +32,12 @@ from wardgate.radius.packet import Code, Type
 NAS = "127.0.6.1"
 WIRES = 4
 AT_ONCE = 60
-APPS, DEVICES, SHEETS = 600, 60, 40
+# Ten apps more than are needed: some codes are not sent.
+APPS, DEVICES, SHEETS = 610, 60, 40
+LOOK_AHEAD = 12
 # Two codes of an app are good in this half minute: its own and the next one's. A sheet has ten.
 CODES = {"app": 2, "device": 8, "sheet": 8}
-RACES = APPS * CODES["app"] + DEVICES * CODES["device"] + SHEETS * CODES["sheet"]
+RACES = (APPS - 10) * CODES["app"] + DEVICES * CODES["device"] + SHEETS * CODES["sheet"]
 DOCUMENT = f"""
 realms: [{{name: default, default: true, directories: [local], reply_floor_ms: 0}}]
 directories: [{{name: local, kind: local}}]
@@ -74,7 +76,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Users of every kind, before the first login."""
     data = tmp_path_factory.mktemp("race") / "data"
     apps = people("app", APPS)
-    devices = [Person(f"device{n}", f"pw-{secrets.token_urlsafe(9)}", hotp_hex=secrets.token_hex(20)) for n in range(DEVICES)]
+    devices = [Person(f"device{n}", f"pw-{secrets.token_urlsafe(9)}", hotp_hex=_device_secret()) for n in range(DEVICES)]
     papers = [Person(f"sheet{n}", f"pw-{secrets.token_urlsafe(9)}") for n in range(SHEETS)]
     make_installation(data, DOCUMENT, csv_of([*apps, *devices, *papers]))
     sheets = {}
@@ -84,6 +86,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         for each in papers:
             sheets[each.name] = performer.do("authenticator.add_recovery", {"name": each.name})["codes"]
     return Site(data, apps, devices, papers, sheets)
+
+
+def _device_secret() -> str:
+    """One that shows no six digits twice: the second of two equal codes would be let in rightly, as the device's later one."""
+    while True:
+        secret = secrets.token_hex(20)
+        codes = [hotp_code(secret, counter) for counter in range(CODES["device"] + LOOK_AHEAD)]
+        if len(set(codes)) == len(codes):
+            return secret
+
+
+def _app_race(person: Person, turn: int, one_state: bool) -> Iterator[Race]:
+    """The code of this half minute or of the next one; none where an app shows the same digits for two of them."""
+    codes = [totp_code(person.totp_hex, shift=shift) for shift in (-1, 0, 1, 2, 3)]
+    if len(set(codes)) == len(codes):
+        yield Race(person, codes[turn + 1], one_state)
 
 
 def rounds(site: Site) -> Iterator[list[Race]]:
@@ -96,7 +114,7 @@ def rounds(site: Site) -> Iterator[list[Race]]:
         for begin in range(0, len(site.apps), AT_ONCE):
             # The codes are made when they are sent: the half minute goes on.
             persons = site.apps[begin : begin + AT_ONCE]
-            yield [Race(each, totp_code(each.totp_hex, shift=turn), _even(n + turn)) for n, each in enumerate(persons)]
+            yield [race for n, each in enumerate(persons) for race in _app_race(each, turn, _even(n + turn))]
 
 
 def _even(number: int) -> bool:
@@ -108,15 +126,16 @@ def _groups(races: Sequence[Race]) -> Iterator[list[Race]]:
         yield list(races[begin : begin + AT_ONCE])
 
 
-def run_races(site: Site, left: Sequence[Wire], right: Sequence[Wire]) -> None:
-    """Every code to both sides at once. Exactly one is let in."""
+def run_races(site: Site, left: Sequence[Wire], right: Sequence[Wire]) -> int:
+    """Every code to both sides at once. Exactly one is let in. Returns how many races there were."""
     run = 0
     for races in rounds(site):
         for race, pair in zip(races, _fire(races, left, right), strict=True):
             kinds = Counter(pair)
             assert kinds[Code.ACCESS_ACCEPT] == 1, f"{race.person.name} with {race.code}: {kinds}"
             run += 1
-    assert run == RACES
+    assert run >= RACES
+    return run
 
 
 def _fire(races: Sequence[Race], left: Sequence[Wire], right: Sequence[Wire]) -> list[tuple[Code, Code]]:
@@ -146,18 +165,18 @@ def _sides(number: int, left: Sequence[Wire], right: Sequence[Wire]) -> tuple[Wi
     return pair if number % 2 else (pair[1], pair[0])
 
 
-def as_many_grants_as_races(data: Path) -> None:
+def as_many_grants_as_races(data: Path, races: int) -> None:
     """The audit trail knows each Accept, and holds."""
     granted = Counter(event["transaction_id"] for event in audit_events(data) if event["kind"].endswith("granted"))
-    assert len(granted) == sum(granted.values()) == RACES
+    assert len(granted) == sum(granted.values()) == races
     assert cli_json("audit", "verify", data=data)["findings_count"] == 0
 
 
 def test_one_code_to_two_workers_on_sqlite_lets_in_once(site: Site, tmp_path: Path) -> None:
     data = site.copy(tmp_path / "data")
     with ended(serve_cheap(data, free_udp_ports(2))) as served, ExitStack() as stack:
-        run_races(site, *wires_by_slot(stack, served, NAS, WIRES))
-        as_many_grants_as_races(data)
+        races = run_races(site, *wires_by_slot(stack, served, NAS, WIRES))
+        as_many_grants_as_races(data, races)
         served.stop()
 
 
@@ -166,8 +185,8 @@ def test_one_code_to_two_workers_on_postgresql_lets_in_once(site: Site, tmp_path
     data = site.copy(tmp_path / "data")
     move_to_postgresql(data, postgresql.shared())
     with ended(serve_cheap(data, free_udp_ports(2))) as served, ExitStack() as stack:
-        run_races(site, *wires_by_slot(stack, served, NAS, WIRES))
-        as_many_grants_as_races(data)
+        races = run_races(site, *wires_by_slot(stack, served, NAS, WIRES))
+        as_many_grants_as_races(data, races)
         served.stop()
 
 
@@ -179,7 +198,7 @@ def test_one_code_to_two_nodes_lets_in_once(site: Site, tmp_path: Path) -> None:
     with ended(serve_cheap(here, free_udp_ports(2), 1)) as one, ended(serve_cheap(there, free_udp_ports(2), 1)) as other:
         with ExitStack() as stack:
             left, right = ([stack.enter_context(Wire(node, source=NAS)) for _ in range(WIRES)] for node in (one, other))
-            run_races(site, left, right)
-        as_many_grants_as_races(there)
+            races = run_races(site, left, right)
+        as_many_grants_as_races(there, races)
         other.stop()
         one.stop()
