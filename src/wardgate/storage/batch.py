@@ -106,6 +106,18 @@ class BatchWriter:
             raise self._give_up(error) from error
 
     @property
+    def sound(self) -> bool:
+        """Whether there is a connection; after some failures the next batch opens it afresh."""
+        return self._connection is not None
+
+    def reading(self) -> sqlite3.Cursor | None:
+        """A cursor of this connection, for reads between batches; None while there is no sound connection.
+
+        Another connection has to fetch every page again after each commit, because it cannot know what changed.
+        """
+        return None if self._connection is None else self._connection.cursor()
+
+    @property
     def checkpoint_due(self) -> bool:
         """Whether the log has probably grown long: SQLite tells its length only when it makes a checkpoint."""
         return self._steps * self._frames_per_step >= CHECKPOINT_FRAMES

@@ -11,6 +11,7 @@ get the interpreter back afterwards: a worker with a busy loop does well to lowe
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections import deque
@@ -26,6 +27,7 @@ from wardgate.errors import Overloaded, SettingsError, StorageUnavailable, Wardg
 from wardgate.storage import migrations
 from wardgate.storage.announcer import Announcer
 from wardgate.storage.batch import CHECKPOINT_FRAMES, BatchWriter, FileLocked, Outcome, Unit, unavailable
+from wardgate.storage.gathering import Gathering
 from wardgate.storage.port import MAX_WAITING_UNITS, Announce, ChainLink, Commit, Committed, Find, Operation, Row, Where
 from wardgate.storage.shapes import Values, check_finds
 from wardgate.storage.statements import Query, Statements
@@ -186,7 +188,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 
 class _Reader:
-    """One connection for reads; after a failure the next read opens a fresh one."""
+    """Reads on one connection of its own; after a failure the next read opens a fresh one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -195,9 +197,7 @@ class _Reader:
     def rows(self, query: Query, values: Values) -> list[Values]:
         """All rows. To the last one, so that SQLite ends the read and the next one sees newer commits."""
         try:
-            if self._cursor is None:
-                self._cursor = connect_reader(self._path).cursor()
-            return self._cursor.execute(query.sql, values).fetchall()
+            return (self._cursor or self._open()).execute(query.sql, values).fetchall()
         except (sqlite3.Error, MemoryError) as error:
             self.close()
             raise unavailable(error) from error
@@ -205,12 +205,11 @@ class _Reader:
     def few_rows(self, query: Query, values: Values) -> list[Values] | None:
         """All rows when they are at most `INLINE_ROWS`, else None."""
         try:
-            if self._cursor is None:
-                self._cursor = connect_reader(self._path).cursor()
-            rows: list[Values] = self._cursor.execute(query.sql, values).fetchmany(INLINE_ROWS + 1)
+            cursor = self._cursor or self._open()
+            rows: list[Values] = cursor.execute(query.sql, values).fetchmany(INLINE_ROWS + 1)
             if len(rows) <= INLINE_ROWS:
                 return rows
-            self._cursor = self._replace(self._cursor)
+            self._replace(cursor)
         except (sqlite3.Error, MemoryError) as error:
             self.close()
             raise unavailable(error) from error
@@ -223,31 +222,61 @@ class _Reader:
     def few_rows_each(self, asked: Sequence[tuple[Query, Values]]) -> list[list[Row]] | None:
         """The rows of each query, by column name, when none has more than `INLINE_ROWS`; else None."""
         try:
-            if self._cursor is None:
-                self._cursor = connect_reader(self._path).cursor()
+            cursor = self._cursor or self._open()
             # One transaction: taking and giving back the lock is half of what a small read costs.
-            self._cursor.execute("BEGIN")
+            cursor.execute("BEGIN")
             found: list[list[Row]] = []
             for query, values in asked:
-                rows = self._cursor.execute(query.sql, values).fetchmany(INLINE_ROWS + 1)
+                rows = cursor.execute(query.sql, values).fetchmany(INLINE_ROWS + 1)
                 if len(rows) > INLINE_ROWS:
-                    self._cursor = self._replace(self._cursor)
+                    cursor = self._replace(cursor)
                     break
                 found.append([query.shape.as_row(row) for row in rows] if rows else [])
-            self._cursor.execute("COMMIT")
+            cursor.execute("COMMIT")
         except (sqlite3.Error, MemoryError) as error:
             self.close()
             raise unavailable(error) from error
         return found if len(found) == len(asked) else None
 
+    def _open(self) -> sqlite3.Cursor:
+        self._cursor = self._connect()
+        return self._cursor
+
+    def _connect(self) -> sqlite3.Cursor:
+        return connect_reader(self._path).cursor()
+
     def _replace(self, cursor: sqlite3.Cursor) -> sqlite3.Cursor:
+        self._cursor = cursor.connection.cursor()
         cursor.close()
-        return cursor.connection.cursor()
+        return self._cursor
 
     def close(self) -> None:
         """Let go of the file."""
         if self._cursor is not None:
             self._cursor.connection.close()
+            self._cursor = None
+
+
+class _WriterReader(_Reader):
+    """Reads on the writer's connection between its batches, whose pages it need not fetch again after every commit."""
+
+    def __init__(self, path: Path, writer: BatchWriter) -> None:
+        super().__init__(path)
+        self._writer = writer
+
+    def _connect(self) -> sqlite3.Cursor:
+        cursor = self._writer.reading()
+        if cursor is None:
+            raise sqlite3.OperationalError("the connection is being opened afresh")
+        return cursor
+
+    def close(self) -> None:
+        """Let go of the cursor; the connection is the writer's, who must find it without a transaction."""
+        if self._cursor is not None:
+            with contextlib.suppress(sqlite3.Error):
+                if self._cursor.connection.in_transaction:
+                    self._cursor.execute("ROLLBACK")
+                self._cursor.close()
             self._cursor = None
 
 
@@ -257,6 +286,8 @@ class SqliteReads:
     def __init__(self, path: Path, statements: Statements) -> None:
         self._statements = statements
         self._reader = _Reader(path)
+        # The one for reads on the loop.
+        self._fast: _Reader = self._reader
         self._slow_reader = _Reader(path)
         self._read_thread = ThreadPoolExecutor(1, "wardgate-read")
         self._reads = 0
@@ -269,7 +300,7 @@ class SqliteReads:
         values = shape.key_values(key)
         if self._closed:
             raise closed()
-        rows = self._reader.rows(query, values)
+        rows = self._fast.rows(query, values)
         return shape.as_row(rows[0]) if rows else None
 
     async def find(
@@ -286,9 +317,9 @@ class SqliteReads:
             raise closed()
         rows: list[Values] | None = None
         if limit is not None and limit <= INLINE_ROWS:
-            rows = self._reader.rows(query, values)
+            rows = self._fast.rows(query, values)
         elif query.narrow:
-            rows = self._reader.few_rows(query, values)
+            rows = self._fast.few_rows(query, values)
         if rows is not None:
             return [query.shape.as_row(row) for row in rows]
         return await self._off_loop(self._slow_reader.dictionaries, query, values)
@@ -301,7 +332,7 @@ class SqliteReads:
         if self._closed:
             raise closed()
         if all(map(_is_small, asked, finds)):
-            found = self._reader.few_rows_each(asked)
+            found = self._fast.few_rows_each(asked)
             if found is not None:
                 return found
         return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
@@ -392,11 +423,14 @@ class SqliteStorage(SqliteReads):
     def __init__(self, path: Path, writer: BatchWriter) -> None:
         super().__init__(path, Statements())
         self._writer = writer
+        self._between = _WriterReader(path, writer)
+        self._fast = self._between
         self._announcer = Announcer()
         self._waiting: deque[_Waiting] = deque()
         self._flushing = False
         self._drained: asyncio.Event | None = None
         self._sync_times = SyncTimes()
+        self._gathering = Gathering()
         self._write_thread = ThreadPoolExecutor(1, "wardgate-commit")
         self._units = self._batches = self._failed = self._failed_checkpoints = self._last_units = 0
         self._last_sync_s = 0.0
@@ -468,21 +502,30 @@ class SqliteStorage(SqliteReads):
     def _let_go(self) -> None:
         self._write_thread.shutdown()
         self._stop_reading()
+        self._between.close()
         self._writer.close()
 
     # --- one flush: `_flush` on the loop, then `_finish` or `_fail` on the loop ---
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._gathering.goes_on(len(self._waiting)):
+            loop.call_soon(self._flush, loop)
+            return
         batch = self._take()
         outcomes = tried(self._writer.execute, [unit for unit, _, _ in batch])
         if isinstance(outcomes, FileLocked):
-            self._write_thread.submit(self._wait_in_thread, loop, batch)
+            self._lend(self._wait_in_thread, loop, batch)
         elif isinstance(outcomes, WardgateError):
             self._fail(loop, batch, outcomes)
         elif self._sync_times.short:
             self._finish(loop, batch, outcomes, tried(self._writer.commit))
         else:
-            self._write_thread.submit(self._commit_in_thread, loop, batch, outcomes)
+            self._lend(self._commit_in_thread, loop, batch, outcomes)
+
+    def _lend(self, work: Callable[_P, None], *arguments: _P.args, **named: _P.kwargs) -> None:
+        """Let the thread have the writer; what is read meanwhile must not see what is not durable yet, nor wait for it."""
+        self._fast = self._reader
+        self._write_thread.submit(work, *arguments, **named)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -529,6 +572,7 @@ class SqliteStorage(SqliteReads):
 
     def _fail(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], error: WardgateError) -> None:
         self._failed += 1
+        self._between.close()
         if self.on_failure is not None:
             self.on_failure()
         for _, _, future in batch:
@@ -547,8 +591,9 @@ class SqliteStorage(SqliteReads):
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._writer.checkpoint_due:
-            self._write_thread.submit(self._checkpoint_in_thread, loop)
+            self._lend(self._checkpoint_in_thread, loop)
             return
+        self._fast = self._between if self._writer.sound else self._reader
         if self._waiting:
             loop.call_soon(self._flush, loop)
             return

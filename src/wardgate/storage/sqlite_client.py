@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 from wardgate.errors import MessageError, Overloaded, StorageError, StorageUnavailable, WardgateError
 from wardgate.storage.announcer import Announcer
+from wardgate.storage.gathering import Gathering
 from wardgate.storage.port import MAX_UNIT_BYTES, MAX_WAITING_UNITS, Announce, Append, ChainLink, Commit, Operation
 from wardgate.storage.sqlite import MAX_BATCH_STEPS, MAX_BATCH_UNITS, SqliteReads, closed
 from wardgate.storage.statements import MAX_FORMS, Statement, Statements, Step
@@ -179,6 +180,7 @@ class SqliteClientStorage(SqliteReads):
         self._sending: list[_Waiting] = []
         self._in_flight: deque[_Waiting] = deque()
         self._scheduled = False
+        self._gathering = Gathering()
         self._numbers: dict[Statement, int] = {}
         self._registrations: list[Registration] = []
         self._chain: tuple[str, int] | None = None
@@ -218,7 +220,7 @@ class SqliteClientStorage(SqliteReads):
         self._waiting.append(_Waiting(steps, announcements, future, 0.0 if self._line.up else self._loop.time()))
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self._gather)
         return await future
 
     def use_chain(self, chain: ChainLink) -> None:
@@ -259,8 +261,14 @@ class SqliteClientStorage(SqliteReads):
 
     # --- sending ---
 
-    def _send(self) -> None:
+    def _gather(self) -> None:
+        if self._gathering.goes_on(len(self._waiting)):
+            self._loop.call_soon(self._gather)
+            return
         self._scheduled = False
+        self._send()
+
+    def _send(self) -> None:
         while self._waiting and self._line.clear:
             units = self._take()
             data = self._encoded(units)
