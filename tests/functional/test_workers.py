@@ -203,6 +203,28 @@ def test_sigterm_loses_no_login_in_flight(tmp_path: Path) -> None:
         served.stop()
 
 
+def test_a_worker_that_ends_in_order_takes_nothing_away_from_its_successor(tmp_path: Path) -> None:
+    """What comes while it drains waits in the socket: every request is sent once, and every one is answered."""
+    site = a_site(tmp_path, floor_ms=1000, persons=1)
+    with ended(site.serve()) as served, contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(served, source=NAS)) for _ in range(2 * WIRES)]
+        requests = [wire.request("nobody", f"guess-{number}") for number, wire in enumerate(wires)]
+        for wire, request in list(zip(wires, requests, strict=True))[:WIRES]:
+            wire.send(request)
+        wait_for(lambda: sum(figure_of(served, "wardgate_radius_packets_in_work").values()) == WIRES, START_S)
+        before = {name: served.pid_of(name) for name in ("worker 0", "worker 1")}
+        for pid in before.values():
+            os.kill(pid, signal.SIGTERM)
+        for wire, request in list(zip(wires, requests, strict=True))[WIRES:]:
+            wire.send(request)
+        for wire, request in zip(wires, requests, strict=True):
+            datagram = wire.receive(START_S)
+            assert datagram is not None, "a request that was sent once was lost"
+            assert check_reply(request, datagram, wire.secret).code is Code.ACCESS_REJECT
+        wait_for(lambda: all(served.pid_of(name) != pid for name, pid in before.items()), START_S)
+        served.stop()
+
+
 def test_sighup_reaches_every_worker(site: Site, served: Served) -> None:
     new = secrets.token_urlsafe(20)
     site.secret_file.write_text(new)

@@ -63,18 +63,26 @@ class Endpoint:
         self._name = f"{host}:{port}"
         self._ancillary_bytes = _ANCILLARY_BYTES if _tells_own_address(sock, host) else 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._receiving = False
         self._told_at = float("-inf")
 
     def open(self) -> None:
         """Begin to receive."""
         self._socket.setblocking(False)
         self._loop = asyncio.get_running_loop()
+        self._receiving = True
         self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    def stop_receiving(self) -> None:
+        """Leave what comes from now on in the socket, for whoever takes it over. Replies are still sent."""
+        self._receiving = False
+        if self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
 
     def close(self) -> None:
         """Receive and send no more."""
+        self.stop_receiving()
         if self._loop is not None:
-            self._loop.remove_reader(self._socket.fileno())
             self._loop = None
             self._socket.close()
 
@@ -92,7 +100,7 @@ class Endpoint:
 
     def _readable(self) -> None:
         for _ in range(DATAGRAMS_PER_TURN):
-            if self._loop is None:
+            if not self._receiving:
                 return
             from_address: Ancillary = ()
             try:

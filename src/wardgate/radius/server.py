@@ -97,7 +97,6 @@ class RadiusServer:
         self._status = _Rate(STATUS_PER_S, parts.clock)
         self._undecided = 0
         self._undecided_at = float("-inf")
-        self._stopping = False
 
     async def listen(self, authentication: socket.socket, accounting: socket.socket) -> None:
         """Begin to serve on sockets that are bound already."""
@@ -109,8 +108,12 @@ class RadiusServer:
             self._endpoints.append(endpoint)
 
     async def drain(self, grace_s: float) -> None:
-        """Take nothing new, finish what is in work, then close."""
-        self._stopping = True
+        """Finish what is in work, then close.
+
+        Nothing more is read: who takes over the socket, a worker's successor, finds there what has come meanwhile.
+        """
+        for endpoint in self._endpoints:
+            endpoint.stop_receiving()
         if in_work := self._in_work | self._accounting_in_work:
             await asyncio.wait(in_work, timeout=grace_s)
         for endpoint in self._endpoints:
@@ -150,8 +153,6 @@ class RadiusServer:
         self._parts.recorder.incident(kind, source, nas, detail)
 
     def _authentication(self, path: ReplyPath, listener: str, data: bytes, source: Address) -> None:
-        if self._stopping:
-            return
         admitted = self._admit(data, source)
         if admitted is None:
             return
@@ -308,7 +309,7 @@ class RadiusServer:
     # --- accounting ------------------------------------------------------------------------------------------------
 
     def _accounting(self, path: ReplyPath, listener: str, data: bytes, source: Address) -> None:
-        admitted = None if self._stopping else self._admit(data, source)
+        admitted = self._admit(data, source)
         if admitted is None:
             return
         packet, nas = admitted

@@ -179,3 +179,33 @@ def test_nothing_goes_out_after_the_end() -> None:
         paths[0].send(b"too late")
 
     run(work)
+
+
+def test_what_comes_after_the_end_of_receiving_waits_for_who_takes_the_socket_over() -> None:
+    """A worker that drains still sends its replies, and takes nothing away from its successor."""
+    paths: list[ReplyPath] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept:
+            kept.bind(("127.0.0.1", 0))
+            first = Endpoint(kept.dup(), lambda path, listener, data, source: paths.append(path))
+            first.open()
+            with asking("127.0.0.1", kept.getsockname()[1]) as nas:
+                nas.send(b"in work")
+                while not paths:
+                    await asyncio.sleep(0)
+                first.stop_receiving()
+                nas.send(b"later")
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                paths[0].send(b"done")
+                assert await loop.sock_recv(nas, 100) == b"done"
+                first.close()
+                successor = Endpoint(kept.dup(), echo)
+                successor.open()
+                assert await loop.sock_recv(nas, 100) == b"later"
+                successor.close()
+        assert len(paths) == 1
+
+    run(work)
