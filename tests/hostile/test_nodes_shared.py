@@ -1,6 +1,7 @@
 """Two nodes on one PostgreSQL are one server: challenges, replies, brakes, messages, configuration, keys and pages are shared."""
 
 import asyncio
+import base64
 import re
 import secrets
 import shutil
@@ -335,3 +336,12 @@ def test_both_nodes_write_chains_of_their_own_that_hold_together(pair: Pair) -> 
     writers = {row["writer"] for row in rows_of("SELECT DISTINCT writer FROM audit_event", pair.database)}
     nodes = {writer.rpartition(".")[0] for writer in writers if writer.endswith(".0")}
     assert len(nodes) == 2
+
+
+def test_a_node_with_another_key_file_is_refused_at_the_start(pair: Pair, tmp_path: Path) -> None:
+    """Not at the first login, when half of what it seals would open nowhere else."""
+    stranger = second_node(pair.here.data, tmp_path / "stranger")
+    (stranger / "master.key").write_bytes(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+    for command in (["check"], ["serve", "--radius-port", "0", "--https-port", "0"]):
+        done = cli(*command, data=stranger, expect=1)
+        assert "key" in done.stdout + done.stderr
