@@ -135,12 +135,14 @@ class LogLook:
     async def look(self) -> list[Piece]:
         """New rows, oldest first; the incidents if they changed; a note when more came than is shown."""
         context = self._context
+        known = self._cursor.last
         entries = await read_new(context.storage, context.ring(), self._filters, self._cursor.window(), MAX_ROWS_PER_LOOK)
         new = [entry for entry in entries if self._cursor.take(entry.id)]
         pieces = [
             Piece("row", self._rows.row(entry, self._language), entry.id) for entry in new if self._filters.let_through(entry)
         ]
-        if len(new) >= MAX_ROWS_PER_LOOK:
+        # The first look finds again what the page holds already, as far as it looks back: only a row after those can be missing.
+        if len(new) >= MAX_ROWS_PER_LOOK and min(entry.id for entry in new) > known:
             pieces.append(Piece("gap", ""))
         incidents = await read_incidents(context.storage, to_ms(context.clock.now()))
         if incidents != self._incidents:

@@ -179,6 +179,16 @@ async def test_flood_is_cut_and_the_page_is_told() -> None:
     assert names == ["row"] * feed.MAX_ROWS_PER_LOOK + ["gap"]
 
 
+async def test_page_opened_on_a_busy_server_is_not_told_that_it_lacks_rows() -> None:
+    sample = live_sample()
+    shown = [sample.request("AAAA1111", 0, "ada", "denied", "password_wrong", ()) for _ in range(100)]
+    await sample.storage.commit(shown)
+    newest_shown = max(str(unit.row["id"]) for unit in shown)
+    async with stream(sample, f"/admin/log/stream?after={newest_shown}") as reader:
+        names = [(await reader.next())["event"] for _ in range(feed.MAX_ROWS_PER_LOOK + 1)]
+    assert names == ["row"] * feed.MAX_ROWS_PER_LOOK + ["incidents"]
+
+
 async def test_incidents_arrive_when_they_change() -> None:
     sample = live_sample()
     async with stream(sample) as reader:
