@@ -32,12 +32,15 @@ class FairQueue(Generic[T]):
             self._lines[source] = line
         return item
 
+    def gives_way(self, source: str) -> bool:
+        """Whether a line is longer than that of `source` would be with one more."""
+        return max(map(len, self._lines.values()), default=0) > len(self._lines.get(source, ())) + 1
+
     def make_room(self, source: str) -> T | None:
-        """Take out the newest item of the longest line, for one of `source`; None when that line itself would be the longest.
+        """Take out the newest item of the longest line, for one of `source`; None when no line gives way.
 
         The newest has waited least, and whoever sent it has most of its patience left.
         """
-        longest = max(self._lines, key=lambda name: len(self._lines[name]), default=None)
-        if longest is None or len(self._lines[longest]) <= len(self._lines.get(source, ())) + 1:
+        if not self.gives_way(source):
             return None
-        return self._lines[longest].pop()
+        return max(self._lines.values(), key=len).pop()

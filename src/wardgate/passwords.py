@@ -112,6 +112,11 @@ class PasswordHasher:
         """How many calls are running or waiting."""
         return self._pending
 
+    def refuses(self, source: str) -> bool:
+        """Whether one more call of this source would be refused now: to know it before anything is written for it."""
+        with self._lock:
+            return self._pending >= self._limit and not self._waiting.gives_way(source)
+
     async def hash(self, password: Secret) -> str:
         """A fresh Argon2id hash. Raises UsageError for an empty or overlong password."""
         value = password.reveal()

@@ -31,7 +31,7 @@ from wardgate.delivery.outbox import OutboxState
 from wardgate.delivery.worker import OutboxEvent, OutboxWorker
 from wardgate.engine.engine import Engine
 from wardgate.engine.runtime import EngineParts
-from wardgate.errors import ServerUnavailable, WardgateError
+from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.installation import Opened
 from wardgate.janitor import EVERY_S as SWEEP_EVERY_S
 from wardgate.janitor import Janitor
@@ -65,6 +65,7 @@ JANITOR: Final = "janitor"
 HEADS: Final = "audit heads"
 JOBS: Final = (JANITOR, HEADS)
 _SIGNS: Final = "message-authenticator:"
+_EPOCH_ID: Final = Find("installation", (Where("name", "=", "epoch_id"),), limit=1)
 
 log = structlog.get_logger("wardgate.worker")
 
@@ -116,14 +117,19 @@ class Worker:
             name=node,
             data=opened.installation.data,
         )
+        self._janitor = Janitor(opened.storage, clock)
         self._scheduler: Scheduler | None = None
         self._streams = Streams()
         # Not at one number: Status-Server and probes would send the traffic to and fro.
         self._crowded = Threshold(MAX_WAITING_PASSWORDS, MAX_WAITING_PASSWORDS // 2)
         self._signing: set[str] = set()
+        self._signing_due = False
         self._seen_version = 0
         self._stopping = False
         self._storage_down = False
+        self._epoch_over = False
+        # Told when another epoch was opened while this worker served: it has to end, and be started again.
+        self.on_epoch_over: Callable[[], None] = lambda: None
 
     @property
     def https_url(self) -> str:
@@ -149,7 +155,7 @@ class Worker:
         await self._reload()
         self._storage.subscribe(CONFIGURATION, lambda _: self._own(self._reload_or_keep(), "reload"))
         self._storage.subscribe(DATA_KEY, self._key_announced)
-        self._storage.subscribe(SIGNING, self._signing.add)
+        self._storage.subscribe(SIGNING, lambda _: self._own(self._read_signing(), "signing NAS"))
         self._measure()
         await self._node.start()
         await self._start_radius(guide is not None)
@@ -203,11 +209,12 @@ class Worker:
                 self._tell_of_message,
                 keep_text=demo,
                 holder=self._holder,
+                clock_problem=lambda: self._watch.problem,
             )
             self._keep(self._outbox.run, "outbox")
         if "jobs" in roles:
             jobs = [
-                Job(JANITOR, SWEEP_EVERY_S, Janitor(self._storage, self._clock).sweep),
+                Job(JANITOR, SWEEP_EVERY_S, self._sweep),
                 Job(HEADS, SIGN_EVERY_S, self._sign_heads, at_once=True),
             ]
             self._scheduler = Scheduler(Leases(self._storage, self._clock, self._holder), jobs, self._clock)
@@ -222,8 +229,9 @@ class Worker:
             self._clock,
             self._opened.rings,
             lambda: self._now().engine,
-            clock_problem=lambda: self._watch.problem,
+            clock_problem=self._no_decision,
             keep_messages=demo,
+            refuses_check=self._hasher.refuses,
             slowest_check_s=lambda: self._hasher.slowest_s,
             epoch=self._opened.epoch_id,
             observe=self._metrics.step,
@@ -293,6 +301,8 @@ class Worker:
         problems = []
         if self._stopping:
             problems.append("the server is stopping")
+        if self._epoch_over:
+            problems.append("a new epoch was opened while this worker served")
         if self._storage_down:
             problems.append("the last write to the database failed")
         if any(server.undecided for server in self._radius):
@@ -346,11 +356,16 @@ class Worker:
             newer = (Where("version", ">", present),)
             newer_key = (Where("number", ">", self._opened.rings().current),)
             try:
-                versions, keys = await self._storage.read(
-                    [Find(CONFIGURATION, newer, limit=1), Find("data_key", newer_key, limit=1)]
+                versions, keys, epochs = await self._storage.read(
+                    [Find(CONFIGURATION, newer, limit=1), Find("data_key", newer_key, limit=1), _EPOCH_ID]
                 )
+                if epochs and epochs[0]["value"] != self._opened.epoch_id:
+                    self._end_with_epoch()
+                    return
                 if keys:
                     await self._opened.reload_keys()
+                if self._signing_due:
+                    await self._read_signing()
             except WardgateError as error:
                 log.debug("changes_not_looked_for", error=error.message)
                 continue
@@ -358,6 +373,19 @@ class Worker:
                 # Of one that cannot run it is told once.
                 self._seen_version = int(versions[0]["version"] or 0)
                 await self._reload_or_keep()
+
+    def _end_with_epoch(self) -> None:
+        """Whoever opened the epoch found no node at work, and we are one: what is open here must not outlive it.
+
+        The successor of this worker begins in the new one.
+        """
+        log.error("epoch_ended", epoch=self._opened.epoch)
+        self._epoch_over = True
+        self.on_epoch_over()
+
+    def _no_decision(self) -> str | None:
+        """Why no login may be decided here now."""
+        return "a new epoch was opened: this worker is of the one before" if self._epoch_over else self._watch.problem
 
     def _key_announced(self, number: str) -> None:
         """A key that we do not have: what is sealed under it must open here too. Older ones stay in memory for those in work."""
@@ -369,6 +397,15 @@ class Worker:
             await self._opened.reload_keys()
         except WardgateError as error:
             log.error("keys_not_taken_over", error=error.message)
+
+    async def _read_signing(self) -> None:
+        """Which NAS sign. Read, and not taken from the announcement: one may have been lost before it, or be somebody else's."""
+        self._signing_due = True
+        try:
+            self._signing |= await self._signing_nas()
+            self._signing_due = False
+        except WardgateError as error:
+            log.warning("signing_nas_not_read", error=error.message)
 
     async def _signing_nas(self) -> set[str]:
         rows = await self._storage.find("installation")
@@ -451,6 +488,12 @@ class Worker:
     async def _record(self, kind: Kind, details: Mapping[str, object]) -> None:
         event = AuditEvent(kind, to_ms(self._clock.now()), "server", details=details)
         await self._storage.commit([record(event)])
+
+    async def _sweep(self) -> None:
+        """By a wrong clock the logins that others have open, and their brakes, would be over."""
+        if self._watch.problem is not None:
+            raise ClockWrong(self._watch.problem)
+        await self._janitor.sweep()
 
     async def _sign_heads(self) -> None:
         await sign_all_heads(self._storage, self._opened.rings, self._clock)

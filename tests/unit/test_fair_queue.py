@@ -37,6 +37,11 @@ def test_the_newest_of_the_longest_line_makes_room() -> None:
     assert emptied(queue) == ["a0", "b0", "a1"]
 
 
+def test_a_line_gives_way_only_to_a_shorter_one() -> None:
+    queue = filled(a=3, b=1)
+    assert [queue.gives_way(source) for source in "abc"] == [False, True, True]
+
+
 def test_nobody_makes_room_for_the_longest_line_or_one_as_long() -> None:
     assert filled(a=3, b=1).make_room("a") is None
     assert filled(a=2, b=1).make_room("b") is None

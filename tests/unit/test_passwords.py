@@ -218,6 +218,8 @@ async def test_a_source_that_filled_the_queue_makes_room_for_another(monkeypatch
     monkeypatch.setattr(foreign_hashes, "check", lambda stored, password: gate.wait(10) and password == b"mine")
     flood = [asyncio.create_task(hasher.check(SSHA, Secret("guess"), False, "flooder")) for _ in range(20)]
     await asyncio.sleep(0)
+    assert hasher.refuses("flooder")
+    assert not hasher.refuses("somebody")
     good = asyncio.create_task(hasher.check(SSHA, Secret("mine"), False, "somebody"))
     await asyncio.sleep(0)
     gate.set()

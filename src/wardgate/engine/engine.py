@@ -238,7 +238,13 @@ class Engine:
         self._subjects[account] = subject_id
 
     async def _prove_first(self, attempt: _Attempt, candidate: _Candidate) -> Outcome:
-        """Check the password, or only the account where the NAS vouches for it; an attempt is reserved first."""
+        """Check the password, or only the account where the NAS vouches for it; an attempt is reserved first.
+
+        Where no place is left to wait for the check, nothing is reserved: a flood of new names would leave a row for each.
+        """
+        origin = attempt.request.origin
+        if attempt.request.password is not None and self._parts.refuses_check(brakes.asker(origin.client, origin.binding)):
+            raise Overloaded("too many passwords wait to be checked")
         if not await self._reserve(attempt, candidate.keys):
             return await self._no_place(attempt, candidate)
         try:

@@ -50,6 +50,8 @@ class EngineParts:
     configuration: Callable[[], EngineConfiguration]
     # Why the clock may decide nothing now; None while it may.
     clock_problem: Callable[[], str | None] = lambda: None
+    # Whether too many checks of passwords wait for one more of this asker.
+    refuses_check: Callable[[str], bool] = lambda _: False
     keep_messages: bool = False
     directory_timeout_s: float = 5.0
     # What opens when storage was restored; handles of before are worth nothing.
