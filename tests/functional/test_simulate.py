@@ -1,11 +1,13 @@
 """`wardgate simulate` as an operator uses it: by hand, with the demo's codes, and unattended by a script."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import subprocess
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,34 @@ def test_at_a_terminal_it_asks_for_the_code_and_prints_in_colour(demo: Served) -
         os.close(ours)
     assert b"\x1b[33mAccess-Challenge\x1b[0m" in shown
     assert b"\x1b[32mAccess-Accept\x1b[0m" in shown
+
+
+def test_a_password_from_a_pipe_leaves_the_terminal_to_ask_for_the_code(demo: Served) -> None:
+    before = message_count(demo, "carol")
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "simulate", "generic", "--user", "carol", "--password-stdin", "--data", str(demo.data)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(),
+        cwd=ROOT,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    try:
+        assert process.stdin is not None
+        process.stdin.write(password_of(demo.told, "carol").encode() + b"\n")
+        process.stdin.close()
+        _read_until(ours, b"Code: ")
+        os.write(ours, newest_code(demo, "carol", "email", before + 1).encode() + b"\n")
+        _read_until(ours, b"carol was let in")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        os.close(ours)
 
 
 def _read_until(terminal: int, words: bytes) -> bytes:

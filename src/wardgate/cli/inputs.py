@@ -7,6 +7,7 @@ from typing import Final
 from wardgate.errors import UsageError
 
 MAX_SECRET_BYTES: Final = 4_096
+TERMINAL: Final = Path("/dev/tty")
 
 
 def secret_from_stdin(what: str) -> str:
@@ -21,6 +22,18 @@ def secret_from_stdin(what: str) -> str:
         return secret.decode()
     except UnicodeDecodeError:
         raise UsageError(f"the {what} is not UTF-8") from None
+
+
+def line_from_terminal(question: str, max_bytes: int) -> str | None:
+    """What somebody types at the terminal though standard input is a pipe that has ended; None when nobody sits there."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        with TERMINAL.open("r+b", buffering=0) as terminal:
+            terminal.write(f"{question}: ".encode())
+            return terminal.readline(max_bytes).decode("utf-8", "replace").strip()
+    except OSError:
+        return None
 
 
 def read_text(path: Path, max_bytes: int) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from wardgate.cli.inputs import is_interactive, read_text, secret_from_stdin
+from wardgate.cli.inputs import is_interactive, line_from_terminal, read_text, secret_from_stdin
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
 from wardgate.cli.output import EXIT_DONE, EXIT_REFUSED, EXIT_UNAVAILABLE, emit, say
 from wardgate.errors import ServerUnavailable, UsageError, WardgateError
@@ -411,6 +411,8 @@ def _answers(given: Given, known: Known) -> "Answer":
         if is_interactive():
             return str(typer.prompt("Code", err=True))
         line = sys.stdin.buffer.readline(MAX_CODE_BYTES).decode("utf-8", "replace").strip()
+        # The secret and the password came through a pipe; whoever made it may still sit there.
+        line = line or line_from_terminal("Code", MAX_CODE_BYTES) or ""
         if not line:
             raise UsageError("the server asks for a code and nobody is there to type one: give --code, --auto or a line of input")
         return line
