@@ -221,6 +221,7 @@ async def _serve(site: _Site, place: WorkerPlace, channel: Channel) -> None:
     hasher = PasswordHasher(site.password_threads, MAX_WAITING_PASSWORDS, turn=site.turns)
     opened = await site.installation.connect(place.slot, site.writer_path)
     worker = Worker(opened, site.sets[place.slot], WatchedClock(), hasher, place)
+    worker.on_epoch_over = stop.set
     loop.add_signal_handler(signal.SIGHUP, lambda: _reload(site, place, worker, channel))
     try:
         if site.installation.demo:

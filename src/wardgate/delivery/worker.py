@@ -109,7 +109,8 @@ class OutboxWorker:
     `holder` names this worker; it must be unique among those that run, and should be the same after a restart, so that what
     it held when it died is taken up at once. `gateways` gives the present configuration, in order. `on_event` is pure and
     returns operations (a timeline row, say) that are committed together with what they tell of. `parallel` bounds the
-    messages of one channel that are in flight.
+    messages of one channel that are in flight. `clock_problem`: why this machine's clock cannot be trusted now: to one that is
+    ahead, what another worker is sending at this moment would look abandoned, and would be sent twice.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class OutboxWorker:
         holder: str,
         parallel: int = 16,
         random: Callable[[], float] = SystemRandom().random,
+        clock_problem: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._ring = ring
@@ -134,6 +136,7 @@ class OutboxWorker:
         self._holder = holder
         self._parallel = parallel
         self._random = random
+        self._clock_problem = clock_problem
         self._lanes = Lanes(clock.monotonic, parallel)
         self._tasks: dict[Channel, dict[str, asyncio.Task[None]]] = {channel: {} for channel in Channel}
         # Gateways that said "never this message", by message; forgotten when it ends.
@@ -187,6 +190,8 @@ class OutboxWorker:
     async def _start_due(self, group: asyncio.TaskGroup) -> float:
         """Start a task for each message that is due, as far as its channel has room; seconds until there may be more."""
         pause_s = POLL_S
+        if self._clock_problem() is not None:
+            return TROUBLE_PAUSE_S
         try:
             for channel in Channel:
                 pause_s = min(pause_s, await self._start_channel(group, channel))

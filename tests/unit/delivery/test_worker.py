@@ -30,6 +30,7 @@ class World:
         self.clock = clock()
         self.gateways: list[FakeGateway] = list(gateways)
         self.timeline = Timeline()
+        self.clock_problem: str | None = None
 
     def worker(
         self, holder: str = "w1", *, keep_text: bool = False, parallel: int = 16, on_event: OnEvent | None = None
@@ -45,6 +46,7 @@ class World:
             holder=holder,
             parallel=parallel,
             random=lambda: 0.0,
+            clock_problem=lambda: self.clock_problem,
         )
 
     async def row(self, message_id: str = "m1") -> Row:
@@ -179,6 +181,29 @@ async def test_a_message_that_is_not_due_is_left_alone() -> None:
     await worker.deliver_due()
     await worker.deliver_due()
     assert world.gateways[0].asked == ["m1"]
+
+
+async def test_a_node_whose_clock_is_ahead_sends_no_second_message() -> None:
+    """By its clock the claim of the worker that is sending has ended long ago."""
+    sending, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(message: Message) -> str:
+        sending.set()
+        await finish.wait()
+        return "taken"
+
+    world, ahead = World(FakeGateway("one", slow)), World(FakeGateway("other"))
+    ahead.storage, ahead.ring = world.storage, world.ring
+    await put(world.storage, world.ring, "m1")
+    at_work = asyncio.create_task(world.worker("here").deliver_due())
+    await sending.wait()
+    ahead.clock.advance(100)
+    ahead.clock_problem = "the clock of this machine differs from the database's"
+    await ahead.worker("there").deliver_due()
+    finish.set()
+    await at_work
+    assert (world.gateways[0].asked, ahead.gateways[0].asked) == (["m1"], [])
+    assert (await world.row())["state"] == "sent"
 
 
 async def test_a_message_fails_when_every_gateway_refused_it() -> None:
