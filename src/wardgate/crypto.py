@@ -24,8 +24,8 @@ _HOUR_MS = 3_600_000
 MAX_REMEMBERED_MACS = 8192
 MAC_ROOT = 0
 _HEADER_BYTES = 1 + 4
-# Crockford's alphabet: no I, L, O, U, so that a reference can be read out on the phone.
 _PLAIN_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+# Crockford's alphabet: no I, L, O, U, so that a reference can be read out on the phone.
 _REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _REFERENCE_PAIRS = [one + other for one in _REFERENCE_ALPHABET for other in _REFERENCE_ALPHABET]
 REFERENCE_CHARS = 8
