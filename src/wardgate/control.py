@@ -227,11 +227,11 @@ class ControlServer:
         try:
             return {"result": dict(await self._run_operation(name, params, progress, actor))}
         except WardgateError as error:
-            self._log.info("control operation refused", operation=name, code=error.code)
+            self._log.info("control_operation_refused", operation=name, code=error.code)
             return {"error": _told(error)}
         except Exception as error:  # noqa: BLE001 - a door: one failed command must not end the server
             # Neither the text of the error nor its trace: either may hold parameters.
-            self._log.error("control operation failed", operation=name, error=type(error).__name__, at=_place_of(error))
+            self._log.error("control_operation_failed", operation=name, error=type(error).__name__, at=_place_of(error))
             told = f"{name} failed inside the server ({type(error).__name__}); its log says where"
             return {"error": {"code": "internal", "kind": "refused", "message": told}}
 

@@ -289,6 +289,7 @@ class Supervisor:
         """End the stages, the last one first, each within its time."""
         orderly = self._stopping
         if orderly:
+            log.info("stopping")
             self._notifier.stopping()
         for place in self._places():
             place.due = float("inf")
@@ -297,6 +298,8 @@ class Supervisor:
                 self._drain(stage)
             for place in stage:
                 self._kill(place)
+        if orderly:
+            log.info("stopped")
 
     def _drain(self, stage: Sequence[_Place]) -> None:
         for place in stage:

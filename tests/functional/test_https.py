@@ -122,8 +122,9 @@ async def test_broken_certificate_is_refused_and_the_old_one_serves_on(tmp_path:
     async with running(tmp_path) as one:
         trusted = trusting(one.tls)
         break_certificate(one.tls, broken)
-        with pytest.raises(SettingsError, match=r"cannot be used|passphrase"):
+        with pytest.raises(SettingsError, match=r"cannot be used|passphrase") as refused:
             one.server.reload_certificate()
+        assert ("it is missing" in refused.value.message) == (broken == "no such file")
         _, writer = await one.connect(trusted)
         writer.close()
     with pytest.raises(SettingsError):

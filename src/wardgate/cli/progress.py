@@ -17,10 +17,13 @@ def counting(what: str, total_bytes: int | None = None) -> Iterator[Advance]:
         yield lambda done, word: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    count = MofNCompleteColumn() if total_bytes is None else DownloadColumn()
-    columns = [TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # Without a total there is no end to foretell.
+    counted = (TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    columns = counted if total_bytes is None else (DownloadColumn(), TimeRemainingColumn())
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), *columns, console=Console(stderr=True), transient=True
+    ) as progress:
         task = progress.add_task(what, total=total_bytes)
         yield lambda done, word: progress.update(task, completed=done, description=f"{what} {word}".strip())

@@ -181,7 +181,7 @@ def _queues(told: Told) -> RenderableType:
         ("Argon2", f"{passwords['busy_percent']:.0f} % of {passwords['threads']} threads"),
         ("packets in work", f"{queues['packets_in_work']}, {_rate(told['radius']['duplicates_per_s'])} resent/s"),
         ("database", f"{queues['units_waiting']} units, {queues['reads_waiting']} reads wait"),
-        ("commits", f"{_rate(commits['per_s'])}/s of {_units(commits['units_each'])}" + _failed(commits["failed_total"])),
+        ("commits", f"{_rate(commits['per_s'])}/s" + (_failed(commits["failed_total"]) or f" of {_units(commits['units_each'])}")),
         ("outbox", f"{queues['outbox_queued'] + queues['outbox_sending']} wait, oldest {queues['outbox_oldest_due_s']:.0f} s"),
         ("HTTPS", f"{queues['https_connections']} connections"),
     ]

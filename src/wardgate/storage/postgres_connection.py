@@ -8,6 +8,7 @@ answers at once that there is none. Every wait has a deadline.
 import asyncio
 import os
 import secrets
+import socket
 import stat
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -77,8 +78,19 @@ def unavailable(error: BaseException, what: str = "the database failed") -> Stor
         return StorageUnavailable(f"{what}: no answer in time", "storage_timeout")
     if state == "57014":
         return StorageUnavailable(f"{what}: a statement took longer than database.statement_timeout_s", "storage_timeout")
+    return StorageUnavailable(f"{what}: {_in_words(error)}")
+
+
+def _in_words(error: BaseException) -> str:
+    """What an operator reads: the words of the system or of the server where there are any, else the name of the error too."""
+    if isinstance(error, OSError) and error.errno:
+        # Of a name that does not resolve the number is none of the system's.
+        told = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
+        return str(told).lower()
     told = str(error).split("\n", 1)[0][:200]
-    return StorageUnavailable(f"{what}: {type(error).__name__}{': ' + told if told else ''}")
+    if isinstance(error, asyncpg.PostgresError) and told:
+        return told
+    return f"{type(error).__name__}{': ' + told if told else ''}"
 
 
 @dataclass(frozen=True, slots=True)
