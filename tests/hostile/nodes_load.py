@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from tests.functional.harness import Person, Served, Wire, hotp_code, wait_for
+from tests.functional.harness import Person, Served, Wire, hotp_code, message_of, wait_for
 from tests.hostile.nodes import PATIENCE_S
 from wardgate.errors import WardgateError
 from wardgate.radius.client import check_reply
@@ -43,6 +43,7 @@ class Visitor:
     """One user. `settled`: how many codes have been used; `accepted`: the counters of those that the NAS saw accepted.
 
     `unsure`: the present code was sent and no reply said what became of it. `began`: when the newest login began that was let in.
+    `told`: what the newest refusal said.
     """
 
     person: Person
@@ -53,6 +54,7 @@ class Visitor:
     unsure: bool = False
     resent: int = 0
     refused: int = 0
+    told: str = ""
     phase: Phase = Phase.NOTHING
     began: float = 0.0
     _replay: bool = False
@@ -110,7 +112,7 @@ class Visitor:
         if reply.code is Code.ACCESS_ACCEPT:
             self._let_in(now)
         elif reply.code is Code.ACCESS_REJECT or state is None:
-            self.refused += 1
+            self.refused, self.told = self.refused + 1, message_of(reply)
             self.unsure = self.unsure or self.phase is Phase.CODE
             self._rest(now)
         elif self.phase is Phase.PASSWORD and self._replay and self.accepted:
@@ -184,8 +186,11 @@ class Load:
 
     def flows(self, since: float) -> float:
         """Wait until everybody was let in by a login that began after `since`; how long after it that was."""
-        wait_for(lambda: self._errors or all(visitor.began > since for visitor in self.visitors), PATIENCE_S)
-        assert not self._errors, self._errors
+        deadline = time.monotonic() + PATIENCE_S
+        while late := [visitor for visitor in self.visitors if visitor.began <= since]:
+            assert not self._errors, self._errors
+            assert time.monotonic() < deadline, [(each.person.name, each.phase, each.refused, each.told) for each in late]
+            time.sleep(TICK_S)
         return time.monotonic() - since
 
     def is_refused(self, times: int) -> None:

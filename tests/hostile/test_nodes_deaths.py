@@ -59,6 +59,8 @@ realms: [{{name: default, default: true, directories: [local], reply_floor_ms: 0
 directories: [{{name: local, kind: local}}]
 nas: [{{name: main, addresses: [{NAS}], secret: {{value: {SECRET}}}, application: vpn, vendor: paloalto}}]
 applications: [{{name: vpn}}]
+# A password that was being checked when its process died counts as a wrong one after a minute: so many deaths are no attack.
+brakes: {{user_source_failures: 100}}
 """
 
 
