@@ -1,7 +1,8 @@
 """Real PostgreSQL servers for tests: made in a temporary directory, on a free loopback port, stopped by their process id.
 
 PostgreSQL refuses to run as root, so a test that runs as root starts it as `nobody`. `shared()` is one server for all tests of
-a process, which need not survive a power cut; a test that stops, kills or promotes a server makes its own.
+a process, which need not survive a power cut; a test that stops, kills or promotes a server makes its own. A test run that is
+killed takes its servers and their data with it.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -29,6 +31,22 @@ from wardgate.storage.settings import DatabaseSettings
 
 USER = "wardgate"
 START_S = 60.0
+# Sits beside a server, and ends it when the process that started both is gone. Not PR_SET_PDEATHSIG: that is about the thread
+# which started the server, and tests start some in threads that end earlier.
+_WATCH = """
+import os, select, shutil, signal, sys
+server = os.pidfd_open(int(sys.argv[1]))
+sys.stdout.close()
+sys.stdin.buffer.read()
+for how, patience_s in ((signal.SIGQUIT, 30), (signal.SIGKILL, 30)):
+    try:
+        signal.pidfd_send_signal(server, how)
+    except ProcessLookupError:
+        break
+    if select.select([server], [], [], patience_s)[0]:
+        break
+shutil.rmtree(sys.argv[2], ignore_errors=True)
+"""
 _numbers = count(1)
 
 
@@ -66,6 +84,7 @@ class Server:
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
         nobody = pwd.getpwnam("nobody")
         self._as: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
         if self._as:
@@ -135,6 +154,10 @@ class Server:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stderr=log, stdout=log, start_new_session=True, **self._as
             )
+        watch = [sys.executable, "-c", _WATCH, str(self._process.pid), str(self.directory)]
+        self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        if self._watch.stdout is not None:
+            self._watch.stdout.read()  # until it watches
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -149,8 +172,12 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it: SIGINT disconnects everybody in order, SIGQUIT at once, SIGKILL leaves it no time for anything."""
         process, self._process = self._process, None
+        watch, self._watch = self._watch, None
         if process is None:
             return
+        if watch is not None:
+            watch.kill()
+            watch.communicate()
         children = _children(process.pid)
         process.send_signal(how)
         process.wait(START_S)
