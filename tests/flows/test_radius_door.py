@@ -14,7 +14,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.config.reference import ClearValue
 from wardgate.crypto import Secret
 from wardgate.engine.outcome import Challenge, Denied, Granted, Waiting
-from wardgate.engine.settings import ReleaseRuleSettings
+from wardgate.engine.settings import BrakeSettings, ReleaseRuleSettings
 from wardgate.errors import PacketError
 from wardgate.radius.client import build_access_request
 from wardgate.radius.credentials import credential
@@ -553,6 +553,31 @@ def test_the_clients_address_is_taken_where_the_nas_tells_one(value: bytes, clie
     origin = origin_of(a_nas(), packet, SOURCE)
     assert origin.client == client
     assert (origin.door, origin.source, origin.nas, origin.nas_identifier) == ("radius", "192.0.2.10", "hq", "wardgate")
+
+
+async def test_an_address_that_a_user_makes_up_evades_no_brake(world: World) -> None:
+    await ada(world)
+    told = Door(world, a_nas(trust_client_address=False))
+    for number in range(6):
+        await told.sends("ada", "guess", attributes=((Type.CALLING_STATION_ID, f"203.0.113.{number}".encode()),))
+        assert told.trail is not None
+        assert told.trail.client == f"203.0.113.{number}", "it is shown all the same"
+    assert told.trail is not None
+    assert told.trail.reason == "brake_user_source"
+
+
+async def test_an_address_that_a_user_makes_up_opens_no_policy_and_keeps_nobody_out(world: World) -> None:
+    world.use_policy(
+        [rule("office", ["password"], when={"network": ["203.0.113.0/24"]}), rule("elsewhere", ["password"], ["totp"])]
+    )
+    await ada(world)
+    assert (await Door(world).sends("ada", "correct horse")).code is Code.ACCESS_ACCEPT
+    assert (await Door(world, a_nas(trust_client_address=False)).sends("ada", "correct horse")).code is Code.ACCESS_CHALLENGE
+    # Guesses in the name of somebody's address do not brake that address.
+    world.brakes = BrakeSettings(source_failures=3)
+    for number in range(5):
+        await Door(world, a_nas(trust_client_address=False)).sends(f"nobody{number}", "guess")
+    assert (await Door(world).sends("ada", "correct horse")).code is Code.ACCESS_ACCEPT
 
 
 def test_a_state_belongs_to_the_nas_by_name_and_identifier() -> None:

@@ -56,7 +56,8 @@ async def serve_login(
 ) -> Reply:
     """Answer an Access-Request whose Message-Authenticator was judged. Raises PacketError for a password that cannot be one."""
     origin = origin_of(nas, packet, source)
-    trail.nas, trail.source, trail.client = nas.name, source[0], origin.client or ""
+    told = origin.client if nas.settings.trust_client_address else nas.profile.client_address(packet)
+    trail.nas, trail.source, trail.client = nas.name, source[0], told or ""
     if origin.nas_identifier or origin.device:
         trail.note("what the NAS tells", nas_identifier=origin.nas_identifier or None, **origin.device)
     user_name = text_of(packet.first(Type.USER_NAME) or b"", nas)
@@ -201,7 +202,7 @@ def origin_of(nas: Nas, packet: Packet, source: tuple[str, int]) -> Origin:
         source=source[0],
         nas=nas.name,
         nas_identifier=identifier,
-        client=nas.profile.client_address(packet),
+        client=nas.profile.client_address(packet) if nas.settings.trust_client_address else None,
         language=nas.settings.language,
         device=nas.profile.client_info(packet),
     )

@@ -44,6 +44,13 @@ class NasSettings:
             "help": "while Message-Authenticator is not required: drop requests with Proxy-State and without it (CVE-2024-3596)"
         },
     )
+    trust_client_address: bool = field(
+        default=True,
+        metadata={
+            "help": "whether the user's address that it tells (Calling-Station-Id and the like) counts for brakes and for policy; "
+            "false: it is only shown, because users could make it up"
+        },
+    )
     status_server: bool = field(default=True, metadata={"help": "answer Status-Server"})
     language: str | None = field(default=None, metadata={"help": "language of prompts; default: the user's, then the realm's"})
     charset: Literal["utf-8", "iso-8859-1", "iso-8859-9", "windows-1252", "windows-1254"] = field(
