@@ -48,16 +48,27 @@ class Site:
     log_can_grow: bool
 
 
-@pytest.fixture(params=["a full file system", "a limit on file sizes"])
+FULL = "a full file system"
+LIMITED = "a limit on file sizes"
+
+
+@pytest.fixture(
+    params=[(FULL, "1"), (FULL, "2"), (LIMITED, "1"), (LIMITED, "2")],
+    ids=lambda given: f"{given[0]}, {given[1]} workers",
+)
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """Two ways of having no space: a small file system of our own (needs root), and a limit that anybody can set."""
+    """Two ways of having no space: a small file system of our own (needs root), and a limit that anybody can set.
+
+    One worker writes the file itself; beside two a process of its own does.
+    """
+    how, workers = request.param
     persons = people("ada", 4)
     with contextlib.ExitStack() as stack:
-        small = request.param == "a full file system"
+        small = how == FULL
         disk = stack.enter_context(_small_disk(tmp_path / "disk")) if small else tmp_path
         data = disk / "data"
         make_installation(data, DOCUMENT, csv_of(persons))
-        served = stack.enter_context(ended(serve(data)))
+        served = stack.enter_context(ended(serve(data, (), "--workers", workers)))
         if small:
             filler = disk / "filler"
             yield Site(served, persons, lambda: _fill(filler), filler.unlink, log_can_grow=True)
