@@ -36,7 +36,7 @@ START_S = 60.0
 _WATCH = """
 import os, select, shutil, signal, sys
 server = os.pidfd_open(int(sys.argv[1]))
-sys.stdout.close()
+os.close(1)
 sys.stdin.buffer.read()
 for how, patience_s in ((signal.SIGQUIT, 30), (signal.SIGKILL, 30)):
     try:
