@@ -61,9 +61,9 @@ class RoamingWire(Wire):
     def __enter__(self) -> "RoamingWire":
         return self
 
-    def turn_to(self, served: Served) -> None:
-        """Send to this node from now on, and hear it alone."""
-        self._socket.connect((served.host, served.port))
+    def turn_to(self, served: Served, host: str = "") -> None:
+        """Send to this node, or to this address of it, from now on, and hear it alone."""
+        self._socket.connect((host or served.host, served.port))
 
 
 # --- from many ports at once ---------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The same code to two workers and to two nodes at the same instant: exactly one Access-Accept in two thousand races each."""
 
+import json
 import secrets
 import shutil
 from collections import Counter
@@ -14,6 +15,7 @@ from tests import postgresql
 from tests.functional.harness import (
     SECRET,
     Person,
+    Served,
     Wire,
     audit_events,
     cli_json,
@@ -24,8 +26,9 @@ from tests.functional.harness import (
     make_installation,
     people,
     totp_code,
+    wrong_code,
 )
-from tests.hostile.nodes import Shot, exchange, move_to_postgresql, second_node, serve_cheap, wires_by_slot
+from tests.hostile.nodes import RoamingWire, Shot, exchange, move_to_postgresql, second_node, serve_cheap, slot_of, wires_by_slot
 from wardgate.cli.performing import Performer
 from wardgate.radius.packet import Code, Type
 
@@ -35,6 +38,8 @@ AT_ONCE = 60
 # Ten apps more than are needed: some codes are not sent.
 APPS, DEVICES, SHEETS = 610, 60, 40
 LOOK_AHEAD = 12
+# So many that the system gives one port's packets to all of them to one of two workers but once in a million.
+ADDRESSES = [f"127.0.0.{number}" for number in range(1, 22)]
 # Two codes of an app are good in this half minute: its own and the next one's. A sheet has ten.
 CODES = {"app": 2, "device": 8, "sheet": 8}
 RACES = (APPS - 10) * CODES["app"] + DEVICES * CODES["device"] + SHEETS * CODES["sheet"]
@@ -202,3 +207,40 @@ def test_one_code_to_two_nodes_lets_in_once(site: Site, tmp_path: Path) -> None:
         as_many_grants_as_races(there, races)
         other.stop()
         one.stop()
+
+
+@pytest.mark.parametrize(
+    "shared", [False, pytest.param(True, marks=pytest.mark.neighbour("postgresql"))], ids=["sqlite", "postgresql"]
+)
+def test_an_identical_packet_at_the_other_worker_gets_the_same_reply(site: Site, tmp_path: Path, shared: bool) -> None:
+    """From the same address and port; that it was sent to another address of the server makes another worker take it."""
+    data, person = site.copy(tmp_path / "data"), site.apps[0]
+    settings = data / "wardgate.toml"
+    settings.write_text(settings.read_text().replace('addresses = ["127.0.0.1", "::1"]', f"addresses = {json.dumps(ADDRESSES)}"))
+    if shared:
+        move_to_postgresql(data, postgresql.shared())
+    with ended(serve_cheap(data, free_udp_ports(2))) as served, RoamingWire(served, source=NAS) as wire:
+        one, other = _addresses_by_slot(served, wire)
+        wire.turn_to(served, one)
+        challenge = wire.log_in(person.name, person.password)
+        wrong = wire.request(person.name, wrong_code(totp_code(person.totp_hex)), challenge.first(Type.STATE))
+        again = wire.ask(wrong)
+        wire.turn_to(served, other)
+        assert wire.ask(wrong).raw == again.raw
+        right = wire.request(person.name, totp_code(person.totp_hex), again.first(Type.STATE))
+        accept = wire.ask(right)
+        assert accept.code is Code.ACCESS_ACCEPT
+        wire.turn_to(served, one)
+        assert wire.ask(right).raw == accept.raw
+        served.stop()
+
+
+def _addresses_by_slot(served: Served, wire: RoamingWire) -> tuple[str, str]:
+    """Of the server's addresses, one for each of its two workers, as the system deals this wire's packets out."""
+    found: dict[str, str] = {}
+    for address in ADDRESSES:
+        wire.turn_to(served, address)
+        found.setdefault(slot_of(served, wire), address)
+        if len(found) == 2:
+            break
+    return found["0"], found["1"]
