@@ -15,6 +15,8 @@ import resource
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -35,7 +37,7 @@ from wardgate.logs import set_up_logs
 from wardgate.passwords import PasswordHasher
 from wardgate.settings import FILE_NAME, ServeOverrides, StartSettings, apply_overrides, read_settings
 from wardgate.sockets import SlotSockets, bind_sockets, can_share, share_out
-from wardgate.storage.writer import listen, run_writer
+from wardgate.storage.writer import Progress, listen, run_writer
 from wardgate.supervisor import BEAT_EVERY_S, Again, Role, Supervisor
 from wardgate.systemd import Notifier
 from wardgate.turns import Turns
@@ -155,7 +157,7 @@ def _stages(site: _Site) -> list[list[Role]]:
     ]
     stages = [workers[:1], workers[1:]] if site.installation.demo else [workers]
     if site.writer is not None:
-        writer = Role("writer", lambda channel, _: _write(site, channel), (site.writer,), beats=False, reloads=False)
+        writer = Role("writer", lambda channel, _: _write(site, channel), (site.writer,), reloads=False)
         stages.insert(0, [writer])
     return [stage for stage in stages if stage]
 
@@ -200,9 +202,22 @@ def _reread(site: _Site, in_file: StartSettings) -> None:
 
 def _write(site: _Site, channel: Channel) -> None:
     """The writer: makes or upgrades the database, then writes for the workers until SIGTERM."""
-    if site.writer is not None:
-        chain = asyncio.run(site.installation.chain())
-        run_writer(site.installation.database, site.writer, chain, channel.ready)
+    if site.writer is None:
+        return
+    progress = Progress()
+    threading.Thread(target=_beat_beside, args=(channel, progress), name="beat", daemon=True).start()
+    chain = asyncio.run(site.installation.chain())
+    run_writer(site.installation.database, site.writer, chain, channel.ready, progress=progress)
+
+
+def _beat_beside(channel: Channel, progress: Progress) -> None:
+    """The signs of life of a process that blocks: a disk that is slow does not silence it, one that never answers does.
+
+    The thread stands still with its process, and needs the interpreter as its loop does.
+    """
+    while not progress.stuck:
+        channel.beat()
+        time.sleep(BEAT_EVERY_S)
 
 
 def _work(site: _Site, slot: int, channel: Channel, again: Again) -> None:

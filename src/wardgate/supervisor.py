@@ -33,6 +33,11 @@ LONGEST_PAUSE_S: Final = 5.0
 DRAIN_BOUND_S: Final = 20.0
 HURRY_S: Final = 1.0
 RELOAD_BOUND_S: Final = 10.0
+# While the children start, systemd is asked to wait for so much longer, so often, and not for ever: bringing a large database
+# to the tables of this release takes its time.
+EXTEND_BY_S: Final = 60.0
+EXTEND_EVERY_S: Final = 10.0
+LONGEST_START_S: Final = 3600.0
 
 log = structlog.get_logger("wardgate.supervisor")
 
@@ -49,7 +54,7 @@ class Role:
     """A place for one child.
 
     `main` runs in it and tells `ready` on the channel. `sockets`: what only it needs of what the supervisor keeps open; the
-    other children close them. `beats`: whether its loop gives signs of life. `reloads`: whether it is told of SIGHUP.
+    other children close them. `beats`: whether it gives signs of life. `reloads`: whether it is told of SIGHUP.
     """
 
     name: str
@@ -109,6 +114,8 @@ class Supervisor:
         self._reload_until: float | None = None
         self._somebody_missing = False
         self._watchdog_due = clock()
+        self._begun = clock()
+        self._extend_due = self._begun + EXTEND_EVERY_S
         self._ticked = clock()
 
     def run(self, serving: Callable[[Mapping[str, Mapping[str, Any]]], None]) -> None:
@@ -145,9 +152,17 @@ class Supervisor:
                 if (status := self._ended(place)) is not None:
                     raise _not_started(place, status)
             self._replace_hung()
+            self._ask_for_time()
             if self._stopping:
                 return False
         return True
+
+    def _ask_for_time(self) -> None:
+        """Tell systemd that the start goes on. Nobody is waited for that stands still: it has been killed."""
+        now = self._clock()
+        if now >= self._extend_due and now - self._begun < LONGEST_START_S:
+            self._extend_due = now + EXTEND_EVERY_S
+            self._notifier.starting("opening the database", EXTEND_BY_S)
 
     def _start(self, place: _Place) -> None:
         role, again, now = place.role, place.again, self._clock()

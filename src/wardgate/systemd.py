@@ -27,6 +27,10 @@ class Notifier:
         """Everything serves."""
         self._tell("READY=1", f"STATUS={status}")
 
+    def starting(self, status: str, extend_by_s: float) -> None:
+        """It goes on, and may take so much longer from now on, whatever TimeoutStartSec says."""
+        self._tell(f"EXTEND_TIMEOUT_USEC={int(extend_by_s * 1_000_000)}", f"STATUS={status}")
+
     def reloading(self) -> None:
         """Settings are being read again; `ready` ends it. The time lets systemd tell this reload from an earlier one."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")

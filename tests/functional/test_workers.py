@@ -170,6 +170,14 @@ def test_a_worker_that_stands_still_is_replaced(site: Site, served: Served) -> N
     everybody_answers(served)
 
 
+def test_a_writer_that_stands_still_is_replaced_and_logins_go_on(site: Site, served: Served) -> None:
+    before = served.pid_of("writer")
+    os.kill(before, signal.SIGSTOP)
+    wait_for(lambda: served.pid_of("writer") != before, START_S)
+    assert not lives(before)
+    everybody_answers(served)
+
+
 def test_kill_9_of_the_supervisor_leaves_nobody_behind_and_the_next_start_works_at_once(site: Site) -> None:
     person = site.persons[12]
     with ended(site.serve()) as served, Wire(served, source=NAS) as wire:

@@ -31,6 +31,8 @@ from wardgate.systemd import Notifier
 
 report = open(sys.argv[1], "a", buffering=1)
 supervisor.HANG_S = float(os.environ.get("HANG_S", "60"))
+supervisor.EXTEND_EVERY_S = float(os.environ.get("EXTEND_EVERY_S", "60"))
+supervisor.LONGEST_START_S = float(os.environ.get("LONGEST_START_S", "60"))
 
 def say(**what):
     report.write(json.dumps({"pid": os.getpid(), **what}) + "\\n")
@@ -242,6 +244,27 @@ def test_a_second_signal_ends_those_who_would_go_on_for_long(start: Callable[...
     assert run.process.wait(WAIT_S) == 0
     assert [line["child"] for line in run.lines(did="ended")] == ["writer"]
     assert not any(lives(pid) for pid in run.pids())
+
+
+SLOW = """[[Role("writer", lambda channel, again: (
+    say(child="writer", did="started"),
+    [(channel.beat(), time.sleep(0.05)) for _ in range(20)],
+    worker("writer", channel, again)))]]"""
+
+
+@pytest.mark.parametrize(("longest_s", "asked"), [("60", True), ("0", False)])
+def test_a_long_start_asks_systemd_for_more_time_but_not_for_ever(
+    start: Callable[..., Run], tmp_path: Path, longest_s: str, asked: bool
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(WAIT_S)
+        start(SLOW, NOTIFY_SOCKET=str(tmp_path / "notify"), EXTEND_EVERY_S="0.1", LONGEST_START_S=longest_s)
+        heard = [systemd.recv(4096).decode()]
+        while not heard[-1].startswith("READY=1"):
+            heard.append(systemd.recv(4096).decode())
+        assert heard[:-1] == ["EXTEND_TIMEOUT_USEC=60000000\nSTATUS=opening the database"] * (len(heard) - 1)
+        assert (len(heard) > 2) is asked
 
 
 def test_systemd_hears_of_each_change_in_order(start: Callable[..., Run], tmp_path: Path) -> None:

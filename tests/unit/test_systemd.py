@@ -22,6 +22,8 @@ def test_each_thing_is_one_datagram(tmp_path: Path) -> None:
         notifier.ready("2 workers")
         assert sock.recv(1000) == b"READY=1\nSTATUS=2 workers"
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        notifier.starting("opening the database", 60)
+        assert sock.recv(1000) == b"EXTEND_TIMEOUT_USEC=60000000\nSTATUS=opening the database"
         notifier.reloading()
         first, second = sock.recv(1000).decode().split("\n")
         assert first == "RELOADING=1"

@@ -27,6 +27,7 @@ from wardgate.errors import Overloaded, SettingsError, StorageUnavailable, Wardg
 from wardgate.storage import migrations
 from wardgate.storage.announcer import Announcer
 from wardgate.storage.batch import CHECKPOINT_FRAMES, BatchWriter, FileLocked, Outcome, Unit, unavailable
+from wardgate.storage.checkpoints import CheckpointNews
 from wardgate.storage.gathering import Gathering
 from wardgate.storage.port import MAX_WAITING_UNITS, Announce, ChainLink, Commit, Committed, Find, Operation, Row, Where
 from wardgate.storage.shapes import Values, check_finds
@@ -432,7 +433,8 @@ class SqliteStorage(SqliteReads):
         self._sync_times = SyncTimes()
         self._gathering = Gathering()
         self._write_thread = ThreadPoolExecutor(1, "wardgate-commit")
-        self._units = self._batches = self._failed = self._failed_checkpoints = self._last_units = 0
+        self._units = self._batches = self._failed = self._last_units = 0
+        self._checkpoints = CheckpointNews()
         self._last_sync_s = 0.0
         # Told of every durable commit: how many units it took, and how long it waited for the disk.
         self.on_batch: Callable[[int, float], None] | None = None
@@ -459,7 +461,7 @@ class SqliteStorage(SqliteReads):
             units=self._units,
             batches=self._batches,
             failed_batches=self._failed,
-            failed_checkpoints=self._failed_checkpoints,
+            failed_checkpoints=self._checkpoints.failed,
             last_batch_units=self._last_units,
             last_sync_s=self._last_sync_s,
             waiting=len(self._waiting),
@@ -586,7 +588,7 @@ class SqliteStorage(SqliteReads):
 
     def _checkpointed(self, loop: asyncio.AbstractEventLoop, error: WardgateError | None) -> None:
         # Nobody's unit depends on it: the log keeps what was committed, and the next one is due soon.
-        self._failed_checkpoints += error is not None
+        self._checkpoints.note(error)
         self._go_on(loop)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:

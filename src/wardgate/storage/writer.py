@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from wardgate.errors import MessageError, StorageError, StorageUnavailable, WardgateError
 from wardgate.storage.batch import BatchWriter, FileLocked, Outcome
+from wardgate.storage.checkpoints import CheckpointNews
 from wardgate.storage.port import MAX_UNIT_OPERATIONS, MAX_WAITING_UNITS, ChainLink, Committed
 from wardgate.storage.sqlite import LOCK_WAIT_S, MAX_BATCH_STEPS, MAX_BATCH_UNITS, connect_writer, prepare, tried
 from wardgate.storage.statements import Statement, Step
@@ -37,6 +38,9 @@ READ_BYTES: Final = 2**18
 BACKLOG: Final = MAX_WORKERS
 # How long workers may take to fetch their last answers when the writer ends.
 GOODBYE_S: Final = 2.0
+# The longest that a disk is waited for. Within it a slow sync is work, and whoever ended this process would only wait anew;
+# beyond it the loop counts as stuck.
+STUCK_S: Final = 30.0
 _CREDENTIALS = struct.Struct("3i")
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
@@ -61,17 +65,39 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
+class Progress:
+    """Whether the writer gets on: it notes when it begins a turn of its work and when it rests; another thread asks."""
+
+    def __init__(self) -> None:
+        self._busy_since: float | None = None
+
+    def begin(self) -> None:
+        """A turn of work begins."""
+        self._busy_since = monotonic()
+
+    def rest(self) -> None:
+        """Nothing is in work: it waits for others."""
+        self._busy_since = None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether one turn has lasted for too long."""
+        since = self._busy_since
+        return since is not None and monotonic() - since >= STUCK_S
+
+
 def run_writer(
     path: Path,
     listening: socket.socket,
     chain: ChainLink,
     ready: Callable[[], None],
     packages: tuple[str, ...] = PACKAGES,
+    progress: Progress | None = None,
 ) -> None:
     """Make the file ready, call `ready`, and write for whoever connects until SIGTERM; then finish what was read.
 
     SIGINT and SIGHUP are ignored: they reach every process of a terminal, and the workers still have something to write.
-    `packages`: those whose functions a `Modify` may name. Raises as `sqlite.prepare` does.
+    `packages`: those whose functions a `Modify` may name. `progress` is kept up to date. Raises as `sqlite.prepare` does.
     """
     ringing, bell = socket.socketpair()
     bell.setblocking(False)
@@ -83,7 +109,7 @@ def run_writer(
     batches = BatchWriter(lambda: connect_writer(path))
     try:
         batches.use_chain(chain)
-        writer = Writer(batches, listening, ringing, (chain.writer, chain.epoch), packages)
+        writer = Writer(batches, listening, ringing, (chain.writer, chain.epoch), packages, progress)
         gc.freeze()  # what was loaded stays: it need not be looked at again and again
         ready()
         writer.serve()
@@ -120,12 +146,15 @@ class Writer:
         ringing: socket.socket,
         chain: tuple[str, int],
         packages: tuple[str, ...],
+        progress: Progress | None = None,
     ) -> None:
         self._batches = batches
         self._listening = listening
         self._ringing = ringing
         self._greeting = frame(chain)
         self._packages = packages
+        self._progress = progress or Progress()
+        self._checkpoints = CheckpointNews()
         self._workers: dict[int, _Worker] = {}
         self._paused: set[_Worker] = set()
         self._queue: deque[_Waiting] = deque()
@@ -139,7 +168,10 @@ class Writer:
         self._poll.register(self._listening, select.POLLIN)
         self._poll.register(self._ringing, select.POLLIN)
         while not self._stopping:
-            for descriptor, events in self._poll.poll(0 if self._queue else None):
+            self._progress.rest()
+            happened = self._poll.poll(0 if self._queue else None)
+            self._progress.begin()
+            for descriptor, events in happened:
                 self._look(descriptor, events)
             if self._queue:
                 self._write()
@@ -150,6 +182,7 @@ class Writer:
         for worker in tuple(self._workers.values()):
             self._read(worker)
         while self._queue:
+            self._progress.begin()
             self._write()
         until = monotonic() + GOODBYE_S
         while any(worker.unsent for worker in self._workers.values()) and monotonic() < until:
@@ -288,7 +321,8 @@ class Writer:
         for worker in tuple(self._paused):
             self._watch(worker)
         if self._batches.checkpoint_due:
-            tried(self._batches.checkpoint)  # a failure costs no unit: the log keeps them, and the next is due soon
+            # A failure costs no unit: the log keeps them, and the next is due soon.
+            self._checkpoints.note(tried(self._batches.checkpoint))
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
