@@ -216,6 +216,8 @@ class Server:
         """A new, empty database; its name."""
         name = f"w{os.getpid()}_{next(_numbers)}"
         await self.execute(f"CREATE DATABASE {name}")
+        # As it is since version 15.
+        await self.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", name)
         return name
 
 

@@ -25,6 +25,9 @@ _READ: Final = """
 SELECT to_regclass('installation') IS NOT NULL, obj_description(to_regclass('installation'), 'pg_class'),
        (SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm'))
 """
+# A function of somebody else's may fit a call of ours better than the one that is meant, and then runs with the rights of our
+# account. PostgreSQL let everybody make one in `public` up to version 14.
+_OPEN: Final = "SELECT current_schema(), has_schema_privilege('public', current_schema(), 'CREATE')"
 
 
 async def prepare(dialer: Dialer, copy: bool = False) -> None:
@@ -35,6 +38,7 @@ async def prepare(dialer: Dialer, copy: bool = False) -> None:
     connection = await dialer.dial()
     try:
         version, mark = await read_version(connection)
+        await _check_closed(connection, dialer.name)
         if mark == COPYING and not copy:
             raise SettingsError(f"{dialer.name} holds an unfinished copy: run wardgate storage move again, or use another database")
         if version < migrations.LATEST or (mark is not None and not copy):
@@ -48,6 +52,15 @@ async def prepare(dialer: Dialer, copy: bool = False) -> None:
         raise unavailable(error, "the tables could not be made") from error
     finally:
         connection.terminate()
+
+
+async def _check_closed(connection: Connection, name: str) -> None:
+    schema, is_open = await connection.fetchrow(_OPEN)
+    if is_open:
+        raise SettingsError(
+            f"every account of the server may make functions in {name}, which would run with the rights of ours: "
+            f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, as a superuser in that database"
+        )
 
 
 async def holds_installation(dialer: Dialer) -> bool:

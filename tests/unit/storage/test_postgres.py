@@ -317,6 +317,7 @@ async def test_a_password_is_in_no_error_and_opens_the_database(tmp_path: Path, 
     with postgresql.server() as server:
         await server.execute(f"CREATE ROLE {account} LOGIN PASSWORD 'right-secret'")
         await server.execute(f"CREATE DATABASE {database} OWNER {account}")
+        await server.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database)
         rules = server.directory / "data" / "pg_hba.conf"
         rules.write_text(f"host all {account} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
         await server.execute("SELECT pg_reload_conf()")

@@ -135,3 +135,14 @@ async def test_an_account_that_may_not_make_tables_is_told(tmp_path: Path) -> No
     url = postgresql.shared().url(database).replace(f"//{postgresql.USER}@", f"//guest_{database}@")
     with pytest.raises(SettingsError, match="make it the owner"):
         await prepare(Dialer(postgresql.shared().settings(database, url=url), tmp_path))
+
+
+async def test_a_schema_in_which_everybody_may_make_functions_is_refused(tmp_path: Path) -> None:
+    """Such a function fits our calls better than the one of the database, and reads every row with our rights (CVE-2018-1058)."""
+    database = await postgresql.shared().create()
+    await prepare(_dialer(database, tmp_path))
+    await postgresql.shared().execute("GRANT CREATE ON SCHEMA public TO PUBLIC", database)
+    with pytest.raises(SettingsError, match="REVOKE CREATE ON SCHEMA public FROM PUBLIC"):
+        await prepare(_dialer(database, tmp_path))
+    await postgresql.shared().execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database)
+    await prepare(_dialer(database, tmp_path))
