@@ -231,6 +231,7 @@ class Worker:
             lambda: self._now().engine,
             clock_problem=self._no_decision,
             keep_messages=demo,
+            sender=self._holder if "delivery" in self._settings.server.roles else "",
             refuses_check=self._hasher.refuses,
             slowest_check_s=lambda: self._hasher.slowest_s,
             epoch=self._opened.epoch_id,

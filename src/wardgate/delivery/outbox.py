@@ -24,6 +24,8 @@ from wardgate.storage.port import Announce, Committed, Delete, Insert, Operation
 TABLE = "outbox"
 TOPIC = "outbox"
 MAX_LISTED = 1_000
+# Between the sender and the id of a message where it is announced. No id holds one.
+_SENDER_ENDS = ":"
 
 
 class OutboxState(StrEnum):
@@ -87,9 +89,11 @@ def enqueue(
     created_at_ms: int,
     expires_at_ms: int,
     keep: bool,
+    sender: str = "",
 ) -> list[Operation]:
     """The operations that put one message into the outbox; they belong into the commit of the challenge.
 
+    `sender`: the holder of the outbox worker in this process, which hands it over if it can; the others leave it a moment.
     `keep` stores the bare code beside the text, for the demo's outbox page; whether the body outlives the hand-over is the
     worker's `keep_text`.
     """
@@ -113,7 +117,12 @@ def enqueue(
         "answer": None,
         "sent_at": None,
     }
-    return [Insert(TABLE, row), Announce(TOPIC, message_id)]
+    return [Insert(TABLE, row), Announce(TOPIC, f"{sender}{_SENDER_ENDS}{message_id}" if sender else message_id)]
+
+
+def sender_of(key: str) -> str:
+    """The sender that an announcement names; empty when it names none, or may stand for several."""
+    return key.rpartition(_SENDER_ENDS)[0]
 
 
 def seal_body(ring: KeyRing, message_id: str, body: Body) -> bytes:

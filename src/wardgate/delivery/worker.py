@@ -15,7 +15,7 @@ import structlog
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing
 from wardgate.delivery.breaker import Lanes
-from wardgate.delivery.outbox import LIVE, TABLE, TOPIC, OutboxState, in_states, number, open_body, text
+from wardgate.delivery.outbox import LIVE, TABLE, TOPIC, OutboxState, in_states, number, open_body, sender_of, text
 from wardgate.delivery.port import Channel, Gateway, Message
 from wardgate.delivery.scrub import scrub
 from wardgate.errors import GatewayRefused, GatewayUnavailable, SealError, UnavailableError
@@ -34,6 +34,9 @@ LONGEST_BACKOFF_S = 15.0
 # The backstop: announcements wake the worker long before.
 POLL_S = 5.0
 TROUBLE_PAUSE_S = 1.0
+# How long a message is left to the worker in whose process it was put in, by those who could send it too. Each waits up to twice
+# as long, by chance: when that worker has died or is full, one of them is first.
+LEFT_TO_SENDER_S = 0.2
 TAKEN_BACK_AT_ONCE = 500
 MAX_REFUSALS_KEPT = 10_000
 _TOO_LATE = "its code's life ended before a gateway took it"
@@ -142,6 +145,7 @@ class OutboxWorker:
         # Gateways that said "never this message", by message; forgotten when it ends.
         self._refused_by: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
+        self._wake_later: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._ended.set()
         self._stopping = False
@@ -149,7 +153,7 @@ class OutboxWorker:
     async def run(self) -> None:
         """Work until drained or cancelled."""
         self._ended.clear()
-        unsubscribe = self._storage.subscribe(TOPIC, lambda key: self._wake.set())
+        unsubscribe = self._storage.subscribe(TOPIC, self._announced)
         try:
             await self._take_back()
             async with asyncio.TaskGroup() as group:
@@ -159,7 +163,24 @@ class OutboxWorker:
                     await self._sleep(pause_s)
         finally:
             unsubscribe()
+            if self._wake_later is not None:
+                self._wake_later.cancel()
             self._ended.set()
+
+    def _announced(self, key: str) -> None:
+        """A message was put in: of all that hear it, the worker that it names looks at once, so that normally one reads and claims.
+
+        One that names nobody is everybody's.
+        """
+        if sender_of(key) in ("", self._holder):
+            self._wake.set()
+        elif self._wake_later is None:
+            pause_s = LEFT_TO_SENDER_S * (1 + self._random())
+            self._wake_later = asyncio.get_running_loop().call_later(pause_s, self._look_after_others)
+
+    def _look_after_others(self) -> None:
+        self._wake_later = None
+        self._wake.set()
 
     async def deliver_due(self) -> None:
         """Hand over what is due now, once, and wait until that is done."""

@@ -298,6 +298,7 @@ class Asker:
                 created_at_ms=now_ms,
                 expires_at_ms=now_ms + life_s * 1000,
                 keep=self._parts.keep_messages,
+                sender=self._parts.sender,
             ),
             record(event),
         ]

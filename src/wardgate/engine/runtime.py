@@ -53,6 +53,8 @@ class EngineParts:
     # Whether too many checks of passwords wait for one more of this asker.
     refuses_check: Callable[[str], bool] = lambda _: False
     keep_messages: bool = False
+    # Who in this process hands messages over, as the outbox knows it; empty where nobody does.
+    sender: str = ""
     directory_timeout_s: float = 5.0
     # What opens when storage was restored; handles of before are worth nothing.
     epoch: str = ""

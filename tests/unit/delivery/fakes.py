@@ -116,6 +116,7 @@ async def put(
     life_s: float = 180,
     keep: bool = False,
     text: str = TEXT,
+    sender: str = "",
 ) -> None:
     """Put one message into the outbox."""
     outcome = await storage.commit(
@@ -135,6 +136,7 @@ async def put(
             created_at_ms=to_ms(at),
             expires_at_ms=to_ms(at) + int(life_s * 1000),
             keep=keep,
+            sender=sender,
         )
     )
     assert isinstance(outcome, Committed)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -444,6 +444,71 @@ async def test_a_running_worker_tries_again_by_itself() -> None:
     assert await worker.drain(5)
     await running
     assert world.gateways[0].asked == ["m1", "m1"]
+
+
+class CountingStorage(MemoryStorage):
+    """Counts how often somebody looks into the outbox."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    async def find(self, *args: object, **kwargs: object) -> list[Row]:
+        """Count and read."""
+        self.looks += 1
+        return await super().find(*args, **kwargs)  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def running(world: World, *holders: str) -> AsyncIterator[None]:
+    """Workers on one storage, until the end of the block."""
+    workers = [world.worker(holder) for holder in holders]
+    tasks = [asyncio.create_task(worker.run()) for worker in workers]
+    for _ in range(20):
+        await asyncio.sleep(0)  # until all have looked once
+    try:
+        async with asyncio.timeout(10):
+            yield
+    finally:
+        for worker in workers:
+            assert await worker.drain(5)
+        await asyncio.gather(*tasks)
+
+
+async def test_a_message_is_left_to_the_worker_where_it_was_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others would read and race for the claim, each time and on every node."""
+    monkeypatch.setattr("wardgate.delivery.worker.LEFT_TO_SENDER_S", 3600)
+    storage = CountingStorage()
+    world = World(FakeGateway("one"), storage=storage)
+    async with running(world, "node.1", "node.0", "other.0"):
+        before = storage.looks
+        await put(storage, world.ring, "m1", sender="node.0")
+        await world.gateways[0].taken_event.wait()
+        while (await world.row())["state"] != "sent":
+            await asyncio.sleep(0)
+        # Two channels when it is told of the message, and two when it has handed it over.
+        assert storage.looks - before <= 4
+    assert world.gateways[0].asked == ["m1"]
+
+
+async def test_a_message_whose_worker_is_gone_is_taken_by_one_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.delivery.worker.LEFT_TO_SENDER_S", 0.01)
+    monkeypatch.setattr("wardgate.delivery.worker.POLL_S", 3600)
+    world = World(FakeGateway("one"))
+    async with running(world, "node.1", "other.0"):
+        for message_id in ("m1", "m2"):
+            world.gateways[0].taken_event.clear()
+            await put(world.storage, world.ring, message_id, sender="node.0")
+            await world.gateways[0].taken_event.wait()
+    assert world.gateways[0].asked == ["m1", "m2"]
+
+
+async def test_a_message_that_names_no_sender_wakes_everybody_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.delivery.worker.LEFT_TO_SENDER_S", 3600)
+    world = World(FakeGateway("one"))
+    async with running(world, "node.1"):
+        await put(world.storage, world.ring, "m1")
+        await world.gateways[0].taken_event.wait()
 
 
 async def test_draining_gives_up_on_what_hangs_and_leaves_it_claimed() -> None:
