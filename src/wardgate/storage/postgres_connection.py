@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 import socket
+import ssl
 import stat
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -83,7 +84,8 @@ def unavailable(error: BaseException, what: str = "the database failed") -> Stor
 
 def _in_words(error: BaseException) -> str:
     """What an operator reads: the words of the system or of the server where there are any, else the name of the error too."""
-    if isinstance(error, OSError) and error.errno:
+    # What is wrong with a certificate is told with a number that means something else among those of the system.
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
         # Of a name that does not resolve the number is none of the system's.
         told = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
         return str(told).lower()
