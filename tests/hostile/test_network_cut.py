@@ -45,6 +45,7 @@ CUT_S = 12.0
 HEALED_WITHIN_S = 30.0
 # The last of a NAS's tries has to be answered before it gives up; one more second for a busy machine.
 BUDGET_S = TRIES * PATIENCE_S + 1
+STATUS_EVERY_S = 0.15
 MORE_DESCRIPTORS = 64
 MORE_MEMORY_KIB = 96 * 1024
 DOCUMENT = f"""
@@ -114,7 +115,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def answers_status(wire: Wire, within_s: float = 0.5) -> bool:
-    """Whether Status-Server is answered."""
+    """Whether Status-Server is answered. Not asked more often than a NAS may: that gets no answer either."""
+    time.sleep(STATUS_EVERY_S)
     return not wire.silent(build_status_server(wire.secret, identifier=wire.next_identifier()), within_s)
 
 
@@ -196,3 +198,18 @@ def test_a_cut_between_node_and_database_refuses_in_time_and_heals(site: Site, f
         assert recorded[session.person.name] == len(session.accepted) + len(session.lost)
         assert session.lost <= session.doubtful
     assert cli_json("audit", "verify", data=served.data)["findings_count"] == 0
+
+
+def test_a_node_without_any_login_notices_the_cut_and_the_mend(site: Site) -> None:
+    with Wire(site.served, source=NAS) as wire:
+        wait_for(lambda: answers_status(wire), HEALED_WITHIN_S)
+        cut(site)
+        try:
+            began = time.monotonic()
+            wait_for(lambda: not answers_status(wire), HEALED_WITHIN_S)
+            print(f"\nnoticed without a login after {time.monotonic() - began:.1f} s", end=", ")
+        finally:
+            site.cable.mend()
+        began = time.monotonic()
+        wait_for(lambda: answers_status(wire), HEALED_WITHIN_S)
+        print(f"served again {time.monotonic() - began:.1f} s after the mend")

@@ -235,7 +235,8 @@ class Storage(Reader, Protocol):
     """A whole back-end.
 
     `on_batch` is told of every durable commit: how many units it took, and how many seconds it waited for the database.
-    `on_failure` is told of every batch that could not be written. Both are called on the event loop.
+    `on_failure` is told of every batch that could not be written, and of a database that was found away while nothing was.
+    Both are called on the event loop.
     """
 
     on_batch: Callable[[int, float], None] | None

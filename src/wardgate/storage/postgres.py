@@ -291,11 +291,14 @@ class PostgresStorage:
 
     def _fail(self, batch: list[_Waiting], error: WardgateError) -> None:
         self._failed += 1
-        if self.on_failure is not None:
-            self.on_failure()
+        self._tell_failure()
         for _, future in batch:
             if not future.done():
                 future.set_exception(StorageUnavailable(error.message, error.code))
+
+    def _tell_failure(self) -> None:
+        if self.on_failure is not None:
+            self.on_failure()
 
     # --- hearing what others announce ---
 
@@ -313,18 +316,22 @@ class PostgresStorage:
     async def _beat(self) -> None:
         """Ask now and then whether the database is still there and still the one that takes writes.
 
-        A connection whose other end has vanished looks like one on which nothing is announced.
+        A connection whose other end has vanished looks like one on which nothing is announced, and a server that nobody asks to
+        log in has to know as well that it could not.
         """
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
                 connection = await self._hear_line.connection()
             except StorageUnavailable:
+                self._tell_failure()
                 continue
             try:
                 read_only = await connection.fetchval("SHOW transaction_read_only", timeout=self._limits.answer_s)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 self._hear_line.drop(connection)
+                if isinstance(error, TimeoutError):
+                    self._tell_failure()
                 continue
             if read_only == "on":
                 for line in self._lines():
