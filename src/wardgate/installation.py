@@ -178,7 +178,7 @@ class Installation:
         """The key of an audit chain, for who writes it in another process. Makes or upgrades the database first as needed."""
         from wardgate.audit.trail import chain_for
 
-        storage = await open_storage(self.settings.database, self.data)
+        storage = await self._open_storage()
         try:
             return chain_for(await self.unlock(storage), self.chain_writer(slot), await _epoch(storage))
         finally:
@@ -204,7 +204,10 @@ class Installation:
         # A restore gives its epoch a name of its own, as two restores of one backup have the same number.
         return Opened(self, storage, RingHolder(ring), epoch, str(row["value"]) if row is not None else str(epoch))
 
-    async def _open_storage(self, writer_socket: Path | None) -> Storage:
+    async def _open_storage(self, writer_socket: Path | None = None) -> Storage:
+        # An empty file made in the place of one that is gone would look like the wrong key, and hide the loss.
+        if self.settings.database.embedded and not self.database.exists():
+            raise SettingsError(f"the database {self.database} is missing: put it back, or restore a backup with wardgate restore")
         if writer_socket is None:
             return await open_storage(self.settings.database, self.data)
         from wardgate.storage.sqlite_client import SqliteClientStorage

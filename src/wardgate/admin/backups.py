@@ -19,15 +19,17 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 async def set_recipients(office: Office, *, recipients: Sequence[str]) -> dict[str, Any]:
-    """Remember to whom backups are encrypted when none is named. Raises UsageError."""
+    """Remember to whom backups are encrypted when none is named, and tell whose place they take. Raises UsageError."""
     _check(recipients)
+    row = await office.storage.get("installation", {"name": RECIPIENTS})
+    before = remembered(str(row["value"])) if row is not None else []
     await office.storage.commit(
         [
             Upsert("installation", {"name": RECIPIENTS, "value": json.dumps(list(recipients))}),
             record(AuditEvent(Kind.BACKUP_KEY_SET, office.now_ms(), office.actor, details={"recipients": list(recipients)})),
         ]
     )
-    return {"recipients": list(recipients)}
+    return {"recipients": list(recipients), "replaced": [each for each in before if each not in recipients]}
 
 
 async def note_backup(office: Office, *, sha256: str, size: int, recipients: Sequence[str]) -> dict[str, Any]:

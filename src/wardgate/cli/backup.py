@@ -66,7 +66,7 @@ def backup(
 
 @app.command(
     epilog=example(
-        "wardgate backup key > operator.key",
+        "(umask 077; wardgate backup key > operator.key)",
         "wardgate backup key --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
     )
 )
@@ -75,7 +75,8 @@ def key(
 ) -> None:
     """Make the key pair that opens backups and print its secret half, once; or take recipients whose keys you have already.
 
-    Later backups are encrypted to it without being told. Keep the secret half away from the server.
+    Later backups are encrypted to it without being told; it takes the place of what was set before. Keep the secret half away
+    from the server.
     """
     from wardgate.backup.archive import new_identity
 
@@ -84,7 +85,7 @@ def key(
         identity, public = new_identity()
         recipients = [public]
     told = perform(data, "backup.set_recipients", {"recipients": recipients})
-    emit({"identity": identity, "recipients": told["recipients"]}, as_json, _show_key)
+    emit({"identity": identity, "recipients": told["recipients"], "replaced": told["replaced"]}, as_json, _show_key)
 
 
 @app.command(epilog=example("wardgate backup verify monday.age --identity operator.key"))
@@ -192,6 +193,8 @@ def _show_made(result: Mapping[str, Any]) -> None:
 
 
 def _show_key(result: Mapping[str, Any]) -> None:
+    if result["replaced"]:
+        note(f"Backups from now on do not open any more with the key of {', '.join(result['replaced'])}; those made before do.")
     if result["identity"] is None:
         note("Backups are encrypted to these recipients from now on:")
         for each in result["recipients"]:

@@ -27,11 +27,19 @@ def check(
         result = perform(data, "check", {"online": online})
     except (SettingsError, SealError) as error:
         # So wrong that nothing could be opened: that is a finding too.
-        problem, _, cure = error.message.rpartition(": ")
-        finding = {"level": "error", "what": problem or error.message, "cure": cure}
-        result = {"ok": False, "findings": [finding]}
+        result = {"ok": False, "findings": _findings_of(error.message)}
     emit(result, as_json, _show)
     raise typer.Exit(0 if result["ok"] else EXIT_REFUSED)
+
+
+def _findings_of(message: str) -> list[dict[str, str]]:
+    """One for each fault: a message about a file lists them on lines of their own, below the name of the file."""
+    head, *faults = message.split("\n")
+    found = []
+    for each in [f"{head} {fault}" for fault in faults] or [head]:
+        problem, _, cure = each.rpartition(": ")
+        found.append({"level": "error", "what": problem or each, "cure": cure})
+    return found
 
 
 def _show(result: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ def _show(result: Mapping[str, Any]) -> None:
     say(f"  wardgate user add NAME --mail MAIL --data {data}")
     say(f"  wardgate authenticator add NAME totp --data {data}")
     say(f"  wardgate nas add NAME --address ADDRESS --application vpn --data {data}")
-    say(f"  wardgate backup key --data {data} > operator.key")
+    say(f"  (umask 077; wardgate backup key --data {data} > operator.key)")
     say(f"  wardgate check --data {data}")
     say("")
     say(f"The live log, once it serves, within {result['link_life_s'] // 60} minutes and from one browser:")

@@ -233,7 +233,7 @@ def _load(context: ssl.SSLContext, tls: TlsFiles) -> None:
 
     for file in (tls.certificate, tls.key):
         if not file.exists():
-            raise SettingsError(f"the TLS file {file} cannot be used: it is missing; put it there, as PEM, or name another in wardgate.toml")
+            raise SettingsError(f"the TLS file {file} cannot be used: it is missing; put it there or name another in wardgate.toml")
     try:
         context.load_cert_chain(tls.certificate, tls.key, password=no_passphrase)
     except OSError as error:  # ssl.SSLError is one

@@ -79,9 +79,16 @@ def test_recipients_that_are_there_already_are_taken_and_remembered(cli: Cli, ke
     listed = tmp_path / "recipients"
     listed.write_text("# both\n" + "\n".join(public) + "\n")
     told = cli("backup", "key", "--recipients-file", str(listed), "--json")
-    assert told.json("backup-key") == {"identity": None, "recipients": public}
+    assert told.json("backup-key") == {"identity": None, "recipients": public, "replaced": []}
     assert "AGE-SECRET-KEY" not in cli("backup", "key", "--recipient", public[0]).out
     assert make(cli, tmp_path / "one.age")["recipients"] == public
+
+
+def test_a_new_key_says_which_one_opens_later_backups_no_more(cli: Cli, key: Path) -> None:
+    public = next(line.partition("recipient: ")[2] for line in key.read_text().splitlines() if "recipient" in line)
+    again = cli("backup", "key")
+    assert f"do not open any more with the key of {public}" in again.err
+    assert cli("backup", "key", "--json").json("backup-key")["replaced"] != [public]
 
 
 def test_a_backup_is_never_written_in_clear(cli: Cli, tmp_path: Path) -> None:

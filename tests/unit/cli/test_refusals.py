@@ -153,10 +153,22 @@ def test_a_broken_installation_is_a_finding_of_check(alone: Cli) -> None:
     finding = ran.json("check")["findings"][0]
     assert (finding["level"], finding["cure"]) == ("error", f"chmod 600 {alone.data / 'master.key'}")
     (alone.data / "master.key").chmod(0o600)
-    (alone.data / "wardgate.toml").write_text("[radius]\nport = 'x'\n")
-    assert alone("check").code == 1
+    (alone.data / "wardgate.toml").write_text("[radius]\nport = 'x'\n[server]\nwrokers = 2\n")
+    faults = alone("check", "--json").json("check")["findings"]
+    assert [each["what"].rpartition(" ")[2] for each in faults] == ["server.wrokers", "radius.port"]
+    assert not any("\n" in each["what"] for each in faults)
+    assert "\\n" not in alone("check").out
     (alone.data / MARKER).unlink()
     assert alone("check", "--json").json("check")["ok"] is False
+
+
+def test_a_database_that_is_gone_is_told_and_no_empty_one_takes_its_place(alone: Cli) -> None:
+    (alone.data / "wardgate.db").unlink()
+    for command in (("user", "list"), ("check",)):
+        refused = alone(*command)
+        assert refused.code == 1
+        assert "is missing" in refused.err + refused.out
+    assert not (alone.data / "wardgate.db").exists()
 
 
 def test_check_finds_what_is_weak_and_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
