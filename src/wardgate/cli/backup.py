@@ -66,7 +66,7 @@ def backup(
 
 @app.command(
     epilog=example(
-        "(umask 077; wardgate backup key > operator.key)",
+        "wardgate backup key > operator.key",
         "wardgate backup key --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
     )
 )
