@@ -78,6 +78,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "account",
             "admin",
             "audit",
+            "clock_watch",
             "config",
             "delivery",
             "directory",

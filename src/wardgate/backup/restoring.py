@@ -24,7 +24,8 @@ from wardgate.backup.manifest import Manifest
 from wardgate.backup.replay import Export, Replayed, read_export, replay
 from wardgate.backup.unpacking import Unpacked, opened, unpack
 from wardgate.backup.verifying import DATABASE, file_digest, loaded, master_of, ring_of, settings_of
-from wardgate.clock import Clock
+from wardgate.clock import Clock, to_ms
+from wardgate.clock_watch import LARGEST_DIFFERENCE_S, DatabaseClock
 from wardgate.crypto import KeyRing
 from wardgate.errors import Conflict, SettingsError, StorageUnavailable, UsageError
 from wardgate.installation import FORMAT, LOCK, MARKER, UNFINISHED, Installation, InstanceLock
@@ -112,10 +113,22 @@ async def open_next(installation: Installation, clock: Clock, actor: str, reason
     try:
         ring = await installation.unlock(storage)
         await check_alone(installation, storage, clock)
+        await _check_clock(storage, clock)
         cause = {"why": "promotion", "reason": reason}
         return await open_epoch(storage, ring, clock, actor, cause, writer=installation.chain_writer())
     finally:
         await storage.close()
+
+
+async def _check_clock(storage: Storage, clock: Clock) -> None:
+    """Which codes are of before is told by the clock: by one that is behind, those of the time between would count again."""
+    if not isinstance(storage, DatabaseClock):
+        return
+    differs_s = (to_ms(clock.now()) - await storage.clock_ms()) / 1000
+    if abs(differs_s) > LARGEST_DIFFERENCE_S:
+        raise Conflict(
+            f"the clock of this machine differs from the database's by {differs_s:+.0f} s: set it right first (timedatectl)"
+        )
 
 
 # --- the directory -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Backups from and into PostgreSQL: the same file, whatever the database was."""
 
 import asyncio
+import errno
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +16,7 @@ from wardgate.backup.archive import read_identities
 from wardgate.backup.making import make_file
 from wardgate.backup.restoring import open_next
 from wardgate.backup.verifying import verify_backup
+from wardgate.clock import FixedClock
 from wardgate.errors import Conflict, SettingsError, UsageError
 from wardgate.installation import Installation
 from wardgate.storage.port import Upsert
@@ -25,6 +28,11 @@ pytestmark = pytest.mark.neighbour("postgresql")
 async def database() -> str:
     """The URL of an empty database."""
     return postgresql.shared().url(await postgresql.shared().create())
+
+
+def set_to_the_present(clock: FixedClock, ahead_s: float = 0) -> None:
+    """The database has a clock of its own."""
+    clock.advance((datetime.now(UTC) - clock.now()).total_seconds() + ahead_s)
 
 
 async def on_postgresql(plant: Plant, url: str, name: str = "shared") -> Plant:
@@ -104,17 +112,28 @@ async def test_a_restore_that_fails_half_way_is_done_again(plant: Plant, databas
     file, _ = await plant.back_up()
 
     async def fail(*arguments: object) -> None:
-        raise OSError(5, "cable cut")
+        raise OSError(errno.EIO, "cable cut")
 
     with monkeypatch.context() as patch:
         patch.setattr("wardgate.storage.snapshot_postgres.write_mark", fail)
-        with pytest.raises(Exception, match="cable cut"):
+        with pytest.raises(Exception, match="input/output error"):
             await plant.restore(file, "other", database=database)
     await plant.restore(file, "other", database=database)
     assert len(await plant.rows("local_user", "other")) == 3
 
 
+async def test_an_epoch_is_not_opened_by_a_clock_that_is_behind(plant: Plant, database: str) -> None:
+    """It would spend the codes up to its own present: those that were used since would be good once more."""
+    shared = await on_postgresql(plant, database)
+    behind = FixedClock(datetime.now(UTC) - timedelta(hours=1))
+    with pytest.raises(Conflict, match="differs from the database"):
+        await open_next(Installation.open(shared.data), behind, "cli:olga", "promoted")
+    async with at_work(shared.data, plant.clock) as (_, opened):
+        assert opened.epoch == 2
+
+
 async def test_an_epoch_is_not_opened_while_a_node_is_at_work(plant: Plant, database: str) -> None:
+    set_to_the_present(plant.clock)
     shared = await on_postgresql(plant, database)
     installation = Installation.open(shared.data)
     at_ms = int(plant.clock.now().timestamp() * 1000)
@@ -122,6 +141,6 @@ async def test_an_epoch_is_not_opened_while_a_node_is_at_work(plant: Plant, data
         await office.storage.commit([Upsert("lease", {"name": "janitor", "holder": "db1.0", "held_until": at_ms + 10_000})])
     with pytest.raises(Conflict, match=r"db1\.0"):
         await open_next(installation, plant.clock, "cli:olga", "promoted")
-    plant.clock.advance(60)
+    set_to_the_present(plant.clock, ahead_s=15)
     assert (await open_next(installation, plant.clock, "cli:olga", "promoted")).number == 3
     assert (await plant.verified("shared")).findings == ()
