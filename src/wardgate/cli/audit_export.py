@@ -177,7 +177,9 @@ class Export:
         known = self._read_cursor()
         if known is None and self._output.exists() and self._output.stat().st_size:
             raise UsageError(f"{self._output} holds something already: name another file, or give the cursor that belongs to it")
-        with self._output.open("ab") as file:
+        # It names people and where they come from.
+        descriptor = os.open(self._output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
             yield _Sink(file, self._output)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -189,6 +190,16 @@ def test_a_rotated_file_begins_anew_and_joins_the_one_before(cli: Cli, tmp_path:
     assert cli("audit", "verify", "-", stdin=joined).code == 0
     assert cli("audit", "verify", str(output), "--partial").code == 0
     assert cli("audit", "verify", str(output)).code == 1
+
+
+def test_others_on_the_machine_cannot_read_an_export(alone: Cli, tmp_path: Path) -> None:
+    output = tmp_path / "audit.jsonl"
+    before = os.umask(0o022)
+    try:
+        assert alone("audit", "export", "--output", str(output)).code == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
 
 
 def test_an_export_does_not_write_into_what_is_there(alone: Cli, tmp_path: Path) -> None:
