@@ -149,6 +149,7 @@ class OutboxWorker:
         self._ended = asyncio.Event()
         self._ended.set()
         self._stopping = False
+        self._unread = False
 
     async def run(self) -> None:
         """Work until drained or cancelled."""
@@ -217,8 +218,14 @@ class OutboxWorker:
             for channel in Channel:
                 pause_s = min(pause_s, await self._start_channel(group, channel))
         except UnavailableError as error:
-            log.warning("outbox_not_read", code=error.code, problem=error.message)
+            # Once for each time that it is gone: a night without a database is no line a second of every worker.
+            if not self._unread:
+                log.warning("outbox_not_read", code=error.code, problem=error.message)
+            self._unread = True
             return TROUBLE_PAUSE_S
+        if self._unread:
+            log.info("outbox_read_again")
+        self._unread = False
         return pause_s
 
     async def _start_channel(self, group: asyncio.TaskGroup, channel: Channel) -> float:

@@ -586,6 +586,16 @@ async def test_a_message_that_was_sent_is_not_sent_again_when_recording_it_takes
     assert world.gateways[0].asked == ["m1"]
 
 
+async def test_an_outbox_that_cannot_be_read_for_long_is_told_once_and_so_is_its_return() -> None:
+    storage = TroubledStorage()
+    world = World(FakeGateway("one"), storage=storage)
+    worker = world.worker()
+    with capture_logs() as logs:
+        for storage.failing_finds in (1, 1, 1, 0, 0, 1, 0):
+            await worker.deliver_due()
+    assert [entry["event"] for entry in logs] == ["outbox_not_read", "outbox_read_again"] * 2
+
+
 @pytest.mark.usefixtures("_no_pause")
 async def test_a_worker_outlives_a_storage_that_cannot_be_read() -> None:
     storage = TroubledStorage()
