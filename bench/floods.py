@@ -4,6 +4,8 @@
 
     with flooding(Target(port, nas, secret), Kind.MANY_NAMES, per_s=400) as flood:
         ...
+
+`python -m bench.floods` measures that with the load generator, for each kind: the bar is half of the rate.
 """
 
 import argparse
@@ -13,13 +15,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from bench.wardgate_server import ROOT, environment
+from bench.load import Load, Once, User
+from bench.wardgate_server import ROOT, SECRET, accounts, environment, make, running
 from wardgate.crypto import Secret
 from wardgate.radius.client import build_access_request
 from wardgate.radius.packet import SharedSecret
@@ -39,6 +43,14 @@ class Kind(StrEnum):
     RANDOM = "random bytes"
     TRUNCATED = "requests that were cut off"
     FORGED = "requests with a wrong Message-Authenticator"
+
+
+GUESSES = (Kind.MANY_NAMES, Kind.ONE_NAME)
+RUBBISH = (Kind.RANDOM, Kind.TRUNCATED, Kind.FORGED)
+# Ten times of what one core hashes with Argon2id: about 40 in a second.
+GUESSES_PER_S = 400
+RUBBISH_PER_S = 5_000
+SOURCE = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +133,67 @@ def send(target: Target, kind: Kind, per_s: int) -> int:
     return sent
 
 
+# --- what is left for others ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Logins a second of everybody else, without a flood and beside it."""
+
+    kind: Kind
+    alone: float
+    flooded: float
+    sent: int
+
+    @property
+    def ratio(self) -> float:
+        """How much of their rate others keep."""
+        return self.flooded / self.alone if self.alone else 0.0
+
+
+def measure(directory: Path, seconds: float, sessions: int, users: int) -> Iterator[Measured]:
+    """Each kind, on a server of two workers: guesses while each password costs an Argon2id, rubbish while none does."""
+    people = accounts(users)
+    for number, (kinds, cache_s, per_s) in enumerate(((GUESSES, 0, GUESSES_PER_S), (RUBBISH, 600, RUBBISH_PER_S))):
+        data = directory / f"{number}" / "data"
+        data.parent.mkdir()
+        make(data, people, cache_s)
+        with running(data, cheap_hash=cache_s > 0, workers=2) as server:
+            choose = Once([User(each.name.encode(), each.password.encode(), bytes.fromhex(each.totp_hex)) for each in people])
+
+            def rate(port: int = server.port, choose: Once = choose) -> float:
+                return Load(("127.0.0.1", port), SECRET.encode(), sessions, choose).run(seconds).per_second
+
+            rate()
+            for place, kind in enumerate(kinds):
+                alone = rate()
+                with flooding(Target(server.port, SOURCE, SECRET, f"203.0.113.{66 + place}"), kind, per_s) as flood:
+                    # The brake of the source takes hold after 30 guesses, and those that wait already are checked first.
+                    if kind in GUESSES:
+                        rate()
+                    flooded = rate()
+                yield Measured(kind, alone, flooded, flood.sent)
+
+
 def main() -> None:
-    """The process of `flooding`."""
-    parser = argparse.ArgumentParser(description=f"Send a flood until SIGTERM. From {Path(__file__).name}, for tests.")
+    """Measure; or, with `--kind`, be the process of `flooding`."""
+    parser = argparse.ArgumentParser(description="How much of their rate do good logins keep beside a flood?")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--sessions", type=int, default=16, help="logins at a time")
+    parser.add_argument("--users", type=int, default=10_000, help="who log in")
+    parser.add_argument("--kind", choices=[kind.name for kind in Kind], help="only send this flood, until SIGTERM")
     for name in ("port", "per-s"):
-        parser.add_argument(f"--{name}", type=int, required=True)
+        parser.add_argument(f"--{name}", type=int, default=0, help="of the flood that is only sent")
     for name in ("source", "secret", "station"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--kind", choices=[kind.name for kind in Kind], required=True)
+        parser.add_argument(f"--{name}", default="", help="of the flood that is only sent")
     given = parser.parse_args()
-    print(send(Target(given.port, given.source, given.secret, given.station), Kind[given.kind], given.per_s))
+    if given.kind is not None:
+        print(send(Target(given.port, given.source, given.secret, given.station), Kind[given.kind], given.per_s))
+        return
+    with tempfile.TemporaryDirectory(prefix="wardgate-floods-") as directory:
+        for each in measure(Path(directory), given.seconds, given.sessions, given.users):
+            rates = f"{each.alone:7.0f} logins/s alone, {each.flooded:7.0f} beside {each.sent} packets"
+            print(f"{each.ratio:5.2f}x  {rates}: {each.kind.value}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.floods import Kind, Target, flooding
+from bench.floods import GUESSES, GUESSES_PER_S, RUBBISH, RUBBISH_PER_S, Kind, Target, flooding
 from tests.functional.harness import (
     SECRET,
     Person,
@@ -30,9 +30,6 @@ MOST_TESTS = 3
 SHARE = 0.5
 MEASURED_S = 2.5
 ROUNDS = 3
-# Ten times of what one core hashes with Argon2id: about 40 in a second.
-GUESSES_PER_S = 400
-RUBBISH_PER_S = 5_000
 MORE_MEMORY_KIB = 64 * 1024
 ROWS_OF_LOGIN = 8
 # What waits at both workers, what is checked meanwhile, and what the server writes by itself.
@@ -132,7 +129,7 @@ def others_keep_half(site: Site, kind: Kind, per_s: int) -> None:
     assert sum(grown.values()) < ROWS_OF_LOGIN * (logins + 2 * SESSIONS) + ROWS_OF_FLOOD
 
 
-@pytest.mark.parametrize("kind", [Kind.MANY_NAMES, Kind.ONE_NAME])
+@pytest.mark.parametrize("kind", GUESSES)
 def test_guesses_from_one_station_leave_others_half_of_their_rate(hashing: Site, kind: Kind) -> None:
     others_keep_half(hashing, kind, GUESSES_PER_S)
 
@@ -141,6 +138,6 @@ def test_guesses_that_no_brake_holds_wait_their_turn_at_the_queue_of_passwords(u
     others_keep_half(unbraked, Kind.MANY_NAMES, GUESSES_PER_S)
 
 
-@pytest.mark.parametrize("kind", [Kind.RANDOM, Kind.TRUNCATED, Kind.FORGED])
+@pytest.mark.parametrize("kind", RUBBISH)
 def test_rubbish_leaves_others_half_of_their_rate(remembering: Site, kind: Kind) -> None:
     others_keep_half(remembering, kind, RUBBISH_PER_S)
