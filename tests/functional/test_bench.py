@@ -15,7 +15,7 @@ def bench(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment(), check=False)
 
 
-@pytest.mark.parametrize("name", ["radius", "timing", "packet_path", "users", "profile"])
+@pytest.mark.parametrize("name", ["radius", "timing", "packet_path", "users", "profile", "floods"])
 def test_help_says_what_is_measured(name: str) -> None:
     shown = bench(name, "--help")
     assert shown.returncode == 0, shown.stderr
