@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,6 +15,7 @@ from tests.conformance.storage.rows import TextChain, brake, brake_key, committe
 from wardgate.errors import StorageUnavailable
 from wardgate.storage.port import Announce, Commit, Committed, Insert, Refused, Update, Where
 from wardgate.storage.postgres import PostgresStorage
+from wardgate.storage.postgres_sql import Query
 from wardgate.storage.settings import DatabaseSettings
 
 pytestmark = pytest.mark.neighbour("postgresql")
@@ -261,3 +263,31 @@ async def test_what_waits_behind_a_dead_database_is_refused_and_not_kept_forever
             await healed(lambda: committed(storage, Update("brake", A, {"level": 3}), Announce("t", "k")))
             assert not isinstance(await storage.commit([Update("brake", A, {"level": 4})]), Refused)
             assert isinstance(await storage.commit([]), Committed)
+
+
+async def test_a_read_on_a_cut_cable_is_not_asked_again_on_every_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would stay silent for as long as the first, and the NAS gives up meanwhile."""
+    database = await postgresql.shared().create()
+    relay = await postgresql.Relay(postgresql.shared().port).start()
+    settings = postgresql.shared().behind(relay, database, statement_timeout_s=1, connect_timeout_s=1, pool_size=6)
+    asked = 0
+    once = PostgresStorage._fetch_once
+
+    async def counted(self: PostgresStorage, query: Query, long: bool) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        return await once(self, query, long)
+
+    try:
+        async with opened(settings, tmp_path) as storage:
+            await storage.find("brake", limit=1)
+            monkeypatch.setattr(PostgresStorage, "_fetch_once", counted)
+            relay.cut()
+            with pytest.raises(StorageUnavailable):
+                await storage.find("brake", limit=1)
+            assert asked <= 2
+            relay.mend()
+    finally:
+        await relay.stop()

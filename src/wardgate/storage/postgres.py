@@ -15,7 +15,6 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -175,17 +174,20 @@ class PostgresStorage:
     async def _fetch(self, query: Query, long: bool = False) -> list[Any]:
         """The rows of a query; asked again on another connection when the one it was on broke.
 
-        What ended one has often ended all, so it is asked once more than there are connections.
+        What ended one has often ended all, so it is asked once more than there are connections. One that stayed silent has
+        taken the time that the asker had: behind a cut cable a login would be refused after its NAS has given up.
         """
         if self._closed:
             raise _closed()
-        for _ in self._pool.lines:
-            with suppress(_Broken):
+        loop, again = asyncio.get_running_loop(), len(self._pool.lines)
+        until = loop.time() + self._limits.answer_s
+        while True:
+            try:
                 return await self._fetch_once(query, long)
-        try:
-            return await self._fetch_once(query, long)
-        except _Broken as error:
-            raise StorageUnavailable(error.message) from error
+            except _Broken as error:
+                if not again or loop.time() >= until:
+                    raise StorageUnavailable(error.message) from error
+                again -= 1
 
     async def _fetch_once(self, query: Query, long: bool) -> list[Any]:
         line = await self._pool.take(long, self._limits.answer_s)
