@@ -103,9 +103,9 @@ async def test_tries_are_shared_by_all_who_joined(world: World) -> None:
     challenge = await bob(world)
     code = await world.code()
     wrong = "000000" if code != "000000" else "000001"
-    for left in (2, 1):
+    for left in ("2 tries", "1 try"):
         challenge = await world.answer(challenge, wrong, name="bob")
-        assert says(challenge).startswith(f"The code is not right; {left} tries left.")
+        assert says(challenge).startswith(f"The code is not right; {left} left.")
         challenge = await world.challenged("bob")
     assert reason(await world.answer(challenge, wrong, name="bob")) == "code_closed"
     assert len(await world.messages()) == 1

@@ -266,7 +266,7 @@ async def test_changing_the_factor_gives_no_tries_back(world: World) -> None:
     challenge = await world.answer(await world.challenged("dave"), world.wrong_code(), name="dave")
     challenge = await world.answer(challenge, "sms", name="dave")
     challenge = await world.answer(challenge, "000000" if await world.code() != "000000" else "000001", name="dave")
-    assert says(challenge).startswith("The code is not right; 1 tries left.")
+    assert says(challenge).startswith("The code is not right; 1 try left.")
     challenge = await world.answer(challenge, "app", name="dave")
     assert reason(await world.answer(challenge, world.wrong_code(), name="dave")) == "code_closed"
 

@@ -124,9 +124,9 @@ def test_after_three_wrong_codes_the_login_is_closed(demo: Served) -> None:
         challenge = begin(wire, demo, "bob")
         wrong = wrong_code(newest_code(demo, "bob", "sms", before + 1))
         states = {challenge.first(Type.STATE)}
-        for left in (2, 1):
+        for left in ("2 tries", "1 try"):
             challenge = wire.answer("bob", wrong, challenge)
-            assert f"{left} tries left" in message_of(challenge)
+            assert f"; {left} left" in message_of(challenge)
             states.add(challenge.first(Type.STATE))
         assert len(states) == 3
         closed = wire.answer("bob", wrong, challenge)

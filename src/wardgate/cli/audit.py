@@ -130,5 +130,5 @@ def _show(result: Mapping[str, Any]) -> None:
 
 def _chain(chain: Mapping[str, Any]) -> str:
     proven = f"signed up to {chain['proven']} at {chain['proven_at']}" if chain["proven"] else "nothing signed"
-    unproven = f", {chain['unproven']} under no head that holds" if chain["unproven"] else ""
+    unproven = f", {chain['unproven']} not signed yet, or under no head that holds" if chain["unproven"] else ""
     return f"{chain['writer']}:{chain['epoch']} events {chain['first']} to {chain['last']}, {proven}{unproven}"

@@ -253,7 +253,7 @@ class Answering:
         if tries_left <= 0 or transaction.sequence >= MAX_ROUNDS:
             text = Text("code.closed", {"ref": transaction.reference})
             return await self._close(answer.handle, answer.request, transaction, "code_closed", text, settle)
-        status = Text("code.reused") if verdict.reason == "code_replayed" else Text("code.wrong", {"left": tries_left})
+        status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left)
         again = self._again(answer, replace(transaction, tries_left=tries_left), status)
         return await self._put(answer, again, settle, verdict.reason, Kind.LOGIN_ANSWER_WRONG)
 
@@ -409,3 +409,7 @@ def granted_for(transaction: Transaction, user: DirectoryUser, factors: tuple[st
 
 def _typed(name: str) -> str:
     return canonical_name(name) or ""
+
+
+def _wrong(tries_left: int) -> Text:
+    return Text("code.wrong", {"left": tries_left}) if tries_left > 1 else Text("code.wrong_last")
