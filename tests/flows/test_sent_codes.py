@@ -7,8 +7,11 @@ import pytest
 
 from tests.flows.world import World, elsewhere, is_granted, reason, says
 from wardgate.clock import to_ms
+from wardgate.delivery.outbox import TOPIC, sender_of
 from wardgate.delivery.port import Channel
+from wardgate.engine.engine import Engine
 from wardgate.engine.outcome import Challenge
+from wardgate.engine.runtime import EngineParts
 from wardgate.engine.settings import ApplicationSettings, CodeSettings
 from wardgate.storage.port import Update
 
@@ -44,6 +47,18 @@ async def test_its_length_is_a_setting(world: World, digits: int) -> None:
     code = await world.code()
     assert len(code) == digits
     assert is_granted(await world.answer(challenge, f" {code[:3]} {code[3:]}", name="bob"))
+
+
+@pytest.mark.parametrize("sender", ["node.1", ""])
+async def test_a_code_is_announced_with_who_shall_send_it(world: World, sender: str) -> None:
+    """Else every worker of every node reads the outbox and races for the claim."""
+    keys: list[str] = []
+    world.storage.subscribe(TOPIC, keys.append)
+    world.engine = Engine(EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration, sender=sender))
+    await bob_challenged(world)
+    [message] = await world.storage.find("outbox")
+    assert [sender_of(key) for key in keys] == [sender]
+    assert keys[0].endswith(str(message["id"]))
 
 
 async def test_a_sent_code_is_stored_nowhere_in_clear(world: World) -> None:
