@@ -390,7 +390,7 @@ class Worker:
 
     def _key_announced(self, number: str) -> None:
         """A key that we do not have: what is sealed under it must open here too. Older ones stay in memory for those in work."""
-        if number.isdecimal() and int(number) > self._opened.rings().current:
+        if len(number) < 10 and number.isdecimal() and int(number) > self._opened.rings().current:
             self._own(self._reload_keys(), "keys")
 
     async def _reload_keys(self) -> None:

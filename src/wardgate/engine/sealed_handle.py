@@ -67,6 +67,9 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
         tail = "\0".join(texts).encode()
     except (ValueError, struct.error):
         return None
+    if tail.count(b"\0") != len(texts) - 1:
+        # A text with the separator in it would be read back as another login.
+        return None
     kinds = (*transaction.steps, transaction.proved, (factor,))
     lists = b"".join([bytes((len(each),)) + b"".join([_NUMBERS[kind] for kind in each]) for each in kinds])
     body = b"".join((head, bytes((len(kinds),)), lists, tail))
