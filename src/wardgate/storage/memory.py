@@ -5,14 +5,13 @@ writes later meets the same races as on a database.
 """
 
 import asyncio
-import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from wardgate.errors import Overloaded, StorageError, StorageUnavailable, WardgateError
 from wardgate.storage.announcer import Announcer
+from wardgate.storage.conditions import meets, tests_of
 from wardgate.storage.port import (
     MAX_WAITING_UNITS,
     Announce,
@@ -49,15 +48,12 @@ from wardgate.storage.shapes import (
     check_increment,
     check_limit,
     check_unit,
-    check_where,
     event_values,
     extend,
     plain_arguments,
     shape_of,
     successor,
 )
-
-Test = Callable[[Values], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +179,8 @@ class MemoryStorage:
         return sum(1 for _ in self._matching(shape_of(table), where))
 
     def _matching(self, shape: TableShape, where: Sequence[Where]) -> Iterator[Values]:
-        tests = _tests(shape, where)
-        return (values for values in self._tables[shape.name].rows.values() if _meets(values, tests))
+        tests = tests_of(shape, where)
+        return (values for values in self._tables[shape.name].rows.values() if meets(values, tests))
 
     def depths(self) -> tuple[int, int]:
         """How many units and long reads wait."""
@@ -211,12 +207,12 @@ class MemoryStorage:
         """Give the chain that `Append` extends."""
         self._chain = chain
         self._chain_columns = {"writer": chain.writer, "epoch": chain.epoch}
-        mine = _tests(AUDIT, [Where("writer", "=", chain.writer), Where("epoch", "=", chain.epoch)])
+        mine = tests_of(AUDIT, [Where("writer", "=", chain.writer), Where("epoch", "=", chain.epoch)])
         self._head = NO_EVENT
         for values in self._tables[AUDIT.name].rows.values():
             row = AUDIT.as_row(values)
             if (
-                _meets(values, mine)
+                meets(values, mine)
                 and isinstance(row["seq"], int)
                 and isinstance(row["link"], bytes)
                 and row["seq"] > self._head.seq
@@ -320,11 +316,11 @@ class MemoryStorage:
             (shape.names.index(column.name), check_increment(column, item.add[column.name]))
             for column in columns[len(item.changes) :]
         ]
-        tests = _tests(shape, item.where)
+        tests = tests_of(shape, item.where)
 
         def act(undo: _Undo) -> object:
             current = table.rows.get(key)
-            if current is None or not _meets(current, tests):
+            if current is None or not meets(current, tests):
                 return _CONFLICT
             values = list(current)
             for position, value in changes:
@@ -341,11 +337,11 @@ class MemoryStorage:
     def _delete(self, item: Delete) -> Act:
         shape = shape_of(item.table)
         check_delete(item)
-        tests = _tests(shape, item.where)
+        tests = tests_of(shape, item.where)
         table = self._tables[shape.name]
 
         def act(undo: _Undo) -> object:
-            keys = [key for key, values in table.rows.items() if _meets(values, tests)][: item.limit]
+            keys = [key for key, values in table.rows.items() if meets(values, tests)][: item.limit]
             for key in keys:
                 undo.put(table, key, None)
             return len(keys)
@@ -389,37 +385,7 @@ def _replace(undo: _Undo, table: _Table, key: Values, values: Values) -> _Refusa
     return None
 
 
-# --- conditions and order --------------------------------------------------------------------------------------------
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-def _tests(shape: TableShape, where: Sequence[Where]) -> list[Test]:
-    return [_test(shape, item) for item in where]
-
-
-def _test(shape: TableShape, where: Where) -> Test:
-    wanted = check_where(shape, where)
-    position = shape.names.index(where.column)
-    if where.operator == "is_null":
-        return lambda values: values[position] is None
-    if where.operator == "not_null":
-        return lambda values: values[position] is not None
-    if where.operator == "in":
-        return lambda values: values[position] is not None and values[position] in wanted
-    compare = _COMPARE[where.operator]
-    return lambda values: values[position] is not None and compare(values[position], wanted[0])
-
-
-def _meets(values: Values, tests: Sequence[Test]) -> bool:
-    return all(test(values) for test in tests)
+# --- order --------------------------------------------------------------------------------------------
 
 
 def _order(shape: TableShape, column: str) -> Callable[[Values], tuple[object, ...]]:
