@@ -71,13 +71,17 @@ class Event:
 
 @dataclass(slots=True)
 class Export:
-    """What an export says about the time after the backup. `heads`: its newest proven event of each chain."""
+    """What an export says about the time after the backup. `heads`: its newest proven event of each chain.
+
+    `granted_at_ms`: the newest proven login. No other event tells the time: a machine may record that its own clock is wrong.
+    """
 
     events: list[Event] = field(default_factory=list)
     heads: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)
     proven: int = 0
     unproven: int = 0
+    granted_at_ms: int = 0
     # Chains on which nothing more can be proved.
     broken: set[tuple[str, int]] = field(default_factory=set)
 
@@ -148,6 +152,8 @@ def _take(export: Export, ring: KeyRing, row: Mapping[str, Any]) -> None:
         return
     export.heads[writer, epoch] = (seq, str(row["link"]))
     export.proven += 1
+    if kind == Kind.LOGIN_GRANTED.stored:
+        export.granted_at_ms = max(export.granted_at_ms, at_ms)
     if kind in _GIVES:
         export.lost[kind] += 1
     elif kind in _TAKES:

@@ -24,7 +24,7 @@ from wardgate.backup.manifest import Manifest
 from wardgate.backup.replay import Export, Replayed, read_export, replay
 from wardgate.backup.unpacking import Unpacked, opened, unpack
 from wardgate.backup.verifying import DATABASE, file_digest, loaded, master_of, ring_of, settings_of
-from wardgate.clock import Clock, to_ms
+from wardgate.clock import Clock, from_ms, to_ms
 from wardgate.clock_watch import LARGEST_DIFFERENCE_S, DatabaseClock
 from wardgate.crypto import KeyRing
 from wardgate.errors import Conflict, SettingsError, StorageUnavailable, UsageError
@@ -210,6 +210,7 @@ async def _rebuild(
         export = Export()
         if request.export is not None:
             export = read_export(request.export, ring, unpacked.summary.heads)
+            _check_behind_no_login(export, clock)
         cause = {
             "why": "restore",
             "reason": request.reason,
@@ -221,6 +222,16 @@ async def _rebuild(
         epoch = await open_epoch(storage, ring, clock, ACTOR, cause, heads, known_epoch=export.newest_epoch)
         replayed = await _replay(storage, ring, clock, export)
     return epoch, replayed, dict(export.lost)
+
+
+def _check_behind_no_login(export: Export, clock: Clock) -> None:
+    """A clock that stands before a login of the export would let the code of that login count again."""
+    latest = from_ms(export.granted_at_ms)
+    if clock.now() < latest - MOST_CLOCK_DIFFERENCE:
+        raise Conflict(
+            f"the clock stands at {clock.now():%Y-%m-%d %H:%M} UTC, before a login of the audit export at {latest:%Y-%m-%d %H:%M}: "
+            "set it right first"
+        )
 
 
 async def _replay(storage: Storage, ring: KeyRing, clock: Clock, export: Export) -> Replayed:

@@ -10,12 +10,13 @@ from tests.unit.backup.conftest import STAFF, Plant, at_work
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.admin import authenticators, nas, users
 from wardgate.admin.office import Office
+from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.trail import chain_for
-from wardgate.clock import from_ms
+from wardgate.clock import from_ms, to_ms
 from wardgate.config.store import load_current
 from wardgate.crypto import Secret
 from wardgate.directory.port import AccountState
-from wardgate.errors import UsageError
+from wardgate.errors import Conflict, UsageError
 from wardgate.storage.port import Row, Update
 
 
@@ -137,6 +138,23 @@ async def test_the_new_epoch_stands_above_every_one_that_the_export_knows(plant:
     assert restored.epoch.number == 3
     assert restored.replayed.applied == ["the user otto was removed"]
     assert (await plant.verified("third")).findings == ()
+
+
+async def test_a_restore_by_a_clock_that_is_behind_lets_no_code_since_the_backup_count_again(plant: Plant) -> None:
+    file, _ = await plant.back_up()
+    plant.clock.advance(3600)
+    async with at_work(plant.data, plant.clock) as (office, _):
+        granted = AuditEvent(Kind.LOGIN_GRANTED, to_ms(plant.clock.now()), "engine", details={"user": "ada"})
+        await office.storage.commit([record(granted)])
+        # What a machine writes whose own clock is years ahead must not keep anybody from restoring.
+        await office.storage.commit([record(AuditEvent(Kind.CLOCK_DIFFERS, 4_000_000_000_000, "server"))])
+    told = await export(plant)
+    plant.clock.advance(-1800)
+    with pytest.raises(Conflict, match="before a login of the audit export"):
+        await plant.restore(file, export=told)
+    assert not (plant.data.parent / "restored" / "wardgate-installation").exists()
+    plant.clock.advance(1800)
+    assert (await plant.restore(file, export=told)).epoch.number == 2
 
 
 async def test_a_forged_line_of_an_export_takes_nothing_away(plant: Plant) -> None:
