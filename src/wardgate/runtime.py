@@ -14,10 +14,10 @@ from wardgate.crypto import KeyRing
 from wardgate.delivery.kind import GatewaySettings, Resolve
 from wardgate.delivery.port import Gateway
 from wardgate.delivery.registry import build_gateway
-from wardgate.directory.local import LocalDirectory
-from wardgate.directory.port import Directory
+from wardgate.directory.kind import DirectoryParts, DirectorySettings
+from wardgate.directory.port import Closing, Directory
 from wardgate.directory.realm import Realm, Realms
-from wardgate.directory.settings import DirectorySettings
+from wardgate.directory.registry import build_directory
 from wardgate.engine.runtime import Application, EngineConfiguration
 from wardgate.engine.settings import ReleaseRuleSettings
 from wardgate.errors import SettingsError
@@ -41,6 +41,7 @@ class Runtime:
     engine: EngineConfiguration
     radius: RadiusTables
     gateways: tuple[Gateway, ...]
+    directories: tuple[Directory, ...] = ()
 
 
 class Builder:
@@ -51,16 +52,21 @@ class Builder:
         self._ring = ring
         self._clock = clock
         self._hasher = hasher
-        self._directories: dict[str, tuple[DirectorySettings, Directory]] = {}
+        self._directories: dict[str, tuple[DirectorySettings, str | None, Directory]] = {}
         self._gateways: dict[str, tuple[GatewaySettings, Gateway]] = {}
 
     def build(self, version: int, document: Document, fresh: bool = False) -> Runtime:
         """The runtime of a version. Raises SettingsError that names what cannot be built; then nothing has changed.
 
-        `fresh`: gateways are built anew, because files that their settings name (secrets, authorities) may have changed.
+        `fresh`: gateways and directories that hold connections are built anew, because files that their settings name
+        (secrets, authorities) may have changed.
         """
         secret = self._resolver(document)
-        directories = {settings.name: self._directory(settings) for settings in document.directories}
+        regions = {name: realm.region for realm in reversed(document.realms) for name in realm.directories}
+        kept = {
+            settings.name: self._directory(settings, regions.get(settings.name), secret, fresh) for settings in document.directories
+        }
+        directories = {name: directory for name, (_, _, directory) in kept.items()}
         realms = [Realm(settings, tuple(directories[name] for name in settings.directories)) for settings in document.realms]
         known = {} if fresh else self._gateways
         built = {settings.name: (settings, self._gateway(settings, secret, known)) for settings in document.gateways}
@@ -73,16 +79,19 @@ class Builder:
             brakes=document.brakes,
             channels=frozenset(gateway.channel for gateway in gateways),
         )
-        runtime = Runtime(version, document, engine, self._radius(document, secret), gateways)
-        self._gateways = built
+        runtime = Runtime(version, document, engine, self._radius(document, secret), gateways, tuple(directories.values()))
+        self._gateways, self._directories = built, kept
         return runtime
 
-    def _directory(self, settings: DirectorySettings) -> Directory:
-        known = self._directories.get(settings.name)
-        if known is None or known[0] != settings:
-            known = (settings, LocalDirectory(settings, self._storage, self._hasher, self._clock))
-            self._directories[settings.name] = known
-        return known[1]
+    def _directory(
+        self, settings: DirectorySettings, region: str | None, secret: Resolve, fresh: bool
+    ) -> tuple[DirectorySettings, str | None, Directory]:
+        before = self._directories.get(settings.name)
+        # One that holds no connections reads no files: what it remembers survives a reload.
+        if before is not None and before[:2] == (settings, region) and not (fresh and isinstance(before[2], Closing)):
+            return before
+        parts = DirectoryParts(self._storage, self._hasher, self._clock, secret, region)
+        return settings, region, build_directory(settings, parts)
 
     def _gateway(self, settings: GatewaySettings, secret: Resolve, known: Mapping[str, tuple[GatewaySettings, Gateway]]) -> Gateway:
         before = known.get(settings.name)

@@ -29,6 +29,7 @@ from wardgate.config.store import load_current
 from wardgate.control import ControlServer
 from wardgate.delivery.outbox import OutboxState
 from wardgate.delivery.worker import OutboxEvent, OutboxWorker
+from wardgate.directory.port import Closing, Directory
 from wardgate.engine.engine import Engine
 from wardgate.engine.runtime import EngineParts
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
@@ -60,6 +61,8 @@ PART_AGAIN_S = 1.0
 COLLECTED_EVERY: Final = (20_000, 20, 50)
 # What is left unsigned at a stop is signed at the next start.
 SIGN_LAST_S = 3.0
+# The longest that a login step may ask a directory, and some.
+RETIRED_AFTER_S = 10.0
 SIGNING: Final = "signing_nas"
 JANITOR: Final = "janitor"
 HEADS: Final = "audit heads"
@@ -327,6 +330,16 @@ class Worker:
             before, self._runtime = self._runtime, self._builder.build(version, document, fresh)
             for gateway in set(before.gateways if before else ()) - set(self._runtime.gateways):
                 await gateway.close()
+            for directory in set(before.directories if before else ()) - set(self._runtime.directories):
+                self._own(self._retire(directory), "retired directory")
+
+    async def _retire(self, directory: Directory) -> None:
+        """Close a directory that is configured no more, once the logins that began with it have had their time."""
+        if isinstance(directory, Closing):
+            try:
+                await asyncio.sleep(RETIRED_AFTER_S)
+            finally:
+                await directory.close()
 
     async def _reload_or_keep(self, fresh: bool = False) -> None:
         """Take up a new version; one that cannot run leaves the present one in force, and says so."""
@@ -521,6 +534,8 @@ class Worker:
                     await self._sign_heads()
         if self._runtime is not None:
             await asyncio.gather(*(gateway.close() for gateway in self._runtime.gateways), return_exceptions=True)
+            held = [directory for directory in self._runtime.directories if isinstance(directory, Closing)]
+            await asyncio.gather(*(directory.close() for directory in held), return_exceptions=True)
         self._hasher.close()
 
 

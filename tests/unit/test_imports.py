@@ -22,6 +22,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jsons": frozenset(),
     "texts": frozenset(),
     "crypto": frozenset({"errors"}),
+    "contacts": frozenset(),
     "fair_queue": frozenset(),
     "foreign_hashes": frozenset(),
     "passwords": frozenset({"fair_queue", "foreign_hashes"}),
@@ -32,9 +33,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     # what the engine stands on
     "account": frozenset({"storage"}),
     "audit": frozenset({"storage"}),
-    "delivery": frozenset({"config", "storage"}),
-    "directory": frozenset({"audit", "passwords", "storage"}),
-    "factors": frozenset({"account", "delivery", "engine", "storage"}),
+    "delivery": frozenset({"config", "contacts", "storage"}),
+    "directory": frozenset({"audit", "config", "passwords", "storage"}),
+    "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
     "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
@@ -58,6 +59,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "certificates",
             "clock_watch",
             "config",
+            "contacts",
             "control",
             "delivery",
             "directory",
@@ -109,6 +111,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "config",
             "control",
             "delivery",
+            "directory",
             "engine",
             "installation",
             "janitor",
@@ -167,12 +170,13 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("engine", "delivery"): frozenset({"delivery.outbox", "delivery.port"}),
     ("engine", "audit"): frozenset({"audit.events", "audit.timeline"}),
     # Factors never see a transport, a NAS or a gateway; of the engine they know the settings of codes.
-    ("factors", "delivery"): frozenset({"delivery.port", "delivery.phone"}),
+    ("factors", "delivery"): frozenset({"delivery.port"}),
     ("factors", "engine"): frozenset({"engine.settings"}),
     ("directory", "audit"): frozenset({"audit.events"}),
     # How the document names a secret, in the settings of a NAS and of a gateway.
     ("radius", "config"): frozenset({"config.reference"}),
     ("delivery", "config"): frozenset({"config.reference"}),
+    ("directory", "config"): frozenset({"config.reference"}),
     # A door translates: requests in, outcomes out. Release rules share the policy's conditions and nothing else of it.
     ("radius", "engine"): frozenset({"engine.engine", "engine.outcome", "engine.request", "engine.settings"}),
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts"}),

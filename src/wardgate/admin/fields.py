@@ -8,8 +8,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from wardgate.contacts import normalise_phone
 from wardgate.crypto import Secret
-from wardgate.delivery.phone import normalise_phone
 from wardgate.directory.names import canonical_name
 from wardgate.errors import MessageError, UsageError
 from wardgate.passwords import MAX_PASSWORD_BYTES

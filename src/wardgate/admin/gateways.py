@@ -7,9 +7,9 @@ from wardgate.admin.office import Office
 from wardgate.config.document import secrets_of
 from wardgate.config.secrets import resolver
 from wardgate.config.store import load_current
+from wardgate.contacts import normalise_phone
 from wardgate.crypto import new_id
 from wardgate.delivery.kind import GatewaySettings
-from wardgate.delivery.phone import normalise_phone
 from wardgate.delivery.port import Channel, Gateway, Message
 from wardgate.delivery.registry import build_gateway, kind_of
 from wardgate.errors import GatewayRefused, GatewayUnavailable, NotFound

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from wardgate.config.faults import Fault, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
-from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
+from wardgate.directory.registry import check_settings as check_directory
+from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import BrakeSettings, CodeSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
@@ -36,7 +37,6 @@ GATEWAY_ORDER: Final = (0, 10_000)
 # The least and the greatest value of each number; a list's entries are each held to it.
 RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (RealmSettings, "reply_floor_ms"): (0, 3_000),
-    (LocalDirectorySettings, "verified_cache_s"): (0, 3_600),
     (NasSettings, "code_digits"): (4, 10),
     (FloorThenSettings, "strong_factors"): (0, 3),
     (CodeSettings, "digits"): (6, 10),
@@ -79,6 +79,7 @@ def check(document: "Document") -> list[Fault]:
         *_realms(document),
         *_nas(document),
         *_references(document),
+        *_directories(document),
         *_gateways(document),
         *_policies(document),
         *_releases(document),
@@ -236,6 +237,15 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | str:
 
 
 # --- gateways, policies, released attributes: what their rooms say -------------------------------------------------------
+
+
+def _directories(document: "Document") -> Iterator[Fault]:
+    for number, directory in enumerate(document.directories):
+        try:
+            check_directory(directory)
+        except SettingsError as error:
+            at = path_of(("directories", number))
+            yield Fault("", error.message.replace(f"directories.{directory.name}.", f"{at}.", 1))
 
 
 def _gateways(document: "Document") -> Iterator[Fault]:

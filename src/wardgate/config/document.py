@@ -15,7 +15,9 @@ from wardgate.config.reading import Plain, read_yaml
 from wardgate.config.reference import ClearValue, SecretSetting
 from wardgate.delivery import registry
 from wardgate.delivery.kind import GatewaySettings
-from wardgate.directory.settings import DirectorySettings, RealmSettings
+from wardgate.directory import registry as directories
+from wardgate.directory.kind import DirectorySettings
+from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
 from wardgate.errors import SettingsError
 from wardgate.policy.settings import PolicySettings
@@ -149,13 +151,15 @@ def settings_classes(section: str) -> Mapping[str, type]:
     if section == "gateways":
         # An open list: a kind of gateway is known by its entry in the registry alone.
         return {word: kind.settings for kind in registry.KINDS for word in _kind_words(kind.settings)}
+    if section == "directories":
+        return {word: kind.settings for kind in directories.KINDS for word in _kind_words(kind.settings)}
     return _closed_lists()[section]
 
 
 @lru_cache(maxsize=1)
 def _closed_lists() -> Mapping[str, Mapping[str, type]]:
     hints = get_type_hints(Document)
-    return {section: _classes_of(get_args(hints[section])[0]) for section in LISTS if section != "gateways"}
+    return {section: _classes_of(get_args(hints[section])[0]) for section in LISTS if section not in ("directories", "gateways")}
 
 
 def _classes_of(item: Any) -> Mapping[str, type]:

@@ -4,9 +4,6 @@ A row's `version` rises with every change of the account. It does not rise when 
 because the account stays what it was; that replacement holds only for the very version and hash that were read.
 """
 
-import hashlib
-import secrets
-from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,16 +13,18 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.deadline import within
+from wardgate.directory.kind import DirectoryKind, DirectoryParts, setting_error
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
 from wardgate.directory.settings import LocalDirectorySettings
+from wardgate.directory.verified import VerifiedPasswords
 from wardgate.errors import Conflict, DirectoryUnavailable, StorageUnavailable
 from wardgate.jsons import loads
 from wardgate.passwords import PasswordHasher, recognise
 from wardgate.storage.port import Committed, Operation, Refused, Row, Storage, Update, Value, Where
 
 TABLE = "local_user"
-MAX_REMEMBERED = 50_000
+MAX_VERIFIED_CACHE_S = 3_600
 # Stands before a stored hash that must stay as it was imported. It belongs to the hash, so a new password removes it.
 _KEPT = "keep:"
 
@@ -246,47 +245,16 @@ class LocalDirectory:
             raise DirectoryUnavailable(f"directory {self.name}: {error.message}") from error
 
 
-class VerifiedPasswords:
-    """Fingerprints of passwords that were found right a short while ago. No password, and nothing that outlives the process.
+def _build(settings: LocalDirectorySettings, parts: DirectoryParts) -> LocalDirectory:
+    return LocalDirectory(settings, parts.storage, parts.hasher, parts.clock)
 
-    The key is random and stays in memory. The account's version is part of the fingerprint, so that any change of the account
-    makes its entries unreachable at once. The oldest entry goes when the table is full.
-    """
 
-    def __init__(self, life_s: int, clock: Clock, limit: int = MAX_REMEMBERED) -> None:
-        self._life_s = life_s
-        self._clock = clock
-        self._limit = limit
-        self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
-        self._until: OrderedDict[bytes, float] = OrderedDict()
+def _check(settings: LocalDirectorySettings) -> None:
+    if not 0 <= settings.verified_cache_s <= MAX_VERIFIED_CACHE_S:
+        raise setting_error(settings.name, "verified_cache_s", f"must be between 0 and {MAX_VERIFIED_CACHE_S}")
 
-    def __len__(self) -> int:
-        return len(self._until)
 
-    def remember(self, immutable_id: str, version: int, password: Secret) -> None:
-        """Note that the password is right for this version of the account."""
-        if self._life_s <= 0:
-            return
-        mark = self._mark(immutable_id, version, password)
-        now = self._clock.monotonic()
-        self._until[mark] = now + self._life_s
-        self._until.move_to_end(mark)
-        # All live equally long, so the first is always the one that ends first.
-        while len(self._until) > self._limit or next(iter(self._until.values())) <= now:
-            self._until.popitem(last=False)
-
-    def holds(self, user: DirectoryUser, password: Secret) -> bool:
-        """Whether the password was noted for this version of the account and its time has not run out."""
-        if not self._until:
-            return False
-        until = self._until.get(self._mark(user.immutable_id, user.version, password))
-        return until is not None and self._clock.monotonic() < until
-
-    def _mark(self, immutable_id: str, version: int, password: Secret) -> bytes:
-        state = self._keyed.copy()
-        for part in (immutable_id.encode(), str(version).encode(), password.reveal()):
-            state.update(len(part).to_bytes(8, "big") + part)
-        return state.digest()
+KIND = DirectoryKind(LocalDirectorySettings, _check, _build)
 
 
 # Many users have the same groups and attributes, and a user is read twice in a login.

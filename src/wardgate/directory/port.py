@@ -4,13 +4,14 @@ The engine asks for `Directory`; an ability such as changing a password is a pro
 satisfy (`isinstance` with a runtime protocol tells). All raise DirectoryUnavailable when the directory does not answer in time.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from wardgate.crypto import Secret
+from wardgate.errors import UsageError, WardgateError
 
 
 class AccountState(StrEnum):
@@ -25,22 +26,54 @@ class AccountState(StrEnum):
 class PasswordVerdict(StrEnum):
     """What a password check found.
 
-    EXPIRED and MUST_CHANGE say that the password was right. REFUSED says that the directory did not check it because of the
-    account's state (locked, disabled): nothing is known about the password.
+    EXPIRED and MUST_CHANGE: the password was right and has to be changed. DISABLED, ACCOUNT_EXPIRED, HOURS and WORKSTATION: it was
+    right, and the account may not be used at all, or not now, or not from here. LOCKED and REFUSED: the directory did not check it
+    because of the account's state, so nothing is known about the password.
     """
 
     RIGHT = "right"
     WRONG = "wrong"
     EXPIRED = "expired"
     MUST_CHANGE = "must_change"
+    DISABLED = "disabled"
+    ACCOUNT_EXPIRED = "account_expired"
+    HOURS = "hours"
+    WORKSTATION = "workstation"
+    LOCKED = "locked"
     REFUSED = "refused"
+
+    @property
+    def password_was_right(self) -> bool:
+        """Whether the password that was checked is the account's."""
+        return self not in (PasswordVerdict.WRONG, PasswordVerdict.LOCKED, PasswordVerdict.REFUSED)
+
+    @property
+    def asks_for_change(self) -> bool:
+        """Right, but good for nothing else than choosing a new one."""
+        return self in (PasswordVerdict.EXPIRED, PasswordVerdict.MUST_CHANGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Lockout:
+    """When the directory itself locks this account, and how near it is to that.
+
+    `threshold`: the wrong passwords that lock it; 0: it never does. `window_s`: how long it remembers them; 0: until a right one.
+    `failures`: those that it counts now, wherever they were made.
+    """
+
+    threshold: int
+    window_s: int
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryUser:
     """One user as the directory tells it. `immutable_id` never changes and is never given to another person.
 
-    `version` changes whenever anything about the account does; caches compare it.
+    `version` changes whenever anything about the account does, the password and its state above all; caches compare it. `mail` and
+    `phone` are the preferred ones, phones in E.164. `groups` are names; `group_aliases` are what else a group is called in policy
+    (its DN, its SID). `protected`: the directory itself holds the account to be an administrator's. `lockout`: None where the
+    directory does not tell, or does not lock.
     """
 
     directory: str
@@ -56,6 +89,49 @@ class DirectoryUser:
     must_change: bool = False
     password_expires_at: datetime | None = None
     version: int = 0
+    other_mails: tuple[str, ...] = ()
+    other_phones: tuple[str, ...] = ()
+    group_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    protected: bool = False
+    lockout: Lockout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordPolicy:
+    """What a new password has to fulfil, as far as the directory tells. 0 and False: no such rule.
+
+    `complexity`: three of four kinds of characters and no part of the name, as Active Directory asks. `min_age_s`: how long a
+    password has to be kept; an operator's reset is free of it. `read`: False where it was not readable and is only assumed.
+    """
+
+    min_length: int = 0
+    max_length: int = 0
+    complexity: bool = False
+    history: int = 0
+    min_age_s: int = 0
+    max_age_s: int = 0
+    blocklist: bool = False
+    read: bool = True
+
+
+class PasswordNotAccepted(UsageError):
+    """The directory will not have this new password. `rule`: `length`, `complexity`, `history`, `min_age`, `blocklist`, `same` or
+
+    `policy` where it does not say which. `policy`: all rules, as far as known, for telling the user.
+    """
+
+    code = "password_not_accepted"
+
+    def __init__(self, message: str, rule: str, policy: PasswordPolicy | None = None) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.policy = policy
+
+
+class RightMissing(WardgateError):
+    """Our account in the directory may not do this to that user. The message tells an operator which right is missing."""
+
+    code = "directory_right_missing"
 
 
 @runtime_checkable
@@ -97,11 +173,27 @@ class PasswordRemembering(Protocol):
 
 
 @runtime_checkable
+class PasswordGrace(Protocol):
+    """Lets logins go on for a configured time while the directory is down. Off by default; never for protected accounts."""
+
+    def remembered_while_down(self, name: str, password: Secret) -> DirectoryUser | None:
+        """The user of this login name as he was last seen, when this password was verified within the grace; else None.
+
+        `name` is compared as in `find`. The caller must know that the directory did not answer just now.
+        """
+        ...
+
+
+@runtime_checkable
 class PasswordChanging(Protocol):
     """The user changes a password that he knows."""
 
     async def change_password(self, user: DirectoryUser, old: Secret, new: Secret, timeout_s: float) -> PasswordVerdict:
-        """Change it. WRONG when `old` is not right."""
+        """Change it. WRONG when `old` is not right; LOCKED, DISABLED, REFUSED... when the account may not. An expired password
+
+        and one that must be changed can be changed. Raises PasswordNotAccepted, RightMissing, DirectoryUnavailable; after the
+        last the outcome may be unknown, and `old` or `new` may be the password.
+        """
         ...
 
 
@@ -110,7 +202,19 @@ class PasswordResetting(Protocol):
     """We set a password for a user who proved otherwise who he is."""
 
     async def reset_password(self, user: DirectoryUser, new: Secret, must_change: bool, timeout_s: float) -> None:
-        """Set it. With `must_change`, the user has to choose his own at the next login."""
+        """Set it, held to the directory's rules and its history, and lift a lock. With `must_change`, the user has to choose his
+
+        own at the next login. Raises PasswordNotAccepted, RightMissing, Conflict when the account is gone, DirectoryUnavailable.
+        """
+        ...
+
+
+@runtime_checkable
+class PasswordPolicyTelling(Protocol):
+    """Knows the rules for a new password."""
+
+    async def password_policy(self, user: DirectoryUser, timeout_s: float) -> PasswordPolicy:
+        """The rules that hold for this user."""
         ...
 
 
@@ -120,4 +224,66 @@ class Unlocking(Protocol):
 
     async def unlock(self, user: DirectoryUser, timeout_s: float) -> bool:
         """True when the account was locked and now is not."""
+        ...
+
+
+class ContactKind(StrEnum):
+    """Which contact of a user."""
+
+    PHONE = "phone"
+    MAIL = "mail"
+
+
+@runtime_checkable
+class ContactWriting(Protocol):
+    """Takes a user's phone or mail address back into the directory."""
+
+    def writes(self, kind: ContactKind) -> bool:
+        """Whether the settings allow it (`write_contacts`)."""
+        ...
+
+    async def write_contact(self, user: DirectoryUser, kind: ContactKind, value: str | None, timeout_s: float) -> None:
+        """Replace the preferred one, or remove it with None. Raises RightMissing, Conflict, DirectoryUnavailable."""
+        ...
+
+
+class Verdict(StrEnum):
+    """How one point of an examination came out. SKIPPED: not asked for, or it cannot be told from here."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `directory doctor`. `cure`: what to do, and `grant`: the exact lines that give a missing right."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    cure: str = ""
+    grant: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Examining(Protocol):
+    """Can be examined by `wardgate directory doctor`."""
+
+    def examine(self, scratch: str | None, scratch_password: Secret | None) -> AsyncIterator[Finding]:
+        """Connect as configured and tell what was found, point by point, as it is found.
+
+        `scratch`: login name of an account that the operator gives for trying reset, unlock and must-change on; its password is
+        changed. `scratch_password`: what it is now, for trying a change. Without it these are SKIPPED.
+        """
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """Holds connections."""
+
+    async def close(self) -> None:
+        """Give up all connections; whoever waits gets DirectoryUnavailable."""
         ...

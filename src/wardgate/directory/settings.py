@@ -22,6 +22,9 @@ class RealmSettings:
         },
     )
     language: str = field(default="en", metadata={"help": "language for users who have none of their own"})
+    region: str | None = field(
+        default=None, metadata={"help": "country whose national phone numbers are understood, such as TR; default: none"}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,3 @@ class LocalDirectorySettings:
         default=False,
         metadata={"help": "leave imported hashes as they are instead of upgrading them to Argon2id at the next login"},
     )
-
-
-DirectorySettings = LocalDirectorySettings

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from wardgate.delivery.phone import mask_mail
+from wardgate.contacts import mask_mail
 from wardgate.delivery.port import Channel
 from wardgate.factors.port import Asked, Holder, Task, Verdict
 from wardgate.factors.sent_code import ask_with_code, masked_in, verify_sent_code

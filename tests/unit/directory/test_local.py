@@ -14,9 +14,10 @@ from wardgate.admin.office import Office
 from wardgate.audit.trail import chain_for, verify
 from wardgate.clock import FixedClock
 from wardgate.crypto import KeyRing, Secret, new_key
-from wardgate.directory.local import TABLE, LocalDirectory, StoredPassword, VerifiedPasswords, row_by_name, stored_password
+from wardgate.directory.local import TABLE, LocalDirectory, StoredPassword, row_by_name, stored_password
 from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
 from wardgate.directory.settings import LocalDirectorySettings
+from wardgate.directory.verified import VerifiedPasswords
 from wardgate.errors import DirectoryUnavailable, StorageUnavailable
 from wardgate.passwords import PasswordHasher, recognise
 from wardgate.storage.memory import MemoryStorage

@@ -15,9 +15,9 @@ import httpx
 
 from wardgate.clock import Clock
 from wardgate.config.reference import SecretSetting
+from wardgate.contacts import national_digits
 from wardgate.crypto import Secret
 from wardgate.delivery.kind import Endpoint, GatewayKind, Resolve, check_timeout, setting_error
-from wardgate.delivery.phone import national_digits
 from wardgate.delivery.port import Channel, Message, Receipt
 from wardgate.delivery.scrub import scrub
 from wardgate.delivery.sms.answer import AcceptedSettings, check_accepted, refusal

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardgate.delivery.phone import mask_mail, mask_phone, national_digits, normalise_phone
+from wardgate.contacts import mask_mail, mask_phone, national_digits, normalise_phone
 from wardgate.errors import MessageError
 
 # A firewall's login page is built from the Reply-Message; PAN-OS puts it into a JavaScript string.
