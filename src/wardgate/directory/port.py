@@ -73,7 +73,8 @@ class DirectoryUser:
     `version` changes whenever anything about the account does, the password and its state above all; caches compare it. `mail` and
     `phone` are the preferred ones, phones in E.164. `groups` are names; `group_aliases` are what else a group is called in policy
     (its DN, its SID). `protected`: the directory itself holds the account to be an administrator's. `lockout`: None where the
-    directory does not tell, or does not lock.
+    directory does not tell, or does not lock. `unusable`: what stands there and cannot be used, such as a malformed phone number:
+    the attribute and why, never the value.
     """
 
     directory: str
@@ -94,6 +95,7 @@ class DirectoryUser:
     group_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protected: bool = False
     lockout: Lockout | None = None
+    unusable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,4 +288,31 @@ class Closing(Protocol):
 
     async def close(self) -> None:
         """Give up all connections; whoever waits gets DirectoryUnavailable."""
+        ...
+
+
+class ServerState(StrEnum):
+    """What we hold of a server now."""
+
+    UP = "up"
+    SUSPECT = "suspect"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server, for an operator. `problem`: why it is not up. `answered_s`: how long its last answer took."""
+
+    server: str
+    state: ServerState
+    problem: str = ""
+    answered_s: float | None = None
+
+
+@runtime_checkable
+class ServerTelling(Protocol):
+    """Knows the servers behind it, without asking them."""
+
+    def servers(self) -> tuple[ServerStatus, ...]:
+        """Every server that is known, in order."""
         ...

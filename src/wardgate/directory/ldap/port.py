@@ -8,10 +8,12 @@ answered in it, by any server that may be asked, raises DirectoryUnavailable.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import Protocol
 
 from wardgate.crypto import Secret
+from wardgate.directory.port import ServerState as ServerState
+from wardgate.directory.port import ServerStatus as ServerStatus
 from wardgate.errors import WardgateError
 
 
@@ -134,24 +136,6 @@ class LdapRefused(WardgateError):
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
         self.result = result
-
-
-class ServerState(StrEnum):
-    """What we hold of a server now."""
-
-    UP = "up"
-    SUSPECT = "suspect"
-    DOWN = "down"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """One server, for an operator. `problem`: why it is not up."""
-
-    server: str
-    state: ServerState
-    problem: str = ""
-    answered_s: float | None = None
 
 
 class LdapSession(Protocol):
