@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wardgate.account.authenticator import bound_to as authenticator_place
+from wardgate.account.contact_seal import bound_to as contact_place
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.config.secrets import reseal_plain
@@ -19,7 +20,7 @@ from wardgate.crypto import MAC_ROOT, KeyRing, Secret, new_key, sealed_with, wra
 from wardgate.delivery.outbox import bound_to as message_place
 from wardgate.engine.transaction import outcome_bound_to as outcome_place
 from wardgate.errors import Conflict, SealError
-from wardgate.storage.port import Announce, Committed, Delete, Insert, Operation, Row, Update, Value, Where
+from wardgate.storage.port import Announce, Committed, Delete, Insert, Operation, Reader, Row, Update, Value, Where
 
 TOPIC: Final = "data_key"
 PAGE_ROWS: Final = 200
@@ -44,18 +45,27 @@ class KeyMaster:
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column of sealed values, its table's one-column key, and what each value is bound to."""
+    """A column of sealed values, its table's primary key, and what the value in a row is bound to.
+
+    Of a key of several columns the first one's equals are few: they are read together.
+    """
 
     table: str
-    key: str
+    key: tuple[str, ...]
     column: str
-    place: Callable[[Value], str]
+    place: Callable[[Row], str]
 
 
 SEALED: Final = (
-    SealedColumn("authenticator", "id", "sealed", lambda key: authenticator_place(str(key))),
-    SealedColumn("outbox", "id", "sealed", lambda key: message_place(str(key))),
-    SealedColumn("handle", "handle_mac", "outcome", lambda key: outcome_place(key if isinstance(key, bytes) else b"")),
+    SealedColumn("authenticator", ("id",), "sealed", lambda row: authenticator_place(str(row["id"]))),
+    SealedColumn("outbox", ("id",), "sealed", lambda row: message_place(str(row["id"]))),
+    SealedColumn("handle", ("handle_mac",), "outcome", lambda row: outcome_place(_bytes(row["handle_mac"]))),
+    SealedColumn(
+        "contact",
+        ("subject_id", "kind", "value_key"),
+        "sealed",
+        lambda row: contact_place(str(row["subject_id"]), str(row["kind"]), _bytes(row["value_key"])),
+    ),
 )
 
 
@@ -134,13 +144,23 @@ async def _pass(office: Office, ring: KeyRing, progress: Progress, before: int) 
 
 
 async def _pages(office: Office, ring: KeyRing, column: SealedColumn, found: _Found) -> AsyncIterator[None]:
-    where: tuple[Where, ...] = ()
-    while rows := await office.storage.find(
-        column.table, [Where(column.column, "not_null"), *where], order_by=column.key, limit=PAGE_ROWS
-    ):
+    async for rows in sealed_pages(office.storage, column):
         await _move(office, ring, column, rows, found)
-        where = (Where(column.key, ">", rows[-1][column.key]),)
         yield
+
+
+async def sealed_pages(storage: Reader, column: SealedColumn) -> AsyncIterator[list[Row]]:
+    """All rows in which the column is filled, page by page; each row once."""
+    filled, first = Where(column.column, "not_null"), column.key[0]
+    beyond: tuple[Where, ...] = ()
+    while rows := await storage.find(column.table, [filled, *beyond], order_by=first, limit=PAGE_ROWS):
+        last = rows[-1][first]
+        if len(column.key) > 1:
+            # The page may have ended among the rows that share the first column of the key.
+            same = await storage.find(column.table, [filled, Where(first, "=", last)])
+            rows = [row for row in rows if row[first] != last] + same
+        yield rows
+        beyond = (Where(first, ">", last),)
 
 
 async def _move(office: Office, ring: KeyRing, column: SealedColumn, rows: list[Row], found: _Found) -> None:
@@ -161,11 +181,16 @@ async def _move(office: Office, ring: KeyRing, column: SealedColumn, rows: list[
 
 
 def _update(ring: KeyRing, column: SealedColumn, row: Row) -> Update | None:
-    sealed, key = row[column.column], row[column.key]
+    sealed = row[column.column]
     if not isinstance(sealed, bytes) or sealed_with(sealed) == ring.current:
         return None
-    anew = ring.reseal(sealed, column.place(key))
-    return Update(column.table, {column.key: key}, {column.column: anew}, where=(Where(column.column, "=", sealed),))
+    key = {name: row[name] for name in column.key}
+    anew = ring.reseal(sealed, column.place(row))
+    return Update(column.table, key, {column.column: anew}, where=(Where(column.column, "=", sealed),))
+
+
+def _bytes(value: Value) -> bytes:
+    return value if isinstance(value, bytes) else b""
 
 
 async def _documents(office: Office, ring: KeyRing, found: _Found) -> AsyncIterator[None]:

@@ -148,6 +148,8 @@ async def remove_user(office: Office, *, directory: str, name: str) -> dict[str,
         still_there,
         Delete(TABLE, (Where("id", "=", row["id"]),)),
         Delete("subject_link", (Where("directory", "=", directory), Where("immutable_id", "=", row["id"]))),
+        Delete("known_name", (Where("directory", "=", directory), Where("immutable_id", "=", row["id"]))),
+        Delete("local_password_history", (Where("user_id", "=", row["id"]),)),
     ]
     if subject_id is not None and await _only_link(office, subject_id):
         unit += await _subject_removal(office, subject_id)
@@ -261,7 +263,12 @@ async def _subject_removal(office: Office, subject_id: SubjectId) -> list[Operat
     sets = await office.storage.find("authenticator", [mine, Where("kind", "=", RECOVERY_CODE)], limit=MAX_IN_VALUES)
     ids = tuple(str(row["id"]) for row in sets)
     codes = [Delete("recovery_code", (Where("authenticator_id", "in", ids),))] if ids else []
-    return [*codes, Delete("authenticator", (mine,)), Delete("subject", (Where("id", "=", subject_id),))]
+    return [
+        *codes,
+        Delete("authenticator", (mine,)),
+        Delete("contact", (mine,)),
+        Delete("subject", (Where("id", "=", subject_id),)),
+    ]
 
 
 async def _commit(office: Office, unit: Sequence[Operation]) -> Refused | None:

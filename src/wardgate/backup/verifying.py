@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wardgate.admin.keys import SEALED
+from wardgate.admin.keys import SEALED, sealed_pages
 from wardgate.audit.trail import Head, verify
 from wardgate.backup.archive import MASTER_KEY, SETTINGS, BackupError
 from wardgate.backup.unpacking import Unpacked, opened, unpack
@@ -22,11 +22,10 @@ from wardgate.crypto import KEY_BYTES, KeyRing, Secret, unwrap_key
 from wardgate.errors import SealError, SettingsError, WardgateError
 from wardgate.settings import StartSettings, parse_settings
 from wardgate.storage.backends import open_storage
-from wardgate.storage.port import Reader, Storage, Where
+from wardgate.storage.port import Reader, Storage
 from wardgate.storage.settings import DatabaseSettings
 
 DATABASE: Final = "wardgate.db"
-PAGE_ROWS: Final = 500
 MAX_FINDINGS: Final = 100
 
 Progress = Callable[[int, str], None]
@@ -113,19 +112,15 @@ async def _secrets(storage: Reader, ring: KeyRing, findings: list[str]) -> int:
     """Open every sealed value; returns how many opened."""
     good = 0
     for column in SEALED:
-        beyond: tuple[Where, ...] = ()
         broken = 0
-        while rows := await storage.find(
-            column.table, [Where(column.column, "not_null"), *beyond], order_by=column.key, limit=PAGE_ROWS
-        ):
+        async for rows in sealed_pages(storage, column):
             for row in rows:
-                sealed, key = row[column.column], row[column.key]
+                sealed = row[column.column]
                 try:
-                    ring.open(sealed if isinstance(sealed, bytes) else b"", column.place(key))
+                    ring.open(sealed if isinstance(sealed, bytes) else b"", column.place(row))
                     good += 1
                 except SealError:
                     broken += 1
-            beyond = (Where(column.key, ">", rows[-1][column.key]),)
         if broken:
             findings.append(f"{broken} sealed values of {column.table} do not open: they were changed before the backup was made")
     return good

@@ -79,6 +79,45 @@ local_user = Table(
     Index("ix_local_user_mail_key", "directory", "mail_key"),
 )
 
+# Passwords that a local user had before. `number` is the version of the account that this one was the password of.
+local_password_history = Table(
+    "local_password_history",
+    metadata,
+    _text("directory"),
+    _text("user_id"),
+    _number("number"),
+    _text("hash"),
+    PrimaryKeyConstraint("user_id", "number"),
+)
+
+# Which account a login name of a realm was last let in as: while a directory is down, its known users are not looked for elsewhere.
+known_name = Table(
+    "known_name",
+    metadata,
+    _text("realm"),
+    _text("name_key"),
+    _text("directory"),
+    _text("immutable_id"),
+    _number("seen_at"),
+    PrimaryKeyConstraint("realm", "name_key"),
+    Index("ix_known_name_account", "directory", "immutable_id"),
+)
+
+# Phones and mail addresses of Wardgate's own profile. `value_key`: a keyed fingerprint, so that one value is stored once.
+contact = Table(
+    "contact",
+    metadata,
+    _text("subject_id"),
+    _text("kind"),
+    _bytes("value_key"),
+    _bytes("sealed"),
+    _number("preferred"),
+    _number("verified_at", null=True),
+    _text("source"),
+    _number("created_at"),
+    PrimaryKeyConstraint("subject_id", "kind", "value_key"),
+)
+
 # `counter`: the last TOTP time step or the next HOTP counter; it only ever rises, by conditional update.
 authenticator = Table(
     "authenticator",

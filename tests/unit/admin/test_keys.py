@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from wardgate.account.authenticator import from_row
+from wardgate.account.contact_seal import bound_to as contact_bound_to
 from wardgate.admin import authenticators, users
 from wardgate.admin.keys import PAGE_ROWS, KeyMaster, rotate_keys
 from wardgate.admin.office import Office
@@ -104,6 +105,14 @@ def handle_row(ring: KeyRing, mac: bytes) -> Row:
     }  # fmt: skip
 
 
+def contact_row(ring: KeyRing, subject_id: str, value_key: bytes, kind: str = "phone") -> Row:
+    sealed = ring.seal(b"+905321234567", contact_bound_to(subject_id, kind, value_key))
+    return {
+        "subject_id": subject_id, "kind": kind, "value_key": value_key, "sealed": sealed, "preferred": 1, "verified_at": None,
+        "source": "operator", "created_at": 0,
+    }  # fmt: skip
+
+
 async def save_nas(bench: Bench, secret: str) -> int:
     nas = NasSettings(name="fw", addresses=("10.0.0.1",), secret=ClearValue(value=secret), application="vpn")
 
@@ -121,9 +130,10 @@ async def test_everything_that_is_sealed_moves_and_the_old_key_goes(bench: Bench
     await save_nas(bench, "second-secret")
     authenticator = await bench.add_user("ada")
     await office.storage.commit([Insert("outbox", message_row(bench.ring, "m1")), Insert("handle", handle_row(bench.ring, b"h1"))])
+    await office.storage.commit([Insert("contact", contact_row(bench.ring, "s1", b"k1"))])
     told: list[Mapping[str, object]] = []
-    assert await bench.rotate(told) == {"key": 2, "resealed": 5, "broken": 0, "dropped": [1], "resumed": False}
-    assert {str(event["table"]) for event in told} == {"authenticator", "outbox", "handle", "configuration"}
+    assert await bench.rotate(told) == {"key": 2, "resealed": 6, "broken": 0, "dropped": [1], "resumed": False}
+    assert {str(event["table"]) for event in told} == {"authenticator", "outbox", "handle", "contact", "configuration"}
     ring = await bench.stored_ring()
     assert ring.numbers == (2,)
     assert from_row(await bench.authenticator(authenticator)).open(ring) == Secret(bytes.fromhex(SECRET_HEX))
@@ -155,6 +165,22 @@ async def test_more_than_a_page_moves(bench: Bench) -> None:
     assert (await bench.rotate())["resealed"] == 2 * PAGE_ROWS + 3
     stored = await bench.office.storage.find("handle")
     assert {sealed_with(row["outcome"]) for row in stored if isinstance(row["outcome"], bytes)} == {2}
+
+
+async def test_contacts_of_one_person_move_on_both_sides_of_a_pages_end(bench: Bench) -> None:
+    people = [(f"s{n:03}", 1) for n in range(PAGE_ROWS - 2)] + [("t", 5), ("u", 2)]
+    rows = [
+        contact_row(bench.ring, who, b"k%d" % n, kind) for who, most in people for n in range(most) for kind in ("mail", "phone")
+    ]
+    for start in range(0, len(rows), PAGE_ROWS):
+        await bench.office.storage.commit([Insert("contact", row) for row in rows[start : start + PAGE_ROWS]])
+    assert (await bench.rotate())["resealed"] == len(rows) > 2 * PAGE_ROWS
+    ring = await bench.stored_ring()
+    for row in await bench.office.storage.find("contact"):
+        assert isinstance(row["sealed"], bytes)
+        assert isinstance(row["value_key"], bytes)
+        place = contact_bound_to(str(row["subject_id"]), str(row["kind"]), row["value_key"])
+        assert ring.open(row["sealed"], place) == b"+905321234567"
 
 
 async def test_a_login_in_the_middle_of_a_rotation_goes_on(bench: Bench) -> None:

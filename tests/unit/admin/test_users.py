@@ -214,9 +214,20 @@ async def test_a_new_person_with_an_old_name_inherits_nothing(office: Office) ->
     await authenticators.add_totp(office, **HERE, name="ada", secret_hex="aa" * 20)
     await authenticators.add_recovery_codes(office, **HERE, name="ada")
     old = await users.show_user(office, **HERE, name="ada")
+    account = {"directory": "staff", "immutable_id": old["id"]}
+    contact = {"subject_id": old["subject_id"], "kind": "mail", "value_key": b"k", "sealed": b"s", "preferred": 1, "source": "own"}
+    earlier = {"directory": "staff", "user_id": old["id"], "number": 1, "hash": "h"}
+    await office.storage.commit(
+        [
+            Insert("known_name", {"realm": "acme", "name_key": "ada", "seen_at": 1, **account}),
+            Insert("contact", {**contact, "created_at": 1}),
+            Insert("local_password_history", earlier),
+        ]
+    )
     await users.remove_user(office, **HERE, name="Ada")
 
-    for table in (TABLE, "subject", "subject_link", "authenticator", "recovery_code"):
+    things = ("authenticator", "recovery_code", "known_name", "contact", "local_password_history")
+    for table in (TABLE, "subject", "subject_link", *things):
         assert not await office.storage.count(table), table
     await add(office, password=Secret("other"))
     new = await users.show_user(office, **HERE, name="ada")

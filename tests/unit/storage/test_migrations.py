@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite
 from wardgate.errors import SettingsError, StorageUnavailable, WardgateError
 from wardgate.storage import migrations
 from wardgate.storage.schema import metadata
-from wardgate.storage.sqlite import prepare
+from wardgate.storage.sqlite import APPLICATION_ID, prepare
 
 Description = dict[str, dict[str, object]]
 
@@ -157,6 +157,53 @@ def test_a_path_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
         prepare(tmp_path / "missing" / "w.db")
     with pytest.raises(StorageUnavailable, match=r"cannot open the database .*: Is a directory"):
         prepare(tmp_path)
+
+
+# --- upgrades, from every release's tables ---
+
+
+def _at_version(path: Path, version: int) -> None:
+    """A database as the program of that version left it."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection, 0, version)
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+    engine.dispose()
+
+
+@pytest.mark.parametrize("version", range(1, migrations.LATEST))
+def test_rows_of_an_older_release_stay_as_they_were(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "w.db"
+    _at_version(path, version)
+    columns = [c.name for c in metadata.tables["local_user"].columns]
+    given = {
+        "id": "u1",
+        "directory": "local",
+        "name": "Işıl",
+        "name_key": "işil",
+        "groups": "[]",
+        "attributes": "{}",
+        "state": "active",
+    }
+    row = [given.get(name, None if metadata.tables["local_user"].c[name].nullable else 0) for name in columns]
+    connection = sqlite3.connect(path)
+    connection.execute(f"INSERT INTO local_user ({', '.join(columns)}) VALUES ({', '.join('?' * len(row))})", row)
+    connection.execute("INSERT INTO subject_link VALUES ('local', 'u1', 's1', 5)")
+    connection.commit()
+    before = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("local_user", "subject_link")]
+    connection.close()
+    prepare(path)
+    assert _version(path) == migrations.LATEST
+    connection = sqlite3.connect(path)
+    assert [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("local_user", "subject_link")] == before
+    for table in ("local_password_history", "known_name", "contact"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    connection.close()
+    engine = _engine(path)
+    found, wanted = _described(inspect(engine)), _wanted(metadata)
+    engine.dispose()
+    assert found == wanted
 
 
 # --- upgrades, with steps of the future ---
