@@ -31,7 +31,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "storage": frozenset(),
     "policy": frozenset(),
     # what the engine stands on
-    "account": frozenset({"storage"}),
+    "account": frozenset({"directory", "storage"}),
     "audit": frozenset({"storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
     "directory": frozenset({"audit", "config", "contacts", "passwords", "storage"}),
@@ -152,6 +152,8 @@ ALLOWED: dict[str, frozenset[str]] = {
 # Where an arrow between two rooms is allowed for some modules of the target only.
 ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("account", "storage"): frozenset({"storage.port"}),
+    # Our profile of a person stands beside what the directory tells of him.
+    ("account", "directory"): frozenset({"directory.names", "directory.port"}),
     ("audit", "storage"): frozenset({"storage.port"}),
     ("delivery", "storage"): frozenset({"storage.port"}),
     ("directory", "storage"): frozenset({"storage.port"}),
