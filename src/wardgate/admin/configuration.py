@@ -3,9 +3,10 @@
 import difflib
 from typing import Any
 
+from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
 from wardgate.config.document import Document, dump, dump_plain, parse, to_plain
-from wardgate.config.secrets import resolve_all, seal_document
+from wardgate.config.secrets import seal_document, unresolved
 from wardgate.config.store import Changes, compare, history, load, load_as_stored, load_current, load_to_replace, save
 from wardgate.errors import SettingsError
 
@@ -15,16 +16,17 @@ async def apply_document(
 ) -> dict[str, Any]:
     """Put a whole document in force, or with `dry_run` only say what that would change.
 
-    Refused when anything in it is wrong or a secret that it names is not there. With `expected_version`, refused as a
-    conflict when another version is in force by now.
+    Refused when anything in it is wrong or a secret that it names is not there; only what a directory needs may come later, and is
+    told as a warning. With `expected_version`, refused as a conflict when another version is in force by now.
     """
     version, present = await load_to_replace(office.storage)
-    wanted = _sealed(office, parse(text), present)
+    wanted = seal_document(parse(text), office.ring, present)
+    warnings = _proved(office, wanted)
     changes = compare(present, wanted)
     if not dry_run and changes:
         expected = version if expected_version is None else expected_version
         version = await save(office.storage, wanted, office.actor, reason, expected, office.clock, office.ring)
-    return {"version": version, "applied": bool(changes) and not dry_run, **_told(changes)}
+    return {"version": version, "applied": bool(changes) and not dry_run, **_told(changes), "warnings": warnings}
 
 
 async def export_document(office: Office, *, version: int | None = None) -> dict[str, Any]:
@@ -58,7 +60,7 @@ async def list_versions(office: Office, *, limit: int = 100) -> dict[str, Any]:
 async def diff_document(office: Office, *, text: str) -> dict[str, Any]:
     """What applying `text` would change: by name, and line by line. A changed secret shows as another sealed value."""
     version, present = await load_to_replace(office.storage)
-    wanted = _sealed(office, parse(text), present, resolve=False)
+    wanted = seal_document(parse(text), office.ring, present)
     before = dump(present) if present is not None else ""
     lines = difflib.unified_diff(before.splitlines(), dump(wanted).splitlines(), f"version {version}", "the file", lineterm="")
     return {"version": version, **_told(compare(present, wanted)), "unified": "\n".join(lines)}
@@ -67,20 +69,22 @@ async def diff_document(office: Office, *, text: str) -> dict[str, Any]:
 async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[str, Any]:
     """Put an earlier version in force again, as a new version."""
     present_version, present = await load_to_replace(office.storage)
-    wanted = _sealed(office, await load(office.storage, version), present)
+    wanted = seal_document(await load(office.storage, version), office.ring, present)
+    warnings = _proved(office, wanted)
     changes = compare(present, wanted)
     if changes:
         why = f"rollback to version {version}" + (f": {reason}" if reason else "")
         present_version = await save(office.storage, wanted, office.actor, why, present_version, office.clock, office.ring)
-    return {"version": present_version, "applied": bool(changes), **_told(changes)}
+    return {"version": present_version, "applied": bool(changes), **_told(changes), "warnings": warnings}
 
 
-def _sealed(office: Office, wanted: Document, present: Document | None, resolve: bool = True) -> Document:
-    sealed = seal_document(wanted, office.ring, present)
-    missing = resolve_all(sealed, office.ring) if resolve else []
+def _proved(office: Office, sealed: Document) -> list[str]:
+    """Prove that every secret is there. Returns what directories lack yet: they are down until it comes, and the others serve."""
+    problems = unresolved(sealed, office.ring)
+    missing = [message for section, message in problems if section != "directories"]
     if missing:
         raise SettingsError("\n".join(["the document names secrets that are not there:", *missing]))
-    return sealed
+    return [message for _, message in problems] + [message for each in sealed.directories for message in unreadable_files(each)]
 
 
 def _told(changes: Changes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import typer
 
 from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
-from wardgate.cli.output import emit, hand_over, say, table
+from wardgate.cli.output import emit, hand_over, note, say, table
 from wardgate.cli.performing import perform
 
 # As much as the server takes; it says so itself for what YAML makes of it.
@@ -32,7 +32,8 @@ def apply(
 ) -> None:
     """Put a whole document in force. What it leaves out is removed.
 
-    References such as {env: NAME} and {file: /PATH} are resolved by the server, and by this command only when no server runs.
+    References such as {env: NAME} and {file: /PATH} are resolved by the server, and by this command only when no server runs. One
+    that is not there is refused; a directory's is told as a warning, and that directory is down until it is there.
     """
     params = {"document": _read(file), "reason": reason, "dry_run": dry_run, "expected_version": expect_version}
     emit(perform(data, "config.apply", params), as_json, _show_changes)
@@ -83,6 +84,8 @@ def _read(file: Path) -> str:
 
 def _show_changes(result: Mapping[str, Any]) -> None:
     _show_names(result)
+    for warning in result["warnings"]:
+        note(f"warning: {warning}. The directory is down until it is there.")
     if result["applied"]:
         say(f"Version {result['version']} is in force.")
     elif any(result[what] for what in ("added", "changed", "removed")):

@@ -122,14 +122,22 @@ def _resealed(text: object, ring: KeyRing, place: str) -> str | None:
 
 
 def resolve_all(document: Document, ring: KeyRing) -> list[str]:
-    """What does not resolve, one message each: what `apply` refuses and `check` reports."""
-    problems: list[str] = []
+    """What does not resolve, one message each: what `check` reports."""
+    return [message for _, message in unresolved(document, ring)]
+
+
+def unresolved(document: Document, ring: KeyRing) -> list[tuple[str, str]]:
+    """The same, each with the section that it stands in.
+
+    What `apply` refuses, but for directories: one whose password is not there yet is down, and keeps nobody else out.
+    """
+    problems: list[tuple[str, str]] = []
 
     def probe(place: str, setting: SecretSetting, path: str) -> SecretSetting:
         try:
             resolve(setting, ring, place, path)
         except SettingsError as error:
-            problems.append(error.message)
+            problems.append((place.split(":")[1], error.message))
         return setting
 
     map_secrets(document, probe)
