@@ -166,6 +166,18 @@ class Directory(Protocol):
 
 
 @runtime_checkable
+class NameRules(Protocol):
+    """Can tell by a login name alone that it holds no such user: the name carries a domain that is not the directory's."""
+
+    def might_hold(self, name: str) -> bool:
+        """False only where `find` would never find this name, whatever users there are. Asks nobody.
+
+        While the directory is down, names that it might hold have to wait for it, and the others do not.
+        """
+        ...
+
+
+@runtime_checkable
 class PasswordRemembering(Protocol):
     """Knows without work that a password was verified a short while ago. Logins only, never for a reset or change."""
 
