@@ -48,7 +48,7 @@ DAY_S = 86_400
 
 # What stands in olcAccess of cn=config after its number stands here after `access`.
 ACCESS = (
-    f'to attrs=userPassword by dn.exact="{SERVICE}" =w by self =xw by anonymous auth by * none',
+    f'to attrs=userPassword by dn.exact="{SERVICE}" =xw by self =xw by anonymous auth by * none',
     f'to attrs=pwdReset,pwdAccountLockedTime by dn.exact="{SERVICE}" write by dn.children="{SERVICE_DN}" read by * none',
     "to attrs=pwdHistory by * none",
     f'to attrs=mobile by dn.exact="{SERVICE}" write by self write by dn.children="{SERVICE_DN}" read by * none',
