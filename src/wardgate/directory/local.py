@@ -28,6 +28,8 @@ MAX_VERIFIED_CACHE_S = 3_600
 # Stands before a stored hash that must stay as it was imported. It belongs to the hash, so a new password removes it.
 _KEPT = "keep:"
 
+NOTHING: Row = {}
+
 T = TypeVar("T")
 
 
@@ -195,14 +197,16 @@ class LocalDirectory:
         row = await self._row(immutable_id)
         if row is None:
             raise Conflict("the account was removed meanwhile")
-        await self._store(row, hashed, must_change, actor=self._actor)
+        unlocked: Row = {"state": AccountState.ACTIVE} if row["state"] == AccountState.LOCKED else {}
+        await self._store(row, hashed, must_change, actor=self._actor, also=unlocked)
 
-    async def _store(self, row: Row, hashed: str, must_change: bool, actor: str) -> None:
+    async def _store(self, row: Row, hashed: str, must_change: bool, actor: str, also: Row = NOTHING) -> None:
         """A new password, on condition that the account is still as it was read."""
         changes: Row = {
             "password_hash": hashed,
             "password_changed_at": to_ms(self._clock.now()),
             "must_change": int(must_change),
+            **also,
         }
         await self._commit(
             [

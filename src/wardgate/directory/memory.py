@@ -161,6 +161,8 @@ class MemoryDirectory:
         if entry is None:
             raise Conflict("the account was removed meanwhile")
         self._store(entry, new, must_change)
+        if entry.user.state is AccountState.LOCKED:
+            self.change_state(entry.user, AccountState.ACTIVE)
 
     async def unlock(self, user: DirectoryUser, timeout_s: float) -> bool:
         """True when the account was locked and now is not."""
