@@ -288,6 +288,7 @@ class Worker:
             serving=True,
             tell_demo=tell_demo,
             take_picture=Picture(self._node, self._storage, self._clock, database).take,
+            directories=lambda: self._now().directories,
         )
         self._control = ControlServer(self._opened.installation.data, management.run)
         await self._control.start()

@@ -1,7 +1,7 @@
 """Runs management operations, for the control socket of a server and for a command that works without one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from wardgate.admin.keys import KeyMaster
 from wardgate.admin.office import Office
 from wardgate.clock import Clock
 from wardgate.control import Operation, Progress, run_operation
+from wardgate.directory.port import Directory
 from wardgate.installation import Opened
 from wardgate.passwords import PasswordHasher
 
@@ -19,6 +20,8 @@ TellDemo = Callable[[], Awaitable[dict[str, Any]]]
 """What `wardgate demo --json` prints, as it is now: where the demo listens, and who can be tried."""
 TakePicture = Callable[[], Awaitable[dict[str, Any]]]
 """The live picture of a running server."""
+Directories = Callable[[], Sequence[Directory]]
+"""The directories that logins use now, for what they know of their servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,14 @@ class Desk:
     keys: KeyMaster
     tell_demo: TellDemo | None = None
     take_picture: TakePicture | None = None
+    directories: Directories | None = None
 
 
 class Management:
     """Operations on one opened installation.
 
     `https_url` tells where the pages are (ports may be chosen at the start). `serving`: logins run beside the operations.
-    `tell_demo`: only where a demo runs. `take_picture`: only where a server does.
+    `tell_demo`: only where a demo runs. `take_picture` and `directories`: only where a server does.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Management:
         settle_s: float = SETTLE_S,
         tell_demo: TellDemo | None = None,
         take_picture: TakePicture | None = None,
+        directories: Directories | None = None,
     ) -> None:
         self._opened = opened
         self._operations = operations
@@ -60,6 +65,7 @@ class Management:
         self._settle_s = settle_s if serving else 0.0
         self._tell_demo = tell_demo
         self._take_picture = take_picture
+        self._directories = directories
         self._running: set[asyncio.Task[object]] = set()
 
     async def run(self, name: str, params: Mapping[str, object], progress: Progress, actor: str) -> Mapping[str, object]:
@@ -77,7 +83,7 @@ class Management:
         opened = self._opened
         office = Office(opened.storage, opened.rings(), self._clock, self._hasher, actor)
         keys = KeyMaster(opened.installation.master_key, opened.reload_keys, opened.rings, self._settle)
-        return Desk(office, opened, self._https_url(), keys, self._tell_demo, self._take_picture)
+        return Desk(office, opened, self._https_url(), keys, self._tell_demo, self._take_picture, self._directories)
 
     async def _settle(self) -> None:
         """Wait for whoever may still seal with the ring of before: other operations, and logins that are on their way."""

@@ -14,6 +14,7 @@ from wardgate.admin import (
     backups,
     checks,
     configuration,
+    directories,
     gateways,
     keys,
     links,
@@ -244,7 +245,7 @@ def _text(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal().decode("utf-8", "replace")
 
 
-# --- NAS, gateways, configuration ----------------------------------------------------------------------------------------
+# --- NAS, gateways, directories, configuration ---------------------------------------------------------------------------
 
 
 async def nas_add(
@@ -332,6 +333,25 @@ async def gateway_list(desk: Desk) -> Result:
 async def gateway_test(desk: Desk, name: str, to: str) -> Result:
     """Send a test message through one gateway."""
     return await gateways.test_gateway(desk.office, name=name, to=to)
+
+
+async def directory_list(desk: Desk, ask: bool = True) -> Result:
+    """Every directory and its servers."""
+    return await directories.list_directories(desk.office, live=desk.directories() if desk.directories else (), ask=ask)
+
+
+async def directory_examine(
+    desk: Desk, name: str, progress: Progress, scratch: str | None = None, scratch_password: Secret | None = None
+) -> Result:
+    """Examine one directory; findings come as they are found."""
+    return await directories.examine_directory(
+        desk.office, name=name, progress=progress, scratch=scratch, scratch_password=scratch_password
+    )
+
+
+async def directory_test(desk: Desk, name: str, user: str, password: Secret | None = None) -> Result:
+    """What Wardgate sees of a user."""
+    return await directories.look_at_user(desk.office, name=name, user=user, password=password)
 
 
 async def config_apply(
@@ -489,6 +509,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "nas.remove": nas_remove,
     "gateway.list": gateway_list,
     "gateway.test": gateway_test,
+    "directory.list": directory_list,
+    "directory.examine": directory_examine,
+    "directory.test": directory_test,
     "config.apply": config_apply,
     "config.diff": config_diff,
     "config.export": config_export,

@@ -35,6 +35,18 @@ class Kind(Enum):
     USERS_IMPORTED = ("directory:user:imported", "A file of local users was imported: how many were added, changed, refused.")
     PASSWORD_UPGRADED = ("directory:password:upgraded", "A hash from elsewhere was replaced by Argon2id at a login.")
     PASSWORD_SET = ("directory:password:set", "A password was set or changed.")
+    CONTACT_ADDED = ("account:contact:added", "A phone or mail address was put into a person's own profile; masked.")
+    CONTACT_REMOVED = ("account:contact:removed", "A phone or mail address was taken out of a person's own profile; masked.")
+    CONTACT_PREFERRED = ("account:contact:preferred", "Which of a person's own contacts codes go to; masked, or none.")
+    CONTACT_WRITTEN = (
+        "directory:contact:written",
+        "A phone or mail address was written to the directory, or removed there; masked.",
+    )
+    DIRECTORY_EXAMINED = (
+        "admin:directory:examined",
+        "A directory was examined, and its reset, unlock and change tried on the account that the operator named.",
+    )
+    PASSWORD_TRIED = ("admin:password:tried", "An operator had a user's password checked, and what the directory answered.")
     CONFIGURATION_APPLIED = ("config:document:applied", "A version of the configuration document came into force, by whom and why.")
     KEY_ROTATED = ("crypto:key:rotated", "A new data key seals from now on.")
     KEY_RESEALED = ("crypto:key:resealed", "All sealed values stand under the present data key; older keys were dropped.")

@@ -21,6 +21,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("top", "wardgate.cli.top", "How the server is doing, live."),
     ("user", "wardgate.cli.user", "Local users."),
     ("authenticator", "wardgate.cli.authenticator", "Authenticator apps, devices and recovery codes of users."),
+    ("directory", "wardgate.cli.directory", "Directories: what they answer, what their users look like, what is wrong."),
     ("nas", "wardgate.cli.nas", "NAS: the firewalls, VPNs and switches that ask by RADIUS."),
     ("gateway", "wardgate.cli.gateway", "Gateways that send SMS and e-mail."),
     ("config", "wardgate.cli.config", "The configuration document: apply, export, compare, roll back."),

@@ -1,0 +1,97 @@
+"""Finding directories and their users for an operator, whichever kind they are: built from the document in force, and closed after.
+
+An operation has directories of its own and not the running server's: what it does disturbs no login, and it works without a server.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from wardgate.account.subject import SubjectId, create_subject, linked_subject
+from wardgate.admin.office import Office
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.config.document import Document
+from wardgate.config.secrets import resolver
+from wardgate.config.store import load_current
+from wardgate.directory.kind import DirectoryParts, DirectorySettings
+from wardgate.directory.port import Closing, Directory, DirectoryUser
+from wardgate.directory.realm import Realm, Realms, parse_login_name
+from wardgate.directory.registry import build_directory
+from wardgate.errors import NotFound
+from wardgate.storage.port import Operation
+
+# Longer than a login may wait: an operator wants the answer.
+TIMEOUT_S: Final = 10.0
+CLOSE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user as his directory tells him now. `subject_id`: None while nobody has met him."""
+
+    directory: Directory
+    user: DirectoryUser
+    subject_id: SubjectId | None
+
+    def met(self, office: Office) -> tuple[SubjectId, list[Operation]]:
+        """His subject, and what has to be written first where he has none yet."""
+        if self.subject_id is not None:
+            return self.subject_id, []
+        subject_id, inserts = create_subject(self.user.directory, self.user.immutable_id, office.now_ms())
+        details = {"directory": self.user.directory, "user": self.user.name}
+        event = AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details)
+        return subject_id, [*inserts, record(event)]
+
+
+def settings_of(document: Document, name: str) -> DirectorySettings:
+    """The settings of a directory. Raises NotFound."""
+    found = next((each for each in document.directories if each.name == name), None)
+    if found is None:
+        names = ", ".join(each.name for each in document.directories) or "there is none"
+        raise NotFound(f"there is no directory {name[:64]}: {names}")
+    return found
+
+
+@asynccontextmanager
+async def opened(office: Office, document: Document, settings: DirectorySettings) -> AsyncIterator[Directory]:
+    """A directory of one's own. Raises SettingsError when it cannot be built."""
+    region = next((realm.region for realm in document.realms if settings.name in realm.directories), None)
+    secret = resolver("directories", settings, office.ring)
+    directory = build_directory(settings, DirectoryParts(office.storage, office.hasher, office.clock, secret, region))
+    try:
+        yield directory
+    finally:
+        if isinstance(directory, Closing):
+            async with asyncio.timeout(CLOSE_S):
+                await directory.close()
+
+
+@asynccontextmanager
+async def found_person(office: Office, name: str, directory: str | None = None) -> AsyncIterator[Person]:
+    """The user whom a login name means: in the directory that is named, or in the first one of the name's realm that knows him.
+
+    Raises NotFound, and DirectoryUnavailable when a directory that might know him does not answer: the next must not stand in.
+    """
+    _, document = await load_current(office.storage)
+    if directory is not None:
+        wanted, typed = [settings_of(document, directory)], name
+    else:
+        realm, typed = parse_login_name(name, Realms([Realm(each, ()) for each in document.realms]))
+        wanted = [settings_of(document, each) for each in realm.settings.directories]
+    for settings in wanted:
+        async with _looked_up(office, document, settings, typed) as person:
+            if person is not None:
+                yield person
+                return
+    where = f"directory {directory}" if directory is not None else f"realm {realm.name}"
+    raise NotFound(f"{where} has no user {typed[:64]}")
+
+
+@asynccontextmanager
+async def _looked_up(office: Office, document: Document, settings: DirectorySettings, name: str) -> AsyncIterator[Person | None]:
+    async with opened(office, document, settings) as directory:
+        user = await directory.find(name, TIMEOUT_S)
+        linked = await linked_subject(office.storage, user.directory, user.immutable_id) if user is not None else None
+        yield Person(directory, user, linked) if user is not None else None
