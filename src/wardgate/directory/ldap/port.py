@@ -187,13 +187,30 @@ class LdapClient(Protocol):
         ...
 
     async def bind(
-        self, dn: str, password: Secret, *, timeout_s: float, controls: Sequence[Control] = (), server: str | None = None
+        self,
+        dn: str,
+        password: Secret,
+        *,
+        timeout_s: float,
+        controls: Sequence[Control] = (),
+        server: str | None = None,
+        source: str = "",
     ) -> Result:
-        """Check a password by a simple bind. Raises UsageError for an empty DN or password: that would be no check at all."""
+        """Check a password by a simple bind. Raises UsageError for an empty DN or password: that would be no check at all.
+
+        `source`: on whose behalf; where binds have to wait for a connection, sources take turns. Overloaded when too many wait.
+        """
         ...
 
     def bound_as(
-        self, dn: str, password: Secret, *, timeout_s: float, controls: Sequence[Control] = (), server: str | None = None
+        self,
+        dn: str,
+        password: Secret,
+        *,
+        timeout_s: float,
+        controls: Sequence[Control] = (),
+        server: str | None = None,
+        source: str = "",
     ) -> AbstractAsyncContextManager[tuple[Result, LdapSession]]:
         """A bind whose connection can be used while the block lasts; it is closed afterwards."""
         ...

@@ -1,0 +1,504 @@
+"""All servers of one directory behind one face: which is asked, when another one, and when nobody any more. See `port.py`."""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, TypeVar
+
+from wardgate.crypto import Secret
+from wardgate.directory.kind import DirectoryParts
+from wardgate.directory.ldap import messages
+from wardgate.directory.ldap.connection import Connection, ConnectionLost, Found
+from wardgate.directory.ldap.discovery import Discovery
+from wardgate.directory.ldap.endpoints import Endpoint
+from wardgate.directory.ldap.filters import encode_filter
+from wardgate.directory.ldap.port import (
+    Change,
+    Code,
+    Control,
+    Entry,
+    LdapRefused,
+    LdapSession,
+    Result,
+    Scope,
+    ServerState,
+    ServerStatus,
+)
+from wardgate.directory.ldap.server import Server, ServiceAccount
+from wardgate.directory.ldap.settings import LdapSettings
+from wardgate.directory.ldap.tls import Trust
+from wardgate.errors import DirectoryUnavailable, MessageError, UsageError
+
+PAGE: Final = 500
+MAX_ENTRIES: Final = 100_000
+"""The most that one `search` gives; whoever wants more streams."""
+MAX_RANGES: Final = 1000
+"""How many parts of one attribute are asked for: with Windows' 1500 values each, 1.5 million members."""
+STICK_S: Final = 300.0
+MAX_STUCK: Final = 10_000
+_TRY_ELSEWHERE: Final = frozenset({Code.BUSY, Code.UNAVAILABLE})
+_ANYTHING: Final = encode_filter("(objectClass=*)")
+
+T = TypeVar("T")
+
+
+class Client:
+    """Satisfies LdapClient. Opens nothing until it is asked for something; belongs to one event loop."""
+
+    def __init__(self, settings: LdapSettings, parts: DirectoryParts) -> None:
+        self._settings = settings
+        self._clock = parts.clock
+        self._operation_s = settings.timeouts.operation_s
+        self._account = ServiceAccount(settings, parts)
+        self._trust = Trust(settings.ca_file)
+        self._discovery = Discovery(settings.servers, parts.clock)
+        self._servers: dict[str, Server] = {}
+        self._turn = 0
+        self._stuck: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._closed = False
+
+    # --- operations --------------------------------------------------------------------------------------------------------
+
+    async def search(
+        self,
+        base: str,
+        scope: Scope,
+        filter_text: str,
+        attributes: Sequence[str],
+        *,
+        timeout_s: float,
+        controls: Sequence[Control] = (),
+        limit: int = 0,
+        server: str | None = None,
+    ) -> tuple[Entry, ...]:
+        """See LdapClient."""
+        query = _Query(base, scope, encode_filter(filter_text), tuple(attributes), tuple(controls))
+        many = scope is not Scope.BASE and not 0 < limit <= PAGE
+        deadline = self._time() + timeout_s
+
+        async def ask(one: Server, first_by: float) -> tuple[Entry, ...]:
+            if many:
+                return await self._search_pages(one, query, limit or MAX_ENTRIES, limit == 0, first_by, deadline)
+            return await self._search_once(one, query, limit, first_by, deadline)
+
+        return await self._on_some_server(ask, deadline, server)
+
+    async def _search_once(
+        self, server: Server, query: "_Query", limit: int, first_by: float, deadline: float
+    ) -> tuple[Entry, ...]:
+        connection = await server.service.take(first_by)
+        by = min(first_by, self._time() + self._operation_s)
+        paged = query.scope is not Scope.BASE and server.pages()
+        page = messages.page_control(limit, b"") if paged else None
+        found = await self._ask(server, connection, query, by, page, limit or 2, limit)
+        entries = found.entries if not limit else found.entries[:limit]
+        return tuple([await self._completed(server, connection, entry, query, deadline) for entry in entries])
+
+    async def _search_pages(
+        self, server: Server, query: "_Query", most: int, is_cap: bool, first_by: float, deadline: float
+    ) -> tuple[Entry, ...]:
+        entries: list[Entry] = []
+        async for page in self._pages(server, query, PAGE, first_by, lambda: deadline):
+            entries += page
+            if len(entries) >= most:
+                break
+        if is_cap and len(entries) >= most:
+            raise DirectoryUnavailable(f"{server.name}: more than {most} entries for one search", "directory_too_much")
+        return tuple(entries[:most])
+
+    async def _pages(
+        self, server: Server, query: "_Query", page: int, first_by: float, deadline: Callable[[], float]
+    ) -> AsyncIterator[list[Entry]]:
+        """Page by page, over a connection that has no other paged search meanwhile."""
+        connection = await server.paging.take(first_by, "")
+        whole = False
+        try:
+            if not server.pages():
+                await server.read_root_dse(first_by)
+            cookie, by = b"", first_by
+            while True:
+                control = messages.page_control(page, cookie) if server.pages() else None
+                found = await self._ask(
+                    server, connection, query, min(by, self._time() + self._operation_s), control, MAX_ENTRIES, 0
+                )
+                if found.stopped:
+                    raise DirectoryUnavailable(f"{server.name}: more than {MAX_ENTRIES} entries at once", "directory_too_much")
+                by = deadline()
+                completed = [await self._completed(server, connection, entry, query, by) for entry in found.entries]
+                cookie = messages.page_cookie(found.result)
+                if not cookie:
+                    whole = True
+                yield completed
+                if whole:
+                    return
+        finally:
+            # A search that was not read to its end stays with the connection at the server.
+            server.paging.give(connection, whole)
+
+    async def _ask(
+        self,
+        server: Server,
+        connection: Connection,
+        query: "_Query",
+        by: float,
+        page: Control | None,
+        most: int,
+        limit: int,
+    ) -> Found:
+        """One search or one page of it."""
+        request = query.request(limit, max(1, math.ceil(by - self._time())))
+        controls = query.controls if page is None else (*query.controls, page)
+        found = await connection.search(request, by, controls, most)
+        code = found.result.code
+        if code in _TRY_ELSEWHERE:
+            raise ConnectionLost(f"{server.name} answers {code}: {found.result.diagnostic}")
+        server.health.answered()
+        if code == Code.SUCCESS or (code == Code.SIZE_LIMIT and 0 < limit <= len(found.entries)):
+            return found
+        if code == Code.NO_SUCH_OBJECT:
+            return Found([], Result(Code.SUCCESS, server=server.name))
+        if code == Code.TIME_LIMIT:
+            raise DirectoryUnavailable(f"{server.name}: the search took too long", "directory_timeout")
+        raise LdapRefused(f"{server.name} refuses the search ({code}): {found.result.diagnostic}", found.result)
+
+    async def _completed(self, server: Server, connection: Connection, entry: Entry, query: "_Query", deadline: float) -> Entry:
+        """The entry with all values of its ranged attributes."""
+        unfinished = messages.ranges(entry)
+        if not unfinished:
+            return entry
+        attributes = dict(entry.attributes)
+        for name, start in unfinished.items():
+            attributes[name] = attributes[name] + await self._rest(server, connection, entry.dn, name, start, query, deadline)
+        return Entry(entry.dn, attributes)
+
+    async def _rest(
+        self, server: Server, connection: Connection, dn: str, name: str, start: int, query: "_Query", deadline: float
+    ) -> tuple[bytes, ...]:
+        values: list[bytes] = []
+        at: int | None = start
+        for _ in range(MAX_RANGES):
+            asked = _Query(dn, Scope.BASE, _ANYTHING, (f"{name};range={at}-*",), query.controls)
+            found = await self._ask(server, connection, asked, min(deadline, self._time() + self._operation_s), None, 2, 0)
+            if not found.entries:
+                return tuple(values)
+            part = found.entries[0]
+            values += part.values(name)
+            before, at = at, messages.ranges(part).get(name)
+            if at is None:
+                return tuple(values)
+            if before is None or at <= before:
+                raise DirectoryUnavailable(f"{server.name}: the values of {name} do not go on", "directory_malformed")
+        raise DirectoryUnavailable(f"{server.name}: too many values of {name}", "directory_too_much")
+
+    async def stream(
+        self, base: str, scope: Scope, filter_text: str, attributes: Sequence[str], *, timeout_s: float, page: int = PAGE
+    ) -> AsyncIterator[Entry]:
+        """See LdapClient."""
+        query = _Query(base, scope, encode_filter(filter_text), tuple(attributes), ())
+        begun = False
+        lost: DirectoryUnavailable | None = None
+        deadline = self._time() + timeout_s
+        for one, first_by in await self._attempts(deadline, None):
+            try:
+                async for entries in self._pages(one, query, page, first_by(), lambda: self._time() + timeout_s):
+                    begun = True
+                    for entry in entries:
+                        yield entry
+                return
+            except ConnectionLost as error:
+                one.health.suspect(str(error))
+                lost = error
+                if begun:  # another server would begin anew
+                    raise
+            except MessageError as error:
+                raise DirectoryUnavailable(f"{one.name}: {error}", "directory_malformed") from error
+        raise _nobody(lost)
+
+    async def bind(
+        self,
+        dn: str,
+        password: Secret,
+        *,
+        timeout_s: float,
+        controls: Sequence[Control] = (),
+        server: str | None = None,
+        source: str = "",
+    ) -> Result:
+        """See LdapClient."""
+        _no_empty_bind(dn, password)
+        deadline = self._time() + timeout_s
+
+        async def ask(one: Server, first_by: float) -> Result:
+            connection = await one.binds.take(first_by, source)
+            answered = False
+            try:
+                result = await self._bind_once(one, connection, dn, password, deadline, controls)
+                answered = True
+            finally:
+                one.binds.give(connection, answered)
+            return result
+
+        return await self._on_some_server(ask, deadline, server)
+
+    async def _bind_once(
+        self, server: Server, connection: Connection, dn: str, password: Secret, deadline: float, controls: Sequence[Control]
+    ) -> Result:
+        """Busy and unavailable are no judgement of the password: another server may be asked."""
+        by = min(deadline, self._time() + self._operation_s)
+        result = await at_most_once(server, connection, messages.bind(dn, password.reveal()), by, controls)
+        if result.code in _TRY_ELSEWHERE:
+            raise ConnectionLost(f"{server.name} answers {result.code}: {result.diagnostic}")
+        return result
+
+    def bound_as(
+        self,
+        dn: str,
+        password: Secret,
+        *,
+        timeout_s: float,
+        controls: Sequence[Control] = (),
+        server: str | None = None,
+        source: str = "",
+    ) -> AbstractAsyncContextManager[tuple[Result, LdapSession]]:
+        """See LdapClient."""
+        _no_empty_bind(dn, password)
+        return self._bound_as(dn, password, timeout_s, controls, server, source)
+
+    @asynccontextmanager
+    async def _bound_as(
+        self, dn: str, password: Secret, timeout_s: float, controls: Sequence[Control], server: str | None, source: str
+    ) -> AsyncIterator[tuple[Result, LdapSession]]:
+        deadline = self._time() + timeout_s
+
+        async def ask(one: Server, first_by: float) -> tuple[Result, Server, Connection]:
+            connection = await one.binds.take(first_by, source)
+            try:
+                return await self._bind_once(one, connection, dn, password, deadline, controls), one, connection
+            except BaseException:
+                one.binds.give(connection, False)
+                raise
+
+        result, one, connection = await self._on_some_server(ask, deadline, server)
+        try:
+            yield result, _Session(one, connection, self._operation_s)
+        finally:
+            one.binds.give(connection, False)
+
+    async def modify(
+        self, dn: str, changes: Sequence[Change], *, timeout_s: float, controls: Sequence[Control] = (), server: str | None = None
+    ) -> Result:
+        """See LdapClient."""
+        return await self._write(messages.modify(dn, changes), timeout_s, controls, server)
+
+    async def extended(
+        self, oid: str, value: bytes | None, *, timeout_s: float, controls: Sequence[Control] = (), server: str | None = None
+    ) -> Result:
+        """See LdapClient."""
+        return await self._write(messages.extended(oid, value), timeout_s, controls, server)
+
+    async def _write(self, operation: bytes, timeout_s: float, controls: Sequence[Control], server: str | None) -> Result:
+        deadline = self._time() + timeout_s
+
+        async def ask(one: Server, first_by: float) -> Result:
+            connection = await one.service.take(first_by)
+            return await at_most_once(one, connection, operation, min(deadline, self._time() + self._operation_s), controls)
+
+        return await self._on_some_server(ask, deadline, server)
+
+    async def root_dse(self, *, timeout_s: float, server: str | None = None) -> Entry:
+        """See LdapClient."""
+
+        async def ask(one: Server, first_by: float) -> Entry:
+            return await one.read_root_dse(first_by)
+
+        return await self._on_some_server(ask, self._time() + timeout_s, server)
+
+    # --- which server ------------------------------------------------------------------------------------------------------
+
+    async def _on_some_server(self, ask: Callable[[Server, float], Awaitable[T]], deadline: float, only: str | None) -> T:
+        """Ask one server after the other until one answers."""
+        lost: DirectoryUnavailable | None = None
+        for server, first_by in await self._attempts(deadline, only):
+            try:
+                return await ask(server, first_by())
+            except ConnectionLost as error:
+                server.health.suspect(str(error))
+                lost = error
+            except MessageError as error:
+                raise DirectoryUnavailable(f"{server.name}: {error}", "directory_malformed") from error
+        raise _nobody(lost)
+
+    async def _attempts(self, deadline: float, only: str | None) -> list[tuple[Server, Callable[[], float]]]:
+        """The servers to ask, in order, each with when its answer must have begun: what is left is shared by those to come."""
+        if self._closed:
+            raise DirectoryUnavailable("the directory's connections are closed", "directory_closed")
+        endpoints = self._discovery.known()
+        if endpoints is None:
+            endpoints = await self._discovery.find(deadline)
+        servers = [self._server(endpoint) for endpoint in endpoints if only is None or endpoint.name == only]
+        if not servers:
+            raise DirectoryUnavailable(f"no server {only} is known" if only else "no server is known", "directory_unavailable")
+        if only is None:
+            servers = self._in_order(servers)
+        for server in servers:
+            server.probe()
+        tried = [server for server in servers if server.health.state is not ServerState.DOWN] or await self._revived(
+            servers, deadline
+        )
+        return [(server, self._share(deadline, len(tried) - at)) for at, server in enumerate(tried)]
+
+    def _share(self, deadline: float, parts: int) -> Callable[[], float]:
+        def first_by() -> float:
+            now = self._time()
+            return now + (deadline - now) / parts
+
+        return first_by
+
+    def _in_order(self, servers: list[Server]) -> list[Server]:
+        """Those that are up before those that are suspect."""
+        if self._settings.order == "round_robin" and len(servers) > 1:
+            self._turn = (self._turn + 1) % len(servers)
+            servers = servers[self._turn :] + servers[: self._turn]
+        if all(server.health.state is ServerState.UP for server in servers):
+            return servers
+        return sorted(servers, key=lambda server: server.health.state is not ServerState.UP)
+
+    async def _revived(self, servers: list[Server], deadline: float) -> list[Server]:
+        """All are down: wait for the probes that run now. Without any it is too early to try, and nobody waits."""
+        probes = {task for server in servers if (task := server.probe()) is not None}
+        while probes:
+            done, probes = await asyncio.wait(
+                probes, timeout=max(0.0, deadline - self._time()), return_when=asyncio.FIRST_COMPLETED
+            )
+            alive = [server for server in servers if server.health.state is not ServerState.DOWN]
+            if alive:
+                return alive
+            if not done:
+                break
+        raise DirectoryUnavailable("; ".join(server.health.problem for server in servers), "directory_unavailable")
+
+    def _server(self, endpoint: Endpoint) -> Server:
+        server = self._servers.get(endpoint.name)
+        if server is None:
+            server = Server(endpoint, self._settings, self._account, self._trust, self._clock)
+            self._servers[endpoint.name] = server
+        return server
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
+
+    # --- the rest ----------------------------------------------------------------------------------------------------------
+
+    def stick(self, key: str, server: str) -> None:
+        """See LdapClient."""
+        self._stuck[key] = (server, self._clock.monotonic() + STICK_S)
+        self._stuck.move_to_end(key)
+        if len(self._stuck) > MAX_STUCK:
+            self._stuck.popitem(last=False)
+
+    def stuck(self, key: str) -> str | None:
+        """See LdapClient."""
+        found = self._stuck.get(key)
+        if found is None:
+            return None
+        name, until = found
+        if self._clock.monotonic() >= until:
+            del self._stuck[key]
+            return None
+        server = self._servers.get(name)
+        return name if server is not None and server.health.state is not ServerState.DOWN else None
+
+    def status(self) -> tuple[ServerStatus, ...]:
+        """See LdapClient."""
+        now = self._clock.monotonic()
+        found = []
+        for endpoint in self._discovery.last_known():
+            health = self._server(endpoint).health
+            answered_s = None if health.answered_at is None else now - health.answered_at
+            found.append(ServerStatus(endpoint.name, health.state, health.problem, answered_s))
+        return tuple(found)
+
+    async def close(self) -> None:
+        """See LdapClient."""
+        self._closed = True
+        for server in self._servers.values():
+            server.close()
+        self._discovery.close()
+
+
+class _Session:
+    """Satisfies LdapSession: a connection on which a user is bound."""
+
+    def __init__(self, server: Server, connection: Connection, operation_s: float) -> None:
+        self._server = server
+        self._connection = connection
+        self._operation_s = operation_s
+
+    @property
+    def server(self) -> str:
+        """See LdapSession."""
+        return self._server.name
+
+    async def modify(self, dn: str, changes: Sequence[Change], *, timeout_s: float, controls: Sequence[Control] = ()) -> Result:
+        """See LdapSession."""
+        return await self._once(messages.modify(dn, changes), timeout_s, controls)
+
+    async def extended(self, oid: str, value: bytes | None, *, timeout_s: float, controls: Sequence[Control] = ()) -> Result:
+        """See LdapSession."""
+        return await self._once(messages.extended(oid, value), timeout_s, controls)
+
+    async def _once(self, operation: bytes, timeout_s: float, controls: Sequence[Control]) -> Result:
+        by = asyncio.get_running_loop().time() + min(timeout_s, self._operation_s)
+        return await at_most_once(self._server, self._connection, operation, by, controls)
+
+
+async def at_most_once(server: Server, connection: Connection, operation: bytes, by: float, controls: Sequence[Control]) -> Result:
+    """Send what must not be sent twice. What goes wrong from here on is no reason to ask another server.
+
+    Raises ConnectionLost where nothing was sent, DirectoryUnavailable (`outcome_unknown`) where no answer came.
+    """
+    if not connection.usable:
+        raise ConnectionLost(f"{server.name}: {connection.problem}")
+    try:
+        result = await connection.call(operation, by, controls)
+    except ConnectionLost as error:
+        server.health.suspect(str(error))
+        raise DirectoryUnavailable(str(error), "outcome_unknown") from error
+    server.health.answered()
+    return result
+
+
+class _Query:
+    """What a search looks for."""
+
+    __slots__ = ("attributes", "base", "controls", "encoded_filter", "scope")
+
+    def __init__(
+        self, base: str, scope: Scope, encoded_filter: bytes, attributes: tuple[str, ...], controls: tuple[Control, ...]
+    ) -> None:
+        self.base = base
+        self.scope = scope
+        self.encoded_filter = encoded_filter
+        self.attributes = attributes
+        self.controls = controls
+
+    def request(self, size_limit: int, time_limit_s: int) -> bytes:
+        """The operation."""
+        return messages.search(self.base, self.scope, self.encoded_filter, self.attributes, size_limit, time_limit_s)
+
+
+def _no_empty_bind(dn: str, password: Secret) -> None:
+    """RFC 4513 section 5.1.2: with an empty password a server may say yes without having checked anything."""
+    if not dn or not password:
+        raise UsageError("a bind without a name or without a password checks nothing", "empty_bind")
+
+
+def _nobody(lost: DirectoryUnavailable | None) -> DirectoryUnavailable:
+    if lost is None:
+        return DirectoryUnavailable("no server could be asked in time", "directory_timeout")
+    error = DirectoryUnavailable(str(lost), lost.code)
+    error.__cause__ = lost
+    return error

@@ -1,0 +1,316 @@
+"""LDAP messages (RFC 4511 section 4): requests into bytes, bytes into responses. No I/O.
+
+Requests are encoded at once and never kept as objects: there is nothing that could print a password.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from wardgate.directory.ldap import ber
+from wardgate.directory.ldap.port import Change, Control, Entry, Result, Scope
+
+NOTICE_OF_DISCONNECTION: Final = "1.3.6.1.4.1.1466.20036"
+START_TLS: Final = "1.3.6.1.4.1.1466.20037"
+PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
+MAX_MESSAGE_ID: Final = 2**31 - 1
+MAX_CONTROLS: Final = 64
+_MAX_NAME_BYTES: Final = 512
+
+BIND_RESPONSE: Final = 0x61
+SEARCH_ENTRY: Final = 0x64
+SEARCH_DONE: Final = 0x65
+MODIFY_RESPONSE: Final = 0x67
+ADD_RESPONSE: Final = 0x69
+DELETE_RESPONSE: Final = 0x6B
+MODIFY_DN_RESPONSE: Final = 0x6D
+SEARCH_REFERENCE: Final = 0x73
+EXTENDED_RESPONSE: Final = 0x78
+INTERMEDIATE_RESPONSE: Final = 0x79
+RESULTS: Final = frozenset(
+    {BIND_RESPONSE, SEARCH_DONE, MODIFY_RESPONSE, ADD_RESPONSE, DELETE_RESPONSE, MODIFY_DN_RESPONSE, EXTENDED_RESPONSE}
+)
+RESPONSES: Final = RESULTS | {SEARCH_ENTRY, SEARCH_REFERENCE, INTERMEDIATE_RESPONSE}
+
+_VERSION: Final = ber.integer(3)
+_NEVER_DEREFERENCE: Final = ber.integer(0, ber.ENUMERATED)
+_BOTH: Final = ber.boolean(False)  # typesOnly FALSE
+
+
+# --- requests: each function gives one protocol operation, `message` puts it into its envelope ---------------------------------
+
+
+def message(message_id: int, operation: bytes, controls: bytes = b"") -> bytes:
+    """A whole message. `controls`: from `encode_controls`."""
+    return ber.tlv(ber.SEQUENCE, ber.integer(message_id) + operation + controls)
+
+
+def encode_controls(controls: Sequence[Control]) -> bytes:
+    """The controls part of a message; empty for none."""
+    return ber.sequence(*map(_control, controls), tag=0xA0) if controls else b""
+
+
+def bind(dn: str, password: bytes) -> bytes:
+    """A simple bind."""
+    return ber.tlv(0x60, _VERSION + _text(dn) + ber.tlv(0x80, password))
+
+
+def unbind() -> bytes:
+    """Ends the session; there is no answer."""
+    return b"\x42\x00"
+
+
+def abandon(message_id: int) -> bytes:
+    """Ends an operation; there is no answer."""
+    return ber.integer(message_id, 0x50)
+
+
+def search(
+    base: str, scope: Scope, encoded_filter: bytes, attributes: Sequence[str], size_limit: int = 0, time_limit_s: int = 0
+) -> bytes:
+    """A search. Aliases are not followed: an alias is another way to an entry that has its own."""
+    limits = ber.integer(scope, ber.ENUMERATED) + _NEVER_DEREFERENCE + ber.integer(size_limit) + ber.integer(time_limit_s)
+    return ber.tlv(0x63, _text(base) + limits + _BOTH + encoded_filter + _attribute_list(tuple(attributes)))
+
+
+def modify(dn: str, changes: Sequence[Change]) -> bytes:
+    """All changes, or none of them."""
+    return ber.tlv(0x66, ber.octets(dn) + ber.sequence(*map(_change, changes)))
+
+
+def add(dn: str, attributes: Sequence[tuple[str, Sequence[bytes]]]) -> bytes:
+    """A new entry."""
+    return ber.tlv(0x68, ber.octets(dn) + ber.sequence(*(_attribute(name, values) for name, values in attributes)))
+
+
+def delete(dn: str) -> bytes:
+    """Delete an entry."""
+    return ber.octets(dn, 0x4A)
+
+
+def modify_dn(dn: str, new_rdn: str, delete_old_rdn: bool = True, new_superior: str | None = None) -> bytes:
+    """Rename or move an entry."""
+    moved = b"" if new_superior is None else ber.octets(new_superior, 0x80)
+    return ber.tlv(0x6C, ber.octets(dn) + ber.octets(new_rdn) + ber.boolean(delete_old_rdn) + moved)
+
+
+def extended(oid: str, value: bytes | None = None) -> bytes:
+    """An extended operation."""
+    return ber.tlv(0x77, ber.octets(oid, 0x80) + (b"" if value is None else ber.tlv(0x81, value)))
+
+
+def page_control(size: int, cookie: bytes) -> Control:
+    """Ask for the next `size` entries. RFC 2696."""
+    return Control(PAGED_RESULTS, critical=False, value=ber.sequence(ber.integer(size), ber.octets(cookie)))
+
+
+def page_cookie(result: Result) -> bytes:
+    """Where the next page begins; empty when there is none. Raises MessageError."""
+    control = result.control(PAGED_RESULTS)
+    if control is None or control.value is None:
+        return b""
+    reader = ber.Reader(control.value).enter()
+    reader.skip()
+    return reader.octets()
+
+
+@lru_cache(512)
+def _text(text: str) -> bytes:
+    """The DN of the service account and bases come again and again."""
+    return ber.octets(text)
+
+
+@lru_cache(256)
+def _attribute_list(names: tuple[str, ...]) -> bytes:
+    return ber.sequence(*map(ber.octets, names))
+
+
+def _attribute(name: str, values: Sequence[bytes]) -> bytes:
+    return ber.sequence(ber.octets(name), ber.sequence(*map(ber.octets, values), tag=ber.SET))
+
+
+def _change(change: Change) -> bytes:
+    return ber.sequence(ber.integer(change.kind, ber.ENUMERATED), _attribute(change.attribute, change.values))
+
+
+def _control(control: Control) -> bytes:
+    critical = ber.boolean(True) if control.critical else b""
+    value = b"" if control.value is None else ber.octets(control.value)
+    return ber.sequence(ber.octets(control.oid), critical, value)
+
+
+# --- responses ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Incoming:
+    """One message: which operation it belongs to, what it is, and where its content lies."""
+
+    data: bytes
+    message_id: int
+    tag: int
+    start: int
+    stop: int
+    controls: tuple[Control, ...]
+
+
+def decode(data: bytes) -> Incoming:
+    """Open the envelope of exactly one message. Raises MessageError."""
+    end = len(data)
+    if end > ber.MAX_MESSAGE_BYTES:
+        raise ber.malformed(f"a message of more than {ber.MAX_MESSAGE_BYTES} octets")
+    tag, at, stop = ber.head(data, 0, end)
+    if tag != ber.SEQUENCE or stop != end:
+        raise ber.malformed("not one message")
+    tag, start, stop = ber.head(data, at, end)
+    if tag != ber.INTEGER:
+        raise ber.malformed("no message id")
+    message_id = ber.whole_number(data, start, stop)
+    if not 0 <= message_id <= MAX_MESSAGE_ID:
+        raise ber.malformed("a message id out of range")
+    tag, start, stop = ber.head(data, stop, end)
+    if tag not in RESPONSES:
+        raise ber.malformed(f"no response has tag {tag:#04x}")
+    return Incoming(data, message_id, tag, start, stop, () if stop == end else _controls(data, stop, end))
+
+
+def entry(incoming: Incoming) -> Entry:
+    """A SearchResultEntry. Values of one attribute under several options come together. Raises MessageError."""
+    return Entry(*_entry(incoming))
+
+
+def ranges(found: Entry) -> dict[str, int]:
+    """Attributes of which the server sent only a part, as `name;range=0-1499`, with where the next part begins."""
+    return found.attributes.unfinished if isinstance(found.attributes, Attributes) else {}
+
+
+class Attributes(dict[str, tuple[bytes, ...]]):
+    """Attributes by lower-case name; `unfinished` are those with more values than the server sends at a time."""
+
+    __slots__ = ("unfinished",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unfinished: dict[str, int] = {}
+
+
+def _entry(incoming: Incoming) -> tuple[str, Attributes]:
+    data, end = incoming.data, incoming.stop
+    head = ber.head
+    tag, start, stop = head(data, incoming.start, end)
+    if tag != ber.OCTETS:
+        raise ber.malformed("an entry without a name")
+    dn = _utf8(data, start, stop)
+    tag, at, stop = head(data, stop, end)
+    if tag != ber.SEQUENCE or stop != end:
+        raise ber.malformed("an entry without attributes")
+    found = Attributes()
+    left = ber.MAX_ELEMENTS
+    while at < end:
+        tag, start, at = head(data, at, end)
+        if tag != ber.SEQUENCE:
+            raise ber.malformed("no attribute where one belongs")
+        tag, name_start, name_stop = head(data, start, at)
+        if tag != ber.OCTETS or name_stop - name_start > _MAX_NAME_BYTES:
+            raise ber.malformed("an attribute without a name, or with a long one")
+        name, more_from = _described(data[name_start:name_stop])
+        values = _values(data, name_stop, at, left)
+        left -= len(values) + 1
+        if left < 0:
+            raise ber.malformed(f"more than {ber.MAX_ELEMENTS} elements")
+        found[name] = found[name] + values if name in found else values
+        if more_from is not None:
+            found.unfinished[name] = more_from
+    return dn, found
+
+
+def _values(data: bytes, at: int, end: int, most: int) -> tuple[bytes, ...]:
+    tag, at, stop = ber.head(data, at, end)
+    if tag != ber.SET or stop != end:
+        raise ber.malformed("no set of values")
+    found = []
+    while at < end:
+        tag, start, at = ber.head(data, at, end)
+        if tag != ber.OCTETS:
+            raise ber.malformed("no value where one belongs")
+        found.append(data[start:at])
+        if len(found) > most:
+            raise ber.malformed(f"more than {ber.MAX_ELEMENTS} elements")
+    return tuple(found)
+
+
+@lru_cache(4096)
+def _described(description: bytes) -> tuple[str, int | None]:
+    """The name without its options, and where the values go on when these are only a part of them."""
+    try:
+        name, *options = description.decode("ascii").lower().split(";")
+    except UnicodeDecodeError as error:
+        raise ber.malformed("the name of an attribute is not ASCII") from error
+    for option in options:
+        first, dash, last = option.removeprefix("range=").partition("-")
+        if option.startswith("range=") and dash and last != "*":
+            if not (first.isdecimal() and last.isdecimal() and len(last) <= 10):
+                raise ber.malformed("a range that is none")
+            return name, int(last) + 1
+    return name, None
+
+
+def result(incoming: Incoming, server: str = "") -> Result:
+    """Any response that ends an operation. Referrals are left where they are: they are never followed. Raises MessageError."""
+    data, end = incoming.data, incoming.stop
+    tag, start, stop = ber.head(data, incoming.start, end)
+    if tag != ber.ENUMERATED:
+        raise ber.malformed("no result code")
+    code = ber.whole_number(data, start, stop)
+    tag, dn_start, dn_stop = ber.head(data, stop, end)
+    other, text_start, text_stop = ber.head(data, dn_stop, end)
+    if tag != ber.OCTETS or other != ber.OCTETS:
+        raise ber.malformed("a result without its texts")
+    value = None
+    at = text_stop
+    while at < end:
+        tag, start, at = ber.head(data, at, end)
+        if tag == 0x8B and incoming.tag == EXTENDED_RESPONSE:
+            value = data[start:at]
+    # A text for people is not worth a connection; Active Directory may end it with a NUL.
+    diagnostic = data[text_start:text_stop].decode(errors="replace").rstrip("\x00") if text_stop > text_start else ""
+    matched = _utf8(data, dn_start, dn_stop) if dn_stop > dn_start else ""
+    return Result(code, diagnostic, matched, incoming.controls, value, server)
+
+
+def response_name(incoming: Incoming) -> str | None:
+    """The OID of an extended response, such as a notice. Raises MessageError."""
+    reader = ber.Reader(incoming.data, incoming.start, incoming.stop)
+    while reader.more:
+        if reader.tag == 0x8A:
+            return reader.octets(0x8A).decode(errors="replace")
+        reader.skip()
+    return None
+
+
+def _controls(data: bytes, at: int, end: int) -> tuple[Control, ...]:
+    tag, at, stop = ber.head(data, at, end)
+    if tag != 0xA0 or stop != end:
+        raise ber.malformed("something stands behind the operation that is no controls")
+    found: list[Control] = []
+    while at < end:
+        tag, start, at = ber.head(data, at, end)
+        if tag != ber.SEQUENCE or len(found) == MAX_CONTROLS:
+            raise ber.malformed("no control where one belongs, or too many")
+        reader = ber.Reader(data, start, at)
+        oid = reader.octets()
+        if len(oid) > _MAX_NAME_BYTES:
+            raise ber.malformed("a control with a long name")
+        critical = reader.boolean() if reader.tag == ber.BOOLEAN else False
+        value = reader.octets() if reader.more else None
+        reader.end()
+        found.append(Control(oid.decode(errors="replace"), critical, value))
+    return tuple(found)
+
+
+def _utf8(data: bytes, start: int, stop: int) -> str:
+    try:
+        return data[start:stop].decode()
+    except UnicodeDecodeError as error:
+        raise ber.malformed("a name is not UTF-8") from error
