@@ -41,7 +41,7 @@ def client(*urls: str, ca_file: str | None, password: str = slapd.SERVICE_PASSWO
         timeouts=TimeoutSettings(connect_s=5, operation_s=10),
         connections=connections,
     )
-    return Client(settings, DirectoryParts(MemoryStorage(), PasswordHasher(), SystemClock(), clear))
+    return Client(settings, DirectoryParts(MemoryStorage(), PasswordHasher(threads=1, max_waiting=1), SystemClock(), clear))
 
 
 @pytest.fixture(params=["ldaps", "starttls"])
