@@ -29,10 +29,16 @@ def commands() -> Iterator[tuple[str, Any]]:
         command.name = name
         if getattr(command, "invoke_without_command", False):
             yield name, command
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {inner}", each) for inner, each in command.commands.items())
-        else:
-            yield name, command
+        yield from _below(name, command)
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """A command, or those of a group and of the groups in it."""
+    if hasattr(command, "commands"):
+        for inner, each in command.commands.items():
+            yield from _below(f"{name} {inner}", each)
+    else:
+        yield name, command
 
 
 COMMANDS = dict(commands())

@@ -79,7 +79,8 @@ def usable_contacts(ring: KeyRing, rows: Iterable[Row]) -> list[Contact]:
             found.append(open_contact(ring, row))
         except SealError:
             continue
-    return found
+    # Of two that came at the same moment, always the same one first.
+    return sorted(found, key=lambda each: (each.created_at, each.key))
 
 
 def open_contact(ring: KeyRing, row: Row) -> Contact:
@@ -149,16 +150,9 @@ def prefer(rows: Iterable[Row], kind: ContactKind, key: bytes | None) -> list[Op
     ]
 
 
-def remove_contact(contact: Contact) -> Operation:
-    """Remove one. Its result is how many went."""
-    return Delete(
-        TABLE,
-        (
-            Where("subject_id", "=", contact.subject_id),
-            Where("kind", "=", contact.kind.value),
-            Where("value_key", "=", contact.key),
-        ),
-    )
+def remove_contact(subject_id: SubjectId, kind: ContactKind, key: bytes) -> Operation:
+    """Remove one, even one that does not open. Its result is how many went."""
+    return Delete(TABLE, (Where("subject_id", "=", subject_id), Where("kind", "=", kind.value), Where("value_key", "=", key)))
 
 
 def _in_order(contacts: Sequence[Contact], kind: ContactKind, of_directory: Iterable[str | None]) -> tuple[str, ...]:

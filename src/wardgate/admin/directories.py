@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from wardgate.account.contact import kept_contacts, merge, usable_contacts
-from wardgate.account.subject import SubjectId
+from wardgate.admin.contacts import codes_go_to
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, Person, found_person, opened, settings_of
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -174,7 +173,7 @@ async def look_at_user(office: Office, *, name: str, user: str, password: Secret
         told = {"directory": name, "took_ms": took_ms, "user": _user(person.user), "policy": await _policy(person)}
         told["abilities"] = _abilities(person.directory)
         told["subject_id"] = person.subject_id
-        told["codes_go_to"] = await _reach(office, person)
+        told["codes_go_to"] = await codes_go_to(office, person)
         told["check"] = await _check(office, person, password) if password is not None else None
     return told
 
@@ -230,12 +229,6 @@ def _abilities(directory: Directory) -> list[str]:
     if isinstance(directory, ContactWriting):
         found += [f"write {kind.value}" for kind in ContactKind if directory.writes(kind)]
     return found
-
-
-async def _reach(office: Office, person: Person) -> dict[str, str | None]:
-    rows = (await office.storage.read([kept_contacts(person.subject_id or SubjectId(""))]))[0]
-    reach = merge(person.user, usable_contacts(office.ring, rows))
-    return {"phone": reach.phone, "mail": reach.mail}
 
 
 async def _check(office: Office, person: Person, password: Secret) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from wardgate.admin import (
     backups,
     checks,
     configuration,
+    contacts,
     directories,
     gateways,
     keys,
@@ -141,6 +142,35 @@ async def user_import_piece(desk: Desk, csv: Secret, keep_hashes: bool = False, 
     return await user_import.import_users(
         desk.office, io.BytesIO(csv.reveal()), directory=await _directory(desk, directory), keep_hashes=keep_hashes
     )
+
+
+# --- contacts ------------------------------------------------------------------------------------------------------------
+
+
+async def contact_list(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """A user's contacts, wherever they are kept."""
+    return await contacts.list_contacts(desk.office, name=name, directory=directory)
+
+
+async def contact_add(
+    desk: Desk, name: str, value: str, verified: bool = False, to_directory: bool = False, directory: str | None = None
+) -> Result:
+    """A new contact."""
+    return await contacts.add_contact(
+        desk.office, name=name, value=value, verified=verified, to_directory=to_directory, directory=directory
+    )
+
+
+async def contact_remove(desk: Desk, name: str, value: str, from_directory: bool = False, directory: str | None = None) -> Result:
+    """Remove a contact."""
+    return await contacts.remove_own_contact(
+        desk.office, name=name, value=value, from_directory=from_directory, directory=directory
+    )
+
+
+async def contact_prefer(desk: Desk, name: str, value: str, directory: str | None = None) -> Result:
+    """Let codes go there."""
+    return await contacts.prefer_contact(desk.office, name=name, value=value, directory=directory)
 
 
 # --- authenticators ------------------------------------------------------------------------------------------------------
@@ -495,6 +525,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.unlock": user_unlock,
     "user.remove": user_remove,
     "user.import_piece": user_import_piece,
+    "contact.list": contact_list,
+    "contact.add": contact_add,
+    "contact.remove": contact_remove,
+    "contact.prefer": contact_prefer,
     "authenticator.add_totp": authenticator_add_totp,
     "authenticator.add_hotp": authenticator_add_hotp,
     "authenticator.add_secret": authenticator_add_secret,

@@ -6,7 +6,7 @@ An operation has directories of its own and not the running server's: what it do
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
@@ -29,11 +29,12 @@ CLOSE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user as his directory tells him now. `subject_id`: None while nobody has met him."""
+    """A user as his directory tells him now. `subject_id`: None while nobody has met him. `region`: for his phone numbers."""
 
     directory: Directory
     user: DirectoryUser
     subject_id: SubjectId | None
+    region: str | None
 
     def met(self, office: Office) -> tuple[SubjectId, list[Operation]]:
         """His subject, and what has to be written first where he has none yet."""
@@ -43,6 +44,14 @@ class Person:
         details = {"directory": self.user.directory, "user": self.user.name}
         event = AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details)
         return subject_id, [*inserts, record(event)]
+
+    async def again(self, office: Office) -> "Person":
+        """The same with the subject that he has by now."""
+        return replace(self, subject_id=await linked_subject(office.storage, self.user.directory, self.user.immutable_id))
+
+    def as_of(self, user: DirectoryUser) -> "Person":
+        """The same, as the directory tells him now."""
+        return replace(self, user=user)
 
 
 def settings_of(document: Document, name: str) -> DirectorySettings:
@@ -54,11 +63,16 @@ def settings_of(document: Document, name: str) -> DirectorySettings:
     return found
 
 
+def region_of(document: Document, directory: str) -> str | None:
+    """Whose national phone numbers are understood: as the first realm says that asks this directory."""
+    return next((realm.region for realm in document.realms if directory in realm.directories), None)
+
+
 @asynccontextmanager
 async def opened(office: Office, document: Document, settings: DirectorySettings) -> AsyncIterator[Directory]:
     """A directory of one's own. Raises SettingsError when it cannot be built."""
-    region = next((realm.region for realm in document.realms if settings.name in realm.directories), None)
     secret = resolver("directories", settings, office.ring)
+    region = region_of(document, settings.name)
     directory = build_directory(settings, DirectoryParts(office.storage, office.hasher, office.clock, secret, region))
     try:
         yield directory
@@ -94,4 +108,4 @@ async def _looked_up(office: Office, document: Document, settings: DirectorySett
     async with opened(office, document, settings) as directory:
         user = await directory.find(name, TIMEOUT_S)
         linked = await linked_subject(office.storage, user.directory, user.immutable_id) if user is not None else None
-        yield Person(directory, user, linked) if user is not None else None
+        yield Person(directory, user, linked, region_of(document, settings.name)) if user is not None else None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
+from wardgate.cli import contact
 from wardgate.cli.inputs import is_interactive, secret_from_stdin
 from wardgate.cli.options import DEFAULT_DATA, Data, Directory, Json, example, group
 from wardgate.cli.output import emit, facts, note, say, table
@@ -19,7 +20,8 @@ PIECE_BYTES: Final = 512 * 1024
 MAX_LINE_BYTES: Final = 64 * 1024
 MAX_PROBLEMS: Final = 1_000
 
-app = group("Local users.")
+app = group("Local users, and the contacts of all.")
+app.add_typer(contact.app, name="contact")
 
 Name = Annotated[str, typer.Argument(help="Login name.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]

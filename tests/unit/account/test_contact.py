@@ -119,7 +119,7 @@ async def test_contacts_are_stored_once_preferred_one_at_a_time_and_removed() ->
     assert merge(USER, usable_contacts(RING, await stored())).phone == USER.phone
 
     [gone, kept] = [open_contact(RING, each) for each in sorted(await stored(), key=lambda each: open_contact(RING, each).value)]
-    assert isinstance(await storage.commit([remove_contact(gone)]), Committed)
+    assert isinstance(await storage.commit([remove_contact(ADA, PHONE, gone.key)]), Committed)
     assert [open_contact(RING, each).value for each in await stored()] == [kept.value] == [second]
 
 

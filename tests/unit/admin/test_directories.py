@@ -2,33 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from tests.unit.admin.memory_kind import configure, register
 from wardgate.account.contact import Source, contact_key, create_contact, kept_contacts, prefer
 from wardgate.account.subject import SubjectId, create_subject
 from wardgate.admin import directories
 from wardgate.admin.office import Office
 from wardgate.audit.events import Kind
-from wardgate.config.document import Document
-from wardgate.config.store import save
 from wardgate.crypto import Secret
-from wardgate.directory import registry
-from wardgate.directory.kind import DirectoryKind
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import ContactKind, DirectoryUser, Finding, Lockout, ServerState, ServerStatus, Verdict
-from wardgate.directory.settings import RealmSettings
 from wardgate.errors import DirectoryUnavailable, NotFound, UsageError, WardgateError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySettings:
-    """A kind for these tests alone."""
-
-    name: str
-    kind: Literal["memory"]
 
 
 class Examined(MemoryDirectory):
@@ -68,13 +56,8 @@ def acme() -> Examined:
 
 @pytest.fixture
 async def with_acme(office: Office, acme: Examined, monkeypatch: pytest.MonkeyPatch) -> Office:
-    kind = DirectoryKind(MemorySettings, lambda settings: None, lambda settings, parts: acme)
-    monkeypatch.setattr(registry, "KINDS", (*registry.KINDS, kind))
-    document = Document(
-        realms=(RealmSettings(name="r", default=True, directories=("acme",)),),
-        directories=(MemorySettings(name="acme", kind="memory"),),
-    )
-    await save(office.storage, document, "test", "", 0, office.clock, office.ring)
+    register(acme, monkeypatch)
+    await configure(office)
     return office
 
 
@@ -151,8 +134,7 @@ async def test_a_kind_without_an_examination_is_asked_whether_it_answers(
     office: Office, with_acme: Office, acme: Examined, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = MemoryDirectory("acme")
-    kind = DirectoryKind(MemorySettings, lambda settings: None, lambda settings, parts: plain)
-    monkeypatch.setattr(registry, "KINDS", (kind,))
+    register(plain, monkeypatch)
     assert (await directories.examine_directory(with_acme, name="acme", progress=told()[1]))["ok"] is True
     plain.behaviour = Behaviour.UNAVAILABLE
     assert (await directories.examine_directory(with_acme, name="acme", progress=told()[1]))["reachable"] is False
