@@ -34,7 +34,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "account": frozenset({"directory", "storage"}),
     "audit": frozenset({"storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
-    "directory": frozenset({"audit", "config", "contacts", "fair_queue", "passwords", "storage"}),
+    "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
     "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
     # doors

@@ -28,6 +28,41 @@ class RealmSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordPolicySettings:
+    """What a new password in Wardgate's own directory has to fulfil. NIST SP 800-63B-4: no kinds of characters are asked for."""
+
+    min_length: int = field(
+        default=15,
+        metadata={
+            "help": "fewest characters: 15 is what NIST asks where a password may be the only factor, which the directory cannot "
+            "know; 8 is the least, good where every policy asks for a second factor",
+            "unit": "characters",
+        },
+    )
+    max_length: int = field(
+        default=0, metadata={"help": "most characters, at least 64; 0: no limit but 1024 bytes", "unit": "characters"}
+    )
+    blocklist: bool = field(
+        default=True,
+        metadata={"help": "refuse common passwords, rows of keys, and what is little more than the user's name or mail address"},
+    )
+    own_words: tuple[str, ...] = field(
+        default=(), metadata={"help": "names of the organisation, its realms, places and services, which the blocklist refuses too"}
+    )
+    history: int = field(
+        default=5, metadata={"help": "how many passwords before the present one may not be used again; at most 24"}
+    )
+    max_age_days: int = field(
+        default=0,
+        metadata={"help": "a password that is older has to be changed; 0: never, as NIST advises", "unit": "days"},
+    )
+    min_age_s: int = field(
+        default=0,
+        metadata={"help": "how long a user has to keep a password before he may choose the next; 0: no time", "unit": "seconds"},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalDirectorySettings:
     """Users in Wardgate's own database."""
 
@@ -43,4 +78,8 @@ class LocalDirectorySettings:
     keep_hashes: bool = field(
         default=False,
         metadata={"help": "leave imported hashes as they are instead of upgrading them to Argon2id at the next login"},
+    )
+    password_policy: PasswordPolicySettings = field(default_factory=PasswordPolicySettings)
+    write_contacts: tuple[Literal["phone", "mail"], ...] = field(
+        default=(), metadata={"help": "which contacts self-service may write to the directory"}
     )

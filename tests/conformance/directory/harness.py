@@ -89,7 +89,8 @@ async def local() -> AsyncIterator[Subject]:
 Maker = Callable[[], AbstractAsyncContextManager[Subject]]
 
 MAKERS: dict[str, Maker] = {"memory": memory, "local": local, "openldap": openldap.openldap}
-ABILITIES: dict[str, Abilities] = {"memory": Abilities(), "local": Abilities(), "openldap": openldap.ABILITIES}
+LOCAL = Abilities(expires=True, tells_expiry=True, history=True, policy=True, writes_phone=True, writes_mail=True)
+ABILITIES: dict[str, Abilities] = {"memory": Abilities(), "local": LOCAL, "openldap": openldap.ABILITIES}
 NEIGHBOURS: dict[str, str] = {"openldap": "slapd"}
 
 

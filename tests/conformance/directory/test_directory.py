@@ -5,8 +5,8 @@ A test that `needs` abilities runs over the directories that declare them.
 
 import itertools
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
