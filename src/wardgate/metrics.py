@@ -68,6 +68,9 @@ def _histogram(name: str, help_text: str, buckets: tuple[float, ...], *labels: s
 LOGINS = _counter("wardgate_logins_total", "Requests of logins that a door answered, by outcome.", "result", "door")
 STEP = _histogram("wardgate_step_seconds", "How long a step of a login took; `request` is the whole.", STEP_BUCKETS_S, "step")
 DIRECTORY = _histogram("wardgate_directory_seconds", "How long a directory took.", STEP_BUCKETS_S, "directory", "operation")
+DIRECTORY_SERVER_UP = _gauge(
+    "wardgate_directory_server_up", "1 where a server of a directory is held to be up, 0 where it is not.", "directory", "server"
+)
 GATEWAY = _histogram("wardgate_gateway_seconds", "How long a gateway took to answer.", GATEWAY_BUCKETS_S, "gateway", "outcome")
 PACKETS = _counter("wardgate_radius_packets_total", "RADIUS packets that were taken, by code and vendor profile.", "code", "vendor")
 DROPS = _counter("wardgate_radius_drops_total", "RADIUS packets that got no reply, by incident.", "reason")
@@ -110,7 +113,7 @@ MAX_FILES = _gauge("process_max_fds", "Files and sockets that may be open.")
 STARTED = _gauge("process_start_time_seconds", "When the worker started.")
 
 CATALOGUE: Final[tuple[Described, ...]] = (
-    *(LOGINS, STEP, DIRECTORY, GATEWAY, PACKETS, DROPS, DUPLICATES, INCIDENTS, IN_WORK),
+    *(LOGINS, STEP, DIRECTORY, DIRECTORY_SERVER_UP, GATEWAY, PACKETS, DROPS, DUPLICATES, INCIDENTS, IN_WORK),
     *(PASSWORD_WAIT, PASSWORD_WORK, PASSWORD_WAITING, PASSWORD_RUNNING, PASSWORD_THREADS),
     *(BATCH_UNITS, BATCH_SECONDS, FAILED_BATCHES, UNITS_WAITING, READS_WAITING),
     *(OUTBOX, OUTBOX_OLDEST, TIMELINE_DROPPED, CONNECTIONS, STREAMS),

@@ -15,7 +15,7 @@ from wardgate.delivery.kind import GatewaySettings, Resolve
 from wardgate.delivery.port import Gateway
 from wardgate.delivery.registry import build_gateway
 from wardgate.directory.kind import DirectoryParts, DirectorySettings
-from wardgate.directory.port import Closing, Directory
+from wardgate.directory.port import Closing, Directory, ServerState, ServerTelling
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.registry import build_directory
 from wardgate.engine.runtime import Application, EngineConfiguration
@@ -129,3 +129,13 @@ def _release(nas: Nas, own: Sequence[ReleaseRuleSettings]) -> Release:
         return compile_release(own, BUILT_IN) if own else compile_vendor_release(nas.profile.default_release, BUILT_IN)
     except SettingsError as error:
         raise SettingsError(f"applications.{nas.settings.application}.{error.message}") from error
+
+
+def servers_up(directories: Sequence[Directory]) -> Mapping[tuple[str, ...], float]:
+    """1 or 0 by directory and server, of the directories that know their servers."""
+    return {
+        (directory.name, each.server): float(each.state is ServerState.UP)
+        for directory in directories
+        if isinstance(directory, ServerTelling)
+        for each in directory.servers()
+    }

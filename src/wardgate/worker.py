@@ -40,7 +40,7 @@ from wardgate.leases import Job, Leases, Scheduler
 from wardgate.metrics import Metrics
 from wardgate.passwords import PasswordHasher
 from wardgate.radius.server import RadiusParts, RadiusServer
-from wardgate.runtime import Builder, Runtime
+from wardgate.runtime import Builder, Runtime, servers_up
 from wardgate.sockets import SlotSockets
 from wardgate.storage.port import Announce, Find, Operation, Upsert, Where
 from wardgate.watch.node import Node
@@ -190,6 +190,7 @@ class Worker:
             configuration_version=lambda: self._now().version,
             epoch=lambda: self._opened.epoch,
             problems=self.problems,
+            directory_servers=lambda: servers_up(self._now().directories),
             jobs=JOBS if "jobs" in self._settings.server.roles else (),
             jobs_held=lambda: self._scheduler.holds if self._scheduler is not None else (),
         )

@@ -12,9 +12,11 @@ from wardgate.config.reference import EnvReference
 from wardgate.config.secrets import seal_document
 from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
+from wardgate.directory.memory import MemoryDirectory
+from wardgate.directory.port import ServerState, ServerStatus
 from wardgate.errors import SettingsError
 from wardgate.passwords import PasswordHasher
-from wardgate.runtime import Builder
+from wardgate.runtime import Builder, servers_up
 from wardgate.storage.memory import MemoryStorage
 
 DOCUMENT = """
@@ -133,3 +135,13 @@ def test_a_version_that_could_not_run_is_refused_before_it_comes_into_force(good
     assert good in DOCUMENT
     with pytest.raises(SettingsError):
         parse(DOCUMENT.replace(good, bad))
+
+
+def test_servers_are_told_of_by_directories_that_know_them_and_a_suspect_one_is_not_up() -> None:
+    class Acme(MemoryDirectory):
+        def servers(self) -> tuple[ServerStatus, ...]:
+            states = (ServerState.UP, ServerState.SUSPECT, ServerState.DOWN)
+            return tuple(ServerStatus(f"dc{number}:636", state) for number, state in enumerate(states))
+
+    told = servers_up([MemoryDirectory("staff"), Acme("acme")])
+    assert told == {("acme", "dc0:636"): 1, ("acme", "dc1:636"): 0, ("acme", "dc2:636"): 0}

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from wardgate.account.authenticator import bound_to
+from wardgate.admin.directories import list_directories
+from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.machine_checks import look_at_machine
 from wardgate.admin.office import Office
@@ -31,7 +33,7 @@ _OWN_HASH: Final = "argon2id"
 
 
 async def check_installation(office: Office, opened: Opened, *, online: bool = False) -> dict[str, Any]:
-    """Every finding. With `online`, also whether the gateways' servers take a connection; nothing is sent."""
+    """Every finding. With `online`, also whether directories answer and gateways' servers take a connection; nothing is sent."""
     findings = await look_at_machine(office, opened)
     findings += [finding async for finding in _keys(office)]
     findings += [finding async for finding in _document(office, online)]
@@ -81,14 +83,30 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
         return
     for message in resolve_all(document, office.ring):
         yield Finding(Level.ERROR, *split(SettingsError(message)))
-    for finding in (*_nas(office, document), *_secret_files(document), *_channels(document)):
+    for finding in (*_directory_files(document), *_nas(office, document), *_secret_files(document), *_channels(document)):
         yield finding
     if online:
+        async for finding in _silent_directories(office, document):
+            yield finding
         for gateway in document.gateways:
             for problem in await _unreachable(gateway):
                 yield Finding(
                     Level.ERROR, f"gateway {gateway.name}: {problem}", "look at the network, the address and the firewall"
                 )
+
+
+def _directory_files(document: Document) -> Iterator[Finding]:
+    for directory in document.directories:
+        for message in unreadable_files(directory):
+            yield Finding(Level.ERROR, message, "put it there, readable for the server's user; the directory is down until then")
+
+
+async def _silent_directories(office: Office, document: Document) -> AsyncIterator[Finding]:
+    listed = await list_directories(office, document=document)
+    for each in listed["directories"]:
+        if not each["answers"]:
+            what = f"directory {each['name']} does not answer: {each['problem']}"
+            yield Finding(Level.ERROR, what, f"wardgate directory doctor {each['name']} says where it fails")
 
 
 def _nas(office: Office, document: Document) -> Iterator[Finding]:

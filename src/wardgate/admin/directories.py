@@ -41,12 +41,16 @@ Progress = Callable[[Mapping[str, object]], None]
 # --- list ----------------------------------------------------------------------------------------------------------------
 
 
-async def list_directories(office: Office, *, live: Sequence[Directory] = (), ask: bool = True) -> dict[str, Any]:
+async def list_directories(
+    office: Office, *, live: Sequence[Directory] = (), ask: bool = True, document: Document | None = None
+) -> dict[str, Any]:
     """Every directory: its kind, who asks it, whether it answers, and its servers.
 
     `live`: those of the running server, whose view of the servers is told where there is one. Without `ask`, nobody is asked.
+    `document`: the one in force, where it is at hand.
     """
-    _, document = await load_current(office.storage)
+    if document is None:
+        _, document = await load_current(office.storage)
     known = {each.name: each for each in live}
     described = [_describe(office, document, each, known.get(each.name), ask) for each in document.directories]
     return {"directories": list(await asyncio.gather(*described))}

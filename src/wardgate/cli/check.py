@@ -16,7 +16,9 @@ app = single()
 @app.command(epilog=example("wardgate check --online"))
 def check(
     data: Data = DEFAULT_DATA,
-    online: Annotated[bool, typer.Option("--online", help="Also see whether the gateways' servers take a connection.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also see whether directories answer and gateways' servers take a connection.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look for what is wrong or weak in settings, files, database, keys, certificates and NAS, and say what to do.

@@ -36,11 +36,16 @@ def _nobody() -> Sequence[str]:
     return ()
 
 
+def _no_servers() -> Mapping[Labels, float]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
     """Where a worker's figures are read whenever the metrics are asked for. All are asked on the event loop.
 
-    `passwords_pending`: checks that wait or run. `jobs`: every scheduled job; `jobs_held`: those that this worker does for all.
+    `passwords_pending`: checks that wait or run. `directory_servers`: 1 or 0 by directory and server.
+    `jobs`: every scheduled job; `jobs_held`: those that this worker does for all.
     """
 
     passwords_pending: Callable[[], float] = _nothing
@@ -54,6 +59,7 @@ class Gauges:
     configuration_version: Callable[[], float] = _nothing
     epoch: Callable[[], float] = _nothing
     problems: Callable[[], Sequence[str]] = _nobody
+    directory_servers: Callable[[], Mapping[Labels, float]] = _no_servers
     jobs: Sequence[str] = ()
     jobs_held: Callable[[], Iterable[str]] = _nobody
 
@@ -76,6 +82,7 @@ class Vitals:
             (metrics.UNITS_WAITING, gauges.units_waiting),
             (metrics.READS_WAITING, gauges.reads_waiting),
             (metrics.TIMELINE_DROPPED, gauges.timeline_dropped),
+            (metrics.DIRECTORY_SERVER_UP, gauges.directory_servers),
             (metrics.CONNECTIONS, gauges.connections),
             (metrics.STREAMS, gauges.streams),
             (metrics.CONFIGURATION, gauges.configuration_version),

@@ -20,6 +20,7 @@ class MemorySettings:
 
     name: str
     kind: Literal["memory"]
+    ca_file: str | None = None
 
 
 def register(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,8 +30,8 @@ def register(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "KINDS", (*others, kind))
 
 
-async def configure(office: Office, region: str | None = None) -> None:
+async def configure(office: Office, region: str | None = None, ca_file: str | None = None, version: int = 0) -> None:
     """Put a document in force in which the default realm has this one directory."""
     realm = RealmSettings(name="r", default=True, directories=("acme",), region=region)
-    document = Document(realms=(realm,), directories=(MemorySettings(name="acme", kind="memory"),))
-    await save(office.storage, document, "test", "", 0, office.clock, office.ring)
+    document = Document(realms=(realm,), directories=(MemorySettings(name="acme", kind="memory", ca_file=ca_file),))
+    await save(office.storage, document, "test", "", version, office.clock, office.ring)
