@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -28,6 +28,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.samba_dc import cast
+from wardgate.config.reference import ClearValue
+from wardgate.directory.active_directory.settings import ActiveDirectorySettings
+from wardgate.directory.ldap.settings import BindSettings
 
 WAIT_S = 300.0
 _PARTS = Path(__file__).parent / "samba_dc"
@@ -45,6 +48,17 @@ class DomainController:
         self.url = f"ldaps://{cast.ADDRESS}:636"
         self.ca_file = str(home / "ca.pem")
         self.took: Mapping[str, float] = json.loads((home / "ready").read_text())
+
+    def settings(self, name: str = "acme-ad", **given: Any) -> ActiveDirectorySettings:
+        """Settings of a directory on it, by the account that may reset passwords in one OU."""
+        bind = BindSettings(dn=cast.SERVICE_DN, password=ClearValue(value=cast.SERVICE_PASSWORD))
+        usual = {"servers": (self.url,), "bind": bind, "base": cast.BASE, "ca_file": self.ca_file}
+        return ActiveDirectorySettings(**{"name": name, "kind": "active_directory", **usual, **given})
+
+    @property
+    def reader(self) -> BindSettings:
+        """The account that may read and nothing else."""
+        return BindSettings(dn=cast.READER_DN, password=ClearValue(value=cast.SERVICE_PASSWORD))
 
     def modify(self, ldif: str) -> None:
         """Apply LDIF with `changetype` lines."""

@@ -3,12 +3,13 @@
 from typing import Any
 
 from wardgate.directory import local
-from wardgate.directory.openldap import kind as openldap
+from wardgate.directory.active_directory import directory as active_directory
 from wardgate.directory.kind import DirectoryKind, DirectoryParts, DirectorySettings
+from wardgate.directory.openldap import kind as openldap
 from wardgate.directory.port import Directory
 from wardgate.errors import SettingsError
 
-KINDS: tuple[DirectoryKind[Any], ...] = (local.KIND, openldap.KIND)
+KINDS: tuple[DirectoryKind[Any], ...] = (local.KIND, active_directory.KIND, openldap.KIND)
 
 
 def check_settings(settings: DirectorySettings) -> None:

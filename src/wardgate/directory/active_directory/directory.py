@@ -1,0 +1,254 @@
+"""The directory that `../port.py` asks for, over Active Directory.
+
+A login costs three reads and a bind: the name, the entry (with state, rules and groups' SIDs in it), and now and then the names of
+groups. Who was found is bound by the DN that was just read, so a rename between two logins disturbs nobody.
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Final
+
+from wardgate.crypto import Secret
+from wardgate.directory.active_directory.accounts import DN_ATTRIBUTE, PERSONS, RESULTANT_PSO, attributes_to_read, user_from
+from wardgate.directory.active_directory.doctor import Doctor
+from wardgate.directory.active_directory.domain import Domain
+from wardgate.directory.active_directory.errors import Refusal, refusal, trouble, verdict
+from wardgate.directory.active_directory.groups import Groups
+from wardgate.directory.active_directory.lookup import ACCOUNT, PRINCIPAL, look_up
+from wardgate.directory.active_directory.passwords import Passwords
+from wardgate.directory.active_directory.reading import Budget, Reader
+from wardgate.directory.active_directory.settings import ActiveDirectorySettings, check
+from wardgate.directory.active_directory.values import guid_base, guid_text, password_text
+from wardgate.directory.kind import DirectoryKind, DirectoryParts
+from wardgate.directory.ldap.client import Client
+from wardgate.directory.ldap.names import is_under
+from wardgate.directory.ldap.port import Change, ChangeKind, Entry, LdapClient, Scope
+from wardgate.directory.names import canonical_name
+from wardgate.directory.port import (
+    AccountState,
+    ContactKind,
+    DirectoryUser,
+    Finding,
+    PasswordNotAccepted,
+    PasswordPolicy,
+    PasswordVerdict,
+    RightMissing,
+    ServerStatus,
+)
+from wardgate.directory.verified import GracePasswords, VerifiedPasswords
+from wardgate.errors import Conflict, DirectoryUnavailable, MessageError
+
+# More accounts than this do not match one name by case and accents alone.
+MAX_HITS: Final = 20
+_NOBODY_BYTES: Final = 12
+
+
+class ActiveDirectory:
+    """Satisfies every protocol of `port.py`."""
+
+    def __init__(self, settings: ActiveDirectorySettings, client: LdapClient, parts: DirectoryParts) -> None:
+        self._settings = settings
+        self._client = client
+        self._clock = parts.clock
+        self._region = parts.region
+        self._reader = Reader(settings.name, client, parts.clock)
+        self._domain = Domain(self._reader)
+        self._groups = Groups(self._reader, self._domain)
+        self._passwords = Passwords(self._reader, self._domain, settings.emulate_history)
+        self._verified = VerifiedPasswords(settings.verified_cache_s, parts.clock)
+        self._grace = GracePasswords(settings.down_grace_s, parts.clock)
+        self._attributes = attributes_to_read(settings.attributes, settings.order == "ordered")
+        self._own_words = frozenset(word for word in map(canonical_name, settings.domains) if word)
+
+    @property
+    def name(self) -> str:
+        """The configured name."""
+        return self._settings.name
+
+    # --- finding -------------------------------------------------------------------------------------------------------
+
+    async def find(self, name: str, timeout_s: float) -> DirectoryUser | None:
+        """The only account that the name means: by account name, UPN or mail address. None for two of them."""
+        user = await self._find(name, self._reader.budget(timeout_s))
+        self._grace.found(name, user)
+        return user
+
+    async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        """The user with this objectGUID, wherever it was moved under `base`."""
+        user = await self._read(immutable_id, self._reader.budget(timeout_s))
+        if user is not None:
+            self._grace.seen(user)
+        return user
+
+    def might_hold(self, name: str) -> bool:
+        """False for a name with another domain before a backslash, once the domain's own names were read, and for no name."""
+        known = self._domain.known_names()
+        domain, backslash, _ = (canonical_name(name) or "").partition("\\")
+        words = self._own_words | (known.words if known else frozenset((domain,)))
+        return look_up(name, words, self._settings.attributes.mail) is not None if backslash else canonical_name(name) is not None
+
+    async def _find(self, name: str, budget: Budget) -> DirectoryUser | None:
+        if canonical_name(name) is None:
+            return None
+        words = self._own_words | (await self._domain.names(budget)).words
+        wanted = look_up(name, words, self._settings.attributes.mail, self._settings.user_filter)
+        if wanted is None:
+            return None
+        told = ("objectGUID", ACCOUNT, PRINCIPAL, self._settings.attributes.mail)
+        entries = await self._reader.entries(self._settings.base, Scope.SUBTREE, wanted.filter_text, told, budget, limit=MAX_HITS)
+        meant = [entry for entry in entries if wanted.is_meant(entry)]
+        if len(meant) != 1 or len(entries) >= MAX_HITS:
+            return None
+        return await self._read(self._id(meant[0]), budget)
+
+    async def _read(self, immutable_id: str, budget: Budget) -> DirectoryUser | None:
+        base, server = guid_base(immutable_id), self._client.stuck(immutable_id)
+        if base is None:
+            return None
+        persons = f"(&{PERSONS}{self._settings.user_filter})"
+        entry = await self._reader.entry(base, persons, self._attributes, budget, server=server)
+        if entry is None or not is_under(entry.dn, self._settings.base):
+            return None
+        rules = await self._domain.rules(entry.text(RESULTANT_PSO), budget)
+        groups = await self._groups.of(entry.values("tokenGroups"), budget)
+        try:
+            return user_from(self.name, entry, self._settings.attributes, groups, rules, self._clock.now(), self._region)
+        except MessageError as error:
+            raise DirectoryUnavailable(f"directory {self.name} told an account without a usable objectGUID") from error
+
+    def _id(self, entry: Entry) -> str:
+        try:
+            return guid_text(next(iter(entry.values("objectGUID")), b""))
+        except MessageError as error:
+            raise DirectoryUnavailable(f"directory {self.name} tells no objectGUID; our account may not read it") from error
+
+    # --- checking passwords --------------------------------------------------------------------------------------------
+
+    async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float, source: str = "") -> PasswordVerdict:
+        """Check a password by a bind, once. What cannot be a password here is WRONG after a bind of nobody."""
+        if not password:
+            return PasswordVerdict.WRONG
+        budget = self._reader.budget(timeout_s)
+        dn = await self._dn(user, budget)
+        if dn is None or password_text(password) is None:
+            await self._bind_nobody(password, budget, source)
+            return PasswordVerdict.WRONG
+        found = await self._bind(user, dn, password, budget, source)
+        if found is PasswordVerdict.RIGHT:
+            self._verified.remember(user.immutable_id, user.version, password)
+            self._grace.verified(user, password)
+        else:
+            self._grace.refused(user, password)
+        return found
+
+    async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
+        """Bind as an account that does not exist."""
+        if password:
+            await self._bind_nobody(password, self._reader.budget(timeout_s), source)
+
+    def remembers(self, user: DirectoryUser, password: Secret) -> bool:
+        """True when this password was verified for this version of the account within `verified_cache_s`."""
+        ends = user.password_expires_at
+        usable = user.state is AccountState.ACTIVE and not user.must_change and (ends is None or ends > self._clock.now())
+        return usable and self._verified.holds(user, password)
+
+    def remembered_while_down(self, name: str, password: Secret) -> DirectoryUser | None:
+        """The user of this login name as he was last seen, when this password was verified within `down_grace_s`."""
+        return self._grace.remembered(name, password)
+
+    async def _dn(self, user: DirectoryUser, budget: Budget) -> str | None:
+        """Where the account is: as it was read with the user."""
+        known = user.attributes.get(DN_ATTRIBUTE)
+        if known:
+            return known[0]
+        read = await self._read(user.immutable_id, budget)
+        return read.attributes[DN_ATTRIBUTE][0] if read else None
+
+    async def _bind(self, user: DirectoryUser, dn: str, password: Secret, budget: Budget, source: str) -> PasswordVerdict:
+        server = self._client.stuck(user.immutable_id)
+        result = await self._client.bind(dn, password, timeout_s=budget.left_s(), server=server, source=source)
+        return verdict(self.name, result)
+
+    async def _bind_nobody(self, password: Secret, budget: Budget, source: str) -> None:
+        # What a server would cut or refuse unread is replaced, so that it works as for a password that is only wrong.
+        sent = password if password_text(password) is not None else Secret(secrets.token_hex(_NOBODY_BYTES).encode())
+        dn = f"CN={secrets.token_hex(_NOBODY_BYTES)},{self._settings.base}"
+        verdict(self.name, await self._client.bind(dn, sent, timeout_s=budget.left_s(), source=source))
+
+    # --- changing ------------------------------------------------------------------------------------------------------
+
+    async def password_policy(self, user: DirectoryUser, timeout_s: float) -> PasswordPolicy:
+        """The domain's rules, or those of the fine-grained policy that holds for this user."""
+        return await self._passwords.policy(user, self._reader.budget(timeout_s))
+
+    async def change_password(self, user: DirectoryUser, old: Secret, new: Secret, timeout_s: float) -> PasswordVerdict:
+        """Replace a password that the user knows, be it expired or to be changed."""
+        text, known = self._new(new), password_text(old)
+        if known is None:
+            return PasswordVerdict.WRONG
+        return await self._passwords.change(user, known, text, self._reader.budget(timeout_s))
+
+    async def reset_password(self, user: DirectoryUser, new: Secret, must_change: bool, timeout_s: float) -> None:
+        """Set a password, held to the rules and the history, and lift a lock."""
+        await self._passwords.reset(user, self._new(new), must_change, self._reader.budget(timeout_s))
+
+    async def unlock(self, user: DirectoryUser, timeout_s: float) -> bool:
+        """True when the account was locked and now is not."""
+        return await self._passwords.unlock(user, self._reader.budget(timeout_s))
+
+    def writes(self, kind: ContactKind) -> bool:
+        """Whether `write_contacts` names it."""
+        return kind.value in self._settings.write_contacts
+
+    async def write_contact(self, user: DirectoryUser, kind: ContactKind, value: str | None, timeout_s: float) -> None:
+        """Replace the preferred phone or mail address, or remove it."""
+        budget = self._reader.budget(timeout_s)
+        names = self._settings.attributes
+        attribute = names.phone if kind is ContactKind.PHONE else names.mail
+        read = await self._read(user.immutable_id, budget)
+        if read is None:
+            raise Conflict("the account was removed meanwhile")
+        change = Change(ChangeKind.REPLACE, attribute, () if value is None else (value.encode(),))
+        dn, server = read.attributes[DN_ATTRIBUTE][0], self._client.stuck(user.immutable_id)
+        result = await self._client.modify(dn, (change,), timeout_s=budget.left_s(), server=server)
+        if result.good:
+            self._client.stick(user.immutable_id, result.server)
+            return
+        if refusal(result) is Refusal.GONE:
+            raise Conflict("the account was removed meanwhile")
+        if refusal(result) is Refusal.RIGHT:
+            raise RightMissing(
+                f"directory {self.name}: our account may not write {attribute} of this user; grant it write access to {attribute}, "
+                f"or take {kind.value} out of `write_contacts`"
+            )
+        raise trouble(self.name, f"to write {attribute}", result)
+
+    def _new(self, password: Secret) -> str:
+        text = password_text(password)
+        if text is None:
+            raise PasswordNotAccepted("the new password is empty, too long, or no text", "length")
+        return text
+
+    # --- for operators ---------------------------------------------------------------------------------------------------
+
+    async def examine(self, scratch: str | None, scratch_password: Secret | None) -> AsyncIterator[Finding]:
+        """Connect as configured and tell what was found."""
+        self._domain.forget()
+        doctor = Doctor(self._settings, self._reader, self._domain, self)
+        async for finding in doctor.examine(scratch, scratch_password):
+            yield finding
+
+    def servers(self) -> tuple[ServerStatus, ...]:
+        """Every domain controller that is known."""
+        return self._client.status()
+
+    async def close(self) -> None:
+        """Give up all connections."""
+        await self._client.close()
+
+
+def _build(settings: ActiveDirectorySettings, parts: DirectoryParts) -> ActiveDirectory:
+    return ActiveDirectory(settings, Client(settings, parts), parts)
+
+
+KIND = DirectoryKind(ActiveDirectorySettings, check, _build)
