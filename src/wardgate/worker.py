@@ -252,6 +252,7 @@ class Worker:
             ready=lambda: not self.problems(),
             required=self._signing,
             keep_required=self._keep_signing,
+            one_directory=lambda: len(self._now().directories) == 1,
         )
         for authentication, accounting in self._sockets.radius:
             server = RadiusServer(parts)

@@ -1,11 +1,11 @@
-"""Status-Server and readiness tell the truth about a server whose database takes no writes."""
+"""Status-Server and readiness tell the truth about a server whose database or directory fails."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.hostile.inside import Nas, a_server
+from tests.hostile.inside import DOCUMENT, Nas, a_server
 from wardgate import worker
 from wardgate.errors import StorageUnavailable
 from wardgate.radius import server as radius_server
@@ -87,3 +87,26 @@ async def test_status_server_is_not_answered_while_a_damaged_database_lets_no_lo
                     pass
             assert await nas.log_in() is not None
             assert not server.problems()
+
+
+DOWN = """
+directories:
+  - {name: acme, kind: openldap, servers: ["ldaps://127.0.0.1:PORT"], base: "dc=acme,dc=test", ca_file: /nonexistent/ca.pem,
+     bind: {dn: "cn=svc,dc=acme,dc=test", password: {file: /nonexistent/password}}, timeouts: {connect_s: 1, operation_s: 1}}
+"""
+
+
+@pytest.mark.parametrize("beside", ["", "  - {name: local, kind: local}\n"], ids=["alone", "beside another"])
+async def test_a_directory_that_is_down_keeps_nobody_elses_users_out(tmp_path: Path, beside: str) -> None:
+    """Neither by a silent Status-Server nor by a readiness that fails: a NAS would leave this server for all logins."""
+    realms = "realms: [{name: default, default: true, directories: [acme], reply_floor_ms: 0}"
+    realms += ", {name: other, directories: [local]}]\n" if beside else "]\n"
+    document = realms + DOWN.replace("PORT", "1") + beside + DOCUMENT[DOCUMENT.index("nas:") :]
+    async with a_server(tmp_path / "data", document) as (server, _, port, _), asyncio.timeout(20):
+        with Nas(port) as nas:
+            for _ in range(radius_server.UNDECIDED_LOGINS + 1):
+                refused = await nas.log_in()
+                assert refused is not None
+                assert refused.code is Code.ACCESS_REJECT
+            assert bool(await nas.is_answered(5 if beside else 0.5)) is bool(beside)
+            assert bool(server.problems()) is not bool(beside)

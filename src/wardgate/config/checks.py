@@ -100,7 +100,8 @@ def _walk(value: Any, at: tuple[str | int, ...]) -> Iterator[Fault]:
             limits = RANGES.get((type(value), item.name))
             if limits is not None:
                 yield from _range(inner, limits, here)
-            if item.name == "language" and inner is not None and inner not in LANGUAGES:
+            # In a directory it is the name of an attribute or column that holds one.
+            if item.name == "language" and at[0] != "directories" and inner is not None and inner not in LANGUAGES:
                 yield Fault(path_of(here), f"must be one of {', '.join(LANGUAGES)}")
             yield from _walk(inner, here)
     elif isinstance(value, tuple):

@@ -72,7 +72,10 @@ class RadiusTables:
 
 @dataclass(frozen=True, slots=True)
 class RadiusParts:
-    """The door's surroundings. `required`: the NAS of which `auto` knows that they sign; `keep_required` stores one more."""
+    """The door's surroundings. `required`: the NAS of which `auto` knows that they sign; `keep_required` stores one more.
+
+    `one_directory`: there is no other than the one that may be down, so that without it nobody is let in at all.
+    """
 
     engine: Engine
     storage: Storage
@@ -83,6 +86,7 @@ class RadiusParts:
     ready: Callable[[], bool]
     required: set[str]
     keep_required: Callable[[str], Awaitable[None]]
+    one_directory: Callable[[], bool] = lambda: True
 
 
 class RadiusServer:
@@ -239,7 +243,9 @@ class RadiusServer:
             if proof is Credential.PAP and _is_garbled(nas, packet):
                 return self._refuse_garbled(nas, packet, source, trail, floor)
             reply = await serve_login(self._parts.engine, nas, packet, proof, source, trail, lambda: self._parts.tables().releases)
-            self._note_decided(trail.reason != "directory_down")
+            # With one directory of several down the others' users are served: a NAS must not be told to go elsewhere.
+            if trail.reason != "directory_down" or self._parts.one_directory():
+                self._note_decided(trail.reason != "directory_down")
             return reply
         except PacketError as error:
             self._drop(IncidentKind.MALFORMED, source[0], nas.name, error.message)

@@ -68,7 +68,7 @@ def test_every_fault_is_told_at_once_with_its_path() -> None:
     )
     assert told.splitlines()[0] == "the document has 5 faults:"
     assert "realms[0].defualt: unknown key; did you mean 'default'?" in told
-    assert "directories[0].kind: must be one of local" in told
+    assert "directories[0].kind: must be one of active_directory, local" in told
     assert "nas[0].code_digits: must be a whole number" in told
     assert "nas[0].status_server: must be true or false" in told
     assert "nas[0].mode: must be 'challenge', 'password_then_code'" in told
