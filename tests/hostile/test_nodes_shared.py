@@ -275,7 +275,7 @@ def test_keys_that_are_rotated_at_one_node_open_at_the_other_while_people_log_in
     _, problem = rotation.communicate(timeout=START_S)
     assert rotation.returncode == 0, problem
     # Sealed under the new key at the one, opened at the other at once.
-    late, password = Person("late", "pw-of-the-late", secrets.token_hex(20)), "pw-of-the-late"
+    late, password = Person("late", "pw-of-the-late-one", secrets.token_hex(20)), "pw-of-the-late-one"
     cli("user", "add", late.name, "--password-stdin", data=pair.here.data, stdin=password)
     cli("authenticator", "add", late.name, "totp", "--secret-stdin", data=pair.here.data, stdin=late.totp_hex)
     assert log_in(pair.there, late) is Code.ACCESS_ACCEPT

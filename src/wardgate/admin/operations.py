@@ -29,6 +29,7 @@ from wardgate.config.store import load_current
 from wardgate.control import Operation, Progress
 from wardgate.crypto import Secret
 from wardgate.directory.local import TABLE as LOCAL_USER
+from wardgate.directory.local.passwords import NewPasswords
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.engine import brakes
@@ -41,17 +42,22 @@ Result = dict[str, Any]
 
 
 async def _directory(desk: Desk, wanted: str | None) -> str:
+    """The name of the local directory that is meant."""
+    return (await _local(desk, wanted)).name
+
+
+async def _local(desk: Desk, wanted: str | None) -> LocalDirectorySettings:
     """The local directory that is meant: the named one, or the first local one of the default realm."""
     _, document = await load_current(desk.office.storage)
-    local = [directory.name for directory in document.directories if isinstance(directory, LocalDirectorySettings)]
+    local = {directory.name: directory for directory in document.directories if isinstance(directory, LocalDirectorySettings)}
     if wanted is not None:
         if wanted not in local:
             raise NotFound(f"there is no local directory {wanted[:64]}: {', '.join(local) or 'there is none'}")
-        return wanted
+        return local[wanted]
     of_default = [name for realm in document.realms if realm.default for name in realm.directories if name in local]
     if not of_default:
         raise UsageError("the default realm has no local directory: name one with --directory")
-    return of_default[0]
+    return local[of_default[0]]
 
 
 # --- users ---------------------------------------------------------------------------------------------------------------
@@ -68,11 +74,13 @@ async def user_add(
     language: str | None = None,
     must_change: bool = False,
     directory: str | None = None,
+    force: bool = False,
 ) -> Result:
-    """Create a local user."""
+    """Create a local user. `force`: with a password that the directory's policy refuses."""
+    local = await _local(desk, directory)
     return await users.add_user(
         desk.office,
-        directory=await _directory(desk, directory),
+        directory=local.name,
         name=name,
         password=password,
         mail=mail,
@@ -81,7 +89,12 @@ async def user_add(
         display_name=display_name or "",
         language=language,
         must_change=must_change,
+        rules=None if force else _new_passwords(desk, local),
     )
+
+
+def _new_passwords(desk: Desk, local: LocalDirectorySettings) -> NewPasswords:
+    return NewPasswords(local, desk.office.storage, desk.office.hasher)
 
 
 async def user_change(desk: Desk, name: str, changes: dict[str, str | list[str]], directory: str | None = None) -> Result:
@@ -94,11 +107,14 @@ async def user_change(desk: Desk, name: str, changes: dict[str, str | list[str]]
 
 
 async def user_set_password(
-    desk: Desk, name: str, password: Secret, must_change: bool = False, directory: str | None = None
+    desk: Desk, name: str, password: Secret, must_change: bool = False, directory: str | None = None, force: bool = False
 ) -> Result:
-    """Set a password."""
-    where = await _directory(desk, directory)
-    return await users.set_password(desk.office, directory=where, name=name, password=password, must_change=must_change)
+    """Set a password and lift a lock. `force`: one that the directory's policy or its history refuses."""
+    local = await _local(desk, directory)
+    new = _new_passwords(desk, local)
+    return await users.set_password(
+        desk.office, directory=local.name, name=name, password=password, must_change=must_change, new=new, force=force
+    )
 
 
 async def user_list(desk: Desk, limit: int = 100, after: str | None = None, directory: str | None = None) -> Result:

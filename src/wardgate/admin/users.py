@@ -14,9 +14,11 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms, to_ms
 from wardgate.crypto import Secret, new_id
 from wardgate.directory.local import TABLE, row_by_name, stored_password, user_from_row
+from wardgate.directory.local.passwords import Earlier, NewPasswords
 from wardgate.directory.names import canonical_name
+from wardgate.directory.password_rules import normalised
 from wardgate.directory.port import AccountState, DirectoryUser
-from wardgate.errors import AlreadyExists, NotFound, UsageError
+from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
 from wardgate.passwords import recognise
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Insert, Operation, Refused, Row, Update, Where
 
@@ -49,14 +51,20 @@ async def add_user(
     language: str | None = None,
     must_change: bool = False,
     expires_at: datetime | None = None,
+    rules: NewPasswords | None = None,
 ) -> dict[str, Any]:
-    """Create a local user. Without a password he cannot log in until one is set. Raises AlreadyExists, UsageError."""
+    """Create a local user. Without a password he cannot log in until one is set.
+
+    `rules`: what the password is held to; without them it may be any. Raises AlreadyExists, UsageError, PasswordNotAccepted.
+    """
     shown, key = fields.user_name(name)
     row = new_row(office, directory, shown, key)
     row |= _profile(mail or "", phone or "", groups, display_name, language or "")
     row["expires_at"] = to_ms(expires_at) if expires_at is not None else None
     if password is not None:
-        row |= {"password_hash": await office.hasher.hash(password), "password_changed_at": row["created_at"]}
+        if rules is not None:
+            await rules.check_rules(user_from_row(row, office.now_ms()), password)
+        row |= {"password_hash": await office.hasher.hash(normalised(password)), "password_changed_at": row["created_at"]}
         row["must_change"] = int(must_change)
     refused = await _commit(office, [Insert(TABLE, row), _event(office, Kind.USER_ADDED, row)])
     if refused is not None:
@@ -96,15 +104,34 @@ async def change_user(
     return await _update(office, row, changes, Kind.USER_CHANGED, {"fields": sorted(changes.keys() - {"mail_key"})})
 
 
-async def set_password(office: Office, *, directory: str, name: str, password: Secret, must_change: bool = False) -> dict[str, Any]:
-    """Set a password. With `must_change`, the user has to choose his own at the next login. Raises NotFound, UsageError."""
+async def set_password(
+    office: Office,
+    *,
+    directory: str,
+    name: str,
+    password: Secret,
+    must_change: bool = False,
+    new: NewPasswords | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Set a password. With `must_change`, the user has to choose his own at the next login. Raises NotFound, UsageError.
+
+    `new`: the directory's rules and history, which hold unless `force`; a lock is lifted, and the present password kept with the
+    earlier ones. Raises PasswordNotAccepted, and Conflict when the account was changed meanwhile.
+    """
     row = await user_row(office, directory, name)
-    changes = {
-        "password_hash": await office.hasher.hash(password),
-        "password_changed_at": office.now_ms(),
-        "must_change": int(must_change),
-    }
-    return await _update(office, row, changes, Kind.PASSWORD_SET, {"must_change": must_change})
+    if new is not None and not force:
+        await new.check_rules(user_from_row(row, office.now_ms()), password)
+    hashed, now_ms = await office.hasher.hash(normalised(password)), office.now_ms()
+    if new is None:
+        changes = {"password_hash": hashed, "password_changed_at": now_ms, "must_change": int(must_change)}
+        return await _update(office, row, changes, Kind.PASSWORD_SET, {"must_change": must_change})
+    earlier = await (new.earlier(row) if force else new.check_history(row, password))
+    unit = new.operations(row, hashed, must_change, now_ms, Earlier(earlier))
+    unit.append(_event(office, Kind.PASSWORD_SET, row, {"must_change": must_change, "forced": force}))
+    if await _commit(office, unit) is not None:
+        raise Conflict("the account was changed meanwhile: look at it and try again")
+    return describe(await user_row(office, directory, name), office.now_ms())
 
 
 async def disable_user(office: Office, *, directory: str, name: str) -> dict[str, Any]:

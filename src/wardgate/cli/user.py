@@ -25,6 +25,7 @@ app.add_typer(contact.app, name="contact")
 
 Name = Annotated[str, typer.Argument(help="Login name.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+Force = Annotated[bool, typer.Option("--force", help="Take a password that the directory's password policy refuses.")]
 MustChange = Annotated[bool, typer.Option("--must-change", help="He has to choose his own at the next login.")]
 
 
@@ -45,10 +46,14 @@ def add(
     display_name: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of what he is told, such as en or tr.")] = None,
     must_change: MustChange = False,
+    force: Force = False,
     directory: Directory = None,
     as_json: Json = False,
 ) -> None:
-    """Create a local user. The password comes from standard input, or is asked for on a terminal."""
+    """Create a local user. The password comes from standard input, or is asked for on a terminal.
+
+    It is held to the directory's password policy unless --force is given.
+    """
     password = None if no_password else _password(password_stdin, "give --password-stdin or --no-password")
     params: dict[str, Any] = {
         "name": name,
@@ -60,6 +65,7 @@ def add(
         "language": language,
         "must_change": must_change,
         "directory": directory,
+        "force": force,
     }
     emit(perform(data, "user.add", params), as_json, lambda user: say(f"User {user['name']} was added to {user['directory']}."))
 
@@ -146,12 +152,13 @@ def set_password(
     data: Data = DEFAULT_DATA,
     password_stdin: PasswordStdin = False,
     must_change: MustChange = False,
+    force: Force = False,
     directory: Directory = None,
     as_json: Json = False,
 ) -> None:
-    """Set a password."""
+    """Set a password and lift a lock. The directory's password policy and its history hold unless --force is given."""
     password = _password(password_stdin, "give --password-stdin")
-    params = {"name": name, "password": password, "must_change": must_change, "directory": directory}
+    params = {"name": name, "password": password, "must_change": must_change, "directory": directory, "force": force}
     result = perform(data, "user.set_password", params)
     emit(result, as_json, lambda user: say(f"User {user['name']} has a new password."))
 

@@ -14,7 +14,7 @@ from wardgate.installation import Installation
 from .conftest import Cli
 from .schemas import validate
 
-PASSWORD = "correct horse battery"
+PASSWORD = "a lantern over the lake"
 SECRET = "s3cret-of-the-firewall"
 
 
@@ -33,9 +33,27 @@ def test_a_user_is_added_shown_changed_and_removed(cli: Cli) -> None:
     assert cli("user", "disable", "ada", "--json").json("user-disable")["state"] == "disabled"
     assert cli("user", "enable", "ada", "--json").json("user-enable")["state"] == "active"
     assert cli("user", "unlock", "ada", "--json").json("user-unlock")["was_locked"] is False
-    cli("user", "set-password", "ada", "--password-stdin", "--json", stdin="another one").json("user-set-password")
+    cli("user", "set-password", "ada", "--password-stdin", "--json", stdin="another one, quite long").json("user-set-password")
     assert cli("user", "remove", "ada", "--json").json("user-remove")["removed"] is True
     assert cli("user", "show", "ada", "--json").code == 1
+
+
+def test_a_password_of_an_operator_is_held_to_the_policy_unless_he_forces_it(cli: Cli) -> None:
+    def told(*words: str, password: str) -> tuple[int, str]:
+        ran = cli("user", *words, "--password-stdin", stdin=password)
+        return ran.code, ran.err.strip()
+
+    assert told("add", "ada", password="short") == (2, "wardgate: choose a password of at least 15 characters")
+    assert told("add", "ada", password="ada-ada-ada-ada-1")[0] == 2
+    assert told("add", "ada", "--force", password="short")[0] == 0
+    assert told("set-password", "ada", password="passwordpassword")[0] == 2
+    assert told("set-password", "ada", password="a lantern over the lake")[0] == 0
+    assert told("set-password", "ada", password="a boat upon the lake")[0] == 0
+    assert told("set-password", "ada", password="a lantern over the lake") == (
+        2,
+        "wardgate: choose a password that was not in use before",
+    )
+    assert told("set-password", "ada", "--force", password="a lantern over the lake")[0] == 0
 
 
 def test_users_are_listed_page_by_page(cli: Cli, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from wardgate.installation import MARKER
 from .conftest import Cli
 from .schemas import validate
 
-PASSWORD = "hunter2-hunter2"
+PASSWORD = "a lantern over the lake"
 
 
 def test_wrong_usage_is_two(alone: Cli) -> None:
@@ -133,7 +133,7 @@ def test_a_password_is_needed_from_somewhere(alone: Cli) -> None:
     assert alone("user", "add", "ada", "--password-stdin", stdin="").code == 2
     assert alone("user", "add", "ada", "--password-stdin", stdin=b"\xff\xfe\n").code == 2
     assert alone("user", "add", "ada", "--password-stdin", stdin="x" * 5_000).code == 2
-    assert alone("user", "add", "ada", "--password-stdin", stdin=" with blanks \r\n").code == 0
+    assert alone("user", "add", "ada", "--password-stdin", stdin=" with blanks, and long \r\n").code == 0
 
 
 def test_options_that_do_not_fit_are_told(alone: Cli) -> None:

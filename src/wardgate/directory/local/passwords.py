@@ -66,15 +66,20 @@ class NewPasswords:
         """Refuse the present password and those before it; returns the latter. Each is a check in the bounded threads."""
         if not self.policy.history:
             return ()
-        rows = await self._storage.find(
-            HISTORY, [Where("user_id", "=", row["id"])], order_by="number", descending=True, limit=self.policy.history
-        )
+        rows = await self.earlier(row)
         present = stored_password(row)
         hashes = [present.hash] if present is not None else []
         for stored in [*hashes, *(str(each["hash"]) for each in rows)]:
             if await self._hasher.verify(stored, normalised(new)):
                 raise self._refusal(Rule.HISTORY, "choose a password that was not in use before")
-        return tuple(rows)
+        return rows
+
+    async def earlier(self, row: Row) -> tuple[Row, ...]:
+        """The passwords before the present one that count, the newest first."""
+        if not self.policy.history:
+            return ()
+        mine = [Where("user_id", "=", row["id"])]
+        return tuple(await self._storage.find(HISTORY, mine, order_by="number", descending=True, limit=self.policy.history))
 
     def operations(self, row: Row, hashed: str, must_change: bool, now_ms: int, earlier: Earlier) -> list[Operation]:
         """The new password, on condition that the account is still as it was read; the present one goes to the history."""
