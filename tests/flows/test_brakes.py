@@ -9,7 +9,7 @@ from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason
 from wardgate.clock import to_ms
 from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import PasswordVerdict
-from wardgate.engine import brakes, engine
+from wardgate.engine import brakes, first_factor
 from wardgate.engine.outcome import Challenge, Denied, Origin, Outcome
 from wardgate.engine.settings import BrakeSettings
 from wardgate.janitor import Janitor
@@ -423,8 +423,8 @@ async def test_guesses_that_crash_the_server_are_counted(world: World, name: str
 
 
 async def test_a_reservation_holds_its_place_until_it_is_settled_or_dead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "RESERVE_AGAIN_S", 0.001)
-    monkeypatch.setattr(engine, "RESERVE_WAIT_S", 0.06)
+    monkeypatch.setattr(first_factor, "RESERVE_AGAIN_S", 0.001)
+    monkeypatch.setattr(first_factor, "RESERVE_WAIT_S", 0.06)
     world.brakes = BrakeSettings(user_source_failures=1)
     await ada(world)
     await crash_while_checking(world, "ada")
@@ -436,8 +436,8 @@ async def test_who_waits_for_a_place_is_called_when_it_is_free_or_will_be_nobody
     world: World, monkeypatch: pytest.MonkeyPatch, wrong: bool
 ) -> None:
     """Attempts in one process do not poll: a verdict calls the next, a lock calls them all, one after another."""
-    monkeypatch.setattr(engine, "RESERVE_AGAIN_S", 600.0)
-    monkeypatch.setattr(engine, "RESERVE_WAIT_S", 600.0)
+    monkeypatch.setattr(first_factor, "RESERVE_AGAIN_S", 600.0)
+    monkeypatch.setattr(first_factor, "RESERVE_WAIT_S", 600.0)
     world.brakes = BrakeSettings(user_source_failures=1)
     await ada(world)
     judged, check = asyncio.Event(), world.directory.check_password

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.flows.world import NAS, World, at_once, elsewhere, reason, says
-from wardgate.engine import engine
+from wardgate.engine import first_factor
 from wardgate.engine.outcome import Denied, Origin, Outcome
 
 STRANGERS = elsewhere(client="198.51.100.66")
@@ -15,8 +15,8 @@ PLACES = 5
 
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "RESERVE_AGAIN_S", 0.001)
-    monkeypatch.setattr(engine, "RESERVE_WAIT_S", 0.06)
+    monkeypatch.setattr(first_factor, "RESERVE_AGAIN_S", 0.001)
+    monkeypatch.setattr(first_factor, "RESERVE_WAIT_S", 0.06)
 
 
 def heard(outcome: Outcome) -> str:

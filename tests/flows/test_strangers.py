@@ -3,7 +3,7 @@
 from tests.flows.world import World, elsewhere, reason, says
 from wardgate.audit.recorder import Recorder
 from wardgate.engine import brakes
-from wardgate.engine.engine import STRANGERS_RECORDED_PER_S
+from wardgate.engine.refusing import STRANGERS_RECORDED_PER_S
 
 UNSEEN = elsewhere(client=None)
 DAY_S = 86_400

@@ -181,7 +181,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("directory", "config"): frozenset({"config.reference"}),
     # A door translates: requests in, outcomes out. Release rules share the policy's conditions and nothing else of it.
     ("radius", "engine"): frozenset({"engine.engine", "engine.outcome", "engine.request", "engine.settings"}),
-    ("radius", "policy"): frozenset({"policy.conditions", "policy.facts"}),
+    ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
     ("web", "admin"): frozenset({"admin.links"}),
     # Management changes settings and lifts brakes; it has no way to begin or answer a login.
     ("admin", "engine"): frozenset({"engine", "engine.brakes", "engine.settings", "engine.transaction"}),

@@ -1,6 +1,7 @@
 """A directory that lives in memory: a whole one, which passes the conformance suite, and the double in flow tests.
 
-It can be told to be unavailable, slow or silent, and counts the password checks that it was asked for.
+It can be told to be unavailable, slow or silent, to lock accounts, and to let logins go on while it is down; it counts the password
+checks that it was asked for.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from enum import StrEnum
 
 from wardgate.crypto import Secret, new_id
 from wardgate.directory.names import canonical_name
-from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
+from wardgate.directory.port import AccountState, DirectoryUser, Lockout, PasswordVerdict
 from wardgate.errors import AlreadyExists, Conflict, DirectoryUnavailable, UsageError
 
 
@@ -26,19 +27,34 @@ class Behaviour(StrEnum):
 class _Entry:
     user: DirectoryUser
     password: Secret | None
+    verdict: PasswordVerdict = PasswordVerdict.RIGHT
+    failures: int = 0
 
 
 class MemoryDirectory:
     """Satisfies every protocol of `port.py`. `checks` counts password checks, those of nobody included.
 
     `behaviour` and `delay_s` may be set at any time. With `remembering`, a verified password is remembered until the account
-    changes.
+    changes; with `grace`, it lets in while the directory is down. `lockout`: after so many wrong passwords it locks the account; it
+    remembers them until a right one. `domains`: what may stand before `\\` or after `@` of its names; none: anything.
     """
 
-    def __init__(self, name: str, users: Mapping[str, str] | None = None, remembering: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        users: Mapping[str, str] | None = None,
+        remembering: bool = False,
+        *,
+        grace: bool = False,
+        lockout: Lockout | None = None,
+        domains: tuple[str, ...] = (),
+    ) -> None:
         self._name = name
         self._entries: dict[str, _Entry] = {}
         self._remembering = remembering
+        self._grace = grace
+        self._lockout = lockout
+        self._domains = domains
         self._verified: set[tuple[str, int, bytes]] = set()
         self.behaviour = Behaviour.ANSWERS
         self.delay_s = 0.0
@@ -64,8 +80,14 @@ class MemoryDirectory:
         groups: tuple[str, ...] = (),
         attributes: Mapping[str, tuple[str, ...]] | None = None,
         must_change: bool = False,
+        group_aliases: Mapping[str, tuple[str, ...]] | None = None,
+        protected: bool = False,
+        verdict: PasswordVerdict = PasswordVerdict.RIGHT,
     ) -> DirectoryUser:
-        """Add a user. Raises AlreadyExists when the name is taken, UsageError when it cannot be a name."""
+        """Add a user. `verdict`: what his right password comes to. Raises AlreadyExists when the name is taken, UsageError when it
+
+        cannot be a name.
+        """
         key = canonical_name(name)
         if key is None:
             raise UsageError("this cannot be a user name")
@@ -84,8 +106,11 @@ class MemoryDirectory:
             attributes=attributes or {},
             must_change=must_change,
             version=1,
+            group_aliases=group_aliases or {},
+            protected=protected,
+            lockout=self._lockout,
         )
-        self._entries[user.immutable_id] = _Entry(user, None if password is None else Secret(password))
+        self._entries[user.immutable_id] = _Entry(user, None if password is None else Secret(password), verdict)
         return user
 
     def change_state(self, user: DirectoryUser, state: AccountState) -> DirectoryUser:
@@ -94,6 +119,25 @@ class MemoryDirectory:
         entry.user = replace(entry.user, state=state, version=entry.user.version + 1)
         return entry.user
 
+    def change_verdict(self, user: DirectoryUser, verdict: PasswordVerdict) -> None:
+        """From now on a right password comes to this."""
+        self._entries[user.immutable_id].verdict = verdict
+
+    def fail_elsewhere(self, user: DirectoryUser, times: int = 1) -> None:
+        """So many wrong passwords for this account that somebody else was asked about."""
+        for _ in range(times):
+            self._count(self._entries[user.immutable_id])
+
+    def forgive(self, user: DirectoryUser) -> None:
+        """Forget the wrong passwords, as an administrator may make a directory do."""
+        self._set_failures(self._entries[user.immutable_id], 0)
+
+    def might_hold(self, name: str) -> bool:
+        """Whether the name's domain, if it has one, is one of this directory's."""
+        before, _, after = name.rpartition("\\")
+        domain = before or after.rpartition("@")[2] * ("@" in after)
+        return not domain or not self._domains or canonical_name(domain) in self._domains
+
     def remove(self, user: DirectoryUser) -> None:
         """Remove an account. Its immutable id is never given to another."""
         del self._entries[user.immutable_id]
@@ -101,6 +145,9 @@ class MemoryDirectory:
     async def find(self, name: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this login name, else the only one with this mail address."""
         await self._answer(timeout_s)
+        return self._named(name)
+
+    def _named(self, name: str) -> DirectoryUser | None:
         key = canonical_name(name)
         if key is None:
             return None
@@ -123,11 +170,19 @@ class MemoryDirectory:
         self.checks += 1
         await self._answer(timeout_s)
         entry = self._entries.get(user.immutable_id)
+        if entry is not None and self._lockout is not None and entry.user.state is AccountState.LOCKED:
+            return PasswordVerdict.LOCKED
         if entry is None or entry.password is None or entry.password != password:
+            if entry is not None:
+                self._count(entry)
             return PasswordVerdict.WRONG
+        if entry.verdict is not PasswordVerdict.RIGHT:
+            return entry.verdict
         if entry.user.must_change:
             return PasswordVerdict.MUST_CHANGE
-        if self._remembering:
+        if entry.failures:
+            self._set_failures(entry, 0)
+        if self._remembering or self._grace:
             self._verified.add((entry.user.immutable_id, entry.user.version, password.reveal()))
         return PasswordVerdict.RIGHT
 
@@ -139,8 +194,14 @@ class MemoryDirectory:
 
     def remembers(self, user: DirectoryUser, password: Secret) -> bool:
         """True when this password was verified for this version of the account."""
-        known = (user.immutable_id, user.version, password.reveal()) in self._verified
+        known = self._remembering and (user.immutable_id, user.version, password.reveal()) in self._verified
         return known and user.state is AccountState.ACTIVE and not user.must_change
+
+    def remembered_while_down(self, name: str, password: Secret) -> DirectoryUser | None:
+        """The user of this name, when this password was verified for this version of the account."""
+        user = self._named(name) if self._grace else None
+        known = user is not None and (user.immutable_id, user.version, password.reveal()) in self._verified
+        return user if known else None
 
     async def change_password(self, user: DirectoryUser, old: Secret, new: Secret, timeout_s: float) -> PasswordVerdict:
         """Change it. WRONG when `old` is not right, REFUSED when the account may not be used."""
@@ -170,6 +231,7 @@ class MemoryDirectory:
         entry = self._entries.get(user.immutable_id)
         if entry is None or entry.user.state is not AccountState.LOCKED:
             return False
+        self._set_failures(entry, 0)
         self.change_state(entry.user, AccountState.ACTIVE)
         return True
 
@@ -178,6 +240,19 @@ class MemoryDirectory:
             raise UsageError("a password must not be empty")
         entry.password = new
         entry.user = replace(entry.user, must_change=must_change, version=entry.user.version + 1)
+
+    def _count(self, entry: _Entry) -> None:
+        """One more wrong password; at the threshold the account is locked."""
+        if self._lockout is None:
+            return
+        self._set_failures(entry, entry.failures + 1)
+        if entry.failures >= self._lockout.threshold > 0:
+            entry.user = replace(entry.user, state=AccountState.LOCKED, version=entry.user.version + 1)
+
+    def _set_failures(self, entry: _Entry, failures: int) -> None:
+        entry.failures = failures
+        if self._lockout is not None:
+            entry.user = replace(entry.user, lockout=replace(self._lockout, failures=failures))
 
     async def _answer(self, timeout_s: float) -> None:
         if self.behaviour is Behaviour.UNAVAILABLE:

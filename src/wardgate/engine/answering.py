@@ -16,8 +16,10 @@ from wardgate.crypto import Secret, same
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.directory.realm import parse_login_name
-from wardgate.engine import brakes
+from wardgate.engine import brakes, known_names
 from wardgate.engine.asking import Asked, Asker
+from wardgate.engine.grace import open_user
+from wardgate.engine.holders import holder_of
 from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
@@ -39,7 +41,7 @@ from wardgate.engine.transaction import (
     outcome_bound_to,
     take_back,
 )
-from wardgate.errors import DirectoryUnavailable
+from wardgate.errors import DirectoryUnavailable, SealError
 from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
 from wardgate.storage.port import Commit, Find, Operation, Refused, Where
@@ -50,6 +52,7 @@ Step = Challenge | Granted | Denied
 # Authentication assurance levels, NIST SP 800-63B section 2.
 AAL1, AAL2 = 1, 2
 _STRONG = frozenset(STRONG_KINDS)
+_TEXTS = {"password_expired": "password.expired", "must_change": "password.must_change"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class _Answer:
     seen: brakes.Seen
     spent_key: bytes
     now_ms: int
+    note: tuple[Operation, ...] = ()
 
     @property
     def trail(self) -> Trail:
@@ -75,7 +79,10 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What letting somebody in needs besides the transaction. `released`: held authenticators that become active again."""
+    """What letting somebody in needs besides the transaction.
+
+    `released`: held authenticators that become active again. `note`: whose name it is, where that is news.
+    """
 
     keys: brakes.BrakeKeys
     seen: brakes.Seen
@@ -83,6 +90,7 @@ class Grant:
     code: Secret | None
     claim: tuple[Operation, ...] = ()
     released: tuple[Operation, ...] = ()
+    note: tuple[Operation, ...] = ()
 
 
 class Answering:
@@ -129,8 +137,10 @@ class Answering:
         ]
         if handle.is_sealed:
             finds.append(Find("handle", (Where("handle_mac", "=", handle.mac),), limit=1))
-        link, kept, *rows = await self._parts.storage.read(finds)
+        named = known_names.known_name(realm, name)
+        link, kept, *rows = await self._parts.storage.read([*finds, *named])
         self._steps.end(STORAGE_READ, began)
+        known = known_names.first_row([rows.pop()]) if named else None
         used = rows.pop() if handle.is_sealed else None
         if used:
             return self.repeat(handle_from_row(used[0]), request)
@@ -145,9 +155,11 @@ class Answering:
         if not isinstance(user, DirectoryUser):
             return user
         active, held = active_and_held(kept)
-        holder = Holder(subject_id, active, user.phone, user.mail, held)
+        holder = holder_of(subject_id, user, active, held)
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
-        return await self._judge(_Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now_ms))
+        note = known_names.note(realm, name, user, known, now_ms)
+        answer = _Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now_ms, note)
+        return await self._judge(answer)
 
     async def _stored(self, handle: Handle) -> Transaction | None:
         """The login whose open question this handle belongs to."""
@@ -216,12 +228,13 @@ class Answering:
         if transaction.step + 1 < len(transaction.steps):
             return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=transaction.step + 1))
         released = release_after(proved, answer.holder)
-        grant = Grant(answer.keys, answer.seen, answer.spent_key, answer.request.answer, verdict.claim, released)
-        granted = granted_for(transaction, answer.user, proved)
-        step = end(self._parts.ring(), self._use(answer, granted), transaction, State.GRANTED)
-        commit = await self.commit_grant(transaction, grant, granted, answer.trail, step, answer.now_ms)
+        grant = Grant(answer.keys, answer.seen, answer.spent_key, answer.request.answer, verdict.claim, released, answer.note)
+        outcome = proved_outcome(transaction, answer.user, proved, answer.application)
+        state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
+        step = end(self._parts.ring(), self._use(answer, outcome), transaction, state)
+        commit = await self.commit_proved(transaction, grant, outcome, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
-            return granted
+            return outcome
         return await self._lost(answer, verdict, commit.position, len(step))
 
     async def _lost(self, answer: _Answer, verdict: Right, position: int, steps_before_claim: int) -> Step | None:
@@ -340,21 +353,31 @@ class Answering:
         commit = await self._recording(request.trail, transaction).commit_denied([*step, *settle], refusal, transaction.user_name)
         return await self._taken(handle, request) if isinstance(commit, Refused) else refusal
 
-    async def commit_grant(
-        self, transaction: Transaction, grant: Grant, granted: Granted, trail: Trail, step: Sequence[Operation], now_ms: int
+    async def commit_proved(
+        self,
+        transaction: Transaction,
+        grant: Grant,
+        outcome: Granted | Denied,
+        trail: Trail,
+        step: Sequence[Operation],
+        now_ms: int,
     ) -> Commit:
-        """Let in: the step, what the code claims, the brakes and the spent code in one commit with the audit event."""
+        """All is proved: the step, what the code claims, the brakes and the spent code in one commit with the audit event.
+
+        Refused for its password, the login has spent its code and forgets the failures all the same: it was the person himself.
+        """
         ring = self._parts.ring()
         spent = [remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms)] if grant.code else []
-        return await self._recording(trail, transaction).commit(
-            [*step, *grant.claim, *brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released],
-            Kind.LOGIN_GRANTED,
-            granted,
-            transaction.user_name,
-            factors=list(granted.factors),
-            rule=transaction.rule,
-            assurance=granted.assurance,
-        )
+        unit = [*step, *grant.claim, *brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released]
+        recording = self._recording(trail, transaction)
+        details: dict[str, object] = {"rule": transaction.rule}
+        if transaction.grace:
+            details["grace"] = True
+        if isinstance(outcome, Denied):
+            proved = list(transaction.proved)
+            return await recording.commit_denied(unit, outcome, transaction.user_name, factors=proved, **details)
+        details["factors"], details["assurance"] = list(outcome.factors), outcome.assurance
+        return await recording.commit([*unit, *grant.note], Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
 
     def _use(self, answer: _Answer, outcome: Step) -> Use:
         return Use(answer.handle, answer.request.fingerprint, dump_outcome(outcome), answer.now_ms)
@@ -368,17 +391,38 @@ class Answering:
         return Denied(reason, Text(text_id, {"ref": transaction.reference}), transaction.language, transaction.reference)
 
     async def _account(self, transaction: Transaction) -> DirectoryUser | None:
-        """The account as it is now; None when it may not be let in any more."""
+        """The account as it is now; None when it may not be let in any more.
+
+        Of a login that began while the directory was down, as it was told last: until the directory answers again, and then only
+        if nothing about the account has changed, for its password is the one of before.
+        """
+        graced = self._graced(transaction)
+        try:
+            user = await self._asked(transaction)
+        except DirectoryUnavailable:
+            if graced is None:
+                raise
+            return graced
+        if user is None or user.state is not AccountState.ACTIVE:
+            return None
+        return None if graced is not None and graced.version != user.version else user
+
+    def _graced(self, transaction: Transaction) -> DirectoryUser | None:
+        try:
+            return open_user(self._parts.ring(), transaction.grace, transaction.id) if transaction.grace else None
+        except SealError:
+            return None
+
+    async def _asked(self, transaction: Transaction) -> DirectoryUser | None:
         for realm in self._parts.configuration().realms:
             for directory in realm.directories:
                 if directory.name != transaction.directory:
                     continue
                 began = self._steps.begin()
                 try:
-                    user = await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
+                    return await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
                 finally:
                     self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
-                return user if user is not None and user.state is AccountState.ACTIVE else None
         return None
 
 
@@ -389,8 +433,14 @@ def release_after(proved: Sequence[str], holder: Holder) -> tuple[Operation, ...
     return tuple(release(holder.held))
 
 
-def granted_for(transaction: Transaction, user: DirectoryUser, factors: tuple[str, ...]) -> Granted:
-    """The outcome of a login that proved everything."""
+def proved_outcome(
+    transaction: Transaction, user: DirectoryUser, factors: tuple[str, ...], application: Application
+) -> Granted | Denied:
+    """The outcome of a login that proved everything: let in, unless its password has to be changed first, which may be said now."""
+    if transaction.refusal:
+        text = Text(_TEXTS[transaction.refusal], {"ref": transaction.reference})
+        return Denied(transaction.refusal, text, transaction.language, transaction.reference)
+    groups, aliases = application.released_groups(user, transaction.realm)
     return Granted(
         subject_id=transaction.subject_id,
         user_name=user.name,
@@ -398,12 +448,13 @@ def granted_for(transaction: Transaction, user: DirectoryUser, factors: tuple[st
         realm=transaction.realm,
         display_name=user.display_name,
         mail=user.mail,
-        groups=user.groups,
+        groups=groups,
         attributes=user.attributes,
         factors=factors,
         assurance=AAL2 if len(factors) > 1 else AAL1,
         application=transaction.application,
         reference=transaction.reference,
+        group_aliases=aliases,
     )
 
 

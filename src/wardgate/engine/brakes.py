@@ -174,14 +174,15 @@ def _holds(found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
     return None
 
 
-def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Modify:
-    """Reserve one attempt. Result: a `Reservation`."""
+def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, refuse: bool = False) -> Modify:
+    """Reserve one attempt. Result: a `Reservation`. `refuse`: where it is not TAKEN, nothing of the unit happens."""
     arguments: Row = {
         "now": now_ms,
         "owner": keys.user,
         "limit": settings.user_source_failures,
         "window": settings.user_source_window_s * 1000,
         "wait_max": settings.user_source_wait_max_s * 1000,
+        "refuse": int(refuse),
     }
     return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, reserve_attempt, arguments)
 
@@ -309,9 +310,9 @@ def reserve_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified
     row, now = _current(old, arguments)
     limit = int(arguments["limit"] or 0)
     if row["locked_until"] > now or row["failures"] >= limit:
-        return Modified(None, Reservation.LOCKED)
+        return Modified(None, Reservation.LOCKED, refuse=bool(arguments["refuse"]))
     if row["failures"] + row["in_flight"] >= limit:
-        return Modified(None, Reservation.BUSY)
+        return Modified(None, Reservation.BUSY, refuse=bool(arguments["refuse"]))
     row["in_flight"] += 1
     row["in_flight_until"] = now + RESERVATION_LIFE_MS
     return Modified(_stored(row, now), Reservation.TAKEN)

@@ -25,7 +25,10 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Let in. What the application may be told about the user is here; what it is told is the door's release rules' matter."""
+    """Let in. What the application may be told about the user is here; what it is told is the door's release rules' matter.
+
+    `group_aliases`: what else a group of `groups` is called in those rules (its DN, its SID); of all the others nothing is kept.
+    """
 
     subject_id: str
     user_name: str
@@ -39,6 +42,7 @@ class Granted:
     assurance: int
     application: str
     reference: str
+    group_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +148,6 @@ def load_outcome(stored: bytes) -> Challenge | Granted | Denied:
         body["groups"] = tuple(body["groups"])
         body["factors"] = tuple(body["factors"])
         body["attributes"] = {name: tuple(values) for name, values in body["attributes"].items()}
+        body["group_aliases"] = {name: tuple(aliases) for name, aliases in body.get("group_aliases", {}).items()}
         return Granted(**body)
     return Denied(body["reason"], Text(body["text"][0], body["text"][1]), body["language"], body["reference"])

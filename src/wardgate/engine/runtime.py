@@ -1,23 +1,56 @@
 """What the engine is built from: the configuration in force, compiled, and the ports. `app.py` puts it together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
+from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import Realms
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
+from wardgate.policy.groups import asked_groups, gives_any_group
 from wardgate.policy.rules import Policy
 from wardgate.storage.port import Storage
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """An application with its compiled policy."""
+    """An application with its compiled policy.
+
+    `named`: the groups that its release rules ask about. `gives_any`: they may give any of a user's groups away.
+    """
 
     settings: ApplicationSettings
     policy: Policy
+    named: frozenset[str] = field(init=False)
+    gives_any: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        rules = self.settings.release
+        object.__setattr__(self, "named", frozenset(group for rule in rules for group in asked_groups(rule.when)))
+        # Without rules of its own it has those of its NAS's vendor, which give groups away whatever they are called.
+        object.__setattr__(self, "gives_any", not rules or any(gives_any_group(rule.when, rule.add) for rule in rules))
+
+    def released_groups(self, user: DirectoryUser, realm: str) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
+        """Of a user's groups and what else they are called, what a grant has to carry: the rest would only be stored.
+
+        Somebody may be in hundreds of groups, each with a DN and a SID.
+        """
+        if not user.groups or (self.gives_any and not self.named):
+            return user.groups, {}
+        places = (user.directory, realm)
+        aliases: dict[str, tuple[str, ...]] = {}
+        for group in user.groups if user.group_aliases else ():
+            asked = tuple(each for each in user.group_aliases.get(group, ()) if self._asks(each, places))
+            if asked:
+                aliases[group] = asked
+        if self.gives_any:
+            return user.groups, aliases
+        return tuple(group for group in user.groups if group in aliases or self._asks(group, places)), aliases
+
+    def _asks(self, group: str, places: Sequence[str]) -> bool:
+        return any(f"{place}:{group}".lower() in self.named for place in places)
 
     @property
     def title(self) -> str:

@@ -23,10 +23,13 @@ MAX_SEALED_BYTES = 253
 # What is shorter is the handle of a row.
 MIN_SEALED_BYTES = 100
 _MARK_BYTES = 12
-_HEAD = struct.Struct(">16s16s8sBBQQ12s12s")
+_HEAD = struct.Struct(">16s16s8sBBBQQ12s12s")
 _NUMBERS = {kind: bytes((number,)) for number, kind in enumerate(KINDS)}
 # The kinds stand as numbers: a sealed handle of a program that counts them otherwise does not open.
-_CONTEXT = hashlib.blake2b("\0".join(KINDS).encode(), digest_size=8).hexdigest()
+# So do refusals; the mark of the form tells it from the form of an earlier release.
+_REFUSALS = ("", "password_expired", "must_change")
+_FORM = 2
+_CONTEXT = hashlib.blake2b("\0".join((*KINDS, *_REFUSALS, str(_FORM))).encode(), digest_size=8).hexdigest()
 # No name that can be looked up is this one; and no binding, for they begin with their door.
 _ANOTHER_NAME = "\0"
 ANOTHER_BINDING = "?"
@@ -41,7 +44,9 @@ class SealedLogin:
 
 
 def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
-    """The handle for a fresh login that is asked for this factor; None when it does not fit (long names)."""
+    """The handle for a fresh login that is asked for this factor; None when it does not fit (long names, a login by grace)."""
+    if transaction.grace:
+        return None
     texts = (
         transaction.application,
         transaction.realm,
@@ -59,6 +64,7 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
             transaction.reference.encode(),
             transaction.step,
             transaction.tries_left,
+            _REFUSALS.index(transaction.refusal),
             transaction.created_at,
             transaction.expires_at,
             _mark(binding),
@@ -88,7 +94,9 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
         body = ring.open_for_an_hour(value, _bound_to(epoch), now_ms)
     except SealError:
         return None
-    (transaction_id, subject_id, reference, step, tries_left, created_at, expires_at, bound, named) = _HEAD.unpack_from(body)
+    (transaction_id, subject_id, reference, step, tries_left, refusal, created_at, expires_at, bound, named) = _HEAD.unpack_from(
+        body
+    )
     at = _HEAD.size + 1
     lists: list[tuple[str, ...]] = []
     for _ in range(body[at - 1]):
@@ -118,6 +126,7 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
         expires_at=expires_at,
         memory={factor: {}},
         floors=tuple(floors),
+        refusal=_REFUSALS[refusal],
     )
     return SealedLogin(transaction, same(bound, _mark(binding)))
 

@@ -47,7 +47,9 @@ class Transaction:
 
     `steps` are what the plan still demanded when it was made; `step` is the one that is open; `factor` the alternative that is
     asked; `memory` what each factor that was asked remembers, by its kind. `proved` are the factors proved so far. `name_key` is
-    the name of the first request as it was looked up: the next one must bring the same.
+    the name of the first request as it was looked up: the next one must bring the same. `refusal`: the password was right and has
+    to be changed, so that this is what the login comes to. `grace`: it began while the directory was down; the user as the
+    directory told him last, sealed.
     """
 
     id: str
@@ -76,6 +78,8 @@ class Transaction:
     resends: int = 0
     sent_at: int = 0
     floors: tuple[str, ...] = ()
+    refusal: str = ""
+    grace: str = ""
 
     def is_over(self, now_ms: int) -> bool:
         """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""

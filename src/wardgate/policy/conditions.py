@@ -4,7 +4,7 @@ All entries of one mapping must hold; `any`, `all` and `not` combine. A list mea
 
 | entry | holds when |
 | --- | --- |
-| `group: [directory:name]` | the user is in one of these groups; the directory or realm must be named |
+| `group: [directory:name]` | the user is in one of these groups, given by name, DN or SID; the directory or realm must be named |
 | `user`, `realm`, `directory`, `nas`, `nas_identifier`, `door` | the fact equals one of these |
 | `network: [10.0.0.0/8]` | the client address lies in one of these |
 | `attribute: {department: [sales]}` | the directory attribute has one of these values |
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from wardgate.errors import SettingsError
 from wardgate.policy.facts import Facts
+from wardgate.policy.groups import written_forms
 
 Condition = Callable[[Facts], bool]
 MAX_DEPTH = 8
@@ -50,10 +51,11 @@ def _entry(name: str, value: object, depth: int) -> Condition:
 
 
 def _group(name: str, value: object) -> Condition:
-    wanted = frozenset(_texts(name, value))
-    for group in wanted:
+    texts = _texts(name, value)
+    for group in texts:
         if ":" not in group:
             raise SettingsError(f"when.group: '{group}' does not say whose group it is; write directory:{group}")
+    wanted = frozenset(form for group in texts for form in written_forms(group))
     return lambda facts: not wanted.isdisjoint(facts.groups)
 
 

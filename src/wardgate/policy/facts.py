@@ -9,8 +9,9 @@ from datetime import datetime
 class Facts:
     """Everything a condition can ask about.
 
-    `groups` are qualified: `directory:group` and `realm:group`, lower case. `client` is the address of the person's machine as the
-    NAS tells it, or None. `proved_elsewhere`: factors that the NAS's own configuration vouches for.
+    `groups` are qualified: `directory:group` and `realm:group`, lower case, each by all its names (see `policy.groups`). `client`
+    is the address of the person's machine as the NAS tells it, or None. `proved_elsewhere`: factors that the NAS's own
+    configuration vouches for.
     """
 
     goal: str

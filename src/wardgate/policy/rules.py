@@ -89,7 +89,7 @@ def _with_floors(policy: Policy, facts: Facts, rule: _Rule) -> Plan:
     if needed:
         steps = _strengthen(steps, tuple(factor for factor in policy.strong if factor not in never), needed)
     kept = tuple(step for step in steps if not _proved_elsewhere(step, facts))
-    return Plan(kept, rule.name, tuple(floor.name for floor in floors))
+    return Plan(kept, rule.name, tuple(floor.name for floor in floors), needed)
 
 
 def _strengthen(steps: list[tuple[str, ...]], strong: tuple[str, ...], needed: int) -> list[tuple[str, ...]]:

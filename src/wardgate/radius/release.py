@@ -1,8 +1,9 @@
 """Reply attributes of an accepted login: ordered rules of the application, compiled once.
 
 Every rule that matches adds its attributes. `{group}` in a value gives one attribute for each of the user's groups that the
-rule's `when` names; `{user}`, `{name}`, `{mail}` and `{attribute.NAME}` are filled from the grant. A value whose place has
-nothing to put in is left out. `when` asks about the user only: where he comes from is the policy's matter.
+rule's `when` names, by name, DN or SID, and is always the group's name; `{user}`, `{name}`, `{mail}` and `{attribute.NAME}` are
+filled from the grant. A value whose place has nothing to put in is left out. `when` asks about the user only: where he comes from
+is the policy's matter.
 """
 
 import re
@@ -15,6 +16,7 @@ from wardgate.engine.settings import ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.policy.conditions import Condition, compile_condition
 from wardgate.policy.facts import Facts
+from wardgate.policy.groups import given_groups, qualified_groups
 from wardgate.radius.attributes import AttributeDefinition, AttributeValueError, Dictionary, Kind, encode_attribute
 from wardgate.radius.packet import Attribute
 
@@ -82,7 +84,8 @@ def _rule(when: Mapping[str, object], add: Mapping[str, object], dictionary: Dic
             _check_value(definition, each)
             compiled.append((definition, each))
     condition = compile_condition(when)
-    return _Rule(condition, frozenset(_group_names(when)), tuple(compiled))
+    _check_conditions(when)
+    return _Rule(condition, frozenset(given_groups(when)), tuple(compiled))
 
 
 def _check_value(definition: AttributeDefinition, value: str | int) -> None:
@@ -97,17 +100,14 @@ def _check_value(definition: AttributeDefinition, value: str | int) -> None:
             )
 
 
-def _group_names(when: object) -> Iterable[str]:
-    """The groups that a condition asks for, wherever they stand in it, and which it does not exclude."""
+def _check_conditions(when: object) -> None:
+    """Raises SettingsError for a condition on what a grant does not know."""
     for name, value in when.items() if isinstance(when, Mapping) else ():
         if name not in _CONDITIONS and name not in _COMBINATIONS:
             raise SettingsError(f"release: when.{name}: a rule can ask for {', '.join(_CONDITIONS)}, any, all and not")
-        values = value if isinstance(value, list | tuple) else [value]
-        if name == "group":
-            yield from (str(each).lower() for each in values)
-        elif name in _COMBINATIONS:
-            inner = [group for each in values for group in _group_names(each)]
-            yield from inner if name != "not" else ()
+        for inner in value if name in _COMBINATIONS and isinstance(value, list | tuple) else [value]:
+            if name in _COMBINATIONS:
+                _check_conditions(inner)
 
 
 def _values(definition: AttributeDefinition, template: str | int, rule: _Rule, granted: Granted) -> list[str | int]:
@@ -131,14 +131,11 @@ def _is_hexadecimal(text: str) -> bool:
 
 
 def _matching_groups(rule: _Rule, granted: Granted) -> list[str]:
-    """The groups that the rule names and the user has; all of the user's groups when it names none."""
+    """The groups that the rule names, by name, DN or SID, and the user has; all of the user's groups when it names none."""
     if not rule.groups:
         return list(granted.groups)
-    return [
-        group
-        for group in granted.groups
-        if any(f"{place}:{group}".lower() in rule.groups for place in (granted.directory, granted.realm))
-    ]
+    places, aliases = (granted.directory, granted.realm), granted.group_aliases
+    return [group for group in granted.groups if not rule.groups.isdisjoint(qualified_groups(places, (group,), aliases))]
 
 
 def _fill(template: str, granted: Granted, group: str) -> str | None:
@@ -173,6 +170,6 @@ def _facts(granted: Granted) -> Facts:
         directory=granted.directory,
         user=granted.user_name,
         at=_NO_TIME,
-        groups=frozenset(f"{place}:{group}".lower() for group in granted.groups for place in (granted.directory, granted.realm)),
+        groups=qualified_groups((granted.directory, granted.realm), granted.groups, granted.group_aliases),
         attributes={name.lower(): values for name, values in granted.attributes.items()},
     )

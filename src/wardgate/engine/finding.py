@@ -1,0 +1,106 @@
+"""Finds who a login name belongs to, in the directories of its realm.
+
+A known name is asked for where it was last let in from, first and alone. When that directory says that it has no such user, or that
+the name is another person's by now, the order is followed as for any name. A directory that is down ends the search: the next must
+not answer for it, or a namesake there would be let in, or refused, in somebody else's place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeGuard
+
+from wardgate.directory.port import Directory, DirectoryUser, NameRules
+from wardgate.engine.attempt import Attempt
+from wardgate.engine.known_names import first_row, known_name
+from wardgate.engine.runtime import EngineParts
+from wardgate.engine.steps import DIRECTORY_FIND, Steps
+from wardgate.errors import DirectoryUnavailable
+from wardgate.storage.port import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search came to. `directory`: who found the user or, without one, who was asked last or is `down`.
+
+    None: no directory of the realm can hold the name. `known`: the row of the known name.
+    """
+
+    directory: Directory | None
+    user: DirectoryUser | None
+    known: Row | None = None
+    down: DirectoryUnavailable | None = None
+
+
+class Finding:
+    """Asks directories."""
+
+    def __init__(self, parts: EngineParts, steps: Steps) -> None:
+        self._parts = parts
+        self._steps = steps
+
+    async def find(self, attempt: Attempt) -> Found:
+        """Whose name it is. A directory that does not answer is told, not raised: who it is decides what follows."""
+        name, directories = attempt.name, attempt.realm.directories
+        if not name:
+            return Found(directories[-1], None)
+        finds = known_name(attempt.realm, name)
+        known = first_row(await self._parts.storage.read(finds)) if finds else None
+        places = [directory for directory in directories if _might_hold(directory, name)]
+        found = await self._known(attempt, places, known) if known is not None else None
+        if found is not None and (found.user is not None or found.down is not None):
+            return found
+        found = await self._in_order(attempt, places, known, found)
+        if found.user is None and found.down is None:
+            attempt.request.trail.note("no such user", realm=attempt.realm.name)
+        return found
+
+    async def _known(self, attempt: Attempt, places: Sequence[Directory], known: Row) -> Found | None:
+        """What the directory of a known name says: its user, that it is down, or neither, if the name is not that account's now."""
+        for directory in places:
+            if directory.name == known["directory"]:
+                found = await self._ask(attempt, directory, known)
+                if found.user is None or found.user.immutable_id == known["immutable_id"]:
+                    return found
+                attempt.request.trail.note("the name was given to another account", directory=directory.name)
+                return None
+        return None
+
+    async def _in_order(self, attempt: Attempt, places: Sequence[Directory], known: Row | None, before: Found | None) -> Found:
+        """The first user in the order of the directories. `before`: a directory that has said already that it has no such user."""
+        found = Found(None, None, known)
+        for directory in places:
+            if before is not None and before.directory is directory:
+                found = before
+                continue
+            found = await self._ask(attempt, directory, known)
+            if found.user is not None or found.down is not None:
+                return found
+        return found
+
+    async def _ask(self, attempt: Attempt, directory: Directory, known: Row | None) -> Found:
+        began = self._steps.begin()
+        try:
+            user = await directory.find(attempt.name, self._parts.directory_timeout_s)
+        except DirectoryUnavailable as error:
+            return Found(directory, None, known, error)
+        finally:
+            # Above all the time of one that did not answer.
+            self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
+        if user is not None:
+            attempt.request.trail.note("user found", directory=directory.name, state=user.state.value)
+        return Found(directory, user, known)
+
+
+def _might_hold(directory: Directory, name: str) -> bool:
+    return not _has_rules(directory) or directory.might_hold(name)
+
+
+def _has_rules(directory: Directory) -> TypeGuard[NameRules]:
+    return _kind_has_rules(type(directory))
+
+
+@lru_cache(maxsize=64)
+def _kind_has_rules(kind: type) -> bool:
+    """Asked once for each kind of directory: the answer costs as much as asking a small one for the user."""
+    return issubclass(kind, NameRules)

@@ -1,0 +1,46 @@
+"""A login that goes on while its directory is down carries its user with it, sealed: the next answer may come to another worker."""
+
+import base64
+from dataclasses import replace
+
+from wardgate.crypto import KeyRing
+from wardgate.directory.port import AccountState, DirectoryUser
+from wardgate.jsons import dumps, loads
+
+
+def seal_user(ring: KeyRing, user: DirectoryUser, transaction_id: str) -> str:
+    """What a login needs of its user until it ends."""
+    body = {
+        "directory": user.directory,
+        "immutable_id": user.immutable_id,
+        "name": user.name,
+        "display_name": user.display_name,
+        "mail": user.mail,
+        "phone": user.phone,
+        "language": user.language,
+        "groups": user.groups,
+        "group_aliases": user.group_aliases,
+        "attributes": user.attributes,
+        "version": user.version,
+        "other_mails": user.other_mails,
+        "other_phones": user.other_phones,
+    }
+    return base64.b64encode(ring.seal(dumps(body).encode(), _bound_to(transaction_id))).decode()
+
+
+def open_user(ring: KeyRing, sealed: str, transaction_id: str) -> DirectoryUser:
+    """The user again. Raises SealError for anything but what `seal_user` made for this login."""
+    body = loads(ring.open(base64.b64decode(sealed), _bound_to(transaction_id)))
+    user = DirectoryUser(**body, state=AccountState.ACTIVE)
+    return replace(
+        user,
+        groups=tuple(user.groups),
+        group_aliases={name: tuple(aliases) for name, aliases in user.group_aliases.items()},
+        attributes={name: tuple(values) for name, values in user.attributes.items()},
+        other_mails=tuple(user.other_mails),
+        other_phones=tuple(user.other_phones),
+    )
+
+
+def _bound_to(transaction_id: str) -> str:
+    return f"login_transaction:grace:{transaction_id}"

@@ -1,0 +1,101 @@
+"""Refusals of a first request: before everything is proved all are alike, and none leaves before its moment."""
+
+from collections.abc import Sequence
+
+from wardgate.engine import brakes
+from wardgate.engine.attempt import Attempt, Candidate, Person
+from wardgate.engine.outcome import Denied
+from wardgate.engine.recording import Rate, Recording
+from wardgate.engine.runtime import EngineParts
+from wardgate.storage.port import Operation
+from wardgate.texts import Text
+
+# Wrong passwords for names that do not exist are recorded one by one, of each NAS as far as people mistype; beyond that, counted.
+STRANGERS_RECORDED_PER_S = 20
+# What a refusal needs beside the check of a password: reads and one commit.
+AFTER_CHECK_S = 0.1
+
+
+class Refusing:
+    """Words and records of refusals."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._storage = parts.storage
+        self._strangers = Rate(STRANGERS_RECORDED_PER_S, parts.clock)
+
+    def refuse(self, attempt: Attempt, reason: str, text: Text | None = None) -> Denied:
+        """A refusal before everything is proved: one text for all causes, and not before the realm's floor.
+
+        Nor before the slowest password check can have ended: where all comes in one request, a right password, which is checked
+        as fast as its own hash allows, would otherwise be refused for its code sooner than a wrong one.
+        """
+        trail = attempt.request.trail
+        trail.result, trail.reason = "denied", reason
+        slowest_s = self._parts.slowest_check_s()
+        floor_s = max(attempt.realm.settings.reply_floor_ms / 1000, slowest_s + AFTER_CHECK_S if slowest_s else 0.0)
+        return Denied(
+            reason,
+            text or Text("signin.failed", {"ref": trail.reference}),
+            attempt.language,
+            trail.reference,
+            not_before=trail.started + floor_s,
+        )
+
+    def down(self, attempt: Attempt) -> Denied:
+        """A directory does not answer: the same for all whose name it might hold."""
+        return self.refuse(attempt, "directory_down", Text("down.directory", {"ref": attempt.request.trail.reference}))
+
+    async def held(self, attempt: Attempt, candidate: Candidate, hold: brakes.Hold) -> Denied:
+        """A brake holds before anything is proved. One that must not show looks and counts like a guess at a name of nobody."""
+        if hold.told:
+            return self.hold(attempt, hold)
+        attempt.request.trail.note("a brake holds, which must not show", wait_s=hold.wait_s)
+        refusal = self.refuse(attempt, hold.reason)
+        settle = brakes.settle_unseen(candidate.keys, attempt.configuration.brakes, attempt.now_ms)
+        await self.record_unproved(attempt, candidate, settle, refusal)
+        return refusal
+
+    def hold(self, attempt: Attempt, hold: brakes.Hold) -> Denied:
+        """A brake holds. The same for names that do not exist: they have brakes as well."""
+        trail = attempt.request.trail
+        trail.note("a brake holds", wait_s=hold.wait_s)
+        text = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": trail.reference})
+        return self.refuse(attempt, hold.reason, text)
+
+    async def record_unproved(self, attempt: Attempt, candidate: Candidate, settle: Sequence[Operation], refusal: Denied) -> None:
+        """Record a refusal before anything was proved. A flood of names of nobody is counted: it must not fill the disk."""
+        trail = attempt.request.trail
+        if candidate.user is None and not self._strangers.allows(trail.nas):
+            trail.counted_only = True
+            await self._storage.commit(settle)
+            return
+        recording = Recording(self._parts, trail, attempt.application.settings.name, candidate.subject_id)
+        await recording.commit_denied(settle, refusal, candidate.user.name if candidate.user else attempt.name)
+
+    async def deny_known(self, attempt: Attempt, person: Person, reason: str, text: Text) -> Denied:
+        """A refusal after the password was proved: it may say what to do.
+
+        Not where everything comes in one request: there the answer would tell a guesser that the password alone was right, and
+        so would a brake that never begins to hold. Nor where the password has to be changed, which only a second factor may learn.
+        """
+        if person.refusal or attempt.request.code is not None or not attempt.request.can_challenge:
+            return await self.deny_as_wrong(attempt, person, person.refusal or reason)
+        trail = attempt.request.trail
+        refusal = Denied(reason, text, person.language, trail.reference)
+        await self._recording(attempt, person).commit_denied(person.settle, refusal, person.user.name)
+        return refusal
+
+    async def deny_as_wrong(self, attempt: Attempt, person: Person, reason: str, counted: bool = True) -> Denied:
+        """The password was right, and what is said and counted is what a wrong one gets."""
+        refusal = self.refuse(attempt, reason)
+        counts = self._count_wrong(attempt, person) if counted else []
+        await self._recording(attempt, person).commit_denied([*person.settle, *counts], refusal, person.user.name)
+        return refusal
+
+    def _recording(self, attempt: Attempt, person: Person) -> Recording:
+        name = attempt.application.settings.name
+        return Recording(self._parts, attempt.request.trail, name, person.holder.subject_id)
+
+    def _count_wrong(self, attempt: Attempt, person: Person) -> list[Operation]:
+        return brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved=False)

@@ -1,0 +1,61 @@
+"""Groups as conditions name them: `directory:name` or `realm:name`, in lower case. The name may be a DN or a SID as well.
+
+Whose group it is must be said, so that a local `domain-admins` is not Active Directory's. The first colon ends the directory's
+name; what follows may hold colons, commas and equals signs.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+# Blanks that people put into a DN, and that directories leave out. RFC 4514 section 2: none stand beside a separator.
+_BLANKS = re.compile(r"\s*(?<!\\)([,=])\s*")
+
+
+def qualified_groups(places: Sequence[str], groups: Iterable[str], aliases: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """All names of a user's groups. `places`: directory and realm; `aliases`: what else a group is called (DN, SID)."""
+    found = [f"{place}:{group}".lower() for group in groups for place in places]
+    if aliases:
+        found += [f"{place}:{alias}".lower() for group in groups for alias in aliases.get(group, ()) for place in places]
+    return frozenset(found)
+
+
+def written_forms(group: str) -> tuple[str, ...]:
+    """A group of a condition as it may stand among a user's: a DN also without the blanks that people put into it."""
+    lower = group.lower()
+    if "," not in lower or "=" not in lower:
+        return (lower,)
+    place, colon, name = lower.partition(":")
+    plain = _BLANKS.sub(r"\1", name)
+    return tuple(dict.fromkeys((lower, f"{place}{colon}{plain}")))
+
+
+def asked_groups(when: object) -> Iterator[str]:
+    """Every group that a condition asks for, wherever it stands in it, in all the forms that it may be met in."""
+    return _groups(when, excluded=True)
+
+
+def given_groups(when: object) -> Iterator[str]:
+    """The groups that `{group}` stands for in a release rule: those that its condition asks for and does not exclude."""
+    return _groups(when, excluded=False)
+
+
+def gives_any_group(when: object, add: Mapping[str, object]) -> bool:
+    """Whether a release rule may give away any group of a user: it gives `{group}` and names none."""
+    return any("{group}" in text for text in _texts(list(add.values()))) and not any(given_groups(when))
+
+
+def _groups(when: object, excluded: bool) -> Iterator[str]:
+    for name, value in when.items() if isinstance(when, Mapping) else ():
+        if name == "group":
+            yield from (form for each in _texts(value) for form in written_forms(each))
+        elif name in ("any", "all") or (name == "not" and excluded):
+            for inner in value if isinstance(value, list | tuple) else [value]:
+                yield from _groups(inner, excluded)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+    else:
+        yield str(value)
