@@ -30,6 +30,7 @@ from cryptography.x509.oid import NameOID
 from tests.samba_dc import cast
 from wardgate.config.reference import ClearValue
 from wardgate.directory.active_directory.settings import ActiveDirectorySettings
+from wardgate.directory.active_directory.values import filetime
 from wardgate.directory.ldap.settings import BindSettings
 
 WAIT_S = 300.0
@@ -72,7 +73,7 @@ class DomainController:
     def add_user(
         self,
         sam: str,
-        password: str = cast.PASSWORD,
+        password: str | None = cast.PASSWORD,
         *,
         cn: str = "",
         ou: str = cast.SCRATCH,
@@ -81,7 +82,7 @@ class DomainController:
         groups: Sequence[str] = (),
         **attributes: str | Sequence[str] | bytes,
     ) -> str:
-        """Make an account; its DN. `pso`: the policy that holds for it before the password is set. `groups`: DNs."""
+        """Make an account; its DN. `password`: None for none. `pso`: a policy for it, set before the password. `groups`: DNs."""
         dn = cast.Person(sam, cn or sam, ou).dn
         upn = attributes.pop("userPrincipalName", f"{sam}@{cast.DNS_DOMAIN}")
         given = {"objectClass": "user", "sAMAccountName": sam, "userPrincipalName": upn, "userAccountControl": "514", **attributes}
@@ -89,14 +90,22 @@ class DomainController:
         if pso is not None:
             lines.append(_record(pso, "modify", "add: msDS-PSOAppliesTo", _line("msDS-PSOAppliesTo", dn)))
         lines += [_record(group, "modify", "add: member", _line("member", dn)) for group in groups]
-        lines.append(_record(dn, "modify", "replace: unicodePwd", _line("unicodePwd", unicode_pwd(password))))
+        if password is None:
+            control |= 0x20  # no password is needed
+        else:
+            lines.append(_record(dn, "modify", "replace: unicodePwd", _line("unicodePwd", unicode_pwd(password))))
         lines.append(_record(dn, "modify", "replace: userAccountControl", f"userAccountControl: {control}"))
         self.modify("\n".join(lines))
         return dn
 
-    def add_group(self, name: str, kind: int = cast.GLOBAL, members: Sequence[str] = ()) -> str:
+    def add_ou(self, name: str, parent: str = cast.SCRATCH) -> str:
+        """Make an OU; its DN."""
+        self.modify(_record(f"OU={name},{parent}", "add", "objectClass: organizationalUnit"))
+        return f"OU={name},{parent}"
+
+    def add_group(self, name: str, kind: int = cast.GLOBAL, members: Sequence[str] = (), ou: str = cast.GROUPS) -> str:
         """Make a group; its DN. `members`: DNs."""
-        dn = f"CN={name},{cast.GROUPS}"
+        dn = f"CN={name},{ou}"
         given = {"objectClass": "group", "sAMAccountName": name, "groupType": str(kind), **({"member": members} if members else {})}
         self.modify(_record(dn, "add", *_values(given)))
         return dn
@@ -108,9 +117,16 @@ class DomainController:
             parts += [f"replace: {name}", *_values({name: value}), "-"]
         self.modify(_record(dn, "modify", *parts))
 
-    def delete(self, dn: str) -> None:
+    def lock(self, dn: str) -> None:
+        """Lock an account, as too many wrong passwords do."""
+        self.set(dn, lockoutTime=str(filetime(datetime.now(UTC))))
+
+    def delete(self, dn: str, everything_below: bool = False) -> None:
         """Remove an entry."""
-        self.modify(_record(dn, "delete"))
+        if everything_below:
+            self._run("ldapdelete", "-r", dn)
+        else:
+            self.modify(_record(dn, "delete"))
 
     def move(self, dn: str, rdn: str, parent: str) -> str:
         """Rename and move an entry; its new DN."""

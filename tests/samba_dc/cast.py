@@ -81,7 +81,7 @@ PEOPLE = (
             "preferredLanguage": ["tr-TR"],
         },
     ),
-    Person("bob", "Bob Demir", attributes={"mail": ["bob@acme.test"], "mobile": ["+905329876543"]}),
+    Person("burak", "Burak Demir", attributes={"mail": ["burak@acme.test"], "mobile": ["+905329876543"]}),
     Person("gül", "Gül Işık", ISTANBUL, {"displayName": ["Gül Işık"], "mail": ["gul.isik@acme.test"]}),
     Person("psmith", "Smith (Contractor), Pat"),
     Person("expired", raw={"pwdLastSet": "130000000000000000"}),
@@ -99,13 +99,13 @@ PEOPLE = (
 )
 
 MEMBERS = {
-    "VPN Users": Group("VPN Users", GLOBAL, ("alice", "bob")),
+    "VPN Users": Group("VPN Users", GLOBAL, ("alice", "burak")),
     "Inner": Group("Inner", GLOBAL, ("alice", "Outer")),
     "Middle": Group("Middle", GLOBAL, ("Inner",)),
     "Outer": Group("Outer", GLOBAL, ("Middle",)),
     "Everywhere": Group("Everywhere", UNIVERSAL, ("alice",)),
     "Newsletter": Group("Newsletter", DISTRIBUTION, ("alice",)),
-    "Yöneticiler": Group("Yöneticiler", UNIVERSAL, ("gül",)),
+    "Müdürler": Group("Müdürler", UNIVERSAL, ("gül",)),
 }
 
 

@@ -30,6 +30,11 @@ RIGHTS = (
     f"(OA;CIIO;RPWP;28630ebf-41d5-11d1-a9c1-0000f80367c1;{USER_CLASS};{{0}})",
     f"(OA;CIIO;RPWP;bf967a0a-0de6-11d0-a285-00aa003049e2;{USER_CLASS};{{0}})",
 )
+# Contacts of accounts that tests make may be written too: mobile and mail.
+CONTACTS = (
+    f"(OA;CIIO;RPWP;f0f8ffa3-1191-11d0-a060-00aa006c33ed;{USER_CLASS};{{0}})",
+    f"(OA;CIIO;RPWP;bf967961-0de6-11d0-a285-00aa003049e2;{USER_CLASS};{{0}})",
+)
 # name, precedence, length, complexity, history, min age, max age, threshold, lock and window; ages in 100 ns.
 DAY, MINUTE = 864_000_000_000, 600_000_000
 PSOS = (
@@ -217,6 +222,8 @@ def grant(directory: SamDB) -> None:
     rights = SDUtils(directory)
     for ace in RIGHTS:
         rights.dacl_add_ace(cast.STAFF, ace.format(sid))
+    for ace in CONTACTS:
+        rights.dacl_add_ace(cast.SCRATCH, ace.format(sid))
     rights.dacl_add_ace(cast.PSO_CONTAINER, f"(A;CI;RPLCLORC;;;{sid})")
     domain = security.dom_sid(directory.get_domain_sid())
     alone = "O:DAG:DAD:PAI(A;;RPWPCRCCDCLCLORCWOWDSDSW;;;DA)(A;;RPLCLORC;;;AU)(OA;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;WD)"

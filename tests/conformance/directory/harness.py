@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.directory import openldap
+from tests.conformance.directory import active_directory, openldap
 from tests.conformance.directory.subject import Abilities as Abilities
 from tests.conformance.directory.subject import Subject as Subject
 from wardgate.admin import users
@@ -88,10 +88,20 @@ async def local() -> AsyncIterator[Subject]:
 
 Maker = Callable[[], AbstractAsyncContextManager[Subject]]
 
-MAKERS: dict[str, Maker] = {"memory": memory, "local": local, "openldap": openldap.openldap}
+MAKERS: dict[str, Maker] = {
+    "memory": memory,
+    "local": local,
+    "openldap": openldap.openldap,
+    "active_directory": active_directory.active_directory,
+}
 LOCAL = Abilities(expires=True, tells_expiry=True, history=True, policy=True, writes_phone=True, writes_mail=True)
-ABILITIES: dict[str, Abilities] = {"memory": Abilities(), "local": LOCAL, "openldap": openldap.ABILITIES}
-NEIGHBOURS: dict[str, str] = {"openldap": "slapd"}
+ABILITIES: dict[str, Abilities] = {
+    "memory": Abilities(),
+    "local": LOCAL,
+    "openldap": openldap.ABILITIES,
+    "active_directory": active_directory.ABILITIES,
+}
+NEIGHBOURS: dict[str, str] = {"openldap": "slapd", "active_directory": "samba"}
 
 
 def backends(*needed: str) -> list[Any]:

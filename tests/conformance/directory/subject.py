@@ -15,7 +15,8 @@ class Abilities:
 
     any_bytes: a password may be any bytes. blank: an account may have no password. counts: `Subject.work` counts checks.
     checks_unusable: the password of a disabled or locked account is checked all the same. disables, locks: `set_state` can.
-    versions: each change of the account raises the version. remembers: it can remember verified passwords. names_beside_mails:
+    versions: each change of the account raises the version. refusal_keeps: a reset that the history refuses leaves the password as
+    it was. remembers: it can remember verified passwords. names_beside_mails:
     a login name may look like a mail address. tells_language: `language` is told. must_change, changes, resets, unlocks: as the
     protocols say. empties: an empty new password is refused by a UsageError before anything is asked.
 
@@ -31,6 +32,7 @@ class Abilities:
     disables: bool = True
     locks: bool = True
     versions: bool = True
+    refusal_keeps: bool = True
     remembers: bool = True
     names_beside_mails: bool = True
     tells_language: bool = True

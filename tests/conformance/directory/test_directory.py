@@ -567,7 +567,15 @@ async def test_a_reset_is_no_way_round_the_history(subject: Subject) -> None:
         with pytest.raises(PasswordNotAccepted) as raised:
             await subject.directory.reset_password(user, again, False, SOON)
         assert raised.value.rule in ("same", "history", "policy")
-    assert await subject.directory.check_password(await found(subject, "ada"), NEW, SOON) is PasswordVerdict.RIGHT
+
+
+@needs("history", "resets", "refusal_keeps")
+async def test_a_reset_that_the_history_refuses_changes_nothing(subject: Subject) -> None:
+    user = await ada(subject)
+    with pytest.raises(PasswordNotAccepted):
+        await subject.directory.reset_password(user, GOOD, False, SOON)
+
+    assert await subject.directory.check_password(await found(subject, "ada"), GOOD, SOON) is PasswordVerdict.RIGHT
 
 
 @needs("policy", "changes", "resets")

@@ -28,6 +28,7 @@ _EXPIRY: Final = "msDS-UserPasswordExpiryTimeComputed"
 RESULTANT_PSO: Final = "msDS-ResultantPSO"
 # A wrong password moves these, and is no change of the account; what it leads to shows in the computed attribute.
 _VOLATILE: Final = frozenset({"badpwdcount", "badpasswordtime"})
+_MOST: Final = 2**63 - 1
 _ALWAYS: Final = (
     "objectGUID",
     "sAMAccountName",
@@ -86,14 +87,15 @@ def lockout(entry: Entry, rules: Rules, now: datetime) -> Lockout | None:
 
 
 def version_of(entry: Entry) -> int:
-    """A number that differs when anything that was read differs."""
+    """A number that differs when anything that was read differs, and rises with the server's change number where that was read."""
     digest = hashlib.blake2b(digest_size=8)
     for name in sorted(entry.attributes):
         if name in _VOLATILE:
             continue
         for part in (name.encode(), *sorted(entry.attributes[name])):
             digest.update(len(part).to_bytes(4, "big") + part)
-    return int.from_bytes(digest.digest(), "big") >> 1
+    mark, change = int.from_bytes(digest.digest(), "big"), entry.number("uSNChanged")
+    return mark >> 1 if change is None else (change << 24 | mark >> 40) & _MOST
 
 
 def user_from(
