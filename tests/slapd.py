@@ -296,7 +296,7 @@ class Server:
     """One server. `start` and `stop` may be called again; the data stays until `remove`.
 
     `users`: so many beside the cast, `user000000` and on. `tls`: without it there is no ldaps port and StartTLS is refused.
-    `names`: what its certificate is for. `access`: instead of `ACCESS`. `settings`: further lines of slapd.conf for the database.
+    `names`: what its certificate is for. `access`, `limits`: instead of `ACCESS` and `LIMITS`.
     """
 
     def __init__(
@@ -306,7 +306,7 @@ class Server:
         tls: bool = True,
         names: Iterable[str] = ("localhost", HOST),
         access: Iterable[str] = ACCESS,
-        settings: Iterable[str] = (),
+        limits: str = LIMITS,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="wardgate-slapd-"))
         self.with_ppolicy = with_ppolicy
@@ -321,20 +321,21 @@ class Server:
         for name, password in (("root", ROOT_PASSWORD), ("service", SERVICE_PASSWORD), ("reader", READER_PASSWORD)):
             (self.directory / f"{name}.password").write_text(password)
             (self.directory / f"{name}.password").chmod(0o600)
-        self._config.write_text(self._configuration(access, settings))
+        self._config.write_text(self._configuration(access, limits))
         self._load("".join(_tree(with_ppolicy, users)))
 
     @property
     def _config(self) -> Path:
         return self.directory / "slapd.conf"
 
-    def _configuration(self, access: Iterable[str], settings: Iterable[str]) -> str:
+    def _configuration(self, access: Iterable[str], limits: str) -> str:
         here = self.directory
         lines = [
             *(f"include /etc/ldap/schema/{name}.schema" for name in ("core", "cosine", "inetorgperson", "nis")),
             f"pidfile {here}/slapd.pid",
             "modulepath /usr/lib/ldap",
-            *(f"moduleload {name}" for name in ("back_mdb", "ppolicy", "memberof", "argon2")),
+            *(f"moduleload {name}" for name in ("back_mdb", "memberof", "argon2")),
+            *(("moduleload ppolicy",) if self.with_ppolicy else ()),
             *((f"TLSCACertificateFile {here}/ca.pem",) if self._tls else ()),
             *((f"TLSCertificateFile {here}/cert.pem", f"TLSCertificateKeyFile {here}/key.pem") if self._tls else ()),
             "threads 4",
@@ -347,9 +348,8 @@ class Server:
             "maxsize 1073741824",
             "dbnosync",
             "index objectClass,uid,mail,member,uniqueMember,memberUid,gidNumber,entryUUID,entryCSN eq",
-            *(f"access {rule}" for rule in access),
-            f"limits {LIMITS}",
-            *settings,
+            *(f"access {rule}" for rule in access if self.with_ppolicy or "pwd" not in rule),
+            f"limits {limits}",
             "overlay memberof",
             *(("overlay ppolicy", f'ppolicy_default "{policy_dn("default")}"') if self.with_ppolicy else ()),
             *(("ppolicy_use_lockout", "ppolicy_hash_cleartext") if self.with_ppolicy else ()),
@@ -447,6 +447,7 @@ class Server:
     def freeze(self) -> None:
         """From now on it accepts connections (the kernel does) and says nothing."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)  # until every thread of it stands still
 
     def thaw(self) -> None:
         """It goes on."""
@@ -523,10 +524,10 @@ def server(
     tls: bool = True,
     names: Iterable[str] = ("localhost", HOST),
     access: Iterable[str] = ACCESS,
-    settings: Iterable[str] = (),
+    limits: str = LIMITS,
 ) -> Iterator[Server]:
     """A server of one's own, as `Server` says."""
-    made = Server(with_ppolicy, users, tls, names, access, settings)
+    made = Server(with_ppolicy, users, tls, names, access, limits)
     try:
         yield made.start()
     finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from wardgate.clock import Clock
@@ -38,6 +39,8 @@ MAX_ID_CHARS: Final = 200
 _MOST_HITS: Final = 20
 # How long it is remembered that an expired password was right, so that changing it costs no second grace login.
 _EXPIRED_S: Final = 300
+# A grace login changes the entry itself. The server compares the old password once more, so no version has to be kept to.
+_ANY: Final = 0
 
 
 class OpenLdapDirectory:
@@ -178,7 +181,7 @@ class OpenLdapDirectory:
             self._grace.verified(user, password)
             return
         if verdict is PasswordVerdict.EXPIRED:
-            self._expired.remember(user.immutable_id, user.version, password)
+            self._expired.remember(user.immutable_id, _ANY, password)
         self._grace.refused(user, password)
 
     async def _dn(self, user: DirectoryUser, budget: Budget) -> str | None:
@@ -208,7 +211,7 @@ class OpenLdapDirectory:
             await self._bind_as_nobody(budget)
             return PasswordVerdict.REFUSED if present is None else PasswordVerdict.WRONG
         entry, now, policy = present
-        if self._expired.holds(now, old):
+        if self._expired.holds(replace(now, version=_ANY), old):
             result = await self._set_as_service(entry, old, new, budget, self._client.stuck(now.immutable_id))
             # 53: the old password is not right any more, or may not be compared by the service account.
             if result.code != Code.UNWILLING:

@@ -65,6 +65,7 @@ class Examination:
         self._settings = settings
         self._clock = clock
         self._with_policies = False
+        self._known: Secret | None = None
 
     async def run(self, scratch: str | None, scratch_password: Secret | None) -> AsyncIterator[Finding]:
         """All points, in an order in which each explains the next."""
@@ -299,8 +300,10 @@ class Examination:
         return Finding(what, Verdict.BAD, "the service account passes the policy by: it set a password of one letter", cure)
 
     async def _reset(self, scratch: Scratch) -> Finding:
-        result = await self._set(scratch, scratch.password())
+        new = scratch.password()
+        result = await self._set(scratch, new)
         if result.good:
+            self._known = new
             return Finding("reset", Verdict.GOOD, "a password is set")
         if result.code == Code.INSUFFICIENT_ACCESS:
             grant = (f"olcAccess: {{0}}to attrs=userPassword by {self._by} =xw by * break",)
@@ -313,11 +316,19 @@ class Examination:
         result = await self._write(scratch, Change(ChangeKind.REPLACE, "pwdReset", (b"TRUE",)))
         if not result.good:
             return self._not_written("must change", "pwdReset", result)
+        demanded = await self._is_demanded(scratch)
         await self._write(scratch, Change(ChangeKind.REPLACE, "pwdReset"))
-        if scratch.policy is not None and not scratch.policy.must_change:
-            cure = f"set pwdMustChange TRUE in {scratch.policy.dn}"
-            return Finding("must change", Verdict.WARNING, "it can be written, and the policy ignores it", cure)
-        return Finding("must change", Verdict.GOOD, "a change at the next login can be demanded")
+        if demanded:
+            return Finding("must change", Verdict.GOOD, "a change at the next login can be demanded")
+        where = scratch.policy.dn if scratch.policy is not None else "the user's policy"
+        cure = f"set pwdMustChange TRUE in {where}, and make sure that this database has the ppolicy overlay"
+        return Finding("must change", Verdict.WARNING, "it can be written, and the server does not act on it", cure)
+
+    async def _is_demanded(self, scratch: Scratch) -> bool:
+        """Whether the server says so at a login; where no password could be set, whether the policy does."""
+        if self._known is None:
+            return scratch.policy is not None and scratch.policy.must_change
+        return await self._directory.check_password(scratch.user, self._known, POINT_S) is PasswordVerdict.MUST_CHANGE
 
     async def _unlock(self, scratch: Scratch) -> Finding:
         if not self._with_policies:
