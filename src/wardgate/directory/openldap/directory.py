@@ -148,10 +148,10 @@ class OpenLdapDirectory:
         budget = self._budget(timeout_s)
         dn = await self._dn(user, budget)
         if dn is None or len(password.reveal()) > MAX_PASSWORD_BYTES:
-            await self._bind_as_nobody(budget)
+            await self._bind_as_nobody(budget, source)
             return PasswordVerdict.WRONG
         result = await self._client.bind(
-            dn, password, timeout_s=budget.left(), controls=ASK, server=self._client.stuck(user.immutable_id)
+            dn, password, timeout_s=budget.left(), controls=ASK, server=self._client.stuck(user.immutable_id), source=source
         )
         verdict = verdict_of(result, self.name, user.state)
         if verdict is PasswordVerdict.RIGHT and user.must_change:
@@ -162,7 +162,7 @@ class OpenLdapDirectory:
     async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Bind with a name that does not exist."""
         if password:
-            await self._bind_as_nobody(self._budget(timeout_s))
+            await self._bind_as_nobody(self._budget(timeout_s), source)
 
     def remembers(self, user: DirectoryUser, password: Secret) -> bool:
         """True when this password was verified for this version of the account within `verified_cache_s`."""
@@ -191,9 +191,9 @@ class OpenLdapDirectory:
         entry = await self._entry_of_id(user.immutable_id, budget)
         return entry.dn if entry is not None else None
 
-    async def _bind_as_nobody(self, budget: Budget) -> None:
+    async def _bind_as_nobody(self, budget: Budget, source: str = "") -> None:
         nobody = f"{self._settings.attributes.user_name}={escape_value(new_id())},{self._settings.base}"
-        result = await self._client.bind(nobody, Secret(new_id()), timeout_s=budget.left(), controls=ASK)
+        result = await self._client.bind(nobody, Secret(new_id()), timeout_s=budget.left(), controls=ASK, source=source)
         verdict_of(result, self.name, AccountState.ACTIVE)
 
     # --- setting passwords ---------------------------------------------------------------------------------------------

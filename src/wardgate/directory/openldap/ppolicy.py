@@ -20,7 +20,7 @@ ASK: Final = (Control(OID),)
 # pwdAccountLockedTime with this value is an administrator's lock, which no time and no reset may lift (section 5.3.3).
 LOCKED_FOR_GOOD: Final = "000001010000Z"
 _WARNING, _ERROR, _EXPIRES_IN, _GRACE = 0xA0, 0x81, 0x80, 0x81
-_GENERALIZED_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)?)?(?:[.,](\d+))?Z")
+_GENERALIZED_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)?)?(?:[.,](\d+))?Z", re.ASCII)
 
 
 class PolicyError(IntEnum):

@@ -24,7 +24,7 @@ MAX_MAIL_CHARS: Final = 254
 DN: Final = "dn"
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _MAIL = re.compile(r"[^\s@]+@[^\s@]+")
-_CSN = re.compile(r"(\d{14})\.(\d{6})Z.*", re.DOTALL)
+_CSN = re.compile(r"(\d{14})\.(\d{6})Z.*", re.DOTALL | re.ASCII)
 _VERSION_BITS: Final = 12
 # What a change of leaves entryCSN as it is where the overlay itself writes.
 _STATE_ATTRIBUTES: Final = (
