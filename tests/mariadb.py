@@ -4,7 +4,6 @@ Nothing of the machine's own MariaDB is read or touched. `shared()` is one serve
 survive a power cut; a test that stops a server makes its own. A test run that is killed takes its servers and their data with it.
 """
 
-import asyncio
 import atexit
 import functools
 import os
@@ -150,11 +149,12 @@ class Server:
 
     def _answers(self) -> bool:
         with suppress(pymysql.MySQLError, OSError):
-            self._connect(None).close()
+            self.connect(None).close()
             return True
         return False
 
-    def _connect(self, database: str | None) -> Any:
+    def connect(self, database: str | None) -> Any:
+        """A connection as the owner of everything."""
         return pymysql.connect(
             host="127.0.0.1",
             port=self.port,
@@ -190,7 +190,7 @@ class Server:
 
     def fetch(self, *statements: str, database: str | None = None, values: Sequence[object] | None = None) -> list[Any]:
         """Run statements as the owner of everything; the rows of the last. `values` are bound to each."""
-        connection = self._connect(database)
+        connection = self.connect(database)
         try:
             with connection.cursor() as cursor:
                 for statement in statements:
@@ -204,11 +204,6 @@ class Server:
         name = f"w{os.getpid()}_{next(_numbers)}"
         self.execute(f"CREATE DATABASE {name}")
         return name
-
-
-async def executed(server: Server, *statements: str, database: str) -> list[Any]:
-    """`Server.fetch` in a thread."""
-    return await asyncio.to_thread(functools.partial(server.fetch, *statements, database=database))
 
 
 @contextmanager

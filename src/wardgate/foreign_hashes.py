@@ -303,12 +303,16 @@ def form_of(stored: str) -> str | None:
     return " ".join([scheme.name, *(f"{name}={value}" for name, value in parts.groupdict().items() if name in _COSTS)])
 
 
+def wrapper_of(text: str) -> str:
+    """What its keeper put before the hash proper, such as `{CRYPT}`; empty for most."""
+    wrapper = _WRAPPER.match(text)
+    return wrapper[0] if wrapper is not None else ""
+
+
 def adopt(text: str) -> str:
     """The form in which a hash from elsewhere is stored. Raises HashRefused with the reason."""
     stored = text.strip()
-    wrapper = _WRAPPER.match(stored)
-    if wrapper is not None:
-        stored = stored[wrapper.end() :]
+    stored = stored[len(wrapper_of(stored)) :]
     if stored.startswith("{"):
         head, brace, value = stored.partition("}")
         stored = head.upper() + brace + value

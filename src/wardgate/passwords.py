@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from argon2.exceptions import Argon2Error
 from argon2.low_level import Type, hash_secret
 
-from wardgate import foreign_hashes
+from wardgate import foreign_hashes, hash_making
 from wardgate.crypto import Secret
 from wardgate.errors import Overloaded, SettingsError, UsageError
 from wardgate.fair_queue import FairQueue
@@ -31,6 +31,7 @@ from wardgate.fair_queue import FairQueue
 # so that a long queue is told from a directory that is down.
 MAX_WAIT_S = 4.0
 MAX_PASSWORD_BYTES = 1024
+ARGON2ID = "argon2id"
 # A refusal waits at most so long for the slowest form of hash.
 MAX_EVEN_S = 2.0
 MAX_FORMS = 64
@@ -123,6 +124,20 @@ class PasswordHasher:
         if not 1 <= len(value) <= MAX_PASSWORD_BYTES:
             raise UsageError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
         return await self._run(lambda: self._make(value))
+
+    async def hash_as(self, scheme: str, password: Secret, like: str = "") -> str:
+        """A fresh hash of a scheme in `hash_making.WRITTEN`, or `argon2id`, for a table that others read as well.
+
+        `like`: the hash that it replaces. Raises UsageError for an empty or overlong password, or one that the scheme cannot take.
+        """
+        value = password.reveal()
+        if not 1 <= len(value) <= MAX_PASSWORD_BYTES:
+            raise UsageError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
+        if scheme != ARGON2ID:
+            return await self._run(lambda: hash_making.make(scheme, value, like))
+        wrapper = foreign_hashes.wrapper_of(like)
+        made = await self._run(lambda: self._make(value))
+        return wrapper + made if recognise(like[len(wrapper) :]) == ARGON2ID else made
 
     async def verify(self, stored: str, password: Secret) -> bool:
         """True when the password belongs to the stored hash."""

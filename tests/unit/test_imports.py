@@ -25,7 +25,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "contacts": frozenset(),
     "fair_queue": frozenset(),
     "foreign_hashes": frozenset(),
-    "passwords": frozenset({"fair_queue", "foreign_hashes"}),
+    "hash_making": frozenset({"foreign_hashes"}),
+    "passwords": frozenset({"fair_queue", "foreign_hashes", "hash_making"}),
     "certificates": frozenset(),
     "metrics": frozenset(),
     "storage": frozenset(),
@@ -34,7 +35,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "account": frozenset({"directory", "storage"}),
     "audit": frozenset({"storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
-    "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "passwords", "storage"}),
+    "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
     "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
     # doors

@@ -7,9 +7,10 @@ from wardgate.directory.active_directory import directory as active_directory
 from wardgate.directory.kind import DirectoryKind, DirectoryParts, DirectorySettings
 from wardgate.directory.openldap import kind as openldap
 from wardgate.directory.port import Directory
+from wardgate.directory.sql import directory as sql
 from wardgate.errors import SettingsError
 
-KINDS: tuple[DirectoryKind[Any], ...] = (local.KIND, active_directory.KIND, openldap.KIND)
+KINDS: tuple[DirectoryKind[Any], ...] = (local.KIND, active_directory.KIND, openldap.KIND, sql.KIND)
 
 
 def check_settings(settings: DirectorySettings) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.directory import active_directory, openldap
+from tests.conformance.directory import active_directory, openldap, sql
 from tests.conformance.directory.subject import Abilities as Abilities
 from tests.conformance.directory.subject import Subject as Subject
 from wardgate.admin import users
@@ -93,6 +93,7 @@ MAKERS: dict[str, Maker] = {
     "local": local,
     "openldap": openldap.openldap,
     "active_directory": active_directory.active_directory,
+    **sql.MAKERS,
 }
 LOCAL = Abilities(expires=True, tells_expiry=True, history=True, policy=True, writes_phone=True, writes_mail=True)
 ABILITIES: dict[str, Abilities] = {
@@ -100,8 +101,9 @@ ABILITIES: dict[str, Abilities] = {
     "local": LOCAL,
     "openldap": openldap.ABILITIES,
     "active_directory": active_directory.ABILITIES,
+    **dict.fromkeys(sql.MAKERS, sql.ABILITIES),
 }
-NEIGHBOURS: dict[str, str] = {"openldap": "slapd", "active_directory": "samba"}
+NEIGHBOURS: dict[str, str] = {"openldap": "slapd", "active_directory": "samba", "postgresql": "postgresql", "mariadb": "mariadb"}
 
 
 def backends(*needed: str) -> list[Any]:
