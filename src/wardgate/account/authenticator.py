@@ -111,9 +111,10 @@ def create_authenticator(
     secret: Secret | None,
     counter: int,
     at_ms: int,
+    authenticator_id: str | None = None,
 ) -> tuple[str, Operation]:
-    """A new authenticator row: its id and the insert."""
-    authenticator_id = new_id()
+    """A new authenticator row: its id and the insert. With an id of the caller's, refused (`exists`) when that is taken."""
+    authenticator_id = authenticator_id or new_id()
     sealed = ring.seal(secret.reveal(), bound_to(authenticator_id)) if secret is not None else None
     row: Row = {
         "id": authenticator_id,

@@ -1,8 +1,13 @@
-"""Authenticators of local users: enrol, list, revoke."""
+"""Authenticators of users in whichever directory: enrol, list, revoke.
+
+Of two operators who enrol the same secret at once, the second must find it enrolled, instead of making a second row that takes the
+same code once more. A local user's account is raised with each change on condition that nobody else did; of other directories'
+users the row of a secret has an id that is made of the secret, which only one of them can insert.
+"""
 
 import base64
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,6 +17,7 @@ from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorStat
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.admin import fields
 from wardgate.admin.office import Office
+from wardgate.admin.people import found_person
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms
 from wardgate.crypto import KeyRing, Secret
@@ -32,10 +38,20 @@ _TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
+class _Account:
+    """A directory's user. `unchanged`: what is refused when somebody else changed a local one since he was read."""
+
+    directory: str
+    immutable_id: str
+    name: str
+    unchanged: tuple[Operation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Owner:
     """Whose authenticators, as read just now. `rows`: all of his authenticators, revoked ones too."""
 
-    row: Row
+    account: _Account
     subject_id: SubjectId
     first: tuple[Operation, ...]
     rows: tuple[Row, ...]
@@ -44,6 +60,9 @@ class _Owner:
     def live(self) -> list[Row]:
         """Those that may prove something, now or once they are released."""
         return [row for row in self.rows if row["state"] != AuthenticatorState.REVOKED]
+
+
+Build = Callable[[_Owner], tuple[list[Operation], dict[str, Any]]]
 
 
 async def add_totp(
@@ -121,27 +140,34 @@ async def add_recovery_codes(office: Office, *, directory: str, name: str, label
 
 async def list_authenticators(office: Office, *, directory: str, name: str) -> dict[str, Any]:
     """What a user can prove himself with, and what was revoked. Never secrets. Raises NotFound."""
-    row = await _user_row(office, directory, name)
-    subject_id = await linked_subject(office.storage, directory, str(row["id"]))
+    account = await _account(office, directory, name)
+    subject_id = await linked_subject(office.storage, account.directory, account.immutable_id)
     return {"authenticators": await describe_all(office, subject_id) if subject_id is not None else []}
 
 
-async def revoke_authenticator(office: Office, *, directory: str, name: str, authenticator_id: str) -> dict[str, Any]:
-    """End an authenticator and destroy its secret. Raises NotFound when the user has no such active one."""
+async def revoke_authenticator(
+    office: Office, *, directory: str | None = None, name: str = "", authenticator_id: str
+) -> dict[str, Any]:
+    """End an authenticator and destroy its secret. Raises NotFound when the user has no such active one.
+
+    Without a directory, whosever it is: no directory is asked, so that a lost device can be ended while one is down.
+    """
 
     def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
         for row in owner.live:
             if row["id"] == authenticator_id:
                 return _revocation(office, owner, row), {"id": authenticator_id, "kind": row["kind"], "revoked": True}
-        raise NotFound(f"{owner.row['name']!s} has no active authenticator {authenticator_id[:64]}")
+        raise NotFound(f"{owner.account.name} has no active authenticator {authenticator_id[:64]}")
 
-    return await _commit_for(office, directory, name, build)
+    return await _commit_about(office, lambda: _whose(office, directory, name, authenticator_id), build)
 
 
-async def release_authenticator(office: Office, *, directory: str, name: str, authenticator_id: str) -> dict[str, Any]:
+async def release_authenticator(
+    office: Office, *, directory: str | None = None, name: str = "", authenticator_id: str
+) -> dict[str, Any]:
     """Let an authenticator prove something again that a new epoch had held: the operator knows that it was not used since.
 
-    Raises NotFound when the user has no such one that is held.
+    Raises NotFound when the user has no such one that is held. Without a directory, whosever it is.
     """
 
     def build(owner: _Owner) -> tuple[list[Operation], dict[str, Any]]:
@@ -151,9 +177,9 @@ async def release_authenticator(office: Office, *, directory: str, name: str, au
                 lifted = Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.ACTIVE}, where=held)
                 event = _event(office, Kind.AUTHENTICATOR_RELEASED, owner, authenticator_id, str(row["kind"]))
                 return [lifted, event], {"id": authenticator_id, "kind": row["kind"], "released": True}
-        raise NotFound(f"{owner.row['name']!s} has no held authenticator {authenticator_id[:64]}")
+        raise NotFound(f"{owner.account.name} has no held authenticator {authenticator_id[:64]}")
 
-    return await _commit_for(office, directory, name, build)
+    return await _commit_about(office, lambda: _whose(office, directory, name, authenticator_id), build)
 
 
 async def describe_all(office: Office, subject_id: SubjectId) -> list[dict[str, Any]]:
@@ -199,10 +225,11 @@ def create_shared_secret(
     secret: Secret,
     counter: int,
     at_ms: int,
+    authenticator_id: str | None = None,
 ) -> tuple[str, Operation]:
     """A new row that holds a shared secret, with the secret's fingerprint among the settings."""
     marked = {**settings, "fingerprint": fingerprint(ring, subject_id, secret)}
-    return create_authenticator(ring, subject_id, kind, label, marked, secret, counter, at_ms)
+    return create_authenticator(ring, subject_id, kind, label, marked, secret, counter, at_ms, authenticator_id)
 
 
 async def _add_secret(
@@ -223,14 +250,15 @@ async def _add_secret(
         mark = fingerprint(office.ring, owner.subject_id, secret)
         active, reached = enrolled_before(owner.rows, kind, settings, mark)
         if active:
-            raise AlreadyExists(f"{owner.row['name']!s} already has an authenticator with this secret")
+            raise AlreadyExists(f"{owner.account.name} already has an authenticator with this secret")
         start = max(counter, reached)
+        own_id = None if owner.account.unchanged else _id_of_secret(office.ring, owner, mark)
         authenticator_id, insert = create_shared_secret(
-            office.ring, owner.subject_id, kind, label, settings, secret, start, office.now_ms()
+            office.ring, owner.subject_id, kind, label, settings, secret, start, office.now_ms(), own_id
         )
         result: dict[str, Any] = {"id": authenticator_id, "kind": kind, "label": label, **settings, "warnings": _warnings(secret)}
         if not given and kind in (TOTP, HOTP):
-            result["otpauth_uri"] = _otpauth_uri(kind, str(owner.row["name"]), settings, secret, start)
+            result["otpauth_uri"] = _otpauth_uri(kind, owner.account.name, settings, secret, start)
         elif not given:
             result["secret_hex"] = secret.reveal().hex()
         return [insert, _event(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, kind)], result
@@ -238,48 +266,78 @@ async def _add_secret(
     return await _commit_for(office, directory, name, build)
 
 
-async def _commit_for(
-    office: Office,
-    directory: str,
-    name: str,
-    build: Callable[[_Owner], tuple[list[Operation], dict[str, Any]]],
-) -> dict[str, Any]:
-    """Commit what `build` makes of a user's authenticators; once more when somebody else changed the account between.
+def _id_of_secret(ring: KeyRing, owner: _Owner, mark: str) -> str:
+    """An id that two who enrol one secret for one person at once both come to: it counts how often that was done before."""
+    before = sum(from_row(row).settings.get("fingerprint") == mark for row in owner.rows)
+    return ring.mac("authenticator-id", owner.subject_id.encode(), mark.encode(), str(before).encode())[:16].hex()
 
-    Each change raises the account's version, on condition that it is still the one that was read: of two operators who enrol
-    the same secret at once, the second finds it enrolled, instead of a second row that takes the same code once more.
-    """
+
+async def _commit_for(office: Office, directory: str, name: str, build: Build) -> dict[str, Any]:
+    """Commit what `build` makes of a user's authenticators."""
+    return await _commit_about(office, lambda: _account(office, directory, name), build)
+
+
+async def _commit_about(office: Office, find: Callable[[], Awaitable[_Account]], build: Build) -> dict[str, Any]:
+    """Commit what `build` makes of an account's authenticators; once more when somebody else changed them between."""
     for _ in range(_TRIES):
-        row = await _user_row(office, directory, name)
-        owner = await _owner(office, row)
+        account = await find()
+        owner = await _owner(office, account)
         unit, result = build(owner)
-        unchanged = Update(TABLE, {"id": row["id"]}, {}, where=(Where("version", "=", row["version"]),), add={"version": 1})
-        if not isinstance(await office.storage.commit([unchanged, *owner.first, *unit]), Refused):
-            return {"directory": directory, "user": row["name"], **result}
+        if not isinstance(await office.storage.commit([*account.unchanged, *owner.first, *unit]), Refused):
+            return {"directory": account.directory, "user": account.name, **result}
     raise Conflict("the user's authenticators are being changed by somebody else")
 
 
-async def _owner(office: Office, row: Row) -> _Owner:
-    directory, immutable_id = str(row["directory"]), str(row["id"])
-    subject_id = await linked_subject(office.storage, directory, immutable_id)
+async def _account(office: Office, directory: str, name: str) -> _Account:
+    """The user with this login name. Raises NotFound, and DirectoryUnavailable of a directory that is not ours."""
+    row = await row_by_name(office.storage, directory, name)
+    if row is not None:
+        return _local(row)
+    async with found_person(office, name, directory) as person:
+        found = _Account(directory, person.user.immutable_id, person.user.name)
+    return await _local_where_it_is(office, found)
+
+
+async def _whose(office: Office, directory: str | None, name: str, authenticator_id: str) -> _Account:
+    """Whose authenticator it is meant to be; without a directory the first account that its subject is linked to."""
+    if directory is not None:
+        return await _account(office, directory, name)
+    row = await office.storage.get("authenticator", {"id": authenticator_id})
+    links = await office.storage.find("subject_link", [Where("subject_id", "=", row["subject_id"])]) if row is not None else []
+    accounts = [
+        await _local_where_it_is(office, _Account(str(link["directory"]), str(link["immutable_id"]), str(link["immutable_id"])))
+        for link in sorted(links, key=lambda link: int(link["created_at"] or 0))
+    ]
+    # One of our own has a name that can be told.
+    for account in [*(each for each in accounts if each.unchanged), *accounts]:
+        return account
+    raise NotFound(f"there is no authenticator {authenticator_id[:64]}; wardgate authenticator list NAME shows the ids")
+
+
+async def _local_where_it_is(office: Office, account: _Account) -> _Account:
+    row = await office.storage.get(TABLE, {"id": account.immutable_id})
+    return _local(row) if row is not None and row["directory"] == account.directory else account
+
+
+def _local(row: Row) -> _Account:
+    same_version = (Where("version", "=", row["version"]),)
+    unchanged = Update(TABLE, {"id": row["id"]}, {}, where=same_version, add={"version": 1})
+    return _Account(str(row["directory"]), str(row["id"]), str(row["name"]), (unchanged,))
+
+
+async def _owner(office: Office, account: _Account) -> _Owner:
+    subject_id = await linked_subject(office.storage, account.directory, account.immutable_id)
     if subject_id is not None:
-        return _Owner(row, subject_id, (), tuple(await _authenticator_rows(office, subject_id)))
-    subject_id, inserts = create_subject(directory, immutable_id, office.now_ms())
-    details = {"directory": directory, "user": row["name"]}
+        return _Owner(account, subject_id, (), tuple(await _authenticator_rows(office, subject_id)))
+    subject_id, inserts = create_subject(account.directory, account.immutable_id, office.now_ms())
+    details = {"directory": account.directory, "user": account.name}
     met = record(AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details))
-    return _Owner(row, subject_id, (*inserts, met), ())
+    return _Owner(account, subject_id, (*inserts, met), ())
 
 
 async def _authenticator_rows(office: Office, subject_id: SubjectId) -> list[Row]:
     mine = [Where("subject_id", "=", subject_id)]
     return await office.storage.find("authenticator", mine, order_by="created_at", limit=MAX_IN_VALUES)
-
-
-async def _user_row(office: Office, directory: str, name: str) -> Row:
-    row = await row_by_name(office.storage, directory, name)
-    if row is None:
-        raise NotFound(f"directory {directory} has no user {name[:64]}")
-    return row
 
 
 def revocation(row: Row) -> Operation:
@@ -298,8 +356,8 @@ def _revocation(office: Office, owner: _Owner, row: Row) -> list[Operation]:
 
 def _event(office: Office, kind: Kind, owner: _Owner, authenticator_id: str, factor: str) -> Operation:
     details = {
-        "directory": owner.row["directory"],
-        "user": owner.row["name"],
+        "directory": owner.account.directory,
+        "user": owner.account.name,
         "authenticator_id": authenticator_id,
         "factor": factor,
     }
@@ -342,7 +400,7 @@ def _warnings(secret: Secret) -> list[str]:
 
 def _check_room(owner: _Owner, replaced: int = 0) -> None:
     if len(owner.live) - replaced >= MAX_AUTHENTICATORS:
-        raise UsageError(f"{owner.row['name']!s} already has {MAX_AUTHENTICATORS} authenticators; revoke one first")
+        raise UsageError(f"{owner.account.name} already has {MAX_AUTHENTICATORS} authenticators; revoke one first")
 
 
 def _check_digits(digits: int) -> None:

@@ -21,14 +21,16 @@ from wardgate.admin import (
     links,
     nas,
     traces,
+    user_export,
     user_import,
     users,
 )
+from wardgate.admin.import_file import read_records
 from wardgate.admin.management import Desk
+from wardgate.admin.people import found_person
 from wardgate.config.store import load_current
 from wardgate.control import Operation, Progress
 from wardgate.crypto import Secret
-from wardgate.directory.local import TABLE as LOCAL_USER
 from wardgate.directory.local.passwords import NewPasswords
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.settings import LocalDirectorySettings
@@ -36,7 +38,6 @@ from wardgate.engine import brakes
 from wardgate.errors import NotFound, ServerUnavailable, SettingsError, UsageError
 from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode
 from wardgate.storage.port import Operation as StorageOperation
-from wardgate.storage.port import Where
 
 Result = dict[str, Any]
 
@@ -153,11 +154,30 @@ async def user_remove(desk: Desk, name: str, directory: str | None = None) -> Re
     return await users.remove_user(desk.office, directory=await _directory(desk, directory), name=name)
 
 
-async def user_import_piece(desk: Desk, csv: Secret, keep_hashes: bool = False, directory: str | None = None) -> Result:
-    """Import one piece of a file: its header row and some whole lines."""
+async def user_import_piece(
+    desk: Desk, csv: Secret, keep_hashes: bool = False, directory: str | None = None, dry_run: bool = False
+) -> Result:
+    """Import one piece of a CSV file: its header row and some whole lines."""
+    where = await _directory(desk, directory)
     return await user_import.import_users(
-        desk.office, io.BytesIO(csv.reveal()), directory=await _directory(desk, directory), keep_hashes=keep_hashes
+        desk.office, io.BytesIO(csv.reveal()), directory=where, keep_hashes=keep_hashes, dry_run=dry_run
     )
+
+
+async def user_import_records(
+    desk: Desk, records: Secret, keep_hashes: bool = False, directory: str | None = None, dry_run: bool = False
+) -> Result:
+    """Import some users of a file in another format: a JSON list of [line, cells], or [line, why it cannot be read]."""
+    where = await _directory(desk, directory)
+    return await user_import.import_rows(desk.office, read_records(records, keep_hashes), directory=where, dry_run=dry_run)
+
+
+async def user_export_page(
+    desk: Desk, with_hashes: bool = False, after: str | None = None, limit: int = 500, directory: str | None = None
+) -> Result:
+    """One page of users as the importer takes them."""
+    where = await _directory(desk, directory)
+    return await user_export.export_page(desk.office, directory=where, with_hashes=with_hashes, after=after, limit=limit)
 
 
 # --- contacts ------------------------------------------------------------------------------------------------------------
@@ -205,8 +225,7 @@ async def authenticator_add_totp(
     """Enrol an authenticator app."""
     return await authenticators.add_totp(
         desk.office,
-        directory=await _directory(desk, directory),
-        name=name,
+        **await _user(desk, name, directory),
         secret_hex=_text(secret_hex),
         digits=digits,
         period_s=period_s,
@@ -227,8 +246,7 @@ async def authenticator_add_hotp(
     """Enrol a counter-based device."""
     return await authenticators.add_hotp(
         desk.office,
-        directory=await _directory(desk, directory),
-        name=name,
+        **await _user(desk, name, directory),
         secret_hex=_text(secret_hex),
         digits=digits,
         counter=counter,
@@ -242,8 +260,7 @@ async def authenticator_add_secret(
     """Enrol a factor of another kind that lives on a shared secret."""
     return await authenticators.add_shared_secret(
         desk.office,
-        directory=await _directory(desk, directory),
-        name=name,
+        **await _user(desk, name, directory),
         kind=kind,
         secret_hex=_text(secret_hex),
         label=label,
@@ -252,39 +269,30 @@ async def authenticator_add_secret(
 
 async def authenticator_add_recovery(desk: Desk, name: str, label: str = "", directory: str | None = None) -> Result:
     """A new sheet of recovery codes."""
-    where = await _directory(desk, directory)
-    return await authenticators.add_recovery_codes(desk.office, directory=where, name=name, label=label)
+    return await authenticators.add_recovery_codes(desk.office, **await _user(desk, name, directory), label=label)
 
 
 async def authenticator_list(desk: Desk, name: str, directory: str | None = None) -> Result:
     """What a user can prove himself with."""
-    return await authenticators.list_authenticators(desk.office, directory=await _directory(desk, directory), name=name)
+    return await authenticators.list_authenticators(desk.office, **await _user(desk, name, directory))
 
 
 async def authenticator_revoke(desk: Desk, authenticator_id: str) -> Result:
     """End an authenticator, whosever it is."""
-    directory, name = await _owner_of(desk, authenticator_id)
-    return await authenticators.revoke_authenticator(desk.office, directory=directory, name=name, authenticator_id=authenticator_id)
+    return await authenticators.revoke_authenticator(desk.office, authenticator_id=authenticator_id)
 
 
 async def authenticator_release(desk: Desk, authenticator_id: str) -> Result:
     """Let an authenticator that a new epoch held prove something again."""
-    directory, name = await _owner_of(desk, authenticator_id)
-    return await authenticators.release_authenticator(
-        desk.office, directory=directory, name=name, authenticator_id=authenticator_id
-    )
+    return await authenticators.release_authenticator(desk.office, authenticator_id=authenticator_id)
 
 
-async def _owner_of(desk: Desk, authenticator_id: str) -> tuple[str, str]:
-    """Directory and name of the user whose authenticator it is. Raises NotFound."""
-    storage = desk.office.storage
-    row = await storage.get("authenticator", {"id": authenticator_id})
-    links_of_owner = await storage.find("subject_link", [Where("subject_id", "=", row["subject_id"])]) if row is not None else []
-    for link in links_of_owner:
-        user = await storage.get(LOCAL_USER, {"id": link["immutable_id"]})
-        if user is not None and user["directory"] == link["directory"]:
-            return str(user["directory"]), str(user["name"])
-    raise NotFound(f"there is no authenticator {authenticator_id[:64]}; wardgate authenticator list NAME shows the ids")
+async def _user(desk: Desk, name: str, directory: str | None) -> dict[str, str]:
+    """Where a user is: in the directory that is named, or in the first one of his name's realm that knows him."""
+    if directory is not None:
+        return {"directory": directory, "name": name}
+    async with found_person(desk.office, name) as person:
+        return {"directory": person.user.directory, "name": person.user.name}
 
 
 def _text(secret: Secret | None) -> str | None:
@@ -541,6 +549,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.unlock": user_unlock,
     "user.remove": user_remove,
     "user.import_piece": user_import_piece,
+    "user.import_records": user_import_records,
+    "user.export_page": user_export_page,
     "contact.list": contact_list,
     "contact.add": contact_add,
     "contact.remove": contact_remove,

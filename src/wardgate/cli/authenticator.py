@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from wardgate.cli.inputs import secret_from_stdin
-from wardgate.cli.options import DEFAULT_DATA, Data, Directory, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
 from wardgate.cli.output import emit, note, say, table
 from wardgate.cli.performing import perform
 from wardgate.errors import UsageError
 
 app = group("Authenticator apps, devices and recovery codes of users.")
 
-User = Annotated[str, typer.Argument(help="Login name of the user.")]
+User = Annotated[str, typer.Argument(help="Login name, with its realm where it is not the default one.")]
 
 
 @app.command(
@@ -40,7 +40,7 @@ def add(
     ] = None,
     counter: Annotated[int | None, typer.Option(min=0, help="Next counter of the device (hotp). Default: 0.")] = None,
     label: Annotated[str, typer.Option(help="What it is called.")] = "",
-    directory: Directory = None,
+    directory: AnyDirectory = None,
     as_json: Json = False,
 ) -> None:
     """Enrol an authenticator. Without a secret one is generated and shown once, also as a QR code on a terminal."""
@@ -58,7 +58,7 @@ def add(
 
 
 @app.command("list", epilog=example("wardgate authenticator list ada"))
-def list_(name: User, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+def list_(name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, as_json: Json = False) -> None:
     """List what a user can prove himself with, and what was revoked."""
     emit(perform(data, "authenticator.list", {"name": name, "directory": directory}), as_json, _show_list)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
 from wardgate.cli.output import emit, note, say, table
 from wardgate.cli.performing import perform
 
@@ -19,7 +19,7 @@ Directory = Annotated[
 
 
 @app.command("list", epilog=example("wardgate user contact list ada"))
-def list_(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+def list_(name: Name, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, as_json: Json = False) -> None:
     """List a user's contacts and say where his codes go."""
     emit(perform(data, "contact.list", {"name": name, "directory": directory}), as_json, _show_list)
 
@@ -39,7 +39,7 @@ def add(
     to_directory: Annotated[
         bool, typer.Option("--to-directory", help="Write it to his directory instead, in the place of the preferred one there.")
     ] = False,
-    directory: Directory = None,
+    directory: AnyDirectory = None,
     as_json: Json = False,
 ) -> None:
     """Add a contact to the user's own profile, or write it to his directory where write_contacts allows that."""
@@ -55,7 +55,7 @@ def remove(
     from_directory: Annotated[
         bool, typer.Option("--from-directory", help="Remove the preferred one that his directory has.")
     ] = False,
-    directory: Directory = None,
+    directory: AnyDirectory = None,
     as_json: Json = False,
 ) -> None:
     """Remove a contact."""
@@ -68,7 +68,7 @@ def prefer(
     name: Name,
     value: Annotated[str, typer.Argument(help="One of his own contacts; phone or mail: none of them, but the directory's.")],
     data: Data = DEFAULT_DATA,
-    directory: Directory = None,
+    directory: AnyDirectory = None,
     as_json: Json = False,
 ) -> None:
     """Let codes go to one of the user's own verified contacts, or to the directory's again."""

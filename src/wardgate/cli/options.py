@@ -14,6 +14,10 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Directory = Annotated[str | None, typer.Option("--directory", help="Local directory. Default: the first one of the default realm.")]
 
+AnyDirectory = Annotated[
+    str | None, typer.Option("--directory", help="Directory. Default: those of the name's realm, in their order.")
+]
+
 
 def example(*lines: str) -> str:
     """The end of a command's help: how it is called. The backspace keeps the lines as they are."""
