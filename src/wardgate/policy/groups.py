@@ -12,11 +12,24 @@ _BLANKS = re.compile(r"\s*(?<!\\)([,=])\s*")
 
 
 def qualified_groups(places: Sequence[str], groups: Iterable[str], aliases: Mapping[str, Sequence[str]]) -> frozenset[str]:
-    """All names of a user's groups. `places`: directory and realm; `aliases`: what else a group is called (DN, SID)."""
-    found = [f"{place}:{group}".lower() for group in groups for place in places]
-    if aliases:
-        found += [f"{place}:{alias}".lower() for group in groups for alias in aliases.get(group, ()) for place in places]
-    return frozenset(found)
+    """All names of a user's groups. `places`: directory and realm; `aliases`: what else a group is called (DN, SID).
+
+    Where groups have DNs, a group whose plain name looks like a DN or a SID goes by its own alone: who may create a group somewhere
+    in the directory could otherwise call it by the DN of another.
+    """
+    if not aliases:
+        return frozenset([f"{place}:{group}".lower() for group in groups for place in places])
+    names: list[str] = []
+    for group in groups:
+        others = aliases.get(group, ())
+        names += others
+        if not others or not _looks_like_alias(group):
+            names.append(group)
+    return frozenset([f"{place}:{name}".lower() for name in names for place in places])
+
+
+def _looks_like_alias(group: str) -> bool:
+    return "=" in group or group[:4].upper() == "S-1-"
 
 
 def written_forms(group: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ grants = st.builds(
     assurance=st.integers(1, 3),
     application=words,
     reference=words,
+    group_aliases=st.dictionaries(words, names, max_size=4),
 )
 refusals = st.builds(Denied, reason=words, text=texts, language=words, reference=words)
 

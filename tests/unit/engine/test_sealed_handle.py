@@ -50,3 +50,19 @@ def test_a_text_that_would_be_read_back_as_another_login_is_not_sealed(column: s
 
 def test_a_floor_that_would_be_read_back_as_two_is_not_sealed() -> None:
     assert seal_login(RING, replace(LOGIN, floors=("a\0b",)), "totp", "radius:hq:", "1") is None
+
+
+@pytest.mark.parametrize("refusal", ["", "password_expired", "must_change"])
+def test_what_a_login_will_come_to_is_carried_and_does_not_show_in_the_length(refusal: str) -> None:
+    value = seal_login(RING, replace(LOGIN, refusal=refusal), "totp", "radius:hq:", "1")
+    plain = seal_login(RING, LOGIN, "totp", "radius:hq:", "1")
+    assert value is not None
+    assert plain is not None
+    opened = open_login(RING, value, "radius:hq:", "ada", "1", NOW_MS)
+    assert opened is not None
+    assert (opened.transaction.refusal, len(value)) == (refusal, len(plain))
+
+
+def test_an_unknown_refusal_and_a_login_by_grace_are_not_sealed() -> None:
+    assert seal_login(RING, replace(LOGIN, refusal="other"), "totp", "radius:hq:", "1") is None
+    assert seal_login(RING, replace(LOGIN, grace="sealed"), "totp", "radius:hq:", "1") is None
