@@ -5,20 +5,27 @@ may hold the delimiter but no line break, so that a quote that was never closed 
 """
 
 import csv
+import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from wardgate.admin import fields
+from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.local import StoredPassword
+from wardgate.directory.port import AccountState
 from wardgate.errors import UsageError
 from wardgate.foreign_hashes import adopt
 from wardgate.storage.port import Value
 
 MAX_ROW_BYTES = 16 * 1024
 MAX_ROWS = 5_000_000
+MAX_MOMENT_CHARS = 40
+MAX_REASON_CHARS = 200
 _COUNT_CHUNK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t"
@@ -27,8 +34,12 @@ NAME = "username"
 PASSWORD = "password"  # noqa: S105 - a column's name
 PASSWORD_HASH = "password_hash"  # noqa: S105 - a column's name
 TOTP_SECRET = "totp_secret_hex"  # noqa: S105 - a column's name
-PROFILE = ("mail", "phone", "groups", "display_name", "language")
+PROFILE = ("mail", "phone", "groups", "display_name", "language", "state", "must_change", "expires_at")
 COLUMNS = (NAME, PASSWORD, PASSWORD_HASH, *PROFILE, TOTP_SECRET)
+# What a spreadsheet takes for a formula when a cell begins with it, perhaps behind quotes that were put there before.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_HARMED = re.compile(r"'+[=+\-@\t\r]")
+_SECRETS = (PASSWORD, PASSWORD_HASH, TOTP_SECRET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,44 @@ def _read_row(line: int, raw: bytes, header: Header, keep_hashes: bool) -> Impor
     if len(cells) != len(header.columns):
         return BadRow(line, f"{len(cells)} cells under {len(header.columns)} columns")
     try:
-        return _typed(line, dict(zip(header.columns, cells, strict=True)), keep_hashes)
+        named = zip(header.columns, cells, strict=True)
+        return _typed(line, {name: unharmed(name, cell) for name, cell in named}, keep_hashes)
+    except UsageError as error:
+        return BadRow(line, error.message)
+
+
+def harmless(column: str, cell: str) -> str:
+    """A cell that no spreadsheet runs as a formula: a quote stands before what would begin one. Secrets stay as they are."""
+    return f"'{cell}" if column not in _SECRETS and _FORMULA.match(cell) else cell
+
+
+def unharmed(column: str, cell: str) -> str:
+    """The cell without the quote that `harmless` put before it."""
+    return cell[1:] if column not in _SECRETS and _HARMED.match(cell) else cell
+
+
+def read_records(records: Secret, keep_hashes: bool) -> Iterator[ImportRow | BadRow]:
+    """Rows of another format: a JSON list of [line, cells], or [line, why it cannot be read]. Raises UsageError."""
+    try:
+        pairs = [(int(line), told) for line, told in json.loads(records.reveal())]
+    except (ValueError, TypeError, RecursionError):
+        raise UsageError("records: not a list of lines and cells") from None
+    for line, told in pairs:
+        yield row_of(line, told, keep_hashes) if isinstance(told, dict) else BadRow(line, str(told)[:MAX_REASON_CHARS])
+
+
+def row_of(line: int, cells: Mapping[str, Any], keep_hashes: bool) -> ImportRow | BadRow:
+    """A user out of the cells of another format: texts, and a list of groups. Other columns are passed over."""
+    known = {name: cell for name, cell in cells.items() if name in COLUMNS}
+    groups = known.pop("groups", None)
+    if not all(isinstance(cell, str) for cell in known.values()) or NAME not in known:
+        return BadRow(line, "not a user")
+    try:
+        row = _typed(line, known, keep_hashes)
+        if groups is None:
+            return row
+        column = fields.group_column(groups) if isinstance(groups, list) else _groups(str(groups))
+        return replace(row, profile={**row.profile, "groups": column})
     except UsageError as error:
         return BadRow(line, error.message)
 
@@ -163,4 +211,36 @@ def _profile(cells: Mapping[str, str]) -> dict[str, Value]:
         profile["display_name"] = fields.display_name(cells["display_name"])
     if "language" in cells:
         profile["language"] = fields.language_tag(cells["language"])
+    if "state" in cells:
+        profile["state"] = _state(cells["state"])
+    if "must_change" in cells:
+        profile["must_change"] = _flag(cells["must_change"])
+    if "expires_at" in cells:
+        profile["expires_at"] = _moment(cells["expires_at"])
     return profile
+
+
+def _state(cell: str) -> str:
+    state = cell.strip().lower() or AccountState.ACTIVE.value
+    # An account is expired by its date, never by a word.
+    if state not in (AccountState.ACTIVE, AccountState.DISABLED, AccountState.LOCKED):
+        raise UsageError("state: not active, disabled or locked")
+    return state
+
+
+def _flag(cell: str) -> int:
+    words = {"": 0, "false": 0, "no": 0, "0": 0, "true": 1, "yes": 1, "1": 1}
+    found = words.get(cell.strip().lower())
+    if found is None:
+        raise UsageError("must_change: not true or false")
+    return found
+
+
+def _moment(cell: str) -> int | None:
+    if not cell.strip():
+        return None
+    try:
+        moment = datetime.fromisoformat(cell.strip()[:MAX_MOMENT_CHARS])
+        return to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise UsageError("expires_at: not a time such as 2026-12-31T23:59:59Z") from None

@@ -6,7 +6,7 @@ is left alone with its counter. Whatever stands between two units is a whole sta
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -19,6 +19,7 @@ from wardgate.admin.users import new_row
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.crypto import Secret
 from wardgate.directory.local import TABLE, StoredPassword, stored_password
+from wardgate.directory.password_rules import normalised
 from wardgate.errors import Conflict, Overloaded
 from wardgate.factors.totp import DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S
 from wardgate.passwords import recognise
@@ -115,18 +116,35 @@ async def import_users(
     *,
     directory: str,
     keep_hashes: bool = False,
+    dry_run: bool = False,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Import a CSV file (see `import_file`) into a local directory and tell what became of its rows.
 
     A column that is there sets its field, and an empty cell clears it, but an empty password or TOTP secret leaves what the
-    user has. `keep_hashes`: these hashes are never upgraded. Bad rows are listed with line and reason, the first thousand of
-    them, and do not stop the others. Raises UsageError for a file that cannot be a list of users.
+    user has. `keep_hashes`: these hashes are never upgraded. `dry_run`: tell what would become of them, and write nothing. Bad
+    rows are listed with line and reason, the first thousand of them, and do not stop the others. Raises UsageError for a file that
+    cannot be a list of users.
     """
     total = count_lines(stream)
     header = read_header(stream)
-    tally, batch = _Tally(), _Batch()
-    for number, row in enumerate(read_rows(stream, header, keep_hashes)):
+    rows = read_rows(stream, header, keep_hashes)
+    result = await import_rows(office, rows, directory=directory, dry_run=dry_run, total=total, on_progress=on_progress)
+    return result | {"ignored_columns": list(header.ignored)}
+
+
+async def import_rows(
+    office: Office,
+    rows: Iterable[ImportRow | BadRow],
+    *,
+    directory: str,
+    dry_run: bool = False,
+    total: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """The same for rows of any format, in units of at most ROWS_PER_UNIT: each is written whole or not at all."""
+    tally, batch, write = _Tally(), _Batch(), _preview if dry_run else _write
+    for number, row in enumerate(rows):
         if number % _ROWS_PER_TURN == 0:
             await asyncio.sleep(0)
         if isinstance(row, BadRow):
@@ -134,11 +152,11 @@ async def import_users(
             batch.refused += 1
             continue
         if batch.full_for(row):
-            await _write(office, directory, batch, tally)
+            await write(office, directory, batch, tally)
             batch = _Batch()
             _tell(on_progress, tally, total)
         batch.add(row)
-    await _write(office, directory, batch, tally)
+    await write(office, directory, batch, tally)
     _tell(on_progress, tally, tally.done)
     return {
         "directory": directory,
@@ -147,8 +165,16 @@ async def import_users(
         "unchanged": tally.unchanged,
         "refused": tally.refused,
         "problems": [{"line": bad.line, "reason": bad.reason} for bad in tally.problems],
-        "ignored_columns": list(header.ignored),
+        "ignored_columns": [],
     }
+
+
+async def _preview(office: Office, directory: str, batch: _Batch, tally: _Tally) -> None:
+    """What the batch would come to. A password in clear counts as a change, and is not hashed."""
+    rows = list(batch.rows.values())
+    hashes = {row.key: "" for row in rows if row.password is not None}
+    known = await _read_known(office.storage, directory, rows)
+    tally.take(await _build(office, directory, rows, hashes, known))
 
 
 async def check_foreign_hashes(storage: Reader) -> dict[str, int]:
@@ -220,7 +246,8 @@ def _change(office: Office, row: ImportRow, stored: StoredPassword | None, user:
         return
     changes = {column: value for column, value in row.profile.items() if user[column] != value}
     if stored is not None and stored.column != user["password_hash"]:
-        changes |= {"password_hash": stored.column, "password_changed_at": office.now_ms(), "must_change": 0}
+        must_change = row.profile.get("must_change", 0)
+        changes |= {"password_hash": stored.column, "password_changed_at": office.now_ms(), "must_change": must_change}
     if changes or secret is not None:
         # Only if nobody else changed the account since it was read; another operator may be enrolling the same secret.
         as_read = (Where("version", "=", user["version"]),)
@@ -276,7 +303,7 @@ async def _hashes(office: Office, rows: Sequence[ImportRow]) -> dict[str, str]:
 async def _hash(office: Office, password: Secret) -> str:
     for _ in range(_HASH_TRIES):
         try:
-            return await office.hasher.hash(password)
+            return await office.hasher.hash(normalised(password))
         except Overloaded:
             await asyncio.sleep(_HASH_WAIT_S)
     raise Overloaded("too many logins to hash the passwords of an import; repeat it later")

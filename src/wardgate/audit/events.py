@@ -33,6 +33,7 @@ class Kind(Enum):
     )
     USER_REMOVED = ("directory:user:removed", "A local user was removed.")
     USERS_IMPORTED = ("directory:user:imported", "A file of local users was imported: how many were added, changed, refused.")
+    USERS_EXPORTED = ("directory:user:exported", "The users of a local directory were written to a file, with or without hashes.")
     PASSWORD_UPGRADED = ("directory:password:upgraded", "A hash from elsewhere was replaced by Argon2id at a login.")
     PASSWORD_SET = ("directory:password:set", "A password was set or changed.")
     CONTACT_ADDED = ("account:contact:added", "A phone or mail address was put into a person's own profile; masked.")
