@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators, release
+from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import SubjectId, link_of, subject_in
 from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
@@ -133,12 +134,13 @@ class Answering:
         finds = [
             link_of(transaction.directory, transaction.immutable_id),
             kept_authenticators(subject_id),
+            kept_contacts(subject_id),
             *brakes.asked(keys),
         ]
         if handle.is_sealed:
             finds.append(Find("handle", (Where("handle_mac", "=", handle.mac),), limit=1))
         named = known_names.known_name(realm, name)
-        link, kept, *rows = await self._parts.storage.read([*finds, *named])
+        link, kept, contacts, *rows = await self._parts.storage.read([*finds, *named])
         self._steps.end(STORAGE_READ, began)
         known = known_names.first_row([rows.pop()]) if named else None
         used = rows.pop() if handle.is_sealed else None
@@ -155,7 +157,7 @@ class Answering:
         if not isinstance(user, DirectoryUser):
             return user
         active, held = active_and_held(kept)
-        holder = holder_of(subject_id, user, active, held)
+        holder = holder_of(ring, subject_id, user, active, held, contacts)
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
         note = known_names.note(realm, name, user, known, now_ms)
         answer = _Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now_ms, note)

@@ -49,6 +49,7 @@ class Candidate:
     seen: brakes.Seen
     active: Sequence[Authenticator] = ()
     held: Sequence[Authenticator] = ()
+    contacts: Sequence[Row] = ()
     back: tuple[Operation, ...] = ()
     refusal: str = ""
     proved: str = ""

@@ -148,7 +148,7 @@ class Engine:
             raise StorageError("a subject was linked meanwhile and is gone again")
         return Person(
             user=user,
-            holder=holder_of(met.subject_id, user, met.active, met.held),
+            holder=holder_of(self._parts.ring(), met.subject_id, user, met.active, met.held, met.contacts),
             language=attempt.request.origin.language or user.language or attempt.realm.settings.language,
             keys=met.keys,
             seen=met.seen,

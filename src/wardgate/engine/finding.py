@@ -89,6 +89,8 @@ class Finding:
             self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
         if user is not None:
             attempt.request.trail.note("user found", directory=directory.name, state=user.state.value)
+            for problem in user.unusable:
+                attempt.request.trail.note("not used", why=problem)
         return Found(directory, user, known)
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators
+from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import NO_SUBJECT, SubjectId, link_of, subject_in
 from wardgate.audit.timeline import new_transaction_id
 from wardgate.clock import to_ms
@@ -107,19 +108,22 @@ class FirstFactor:
         remembered, link = self._subjects.get(account), link_of(*account)
         if remembered is not None:
             keys = self._brake_keys(attempt, user, remembered)
-            kept, linked, *rows = await self._storage.read([kept_authenticators(remembered), link, *brakes.asked(keys)])
+            finds = [kept_authenticators(remembered), kept_contacts(remembered), link, *brakes.asked(keys)]
+            kept, contacts, linked, *rows = await self._storage.read(finds)
             if subject_in(linked) == remembered:
                 self._steps.end(STORAGE_READ, began)
                 active, held = active_and_held(kept)
-                return Candidate(directory, user, remembered, keys, brakes.seen(rows), active, held, known=found.known)
+                seen = brakes.seen(rows)
+                return Candidate(directory, user, remembered, keys, seen, active, held, contacts, known=found.known)
             self._subjects.pop(account, None)
         subject_id = subject_in(*await self._storage.read([link]))
         keys = self._brake_keys(attempt, user, subject_id)
-        kept, *rows = await self._storage.read([kept_authenticators(subject_id or NO_SUBJECT), *brakes.asked(keys)])
+        whose = subject_id or NO_SUBJECT
+        kept, contacts, *rows = await self._storage.read([kept_authenticators(whose), kept_contacts(whose), *brakes.asked(keys)])
         self._remember_subject(account, subject_id)
         self._steps.end(STORAGE_READ, began)
         active, held = active_and_held(kept)
-        return Candidate(directory, user, subject_id, keys, brakes.seen(rows), active, held, known=found.known)
+        return Candidate(directory, user, subject_id, keys, brakes.seen(rows), active, held, contacts, known=found.known)
 
     def _remember_subject(self, account: tuple[str, str], subject_id: SubjectId | None) -> None:
         if subject_id is None:
@@ -274,7 +278,7 @@ class FirstFactor:
         trail = attempt.request.trail
         trail.transaction_id = trail.transaction_id or new_transaction_id()
         task = Task(trail.transaction_id, self._clock.now(), attempt.configuration.codes, self._parts.ring())
-        holder = holder_of(subject_id, user, candidate.active, candidate.held)
+        holder = holder_of(self._parts.ring(), subject_id, user, candidate.active, candidate.held)
         for factor in SECOND_FACTORS:
             if not factor.strong or factor.channel is not None or not factor.enrolled(holder):
                 continue
