@@ -84,23 +84,24 @@ def head(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     return tag, at, at + size
 
 
-def frame_bytes(buffer: bytes | bytearray) -> int | None:
-    """How long the message at the beginning of `buffer` is in all; None while that cannot be told yet."""
-    if not buffer:
+def frame_bytes(data: bytes, at: int = 0) -> int | None:
+    """How long the message that begins at `at` is in all; None while that cannot be told yet."""
+    there = len(data) - at
+    if there < 1:
         return None
-    if buffer[0] != SEQUENCE:
+    if data[at] != SEQUENCE:
         raise malformed("not LDAP")
-    if len(buffer) < 2:
+    if there < 2:
         return None
-    size = buffer[1]
+    size = data[at + 1]
     if size < 0x80:
         return size + 2
     count = size & 0x7F
     if not 1 <= count <= _MAX_LENGTH_OCTETS:
         raise malformed("an indefinite or a too long length")
-    if len(buffer) < 2 + count:
+    if there < 2 + count:
         return None
-    total = int.from_bytes(buffer[2 : 2 + count]) + 2 + count
+    total = int.from_bytes(data[at + 2 : at + 2 + count]) + 2 + count
     if total > MAX_MESSAGE_BYTES:
         raise malformed(f"a message of more than {MAX_MESSAGE_BYTES} octets")
     return total

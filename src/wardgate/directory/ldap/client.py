@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, TypeVar
 
@@ -55,9 +55,13 @@ class Client:
         self._trust = Trust(settings.ca_file)
         self._discovery = Discovery(settings.servers, parts.clock)
         self._servers: dict[str, Server] = {}
+        self._listed: tuple[Endpoint, ...] | None = None
+        self._list: list[Server] = []
+        self._rotates = settings.order == "round_robin"
         self._turn = 0
         self._stuck: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # --- operations --------------------------------------------------------------------------------------------------------
 
@@ -88,13 +92,16 @@ class Client:
     async def _search_once(
         self, server: Server, query: "_Query", limit: int, first_by: float, deadline: float
     ) -> tuple[Entry, ...]:
-        connection = await server.service.take(first_by)
+        connection = server.service.ready() or await server.service.take(first_by)
         by = min(first_by, self._time() + self._operation_s)
-        paged = query.scope is not Scope.BASE and server.pages()
-        page = messages.page_control(limit, b"") if paged else None
-        found = await self._ask(server, connection, query, by, page, limit or 2, limit)
-        entries = found.entries if not limit else found.entries[:limit]
-        return tuple([await self._completed(server, connection, entry, query, deadline) for entry in entries])
+        if query.scope is Scope.BASE or not server.pages:
+            controls = messages.encode_controls(query.controls)
+        elif query.controls:
+            controls = messages.encode_controls((*query.controls, messages.page_control(limit, b"")))
+        else:
+            controls = messages.first_page(limit)
+        found = await self._ask(server, connection, query, by, controls, limit or 2, limit)
+        return await self._all_completed(server, connection, found.entries, query, deadline)
 
     async def _search_pages(
         self, server: Server, query: "_Query", most: int, is_cap: bool, first_by: float, deadline: float
@@ -110,23 +117,20 @@ class Client:
 
     async def _pages(
         self, server: Server, query: "_Query", page: int, first_by: float, deadline: Callable[[], float]
-    ) -> AsyncIterator[list[Entry]]:
+    ) -> AsyncIterator[tuple[Entry, ...]]:
         """Page by page, over a connection that has no other paged search meanwhile."""
         connection = await server.paging.take(first_by, "")
         whole = False
         try:
-            if not server.pages():
-                await server.read_root_dse(first_by)
             cookie, by = b"", first_by
             while True:
-                control = messages.page_control(page, cookie) if server.pages() else None
-                found = await self._ask(
-                    server, connection, query, min(by, self._time() + self._operation_s), control, MAX_ENTRIES, 0
-                )
+                controls = (*query.controls, messages.page_control(page, cookie)) if server.pages else query.controls
+                by = min(by, self._time() + self._operation_s)
+                found = await self._ask(server, connection, query, by, messages.encode_controls(controls), MAX_ENTRIES, 0)
                 if found.stopped:
                     raise DirectoryUnavailable(f"{server.name}: more than {MAX_ENTRIES} entries at once", "directory_too_much")
                 by = deadline()
-                completed = [await self._completed(server, connection, entry, query, by) for entry in found.entries]
+                completed = await self._all_completed(server, connection, found.entries, query, by)
                 cookie = messages.page_cookie(found.result)
                 if not cookie:
                     whole = True
@@ -143,13 +147,12 @@ class Client:
         connection: Connection,
         query: "_Query",
         by: float,
-        page: Control | None,
+        controls: bytes,
         most: int,
         limit: int,
     ) -> Found:
         """One search or one page of it."""
         request = query.request(limit, max(1, math.ceil(by - self._time())))
-        controls = query.controls if page is None else (*query.controls, page)
         found = await connection.search(request, by, controls, most)
         code = found.result.code
         if code in _TRY_ELSEWHERE:
@@ -163,11 +166,25 @@ class Client:
             raise DirectoryUnavailable(f"{server.name}: the search took too long", "directory_timeout")
         raise LdapRefused(f"{server.name} refuses the search ({code}): {found.result.diagnostic}", found.result)
 
-    async def _completed(self, server: Server, connection: Connection, entry: Entry, query: "_Query", deadline: float) -> Entry:
-        """The entry with all values of its ranged attributes."""
-        unfinished = messages.ranges(entry)
-        if not unfinished:
-            return entry
+    async def _all_completed(
+        self, server: Server, connection: Connection, entries: list[Entry], query: "_Query", deadline: float
+    ) -> tuple[Entry, ...]:
+        """The entries with all values of their ranged attributes."""
+        for at, entry in enumerate(entries):
+            unfinished = messages.ranges(entry)
+            if unfinished:
+                entries[at] = await self._completed(server, connection, entry, unfinished, query, deadline)
+        return tuple(entries)
+
+    async def _completed(
+        self,
+        server: Server,
+        connection: Connection,
+        entry: Entry,
+        unfinished: Mapping[str, int],
+        query: "_Query",
+        deadline: float,
+    ) -> Entry:
         attributes = dict(entry.attributes)
         for name, start in unfinished.items():
             attributes[name] = attributes[name] + await self._rest(server, connection, entry.dn, name, start, query, deadline)
@@ -178,9 +195,10 @@ class Client:
     ) -> tuple[bytes, ...]:
         values: list[bytes] = []
         at: int | None = start
+        controls = messages.encode_controls(query.controls)
         for _ in range(MAX_RANGES):
             asked = _Query(dn, Scope.BASE, _ANYTHING, (f"{name};range={at}-*",), query.controls)
-            found = await self._ask(server, connection, asked, min(deadline, self._time() + self._operation_s), None, 2, 0)
+            found = await self._ask(server, connection, asked, min(deadline, self._time() + self._operation_s), controls, 2, 0)
             if not found.entries:
                 return tuple(values)
             part = found.entries[0]
@@ -200,9 +218,11 @@ class Client:
         begun = False
         lost: DirectoryUnavailable | None = None
         deadline = self._time() + timeout_s
-        for one, first_by in await self._attempts(deadline, None):
+        servers = self._all_up(None) or await self._candidates(deadline, None)
+        for at, one in enumerate(servers):
+            first_by = self._share(deadline, len(servers) - at)
             try:
-                async for entries in self._pages(one, query, page, first_by(), lambda: self._time() + timeout_s):
+                async for entries in self._pages(one, query, page, first_by, lambda: self._time() + timeout_s):
                     begun = True
                     for entry in entries:
                         yield entry
@@ -229,28 +249,21 @@ class Client:
         """See LdapClient."""
         _no_empty_bind(dn, password)
         deadline = self._time() + timeout_s
+        encoded = messages.encode_controls(controls)
 
         async def ask(one: Server, first_by: float) -> Result:
             connection = await one.binds.take(first_by, source)
             answered = False
             try:
-                result = await self._bind_once(one, connection, dn, password, deadline, controls)
+                by = min(deadline, self._time() + self._operation_s)
+                result = await at_most_once(one, connection, messages.bind(dn, password.reveal()), by, encoded)
                 answered = True
             finally:
                 one.binds.give(connection, answered)
+            _go_elsewhere_if_busy(one, result)
             return result
 
         return await self._on_some_server(ask, deadline, server)
-
-    async def _bind_once(
-        self, server: Server, connection: Connection, dn: str, password: Secret, deadline: float, controls: Sequence[Control]
-    ) -> Result:
-        """Busy and unavailable are no judgement of the password: another server may be asked."""
-        by = min(deadline, self._time() + self._operation_s)
-        result = await at_most_once(server, connection, messages.bind(dn, password.reveal()), by, controls)
-        if result.code in _TRY_ELSEWHERE:
-            raise ConnectionLost(f"{server.name} answers {result.code}: {result.diagnostic}")
-        return result
 
     def bound_as(
         self,
@@ -271,11 +284,15 @@ class Client:
         self, dn: str, password: Secret, timeout_s: float, controls: Sequence[Control], server: str | None, source: str
     ) -> AsyncIterator[tuple[Result, LdapSession]]:
         deadline = self._time() + timeout_s
+        encoded = messages.encode_controls(controls)
 
         async def ask(one: Server, first_by: float) -> tuple[Result, Server, Connection]:
             connection = await one.binds.take(first_by, source)
             try:
-                return await self._bind_once(one, connection, dn, password, deadline, controls), one, connection
+                by = min(deadline, self._time() + self._operation_s)
+                result = await at_most_once(one, connection, messages.bind(dn, password.reveal()), by, encoded)
+                _go_elsewhere_if_busy(one, result)
+                return result, one, connection
             except BaseException:
                 one.binds.give(connection, False)
                 raise
@@ -303,7 +320,8 @@ class Client:
 
         async def ask(one: Server, first_by: float) -> Result:
             connection = await one.service.take(first_by)
-            return await at_most_once(one, connection, operation, min(deadline, self._time() + self._operation_s), controls)
+            by = min(deadline, self._time() + self._operation_s)
+            return await at_most_once(one, connection, operation, by, messages.encode_controls(controls))
 
         return await self._on_some_server(ask, deadline, server)
 
@@ -320,9 +338,10 @@ class Client:
     async def _on_some_server(self, ask: Callable[[Server, float], Awaitable[T]], deadline: float, only: str | None) -> T:
         """Ask one server after the other until one answers."""
         lost: DirectoryUnavailable | None = None
-        for server, first_by in await self._attempts(deadline, only):
+        servers = self._all_up(only) or await self._candidates(deadline, only)
+        for at, server in enumerate(servers):
             try:
-                return await ask(server, first_by())
+                return await ask(server, self._share(deadline, len(servers) - at))
             except ConnectionLost as error:
                 server.health.suspect(str(error))
                 lost = error
@@ -330,8 +349,27 @@ class Client:
                 raise DirectoryUnavailable(f"{server.name}: {error}", "directory_malformed") from error
         raise _nobody(lost)
 
-    async def _attempts(self, deadline: float, only: str | None) -> list[tuple[Server, Callable[[], float]]]:
-        """The servers to ask, in order, each with when its answer must have begun: what is left is shared by those to come."""
+    def _share(self, deadline: float, parts: int) -> float:
+        """When an answer must have begun: what is left is shared with the servers that are still to come."""
+        if parts == 1:
+            return deadline
+        now = self._time()
+        return now + (deadline - now) / parts
+
+    def _all_up(self, only: str | None) -> list[Server] | None:
+        """The servers to ask, in the usual case: all are up and known. None where more has to be looked at."""
+        known = self._discovery.known()
+        if only is not None or self._rotates or self._closed or known is None:
+            return None
+        if known is not self._listed:
+            self._listed, self._list = known, [self._server(endpoint) for endpoint in known]
+        for server in self._list:
+            if server.health.state is not ServerState.UP:
+                return None
+        return self._list
+
+    async def _candidates(self, deadline: float, only: str | None) -> list[Server]:
+        """The servers to ask, in order: those that are up, then suspect ones; when all are down, those that come back meanwhile."""
         if self._closed:
             raise DirectoryUnavailable("the directory's connections are closed", "directory_closed")
         endpoints = self._discovery.known()
@@ -344,25 +382,15 @@ class Client:
             servers = self._in_order(servers)
         for server in servers:
             server.probe()
-        tried = [server for server in servers if server.health.state is not ServerState.DOWN] or await self._revived(
+        return [server for server in servers if server.health.state is not ServerState.DOWN] or await self._revived(
             servers, deadline
         )
-        return [(server, self._share(deadline, len(tried) - at)) for at, server in enumerate(tried)]
-
-    def _share(self, deadline: float, parts: int) -> Callable[[], float]:
-        def first_by() -> float:
-            now = self._time()
-            return now + (deadline - now) / parts
-
-        return first_by
 
     def _in_order(self, servers: list[Server]) -> list[Server]:
         """Those that are up before those that are suspect."""
-        if self._settings.order == "round_robin" and len(servers) > 1:
+        if self._rotates:
             self._turn = (self._turn + 1) % len(servers)
             servers = servers[self._turn :] + servers[: self._turn]
-        if all(server.health.state is ServerState.UP for server in servers):
-            return servers
         return sorted(servers, key=lambda server: server.health.state is not ServerState.UP)
 
     async def _revived(self, servers: list[Server], deadline: float) -> list[Server]:
@@ -386,9 +414,11 @@ class Client:
             self._servers[endpoint.name] = server
         return server
 
-    @staticmethod
-    def _time() -> float:
-        return asyncio.get_running_loop().time()
+    def _time(self) -> float:
+        """The loop's time; the loop is the one that asks first."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.time()
 
     # --- the rest ----------------------------------------------------------------------------------------------------------
 
@@ -452,10 +482,10 @@ class _Session:
 
     async def _once(self, operation: bytes, timeout_s: float, controls: Sequence[Control]) -> Result:
         by = asyncio.get_running_loop().time() + min(timeout_s, self._operation_s)
-        return await at_most_once(self._server, self._connection, operation, by, controls)
+        return await at_most_once(self._server, self._connection, operation, by, messages.encode_controls(controls))
 
 
-async def at_most_once(server: Server, connection: Connection, operation: bytes, by: float, controls: Sequence[Control]) -> Result:
+async def at_most_once(server: Server, connection: Connection, operation: bytes, by: float, controls: bytes) -> Result:
     """Send what must not be sent twice. What goes wrong from here on is no reason to ask another server.
 
     Raises ConnectionLost where nothing was sent, DirectoryUnavailable (`outcome_unknown`) where no answer came.
@@ -469,6 +499,12 @@ async def at_most_once(server: Server, connection: Connection, operation: bytes,
         raise DirectoryUnavailable(str(error), "outcome_unknown") from error
     server.health.answered()
     return result
+
+
+def _go_elsewhere_if_busy(server: Server, result: Result) -> None:
+    """Busy and unavailable are no judgement of a password: another server may be asked."""
+    if result.code in _TRY_ELSEWHERE:
+        raise ConnectionLost(f"{server.name} answers {result.code}: {result.diagnostic}")
 
 
 class _Query:

@@ -4,16 +4,15 @@ A connection that broke, or on which an answer did not come in time, is never us
 """
 
 import asyncio
+import math
 import socket
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from wardgate.crypto import Secret
 from wardgate.directory.ldap import ber, messages
 from wardgate.directory.ldap.endpoints import Endpoint
-from wardgate.directory.ldap.port import Code, Control, Entry, Result
+from wardgate.directory.ldap.port import Code, Entry, Result
 from wardgate.errors import DirectoryUnavailable, MessageError
 
 MAX_SEARCH_BYTES: Final = 64 * 1024 * 1024
@@ -21,6 +20,7 @@ _KEEPALIVE_IDLE_S: Final = 30
 _KEEPALIVE_EVERY_S: Final = 10
 _KEEPALIVE_TIMES: Final = 3
 _USER_TIMEOUT_MS: Final = 20_000
+_TIMER_RESOLUTION_S: Final = 0.002
 _GOODBYE_S: Final = 2.0
 """How long the end of TLS may take: a frozen server must not hold what we gave up."""
 
@@ -43,14 +43,14 @@ class Found:
 class _Pending:
     """An operation whose answer is awaited. `entries` is None for all but searches."""
 
-    __slots__ = ("entries", "future", "left_bytes", "most", "timer")
+    __slots__ = ("deadline", "entries", "future", "left_bytes", "most")
 
-    def __init__(self, future: "asyncio.Future[Result | Found]", entries: list[Entry] | None, most: int) -> None:
+    def __init__(self, future: "asyncio.Future[Result | Found]", deadline: float, entries: list[Entry] | None, most: int) -> None:
         self.future = future
+        self.deadline = deadline
         self.entries = entries
         self.most = most
         self.left_bytes = MAX_SEARCH_BYTES
-        self.timer: asyncio.TimerHandle | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -63,6 +63,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
+        self._needed = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = math.inf
         self._waiting: list[bytes] = []
         self._pending: dict[int, _Pending] = {}
         self._last_id = 0
@@ -109,42 +112,36 @@ class Connection(asyncio.Protocol):
 
     # --- operations --------------------------------------------------------------------------------------------------------
 
-    async def bind(self, dn: str, password: Secret, deadline: float, controls: Sequence[Control] = ()) -> Result:
-        """A simple bind. Empty ones are refused by whoever calls: RFC 4513 section 5.1.2."""
-        return await self.call(messages.bind(dn, password.reveal()), deadline, controls)
-
-    async def call(self, operation: bytes, deadline: float, controls: Sequence[Control] = ()) -> Result:
+    async def call(self, operation: bytes, deadline: float, controls: bytes = b"") -> Result:
         """Send one operation and return how it ended. `deadline`: in the loop's time. Raises ConnectionLost."""
         return cast(Result, await self._ask(operation, deadline, controls, None, 0))
 
-    async def search(self, operation: bytes, deadline: float, controls: Sequence[Control] = (), most: int = 0) -> Found:
+    async def search(self, operation: bytes, deadline: float, controls: bytes = b"", most: int = 0) -> Found:
         """Send one search and return what it brought; after `most` entries it is broken off, unless that is 0."""
         return cast(Found, await self._ask(operation, deadline, controls, [], most))
 
     async def _ask(
-        self, operation: bytes, deadline: float, controls: Sequence[Control], entries: list[Entry] | None, most: int
+        self, operation: bytes, deadline: float, controls: bytes, entries: list[Entry] | None, most: int
     ) -> Result | Found:
         if self._lost is not None or self._draining or self._clear:
             raise ConnectionLost(f"{self.server}: {self.problem or 'not yet secured by TLS'}")
-        pending = _Pending(self._loop.create_future(), entries, most)
+        future: asyncio.Future[Result | Found] = self._loop.create_future()
         message_id = self._next_id()
-        message = messages.message(message_id, operation, messages.encode_controls(controls) if controls else b"")
-        self._pending[message_id] = pending
-        pending.timer = self._loop.call_at(deadline, self._expire, message_id)
-        self._send(message)
+        self._pending[message_id] = _Pending(future, deadline, entries, most)
+        if deadline < self._wakes_at:
+            self._wake_at(deadline)
+        self._send(messages.message(message_id, operation, controls))
         try:
-            return await pending.future
+            return await future
         finally:
-            pending.timer.cancel()
             if self._pending.pop(message_id, None) is not None:  # the caller gave up
                 self._give_up(message_id)
 
     async def start_tls(self, context: ssl.SSLContext, host: str, deadline: float) -> None:
         """Ask for TLS and begin it. Nothing else has been sent before; a server that refuses is not spoken to in clear."""
         future: asyncio.Future[Result | Found] = self._loop.create_future()
-        pending = _Pending(future, None, 0)
         message_id = self._next_id()
-        self._pending[message_id] = pending
+        self._pending[message_id] = _Pending(future, deadline, None, 0)
         transport = self._transport
         if transport is None or self._lost is not None:
             raise ConnectionLost(f"{self.server}: {self.problem}")
@@ -182,12 +179,22 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio: take what came apart, message by message."""
         received = self._received
-        received += data
+        if received:
+            received += data
+            if len(received) < self._needed:
+                return
+            data = bytes(received)
+            received.clear()
+        at, end = 0, len(data)
         try:
-            while (size := ber.frame_bytes(received)) is not None and size <= len(received):
-                message = bytes(received[:size])
-                del received[:size]
-                self._take(messages.decode(message))
+            while at < end:
+                size = ber.frame_bytes(data, at)
+                if size is None or at + size > end:
+                    received += data[at:]
+                    self._needed = size or 0
+                    return
+                at += size
+                self._take(messages.decode(data, at - size, at), more=at < end)
                 if self._lost is not None:
                     return
         except MessageError as error:
@@ -202,9 +209,9 @@ class Connection(asyncio.Protocol):
         """asyncio: it is over."""
         self._break(f"the connection broke: {error}" if error else "the server closed the connection")
 
-    def _take(self, incoming: messages.Incoming) -> None:
+    def _take(self, incoming: messages.Incoming, more: bool) -> None:
         if self._clear:
-            self._take_in_clear(incoming)
+            self._take_in_clear(incoming, more)
             return
         if incoming.message_id == 0:
             self._take_notice(incoming)
@@ -219,12 +226,12 @@ class Connection(asyncio.Protocol):
         # References to other servers are never followed (our credentials would go there), and nothing that we ask for has
         # intermediate responses.
 
-    def _take_in_clear(self, incoming: messages.Incoming) -> None:
+    def _take_in_clear(self, incoming: messages.Incoming, more: bool) -> None:
         """The answer to StartTLS, alone: what stands behind it was not protected and could be anybody's (CVE-2011-0411)."""
         pending = self._pending.get(incoming.message_id)
         if pending is None or pending.future.done() or incoming.tag != messages.EXTENDED_RESPONSE:
             self._fail("something else than the answer to StartTLS came before TLS")
-        elif self._received:
+        elif more:
             self._fail("something came in clear behind the answer to StartTLS")
         else:
             pending.future.set_result(messages.result(incoming, self.server))
@@ -241,7 +248,7 @@ class Connection(asyncio.Protocol):
         if entries is None:
             raise ber.malformed("an entry for what was no search")
         entries.append(messages.entry(incoming))
-        pending.left_bytes -= len(incoming.data)
+        pending.left_bytes -= incoming.stop - incoming.start
         if pending.left_bytes < 0:
             pending.future.set_exception(
                 DirectoryUnavailable(
@@ -279,15 +286,28 @@ class Connection(asyncio.Protocol):
         if self._lost is None:
             self._send(messages.message(self._next_id(), messages.abandon(message_id)))
 
-    def _expire(self, message_id: int) -> None:
-        """No answer in time: the connection takes nothing new, and closes when the last of the others is done."""
-        pending = self._pending.pop(message_id, None)
-        if pending is None or pending.future.done():
-            return
-        pending.future.set_exception(ConnectionLost(f"{self.server} did not answer in time", "directory_timeout"))
-        self._give_up(message_id)
-        self._flush()
-        self.drain()
+    def _wake_at(self, when: float) -> None:
+        """One timer for all that is in flight: a timer for each would cost more than the rest of a request."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wakes_at = when
+        self._timer = self._loop.call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        """Give up what is overdue: the connection then takes nothing new, and closes when the last of the others is done."""
+        self._timer, self._wakes_at = None, math.inf
+        now = self._loop.time() + _TIMER_RESOLUTION_S
+        overdue = [message_id for message_id, pending in self._pending.items() if pending.deadline <= now]
+        for message_id in overdue:
+            pending = self._pending.pop(message_id)
+            if not pending.future.done():
+                pending.future.set_exception(ConnectionLost(f"{self.server} did not answer in time", "directory_timeout"))
+                self._give_up(message_id)
+        if overdue:
+            self._flush()
+            self.drain()
+        if self._pending:
+            self._wake_at(min(pending.deadline for pending in self._pending.values()))
 
     def _fail(self, problem: str) -> None:
         """Nothing that comes from here on counts."""
@@ -300,6 +320,9 @@ class Connection(asyncio.Protocol):
             return
         self._lost = problem
         self._received.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         pendings, self._pending = self._pending, {}
         for pending in pendings.values():
             if not pending.future.done():

@@ -18,6 +18,8 @@ _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
 
 _OID: Final = r"[A-Za-z0-9][A-Za-z0-9.-]*"
 _ITEM = re.compile(rf"({_OID}(?:;[A-Za-z0-9-]+)*)?((?::[dD][nN](?=:))?)((?::{_OID})?)(:=|[<>~]?=)")
+# One comparison without anything escaped: what most look-ups of a user are.
+_PLAIN = re.compile(rf"\(({_OID}(?:;[A-Za-z0-9-]+)*)=([^\\*()\x00]*)\)")
 _VALUE_END = re.compile(r"[()]|$")
 _ESCAPE = re.compile(r"\\([0-9A-Fa-f]{2})?")
 _SPECIAL = re.compile(r"[\\*()\x00]")
@@ -34,6 +36,9 @@ def encode_filter(text: str) -> bytes:
     """The filter as BER. Raises MessageError (`ldap_filter`) for anything else than one filter."""
     if len(text) > MAX_CHARS:
         raise _wrong(f"longer than {MAX_CHARS} characters")
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None:
+        return ber.sequence(ber.octets(plain[1]), ber.octets(plain[2]), tag=_COMPARISONS["="])
     parser = _Parser(text)
     encoded = parser.filter(MAX_DEPTH)
     if parser.at != len(text):

@@ -78,6 +78,8 @@ class Server:
         self._trust = trust
         self._clock = clock
         self._root_dse: tuple[float, Entry] | None = None
+        self.pages = False
+        """Whether the root DSE lists the paging control; read when a service connection is opened."""
         self._probing: asyncio.Task[None] | None = None
         self.service = ServicePool(self._open_service, self._operation_s, clock)
         # Paged searches are told apart by the connection they run on (OpenLDAP), so each has one for itself.
@@ -98,7 +100,9 @@ class Server:
         password = self._account.password()
         connection = await self._open()
         try:
-            result = await connection.bind(self._account.dn, password, self._loop_time() + self._operation_s)
+            result = await connection.call(
+                messages.bind(self._account.dn, password.reveal()), self._loop_time() + self._operation_s
+            )
             if result.good:
                 self._account.accepted()
                 await self._read_root_dse(connection)
@@ -128,10 +132,6 @@ class Server:
         known = self._root_dse
         return known[1] if known is not None and self._clock.monotonic() - known[0] < ROOT_DSE_S else None
 
-    def pages(self) -> bool:
-        """Whether it lists the paging control; read when a service connection is opened."""
-        return self._root_dse is not None and messages.PAGED_RESULTS in self._root_dse[1].texts("supportedcontrol")
-
     async def read_root_dse(self, deadline: float) -> Entry:
         """Read it anew where it is not fresh."""
         known = self.root_dse()
@@ -148,6 +148,7 @@ class Server:
         found = await connection.search(request, deadline, most=2)
         entry = found.entries[0] if found.entries else Entry("", {})
         self._root_dse = (self._clock.monotonic(), entry)
+        self.pages = messages.PAGED_RESULTS in entry.texts("supportedcontrol")
         return entry
 
     # --- probes ------------------------------------------------------------------------------------------------------------
