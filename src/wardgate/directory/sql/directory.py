@@ -1,6 +1,6 @@
 """A directory in a table of somebody else's database."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -27,8 +27,6 @@ from wardgate.directory.sql.checking import check_settings, checked_address
 from wardgate.directory.sql.doctor import Examination
 from wardgate.directory.sql.engines.connecting import Connecting
 from wardgate.directory.sql.engines.engine import Limits, Result, SqlEngine, Writing
-from wardgate.directory.sql.engines.mysql import MysqlEngine
-from wardgate.directory.sql.engines.postgresql import PostgresqlEngine
 from wardgate.directory.sql.engines.sqlite import SqliteEngine
 from wardgate.directory.sql.hashes import check_stored, make_hash
 from wardgate.directory.sql.rows import Account, Row, choose, columns_used, read_account, read_groups, rows_of
@@ -42,11 +40,18 @@ from wardgate.passwords import Checked, PasswordHasher
 
 T = TypeVar("T")
 
-ENGINES: Mapping[Engine, Callable[[Connecting], SqlEngine]] = {
-    Engine.POSTGRESQL: PostgresqlEngine,
-    Engine.MYSQL: MysqlEngine,
-    Engine.SQLITE: SqliteEngine,
-}
+
+def make_engine(connecting: Connecting) -> SqlEngine:
+    """The engine that speaks to this database. Imported here: the drivers take long to load, and few installations need one."""
+    if connecting.address.engine is Engine.POSTGRESQL:
+        from wardgate.directory.sql.engines.postgresql import PostgresqlEngine
+
+        return PostgresqlEngine(connecting)
+    if connecting.address.engine is Engine.MYSQL:
+        from wardgate.directory.sql.engines.mysql import MysqlEngine
+
+        return MysqlEngine(connecting)
+    return SqliteEngine(connecting)
 
 
 class SqlDirectory:
@@ -59,7 +64,7 @@ class SqlDirectory:
         self._region = parts.region
         self._columns = columns_used(settings)
         self._address: Address = checked_address(settings)
-        self._engine = ENGINES[self._address.engine](_connecting(settings, self._address, parts))
+        self._engine = make_engine(_connecting(settings, self._address, parts))
         self._table = None if settings.table is None else TableStatements(settings, self._address.engine, self._columns)
         self._own = {name: own_statement(text, name) for name, text in _own_texts(settings).items()}
         self._verified = VerifiedPasswords(settings.verified_cache_s, parts.clock)
