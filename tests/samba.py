@@ -133,6 +133,11 @@ class DomainController:
         self.modify(_record(dn, "modrdn", _line("newrdn", rdn), "deleteoldrdn: 1", _line("newsuperior", parent)))
         return f"{rdn},{parent}"
 
+    def samba_tool(self, *arguments: str) -> None:
+        """Run a command of the domain's own administration as its administrator."""
+        given = ["-H", f"ldap://{cast.ADDRESS}", "-U", f"administrator%{cast.ADMINISTRATOR_PASSWORD}", "-s", "/dev/null"]
+        subprocess.run(["samba-tool", *arguments, *given], check=True, capture_output=True, timeout=WAIT_S)
+
     def bind(self, dn: str, password: str) -> str:
         """What the server says to this password, in the words of ldapwhoami's relative: empty when it is right."""
         done = self._start("ldapsearch", dn, password, "-LLL", "-s", "base", "-b", "", "1.1")

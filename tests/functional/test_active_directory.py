@@ -1,27 +1,752 @@
 """Active Directory for real: what a Samba domain controller answers, and what the directory makes of it."""
 
+import asyncio
+import shlex
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
 from tests import samba
+from tests.active_directory import CountingClient, parts
 from tests.samba_dc import cast
+from wardgate.config.reference import ClearValue
+from wardgate.crypto import Secret
+from wardgate.directory.active_directory.directory import ActiveDirectory
+from wardgate.directory.active_directory.passwords import OUTCOME_UNKNOWN
+from wardgate.directory.ldap.port import Result, Scope
+from wardgate.directory.ldap.settings import BindSettings
+from wardgate.directory.port import (
+    AccountState,
+    ContactKind,
+    DirectoryUser,
+    Finding,
+    PasswordNotAccepted,
+    PasswordVerdict,
+    RightMissing,
+    Verdict,
+)
+from wardgate.errors import Conflict, DirectoryUnavailable
 
 pytestmark = pytest.mark.neighbour("samba")
 
+SOON = 20.0
+GOOD = Secret(cast.PASSWORD.encode())
+BAD, NEW, NEWER = Secret(b"Wr0ng-of-1815"), Secret(b"N3w-word-of-1816"), Secret(b"N3wer-word-of-1817")
+Make = Callable[..., tuple[ActiveDirectory, CountingClient]]
+
+
+@pytest.fixture
+def server() -> samba.DomainController:
+    return samba.shared()
+
+
+@pytest.fixture
+async def make(server: samba.DomainController) -> AsyncIterator[Make]:
+    made: list[ActiveDirectory] = []
+
+    def directory(client: type[CountingClient] = CountingClient, **settings: Any) -> tuple[ActiveDirectory, CountingClient]:
+        given = server.settings(**settings)
+        asks = client(given, parts())
+        made.append(ActiveDirectory(given, asks, parts()))
+        return made[-1], asks
+
+    yield directory
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture
+def ad(make: Make) -> ActiveDirectory:
+    return make()[0]
+
+
+async def found(ad: ActiveDirectory, name: str) -> DirectoryUser:
+    user = await ad.find(name, SOON)
+    assert user is not None
+    return user
+
+
+async def somebody(ad: ActiveDirectory, server: samba.DomainController, **given: Any) -> DirectoryUser:
+    sam = samba.name()
+    server.add_user(sam, **given)
+    return await found(ad, sam)
+
+
+# --- the server itself -------------------------------------------------------------------------------------------------
+
 SUB_CODES = {
-    "alice": "",
-    "expired": "data 532",
-    "mustchange": "data 773",
-    "disabled": "data 533",
-    "gone": "data 701",
-    "nightless": "data 530",
-    "elsewhere": "data 531",
-    "locked": "data 775",
+    "alice": ("", PasswordVerdict.RIGHT, AccountState.ACTIVE),
+    "psmith": ("", PasswordVerdict.RIGHT, AccountState.ACTIVE),
+    "gül": ("", PasswordVerdict.RIGHT, AccountState.ACTIVE),
+    "chief": ("", PasswordVerdict.RIGHT, AccountState.ACTIVE),
+    "expired": ("data 532", PasswordVerdict.EXPIRED, AccountState.ACTIVE),
+    "mustchange": ("data 773", PasswordVerdict.MUST_CHANGE, AccountState.ACTIVE),
+    "disabled": ("data 533", PasswordVerdict.DISABLED, AccountState.DISABLED),
+    "gone": ("data 701", PasswordVerdict.ACCOUNT_EXPIRED, AccountState.EXPIRED),
+    "nightless": ("data 530", PasswordVerdict.HOURS, AccountState.ACTIVE),
+    "elsewhere": ("data 531", PasswordVerdict.WORKSTATION, AccountState.ACTIVE),
+    "locked": ("data 775", PasswordVerdict.LOCKED, AccountState.LOCKED),
 }
 
 
 @pytest.mark.parametrize("sam", SUB_CODES)
-def test_the_cast_is_as_it_is_told(sam: str) -> None:
-    said = samba.shared().bind(cast.person(sam).dn, cast.PASSWORD)
+async def test_each_sub_code_has_its_verdict(server: samba.DomainController, ad: ActiveDirectory, sam: str) -> None:
+    code, verdict, state = SUB_CODES[sam]
+    said = server.bind(cast.person(sam).dn, cast.PASSWORD)
 
-    assert SUB_CODES[sam] in said
-    assert bool(said) == bool(SUB_CODES[sam])
+    assert code in said
+    assert bool(said) == bool(code)
+    user = await found(ad, sam)
+    assert user.state is state
+    assert await ad.check_password(user, GOOD, SOON) is verdict
+
+
+@pytest.mark.parametrize("sam", [sam for sam in SUB_CODES if sam != "locked"])
+async def test_an_account_that_may_not_log_in_does_not_tell_by_a_wrong_password(ad: ActiveDirectory, sam: str) -> None:
+    assert await ad.check_password(await found(ad, sam), BAD, SOON) is PasswordVerdict.WRONG
+
+
+# --- names -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "alice",
+        " ALICE ",
+        r"ACME\alice",
+        r"acme\Alice",
+        r"acme.test\alice",
+        "alice@acme.test",
+        "ALICE@ACME.TEST",
+        "alice@acme",
+        "alice.kaya@acme.test",
+    ],
+)
+async def test_a_user_is_found_by_every_form_of_his_name(ad: ActiveDirectory, typed: str) -> None:
+    assert (await found(ad, typed)).name == "alice"
+
+
+@pytest.mark.parametrize(
+    "typed", [r"OTHER\alice", r"\alice", r"ACME\alice@acme.test", "alice@other.test", "@acme.test", "acme.test/alice"]
+)
+async def test_a_name_of_another_domain_is_nobodys(ad: ActiveDirectory, typed: str) -> None:
+    assert await ad.find(typed, SOON) is None
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "*",
+        "al*",
+        "alice)(objectClass=*",
+        "*)(sAMAccountName=alice",
+        r"al\69ce",
+        "alice\0",
+        "alice))(|(cn=*",
+        r"ACME\*",
+        "*@acme.test",
+        "(alice)",
+    ],
+)
+async def test_a_name_with_filter_characters_finds_nobody(ad: ActiveDirectory, typed: str) -> None:
+    assert await ad.find(typed, SOON) is None
+
+
+async def test_a_name_with_a_comma_and_parentheses_in_its_dn_is_served(ad: ActiveDirectory) -> None:
+    user = await found(ad, "psmith")
+
+    assert user.attributes["distinguishedName"] == (cast.person("psmith").dn,)
+    assert await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
+
+
+@pytest.mark.parametrize("typed", ["gül", "GÜL", "GÜL@acme.test", r"ACME\GüL", "gul.isik@acme.test"])
+async def test_turkish_letters_are_compared_without_case(ad: ActiveDirectory, typed: str) -> None:
+    user = await found(ad, typed)
+
+    assert (user.name, user.display_name) == ("gül", "Gül Işık")
+    assert user.groups[-2:] == ("Müdürler", "Users")
+
+
+@pytest.mark.parametrize(
+    ("stored", "others"), [("ısık", ("isik", "ISIK", "İSİK")), ("izmir", ("ızmir", "İzmir")), ("sule", ("şule",))]
+)
+async def test_a_letter_that_only_looks_alike_is_another_name(
+    server: samba.DomainController, ad: ActiveDirectory, stored: str, others: Sequence[str]
+) -> None:
+    sam = samba.name(stored)
+    server.add_user(sam)
+
+    assert (await found(ad, sam)).name == sam
+    for other in others:
+        assert await ad.find(sam.replace(stored, other), SOON) is None
+
+
+async def test_a_mail_address_that_is_anothers_upn_is_nobodys(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    first, second = samba.name(), samba.name()
+    server.add_user(first, userPrincipalName=f"{first}@corp.test")
+    assert (await found(ad, f"{first}@corp.test")).name == first
+    server.add_user(second, mail=f"{first}@corp.test")
+
+    assert await ad.find(f"{first}@corp.test", SOON) is None
+
+
+async def test_a_renamed_and_moved_user_stays_himself(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    before = await somebody(ad, server)
+    dn = server.move(before.attributes["distinguishedName"][0], f"CN={before.name}-x", cast.ISTANBUL)
+    server.set(dn, sAMAccountName=f"{before.name}-x")
+    after = await found(ad, f"{before.name}-x")
+
+    assert (after.immutable_id, after.name) == (before.immutable_id, f"{before.name}-x")
+    assert await ad.find(before.name, SOON) is None
+    assert await ad.get(before.immutable_id, SOON) == after
+    assert await ad.check_password(after, GOOD, SOON) is PasswordVerdict.RIGHT
+
+
+async def test_a_user_outside_the_base_is_not_found_by_his_id_either(ad: ActiveDirectory, make: Make) -> None:
+    alice = await found(ad, "alice")
+    elsewhere, _ = make(base=cast.GUARDED)
+
+    assert await elsewhere.find("alice", SOON) is None
+    assert await elsewhere.get(alice.immutable_id, SOON) is None
+    assert (await found(elsewhere, "guarded")).name == "guarded"
+
+
+async def test_a_user_whom_the_filter_leaves_out_is_not_found(ad: ActiveDirectory, make: Make) -> None:
+    alice = await found(ad, "alice")
+    only, _ = make(user_filter="(!(sAMAccountName=alice))")
+
+    assert await only.find("alice", SOON) is None
+    assert await only.get(alice.immutable_id, SOON) is None
+    assert (await found(only, "burak")).name == "burak"
+
+
+async def test_computers_are_no_users(ad: ActiveDirectory) -> None:
+    assert await ad.find("dc1$", SOON) is None
+
+
+async def test_what_a_name_cannot_be_is_told_without_asking(ad: ActiveDirectory) -> None:
+    assert ad.might_hold(r"OTHER\alice")  # its own names are not known yet
+    await found(ad, "alice")
+
+    assert [ad.might_hold(name) for name in (r"OTHER\alice", "", "a\0b")] == [False, False, False]
+    assert [ad.might_hold(name) for name in ("u", r"ACME\u", r"acme.test\u", "u@anywhere.test")] == [True, True, True, True]
+
+
+# --- what is told of a user ---------------------------------------------------------------------------------------------
+
+
+async def test_contacts_and_times_are_told(ad: ActiveDirectory) -> None:
+    alice, never = await found(ad, "alice"), await found(ad, "never")
+
+    assert (alice.mail, alice.phone, alice.other_phones) == ("Alice.Kaya@acme.test", "+905321234567", ("+905337654321",))
+    assert (alice.display_name, alice.language, alice.protected) == ("Alice Kaya", "tr", False)
+    assert alice.password_expires_at is not None
+    ends_in = alice.password_expires_at - datetime.now(UTC)
+    assert timedelta(days=cast.MAX_AGE_DAYS - 1) < ends_in <= timedelta(days=cast.MAX_AGE_DAYS)
+    assert never.password_expires_at is None
+    assert (await found(ad, "mustchange")).must_change
+    assert (await found(ad, "chief")).protected
+
+
+async def test_a_phone_that_cannot_be_read_is_told_and_not_used(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    user = await somebody(ad, server, mobile="ask Pat", otherMobile=["0533 765 43 21"])
+
+    assert user.phone == "+905337654321"
+    assert [line.split(":")[0] for line in user.unusable] == ["mobile"]
+    assert "Pat" not in "".join(user.unusable)
+
+
+async def test_nested_groups_of_a_cycle_and_the_primary_one_are_told_and_no_distribution_group(ad: ActiveDirectory) -> None:
+    alice = await found(ad, "alice")
+
+    assert alice.groups == ("Domain Users", "Everywhere", "Inner", "Middle", "Outer", "Users", "VPN Users")
+    dn, sid = alice.group_aliases["VPN Users"]
+    assert dn == cast.member_dn("VPN Users")
+    assert sid.startswith("S-1-5-21-")
+    assert alice.group_aliases["Users"][1] == "S-1-5-32-545"
+
+
+async def test_a_fine_grained_policy_holds_for_whom_it_is(ad: ActiveDirectory, make: Make) -> None:
+    fine, alice = await found(ad, "fine"), await found(ad, "alice")
+    rules, usual = await ad.password_policy(fine, SOON), await ad.password_policy(alice, SOON)
+
+    assert (rules.min_length, rules.history, rules.max_age_s, rules.read) == (14, 10, 30 * 86_400, True)
+    assert (usual.min_length, usual.history, usual.complexity, usual.min_age_s) == (cast.MIN_LENGTH, cast.HISTORY, True, 0)
+    assert fine.lockout is not None
+    assert alice.lockout is not None
+    assert (fine.lockout.threshold, fine.lockout.window_s) == (3, 600)
+    assert (alice.lockout.threshold, alice.lockout.window_s) == (cast.LOCKOUT_THRESHOLD, cast.LOCKOUT_MINUTES * 60)
+    ordinary, _ = make(bind=samba.shared().reader)
+    hidden = await ordinary.password_policy(fine, SOON)
+    assert (hidden.min_length, hidden.read) == (cast.MIN_LENGTH, False)
+
+
+async def test_wrong_passwords_made_elsewhere_are_counted_until_the_account_locks(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    user = await somebody(ad, server)
+    dn = user.attributes["distinguishedName"][0]
+    for _ in range(3):
+        server.bind(dn, "Wr0ng")
+    seen = await found(ad, user.name)
+
+    assert seen.lockout is not None
+    assert seen.lockout.failures == 3
+    assert seen.version == user.version  # guesses of strangers drop nobody's remembered password
+    for _ in range(2):
+        server.bind(dn, "Wr0ng")
+    locked = await found(ad, user.name)
+    assert locked.state is AccountState.LOCKED
+    assert locked.version != user.version
+    assert await ad.check_password(locked, GOOD, SOON) is PasswordVerdict.LOCKED
+
+
+# --- checking passwords --------------------------------------------------------------------------------------------------
+
+
+async def test_an_empty_password_is_never_sent(make: Make) -> None:
+    ad, client = make()
+    user = await found(ad, "alice")
+    for password in (Secret(b""), Secret("")):
+        assert await ad.check_password(user, password, SOON) is PasswordVerdict.WRONG
+        await ad.check_nobody(password, SOON)
+
+    assert client.binds == 0
+
+
+@pytest.mark.parametrize(
+    "password", [GOOD.reveal() + b"\0", GOOD.reveal() + b"\0x", b"\0" + GOOD.reveal(), b"\xff\xfe", b"x" * 10_000]
+)
+async def test_what_cannot_be_a_password_is_wrong_at_the_price_of_one_bind(make: Make, password: bytes) -> None:
+    ad, client = make()
+
+    assert await ad.check_password(await found(ad, "alice"), Secret(password), SOON) is PasswordVerdict.WRONG
+    assert client.binds == 1
+
+
+async def test_a_name_that_does_not_exist_costs_one_bind(make: Make) -> None:
+    ad, client = make()
+    await ad.check_nobody(GOOD, SOON)
+
+    assert client.binds == 1
+
+
+async def test_continuation_references_are_never_followed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search at the root of a domain is answered with references to other places, where our password would go."""
+    asked: set[tuple[object, object]] = set()
+    connect = asyncio.BaseEventLoop.create_connection
+
+    async def note(loop: Any, factory: Any, host: Any = None, port: Any = None, **given: Any) -> Any:
+        asked.add((host, port))
+        return await connect(loop, factory, host, port, **given)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", note)
+    ad, client = make()
+    entries = await client.search(cast.BASE, Scope.SUBTREE, "(objectClass=crossRef)", ("cn",), timeout_s=SOON)
+    await found(ad, "alice")
+
+    assert entries == ()
+    assert asked == {(cast.ADDRESS, 636)}
+
+
+async def test_a_grace_is_for_names_that_were_looked_up_and_never_for_administrators(make: Make) -> None:
+    ad, _ = make(down_grace_s=600)
+    for sam in ("alice", "chief"):
+        assert await ad.check_password(await found(ad, sam), GOOD, SOON) is PasswordVerdict.RIGHT
+
+    kept = ad.remembered_while_down("ALICE", GOOD)
+    assert kept is not None
+    assert kept.name == "alice"
+    assert ad.remembered_while_down("alice", BAD) is None
+    assert ad.remembered_while_down("alice@acme.test", GOOD) is None
+    assert ad.remembered_while_down("chief", GOOD) is None
+
+
+# --- changing --------------------------------------------------------------------------------------------------------------
+
+
+async def refused(work: Awaitable[object]) -> PasswordNotAccepted:
+    with pytest.raises(PasswordNotAccepted) as raised:
+        await work
+    assert not any(secret.reveal().decode() in raised.value.message for secret in (GOOD, NEW, NEWER))
+    return raised.value
+
+
+@pytest.mark.parametrize(("new", "rule"), [(b"Sh0rt!", "length"), (b"alllowercase-", "complexity"), (GOOD.reveal(), "history")])
+async def test_a_change_against_a_rule_is_refused_with_the_rule(
+    server: samba.DomainController, ad: ActiveDirectory, new: bytes, rule: str
+) -> None:
+    user = await somebody(ad, server)
+    error = await refused(ad.change_password(user, GOOD, Secret(new), SOON))
+
+    assert error.rule == rule
+    assert error.policy is not None
+    assert error.policy.min_length == cast.MIN_LENGTH
+    assert await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
+
+
+@pytest.mark.parametrize("work", ["change", "reset"])
+async def test_the_length_of_a_fine_grained_policy_is_the_one_that_counts(
+    server: samba.DomainController, ad: ActiveDirectory, work: str
+) -> None:
+    user = await somebody(ad, server, password="L0nger-than-fourteen", pso=cast.FINE_PSO)
+    short = Secret(b"Th1rteen-char")
+    old = Secret(b"L0nger-than-fourteen")
+    doing = ad.change_password(user, old, short, SOON) if work == "change" else ad.reset_password(user, short, False, SOON)
+
+    assert (await refused(doing)).rule == "length"
+
+
+async def test_a_password_with_the_account_name_in_it_is_refused_as_windows_would(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    user = await somebody(ad, server)
+
+    assert (await refused(ad.change_password(user, GOOD, Secret(f"X9-{user.name.upper()}-y".encode()), SOON))).rule == "complexity"
+
+
+async def test_a_password_that_is_too_young_cannot_be_changed_and_can_be_reset(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    user = await somebody(ad, server, pso=cast.YOUNG_PSO)
+
+    assert (await refused(ad.change_password(user, GOOD, NEW, SOON))).rule == "min_age"
+    await ad.reset_password(user, NEW, False, SOON)
+    assert await ad.check_password(user, NEW, SOON) is PasswordVerdict.RIGHT
+
+
+async def test_a_wrong_old_password_is_wrong_and_counts(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    user = await somebody(ad, server)
+
+    assert await ad.change_password(user, BAD, NEW, SOON) is PasswordVerdict.WRONG
+    seen = await found(ad, user.name)
+    assert seen.lockout is not None
+    assert seen.lockout.failures == 1
+
+
+@pytest.mark.parametrize("old", [GOOD, BAD])
+async def test_a_locked_user_changes_nothing(server: samba.DomainController, ad: ActiveDirectory, old: Secret) -> None:
+    user = await somebody(ad, server)
+    server.lock(user.attributes["distinguishedName"][0])
+
+    assert await ad.change_password(user, old, NEW, SOON) is PasswordVerdict.LOCKED
+
+
+@pytest.mark.parametrize("old", [GOOD, BAD])
+async def test_a_disabled_user_changes_nothing_though_the_server_would(
+    server: samba.DomainController, ad: ActiveDirectory, old: Secret
+) -> None:
+    user = await somebody(ad, server, control=514)
+
+    assert await ad.change_password(user, old, NEW, SOON) is PasswordVerdict.REFUSED
+    assert "data 52e" in server.bind(user.attributes["distinguishedName"][0], NEW.reveal().decode())
+
+
+async def test_a_user_who_must_change_is_served(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    user = await somebody(ad, server)
+    server.set(user.attributes["distinguishedName"][0], pwdLastSet="0")
+
+    assert await ad.change_password(await found(ad, user.name), GOOD, NEW, SOON) is PasswordVerdict.RIGHT
+    after = await found(ad, user.name)
+    assert not after.must_change
+    assert await ad.check_password(after, NEW, SOON) is PasswordVerdict.RIGHT
+
+
+async def late(ad: ActiveDirectory) -> DirectoryUser:
+    for number in range(cast.LATE):
+        user = await found(ad, f"late{number}")
+        if await ad.check_password(user, GOOD, SOON) is PasswordVerdict.EXPIRED:
+            return user
+    raise LookupError("all of them were used up while this server runs")
+
+
+async def test_a_user_whose_password_expired_is_served(ad: ActiveDirectory) -> None:
+    before = await late(ad)
+
+    assert before.password_expires_at is not None
+    assert before.password_expires_at < datetime.now(UTC)
+    assert not before.must_change
+    assert await ad.change_password(before, GOOD, NEW, SOON) is PasswordVerdict.RIGHT
+    after = await found(ad, before.name)
+    assert after.password_expires_at is not None
+    assert after.password_expires_at > datetime.now(UTC)
+    assert await ad.check_password(after, NEW, SOON) is PasswordVerdict.RIGHT
+
+
+async def test_the_ordinary_account_is_enough_for_changes(server: samba.DomainController, make: Make) -> None:
+    ad, _ = make(bind=server.reader)
+    user = await somebody(ad, server)
+
+    assert await ad.change_password(user, GOOD, NEW, SOON) is PasswordVerdict.RIGHT
+
+
+# --- resetting ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_reset_lifts_the_lock_and_demands_a_change(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    user = await somebody(ad, server)
+    server.lock(user.attributes["distinguishedName"][0])
+    await ad.reset_password(user, NEW, True, SOON)
+    after = await found(ad, user.name)
+
+    assert (after.state, after.must_change) == (AccountState.ACTIVE, True)
+    assert await ad.check_password(after, NEW, SOON) is PasswordVerdict.MUST_CHANGE
+
+
+async def test_a_reset_that_the_history_refuses_goes_on_with_the_next_choice(server: samba.DomainController, make: Make) -> None:
+    """The account has a random password meanwhile. Its lock is lifted, and another choice takes up where the first one ended."""
+    ad, client = make(Recording)
+    assert isinstance(client, Recording)
+    user = await somebody(ad, server)
+    dn = user.attributes["distinguishedName"][0]
+    await ad.change_password(user, GOOD, NEW, SOON)
+    server.lock(dn)
+    client.modified.clear()
+
+    assert (await refused(ad.reset_password(user, NEW, False, SOON))).rule == "history"
+    between = await found(ad, user.name)
+    assert (between.state, between.must_change) == (AccountState.ACTIVE, True)
+    assert (await refused(ad.reset_password(user, GOOD, False, SOON))).rule == "history"
+    await ad.reset_password(user, NEWER, False, SOON)
+    after = await found(ad, user.name)
+    assert not after.must_change
+    assert await ad.check_password(after, NEWER, SOON) is PasswordVerdict.RIGHT
+    kinds = [[change.kind.name for change in changes if change.attribute == "unicodePwd"] for changes in client.modified]
+    assert kinds == [["REPLACE"], ["DELETE", "ADD"], ["DELETE", "ADD"], ["DELETE", "ADD"]]
+
+
+async def test_a_reset_begins_anew_when_somebody_else_set_the_password_meanwhile(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    user = await somebody(ad, server)
+    await refused(ad.reset_password(user, GOOD, False, SOON))
+    server.set(user.attributes["distinguishedName"][0], unicodePwd=samba.unicode_pwd("An0ther-of-1818"))
+    await ad.reset_password(user, NEWER, True, SOON)
+
+    assert await ad.check_password(user, NEWER, SOON) is PasswordVerdict.MUST_CHANGE
+
+
+async def test_without_the_emulation_a_reset_may_repeat_a_password_in_one_step(server: samba.DomainController, make: Make) -> None:
+    ad, client = make(Recording, emulate_history=False)
+    assert isinstance(client, Recording)
+    user = await somebody(ad, server)
+    await ad.reset_password(user, GOOD, False, SOON)
+
+    assert len(client.modified) == 1
+    assert await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
+
+
+async def test_a_reset_of_a_disabled_account_does_not_enable_it(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    user = await somebody(ad, server, control=514)
+    await ad.reset_password(user, NEW, False, SOON)
+
+    assert (await found(ad, user.name)).state is AccountState.DISABLED
+    assert await ad.check_password(user, NEW, SOON) is PasswordVerdict.DISABLED
+
+
+@pytest.mark.parametrize("sam", ["chief", "guarded"])
+async def test_a_reset_without_the_right_says_what_to_do(server: samba.DomainController, ad: ActiveDirectory, sam: str) -> None:
+    user = await found(ad, sam)
+    with pytest.raises(RightMissing) as raised:
+        await ad.reset_password(user, NEW, False, SOON)
+
+    assert ("adminCount" in raised.value.message) == (sam == "chief")
+    assert ("directory doctor acme-ad" in raised.value.message) == (sam == "guarded")
+    assert server.bind(cast.person(sam).dn, cast.PASSWORD) == ""
+
+
+async def test_an_unlock_without_the_right_says_what_to_do(server: samba.DomainController, make: Make) -> None:
+    ad, _ = make(bind=server.reader)
+    with pytest.raises(RightMissing):
+        await ad.unlock(await found(ad, "locked"), SOON)
+
+
+async def test_a_contact_is_not_written_without_the_right(ad: ActiveDirectory) -> None:
+    with pytest.raises(RightMissing, match="mobile"):
+        await ad.write_contact(await found(ad, "burak"), ContactKind.PHONE, "+905320000000", SOON)
+
+
+async def test_an_account_that_went_meanwhile_is_a_conflict(server: samba.DomainController, ad: ActiveDirectory) -> None:
+    user = await somebody(ad, server)
+    server.delete(user.attributes["distinguishedName"][0])
+
+    with pytest.raises(Conflict):
+        await ad.reset_password(user, NEW, False, SOON)
+    assert await ad.change_password(user, GOOD, NEW, SOON) is PasswordVerdict.REFUSED
+    assert await ad.unlock(user, SOON) is False
+
+
+# --- answers that get lost -----------------------------------------------------------------------------------------------------
+
+
+class Recording(CountingClient):
+    """Keeps what was modified. `lose`: how many answers of modifications get lost from now on, after or before they are made."""
+
+    lose, before = 0, False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.modified: list[Sequence[Any]] = []
+        self.bound_at: list[str | None] = []
+
+    async def modify(self, dn: str, changes: Sequence[Any], **given: Any) -> Result:
+        self.modified.append(changes)
+        lost, self.lose = self.lose > 0, max(0, self.lose - 1)
+        if not (lost and self.before):
+            result = await super().modify(dn, changes, **given)
+        if lost:
+            raise DirectoryUnavailable("no answer came", OUTCOME_UNKNOWN)
+        return result
+
+    async def bind(self, dn: str, password: Secret, **given: Any) -> Result:
+        self.bound_at.append(given.get("server"))
+        return await super().bind(dn, password, **given)
+
+
+async def test_a_change_whose_answer_got_lost_is_found_out_by_a_bind(server: samba.DomainController, make: Make) -> None:
+    ad, client = make(Recording)
+    assert isinstance(client, Recording)
+    user = await somebody(ad, server)
+    client.lose = 1
+
+    assert await ad.change_password(user, GOOD, NEW, SOON) is PasswordVerdict.RIGHT
+    client.lose, client.before = 1, True
+    with pytest.raises(DirectoryUnavailable) as raised:
+        await ad.change_password(user, NEW, NEWER, SOON)
+    assert raised.value.code == OUTCOME_UNKNOWN
+    assert await ad.check_password(user, NEW, SOON) is PasswordVerdict.RIGHT
+
+
+@pytest.mark.parametrize("demand_change", [False, True])
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_reset_whose_answers_got_lost_is_done_once(
+    server: samba.DomainController, make: Make, lost: int, demand_change: bool
+) -> None:
+    ad, client = make(Recording)
+    assert isinstance(client, Recording)
+    user = await somebody(ad, server)
+    client.lose = lost
+    await ad.reset_password(user, NEW, demand_change, SOON)
+
+    assert len(client.modified) == 2
+    wanted = PasswordVerdict.MUST_CHANGE if demand_change else PasswordVerdict.RIGHT
+    assert await ad.check_password(user, NEW, SOON) is wanted
+
+
+async def test_a_reset_that_never_reached_the_server_says_so(server: samba.DomainController, make: Make) -> None:
+    ad, client = make(Recording)
+    assert isinstance(client, Recording)
+    user = await somebody(ad, server)
+    client.lose, client.before = 1, True
+    with pytest.raises(DirectoryUnavailable) as raised:
+        await ad.reset_password(user, NEW, False, SOON)
+
+    assert raised.value.code == OUTCOME_UNKNOWN
+    assert await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
+
+
+async def test_what_was_written_is_checked_where_it_was_written(server: samba.DomainController, make: Make) -> None:
+    """Another domain controller may not have heard of it yet."""
+    two = (f"ldaps://{cast.ADDRESS}:636", f"ldap+starttls://{cast.ADDRESS}:389")
+    ad, client = make(Recording, servers=two, order="round_robin")
+    assert isinstance(client, Recording)
+    user = await somebody(ad, server)
+    await ad.reset_password(user, NEW, False, SOON)
+    for _ in range(3):
+        assert await ad.check_password(await found(ad, user.name), NEW, SOON) is PasswordVerdict.RIGHT
+
+    assert client.stuck(user.immutable_id) in (f"{cast.ADDRESS}:636", f"{cast.ADDRESS}:389")
+    assert set(client.bound_at) == {client.stuck(user.immutable_id)}
+
+
+# --- the doctor ------------------------------------------------------------------------------------------------------------------
+
+
+async def examined(ad: ActiveDirectory, scratch: str | None = None, password: Secret | None = None) -> dict[str, Finding]:
+    findings = [finding async for finding in ad.examine(scratch, password)]
+    assert not any(secret.reveal().decode() in repr(findings) for secret in (GOOD, Secret(cast.SERVICE_PASSWORD)))
+    return {finding.what: finding for finding in findings}
+
+
+async def test_the_doctor_finds_a_healthy_directory_healthy_and_leaves_the_password(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    user = await somebody(ad, server)
+    findings = await examined(ad, user.name, GOOD)
+
+    told = {what: finding.verdict for what, finding in findings.items() if not what.startswith("attribute ")}
+    assert set(told.values()) == {Verdict.GOOD}
+    assert {"base", "search", "groups", "password policy", "lockout", "right to reset", "right to unlock"} <= set(findings)
+    assert await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
+
+
+async def test_the_doctor_tries_nothing_without_a_scratch_account(make: Make) -> None:
+    ad, client = make(Recording)
+    assert isinstance(client, Recording)
+    findings = await examined(ad)
+
+    assert findings["right to reset"].verdict is Verdict.SKIPPED
+    assert client.modified == []
+
+
+async def test_the_lines_that_the_doctor_prints_grant_what_was_missing(server: samba.DomainController, make: Make) -> None:
+    ou = server.add_ou(samba.name("ward"), cast.BASE)
+    name = samba.name("svc")
+    dn = server.add_user(name, cast.SERVICE_PASSWORD, ou=ou)
+    sam = samba.name()
+    server.add_user(sam, ou=ou)
+    bind = BindSettings(dn=dn, password=ClearValue(value=cast.SERVICE_PASSWORD))
+    ad, _ = make(bind=bind, base=ou, write_contacts=("phone",))
+    before = await examined(ad, sam)
+    rights = [f"right to {what}" for what in ("reset", "unlock", "demand a change", "write mobile")]
+
+    assert {before[what].verdict for what in rights} == {Verdict.BAD}
+    assert all(before[what].grant[0].startswith(f'dsacls "{ou}"') and rf"ACME\{name}:" in before[what].grant[0] for what in rights)
+    for what in rights:
+        server.samba_tool(*shlex.split(before[what].grant[1])[1:])
+    after = await examined(ad, sam)
+    assert {after[what].verdict for what in rights} == {Verdict.GOOD}
+    assert before["fine-grained policies"].verdict is Verdict.WARNING
+
+
+async def test_the_doctor_names_what_an_administrators_account_cannot_show(ad: ActiveDirectory) -> None:
+    findings = await examined(ad, "chief", GOOD)
+
+    assert findings["scratch account"].verdict is Verdict.BAD
+    assert "right to reset" not in findings
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "told"),
+    [
+        ({"base": "OU=Nowhere,DC=acme,DC=test"}, "base", "does not exist"),
+        ({"base": "DC=other,DC=test"}, "base", "not in this domain"),
+        ({"user_filter": "(sAMAccountName=nobody)"}, "search", "no account"),
+        ({"ca_file": None}, f"server {cast.ADDRESS}:636", "certificate"),
+        ({"servers": (f"ldaps://{cast.ADDRESS}:1",)}, f"server {cast.ADDRESS}:1", ""),
+    ],
+)
+async def test_the_doctor_finds_what_is_wrong(make: Make, settings: dict[str, Any], what: str, told: str) -> None:
+    findings = await examined(make(**settings)[0])
+
+    assert findings[what].verdict is Verdict.BAD
+    assert told in findings[what].found
+    assert findings[what].cure
+
+
+async def test_the_doctor_tells_a_wrong_password_of_our_account(server: samba.DomainController, make: Make) -> None:
+    bind = replace(server.reader, password=ClearValue(value="Wr0ng-of-1815"), dn=server.add_user(samba.name("svc")))
+    findings = await examined(make(bind=bind)[0])
+
+    assert findings[f"server {cast.ADDRESS}:636"].verdict is Verdict.BAD
+    assert "bind.dn" in findings[f"server {cast.ADDRESS}:636"].cure
+
+
+def test_samba_tool_is_at_hand(server: samba.DomainController) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        server.samba_tool("dsacl", "set", "--objectdn=CN=nobody", "--sddl=(A;;RP;;;WD)")

@@ -35,6 +35,8 @@ YOUNG_PSO = f"CN=young,{PSO_CONTAINER}"
 # The domain's own rules.
 MIN_LENGTH, HISTORY, MAX_AGE_DAYS, LOCKOUT_THRESHOLD, LOCKOUT_MINUTES = 8, 5, 42, 5, 30
 
+LATE = 10
+
 NEVER = 9_223_372_036_854_775_807
 
 
@@ -85,6 +87,8 @@ PEOPLE = (
     Person("gül", "Gül Işık", ISTANBUL, {"displayName": ["Gül Işık"], "mail": ["gul.isik@acme.test"]}),
     Person("psmith", "Smith (Contractor), Pat"),
     Person("expired", raw={"pwdLastSet": "130000000000000000"}),
+    # Expired too, for tests that change that: each can be used once.
+    *(Person(f"late{number}", raw={"pwdLastSet": "130000000000000000"}) for number in range(LATE)),
     Person("mustchange", attributes={"pwdLastSet": ["0"]}),
     Person("disabled", control=514),
     Person("gone", attributes={"accountExpires": ["130000000000000000"]}),
