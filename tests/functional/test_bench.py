@@ -15,7 +15,7 @@ def bench(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment(), check=False)
 
 
-@pytest.mark.parametrize("name", ["radius", "timing", "packet_path", "users", "profile", "floods"])
+@pytest.mark.parametrize("name", ["radius", "directory", "timing", "packet_path", "users", "profile", "floods"])
 def test_help_says_what_is_measured(name: str) -> None:
     shown = bench(name, "--help")
     assert shown.returncode == 0, shown.stderr
@@ -47,6 +47,16 @@ def test_a_crowd_is_made_and_logs_in() -> None:
     told = json.loads(done.stdout)
     assert told["sound"]
     assert [row["server"] for row in told["results"]] == ["Wardgate, SQLite, 1000 users", "Wardgate, SQLite, 1500 users"]
+
+
+@pytest.mark.neighbour("slapd")
+def test_logins_that_a_directory_checks_are_measured() -> None:
+    few = ("--users", "50", "--seconds", "0.3", "--sessions", "4", "--workers", "1", "--rounds", "1")
+    done = bench("directory", "--json", *few)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["sound"]
+    assert "Wardgate, 1 worker" in {row["server"] for row in told["results"]}
 
 
 def test_the_profile_names_the_steps_of_a_login() -> None:

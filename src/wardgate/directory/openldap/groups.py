@@ -8,6 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from wardgate.clock import Clock
@@ -60,6 +61,8 @@ class Memberships:
 
     def any_of(self, names: Sequence[str]) -> bool:
         """Whether one of them has one of these names or DNs."""
+        if not names:
+            return False
         wanted = {_key(name) for name in names} | {name.casefold() for name in names}
         return any(group.name.casefold() in wanted or _key(group.dn) in wanted for group in self.groups)
 
@@ -164,6 +167,8 @@ class GroupReader:
             self._parents.popitem(last=False)
 
 
+# Reading a DN costs more than anything else of a look-up, and the same groups come again and again.
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _key(dn: str) -> str:
     try:
         return normal_dn(dn)
@@ -171,6 +176,7 @@ def _key(dn: str) -> str:
         return dn.casefold()
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _name_in(dn: str) -> str:
     """A group's name as its DN tells it."""
     try:

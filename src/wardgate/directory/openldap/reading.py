@@ -37,6 +37,7 @@ _STATE_ATTRIBUTES: Final = (
     "pwdEndTime",
     "shadowExpire",
 )
+_STATE_NAMES: Final = tuple(name.lower() for name in (*_STATE_ATTRIBUTES, "modifyTimestamp"))
 
 
 class UserReader:
@@ -177,11 +178,9 @@ def version_of(entry: Entry) -> int:
 
     The time of the last change in microseconds, from entryCSN, and below it some bits of all that tells the account's state.
     """
-    state = hashlib.blake2b(digest_size=8)
-    for name in (*_STATE_ATTRIBUTES, "modifyTimestamp"):
-        for value in (name.encode(), *entry.values(name)):
-            state.update(len(value).to_bytes(8) + value)
-    digest = int.from_bytes(state.digest())
+    # Neither a name nor a value of these can hold a NUL or a line end.
+    told = b"\n".join(name.encode() + b"\0" + b"\0".join(entry.values(name)) for name in _STATE_NAMES if entry.values(name))
+    digest = int.from_bytes(hashlib.blake2b(told, digest_size=8).digest())
     changed = _changed_us(entry)
     if changed is None:
         return digest >> 1
