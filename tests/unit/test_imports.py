@@ -14,13 +14,14 @@ SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = "wardgate"
 
 # Rooms and single modules, from the innermost outward. What each may import besides itself and BASE.
-BASE = frozenset({"errors", "clock", "crypto", "jsons", "texts"})
+BASE = frozenset({"errors", "clock", "crypto", "jsons", "texts", "values"})
 ALLOWED: dict[str, frozenset[str]] = {
     # the base
     "errors": frozenset(),
     "clock": frozenset(),
     "jsons": frozenset(),
     "texts": frozenset(),
+    "values": frozenset(),
     "crypto": frozenset({"errors"}),
     "contacts": frozenset(),
     "fair_queue": frozenset(),

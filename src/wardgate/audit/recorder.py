@@ -20,6 +20,7 @@ from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing
 from wardgate.errors import WardgateError
 from wardgate.storage.port import Modified, Modify, Operation, Row, Storage, Value
+from wardgate.values import quick_value
 
 MAX_BACKLOG = 5000
 MAX_INCIDENT_SOURCES = 1000
@@ -35,7 +36,7 @@ REFUSALS_TOLD_EVERY_S = 60.0
 log = structlog.get_logger("wardgate.recorder")
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class LiveEntry:
     """One line of the live log: a request (`kind` = request) or an incident (`kind` = incident).
 

@@ -12,8 +12,10 @@ or escapes it. A column that may be empty may be left out of a row, and is then 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
+
+from wardgate.values import quick_value
 
 Value = str | int | bytes | None
 Row = Mapping[str, Value]
@@ -22,7 +24,7 @@ Row = Mapping[str, Value]
 # --- conditions ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Where:
     """`column` compared with `value`. `operator` is one of = != < <= > >= in, is_null, not_null.
 
@@ -39,7 +41,7 @@ OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "is_null", "not_null")
 MAX_IN_VALUES = 500
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Find:
     """One `Reader.find` among several of a `Reader.read`; the fields are its parameters."""
 
@@ -56,7 +58,7 @@ MAX_FINDS = 32
 # --- operations -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Insert:
     """Add a row. Refused (`exists`) when its primary key or a unique column is taken. Result: None."""
 
@@ -64,7 +66,7 @@ class Insert:
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Update:
     """Change the one row with this primary key, if every condition holds; else refused (`conflict`). Result: None.
 
@@ -80,7 +82,7 @@ class Update:
     add: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Upsert:
     """Add the row, or replace the whole of the one with the same primary key. Result: None.
 
@@ -91,7 +93,7 @@ class Upsert:
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Delete:
     """Remove at most `limit` rows that meet every condition (at least one condition). Result: how many went."""
 
@@ -100,7 +102,7 @@ class Delete:
     limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Modified:
     """What a `Modify` function decided: the whole new row (None: leave it as it is) and the caller's result.
 
@@ -117,7 +119,7 @@ class Modified:
 ModifyFunction = Callable[[Row | None, Mapping[str, Value]], Modified]
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Modify:
     """Read one row by primary key, compute its successor and write it, atomically. Result: the function's result.
 
@@ -132,7 +134,7 @@ class Modify:
     arguments: Row = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Append:
     """Add an event to the audit chain: the back-end gives it its `seq` and `link`. Result: the seq.
 
@@ -143,7 +145,7 @@ class Append:
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Announce:
     """After the commit, tell every subscriber of `topic` (in this and, where there are several, other processes). Result: None.
 
@@ -160,14 +162,14 @@ Operation = Insert | Update | Upsert | Delete | Modify | Append | Announce
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Committed:
     """The unit is durable. One result per operation, in order."""
 
     results: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Refused:
     """Nothing of the unit was written: the operation at `position` did not hold. `reason`: `conflict` or `exists`."""
 

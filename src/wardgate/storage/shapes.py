@@ -33,6 +33,7 @@ from wardgate.storage.port import (
     Value,
     Where,
 )
+from wardgate.values import quick_value
 
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**63 - 1
@@ -409,7 +410,7 @@ def check_delete(operation: Delete) -> None:
 # --- the audit chain -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Head:
     """The newest event of a chain."""
 
