@@ -242,7 +242,9 @@ class FirstFactor:
                 self._steps.end_directory(PASSWORD_CHECK, candidate.directory.name, "check", began)
         if kept_away:
             trail.note("kept from the directory, which would soon lock the account", verdict="not asked")
-            return await self._wrong(attempt, candidate, "brake_directory", ())
+            # One that is locked there already is not kept from a lock.
+            locked = user is not None and user.state is AccountState.LOCKED
+            return await self._wrong(attempt, candidate, "account_locked" if locked else "brake_directory", ())
         checked = "password checked" if attempt.request.password is not None else "password checked elsewhere"
         trail.note(checked, verdict=verdict.value if user else None)
         reason = _refusal_reason(user, verdict)
