@@ -6,12 +6,11 @@ inserted, removed or reordered event inside the chain. It cannot detect that the
 given a head that was noted down before. It needs the key; `heads.py` and `offline.py` are for auditors who have none.
 """
 
-import hmac
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from wardgate.audit.events import commitment
-from wardgate.crypto import KeyRing, same
+from wardgate.crypto import HmacSha256, KeyRing, same
 from wardgate.storage.port import Reader, Row, Where
 
 LINK_BYTES = 32
@@ -24,9 +23,14 @@ class Chain:
 
     def __init__(self, key: bytes, writer: str, epoch: int) -> None:
         self._key = key
+        self._keyed = HmacSha256(key)
         self.writer = writer
         self.epoch = epoch
         self._context = f"{writer}\0{epoch}\0".encode()
+
+    def __reduce__(self) -> tuple[type["Chain"], tuple[bytes, str, int]]:
+        """Another process makes its own: a keyed hash that has begun does not travel."""
+        return Chain, (self._key, self.writer, self.epoch)
 
     def link(self, previous: bytes, seq: int, row: Row) -> bytes:
         """The link of the event `row` at number `seq` after `previous`."""
@@ -35,7 +39,7 @@ class Chain:
         text = "\0".join("" if value is None else "=" + str(value) for value in fields).encode()
         commitment_bytes = row["commitment"]
         tail = commitment_bytes if isinstance(commitment_bytes, bytes) else b""
-        return hmac.digest(self._key, b"".join((self._context, previous, seq.to_bytes(8, "big"), tail, text)), "sha256")
+        return self._keyed.digest(b"".join((self._context, previous, seq.to_bytes(8, "big"), tail, text)))
 
 
 def chain_for(ring: KeyRing, writer: str, epoch: int) -> Chain:
