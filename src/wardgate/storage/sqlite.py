@@ -198,15 +198,47 @@ class _Reader:
     def rows(self, query: Query, values: Values) -> list[Values]:
         """All rows. To the last one, so that SQLite ends the read and the next one sees newer commits."""
         try:
-            return (self._cursor or self._open()).execute(query.sql, values).fetchall()
+            return self._ready().execute(query.sql, values).fetchall()
         except (sqlite3.Error, MemoryError) as error:
             self.close()
             raise unavailable(error) from error
 
+    def dictionaries(self, query: Query, values: Values) -> list[Row]:
+        """All rows, by column name."""
+        return [query.shape.as_row(row) for row in self.rows(query, values)]
+
+    def _ready(self) -> sqlite3.Cursor:
+        return self._cursor or self._open()
+
+    def _open(self) -> sqlite3.Cursor:
+        self._cursor = self._connect()
+        return self._cursor
+
+    def _connect(self) -> sqlite3.Cursor:
+        return connect_reader(self._path).cursor()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._cursor is not None:
+            self._cursor.connection.close()
+            self._cursor = None
+
+
+class _LoopReader(_Reader):
+    """Reads on the event loop, all of one turn in one transaction: taking and giving back the lock is half of a small read.
+
+    It ends first thing in the next turn. So whoever was told of a commit, by this loop or by a packet that came to it, reads
+    after that: what he is told by stands behind the end in the loop's queue.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._reading = False
+
     def few_rows(self, query: Query, values: Values) -> list[Values] | None:
         """All rows when they are at most `INLINE_ROWS`, else None."""
         try:
-            cursor = self._cursor or self._open()
+            cursor = self._ready()
             rows: list[Values] = cursor.execute(query.sql, values).fetchmany(INLINE_ROWS + 1)
             if len(rows) <= INLINE_ROWS:
                 return rows
@@ -216,49 +248,52 @@ class _Reader:
             raise unavailable(error) from error
         return None
 
-    def dictionaries(self, query: Query, values: Values) -> list[Row]:
-        """All rows, by column name."""
-        return [query.shape.as_row(row) for row in self.rows(query, values)]
-
     def few_rows_each(self, asked: Sequence[tuple[Query, Values]]) -> list[list[Row]] | None:
         """The rows of each query, by column name, when none has more than `INLINE_ROWS`; else None."""
         try:
-            cursor = self._cursor or self._open()
-            # One transaction: taking and giving back the lock is half of what a small read costs.
-            cursor.execute("BEGIN")
+            cursor = self._ready()
             found: list[list[Row]] = []
             for query, values in asked:
                 rows = cursor.execute(query.sql, values).fetchmany(INLINE_ROWS + 1)
                 if len(rows) > INLINE_ROWS:
-                    cursor = self._replace(cursor)
-                    break
+                    self._replace(cursor)
+                    return None
                 found.append([query.shape.as_row(row) for row in rows] if rows else [])
-            cursor.execute("COMMIT")
         except (sqlite3.Error, MemoryError) as error:
             self.close()
             raise unavailable(error) from error
-        return found if len(found) == len(asked) else None
+        return found
 
-    def _open(self) -> sqlite3.Cursor:
-        self._cursor = self._connect()
-        return self._cursor
-
-    def _connect(self) -> sqlite3.Cursor:
-        return connect_reader(self._path).cursor()
-
-    def _replace(self, cursor: sqlite3.Cursor) -> sqlite3.Cursor:
-        self._cursor = cursor.connection.cursor()
-        cursor.close()
-        return self._cursor
+    def end(self) -> None:
+        """End the transaction of this turn."""
+        if not self._reading or self._cursor is None:
+            return
+        self._reading = False
+        try:
+            self._cursor.execute("COMMIT")
+        except (sqlite3.Error, MemoryError):
+            self.close()
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._cursor is not None:
-            self._cursor.connection.close()
-            self._cursor = None
+        self._reading = False
+        super().close()
+
+    def _ready(self) -> sqlite3.Cursor:
+        cursor = self._cursor or self._open()
+        if not self._reading:
+            cursor.execute("BEGIN")
+            self._reading = True
+            asyncio.get_running_loop().call_soon(self.end)
+        return cursor
+
+    def _replace(self, cursor: sqlite3.Cursor) -> None:
+        """Leave the rest of a read: SQLite ends it with its cursor."""
+        self._cursor = cursor.connection.cursor()
+        cursor.close()
 
 
-class _WriterReader(_Reader):
+class _WriterReader(_LoopReader):
     """Reads on the writer's connection between its batches, whose pages it need not fetch again after every commit."""
 
     def __init__(self, path: Path, writer: BatchWriter) -> None:
@@ -273,6 +308,7 @@ class _WriterReader(_Reader):
 
     def close(self) -> None:
         """Let go of the cursor; the connection is the writer's, who must find it without a transaction."""
+        self._reading = False
         if self._cursor is not None:
             with contextlib.suppress(sqlite3.Error):
                 if self._cursor.connection.in_transaction:
@@ -286,9 +322,9 @@ class SqliteReads:
 
     def __init__(self, path: Path, statements: Statements) -> None:
         self._statements = statements
-        self._reader = _Reader(path)
+        self._reader = _LoopReader(path)
         # The one for reads on the loop.
-        self._fast: _Reader = self._reader
+        self._fast: _LoopReader = self._reader
         self._slow_reader = _Reader(path)
         self._read_thread = ThreadPoolExecutor(1, "wardgate-read")
         self._reads = 0
@@ -329,10 +365,15 @@ class SqliteReads:
         """The rows of each of several small finds."""
         check_finds(finds)
         find = self._statements.find
-        asked = [find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
+        asked: list[tuple[Query, Values]] = []
+        small = True
+        for each in finds:
+            query, values = find(each.table, each.where, each.order_by, each.descending, each.limit)
+            small = small and (query.narrow or (each.limit is not None and each.limit <= INLINE_ROWS))
+            asked.append((query, values))
         if self._closed:
             raise closed()
-        if all(map(_is_small, asked, finds)):
+        if small:
             found = self._fast.few_rows_each(asked)
             if found is not None:
                 return found
@@ -359,10 +400,6 @@ class SqliteReads:
         self._read_thread.shutdown()
         self._reader.close()
         self._slow_reader.close()
-
-
-def _is_small(asked: tuple[Query, Values], find: Find) -> bool:
-    return asked[0].narrow or (find.limit is not None and find.limit <= INLINE_ROWS)
 
 
 # --- how long the disk takes -----------------------------------------------------------------------------------------
@@ -514,6 +551,7 @@ class SqliteStorage(SqliteReads):
             loop.call_soon(self._flush, loop)
             return
         batch = self._take()
+        self._between.end()
         outcomes = tried(self._writer.execute, [unit for unit, _, _ in batch])
         if isinstance(outcomes, FileLocked):
             self._lend(self._wait_in_thread, loop, batch)
@@ -527,6 +565,7 @@ class SqliteStorage(SqliteReads):
     def _lend(self, work: Callable[_P, None], *arguments: _P.args, **named: _P.kwargs) -> None:
         """Let the thread have the writer; what is read meanwhile must not see what is not durable yet, nor wait for it."""
         self._fast = self._reader
+        self._between.end()
         self._write_thread.submit(work, *arguments, **named)
 
     def _take(self) -> list[_Waiting]:

@@ -5,7 +5,7 @@ SQLAlchemy about half a millisecond, looking it up well under a microsecond. An 
 and its values, checked, in the order in which the driver wants them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,14 +158,10 @@ class Statements:
         return statement, statement.shape.row(item.row)
 
     def _update(self, item: Update) -> Step:
-        form = ("update", item.table, tuple(item.changes), tuple(item.add), _form(item.where))
+        where, compared = _taken_apart(item.where)
+        form = ("update", item.table, tuple(item.changes), tuple(item.add), where)
         statement = self._statements.get(form) or self._keep(form, _build_update(item))
-        values = (
-            *item.changes.values(),
-            *item.add.values(),
-            *statement.shape.key_parts(item.key),
-            *_compared(item.where),
-        )
+        values = (*item.changes.values(), *item.add.values(), *statement.shape.key_parts(item.key), *compared)
         values = checked(values, statement.columns)
         if item.add:
             values = (*values, *_room(values[slice(*statement.added)]))
@@ -173,9 +169,10 @@ class Statements:
 
     def _delete(self, item: Delete) -> Step:
         check_delete(item)
-        form = ("delete", item.table, item.limit is None, _form(item.where))
+        where, compared = _taken_apart(item.where)
+        form = ("delete", item.table, item.limit is None, where)
         statement = self._statements.get(form) or self._keep(form, _build_delete(item))
-        values = checked(_compared(item.where), statement.columns)
+        values = checked(compared, statement.columns)
         return statement, values if item.limit is None else (*values, item.limit)
 
     def _modify(self, item: Modify) -> Step:
@@ -207,16 +204,18 @@ class Statements:
     ) -> tuple[Query, Values]:
         """Read rows by conditions: the query and its values."""
         check_limit(limit)
-        form = ("find", table, _form(where), order_by, descending, limit is None)
+        compared_by, compared = _taken_apart(where)
+        form = (table, compared_by, order_by, descending, limit is None)
         query = self._queries.get(form) or self._keep_query(form, _build_find(table, where, order_by, descending, limit))
-        values = checked(_compared(where), query.columns)
+        values = checked(compared, query.columns)
         return query, values if limit is None else (*values, limit)
 
     def count(self, table: str, where: Sequence[Where]) -> tuple[Query, Values]:
         """Count rows by conditions: the query and its values."""
-        form = ("count", table, _form(where))
+        compared_by, compared = _taken_apart(where)
+        form = ("count", table, compared_by)
         query = self._queries.get(form) or self._keep_query(form, _build_count(table, where))
-        return query, checked(_compared(where), query.columns)
+        return query, checked(compared, query.columns)
 
     # --- the forms that are known ---
 
@@ -239,8 +238,24 @@ class Statements:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def _form(where: Iterable[Where]) -> Form:
-    return tuple([(w.column, w.operator, _width(w) if w.operator == "in" else 1) for w in where])
+def _taken_apart(where: Sequence[Where]) -> tuple[Form, Values]:
+    """What is left of conditions without their values, and those values. Raises StorageError for what cannot be meant."""
+    # Runs for every read and conditional write: one pass, and nearly always `=`.
+    form: list[Any] = []
+    values: list[Any] = []
+    for item in where:
+        operator = item.operator
+        form += (item.column, operator)
+        if operator == "=":
+            values.append(item.value)
+        elif operator == "in":
+            form.append(_width(item))
+            values += _padded(item)
+        elif operator not in NULL_TESTS:
+            values.append(item.value)
+        elif item.value is not None:
+            raise StorageError(f"{operator} on {item.column} takes no value")
+    return tuple(form), tuple(values)
 
 
 def _width(where: Where) -> int:
@@ -248,20 +263,6 @@ def _width(where: Where) -> int:
     if not isinstance(where.value, tuple) or len(where.value) > MAX_IN_VALUES:
         raise StorageError(f"`in` on {where.column} takes a tuple of at most {MAX_IN_VALUES} values")
     return 1 << (len(where.value) - 1).bit_length() if where.value else 0
-
-
-def _compared(where: Sequence[Where]) -> Values:
-    if len(where) == 1 and where[0].operator == "=":
-        return (where[0].value,)  # type: ignore[return-value]
-    values: list[Any] = []
-    for item in where:
-        if item.operator == "in":
-            values += _padded(item)
-        elif item.operator not in NULL_TESTS:
-            values.append(item.value)
-        elif item.value is not None:
-            raise StorageError(f"{item.operator} on {item.column} takes no value")
-    return tuple(values)
 
 
 def _padded(where: Where) -> tuple[Value, ...]:

@@ -195,6 +195,22 @@ async def test_a_read_that_turned_out_long_does_not_hold_the_log(storage: Sqlite
 # --- durability ---
 
 
+async def test_reads_of_one_turn_share_a_transaction_that_is_over_in_the_next(storage: SqliteStorage, tmp_path: Path) -> None:
+    await committed(storage, Insert("installation", {"name": "one", "value": ""}))
+    other = sqlite3.connect(tmp_path / "w.db", isolation_level=None)
+    try:
+        assert len(await storage.find("installation", limit=5)) == 1
+        other.execute("INSERT INTO installation VALUES ('elsewhere', '')")
+        assert len(await storage.find("installation", limit=5)) == 1
+        await asyncio.sleep(0)
+        assert len(await storage.find("installation", limit=5)) == 2
+        # Nor does it stand in the way of a commit in the same turn.
+        await committed(storage, Insert("installation", {"name": "two", "value": ""}))
+        assert len(await storage.find("installation", limit=5)) == 3
+    finally:
+        other.close()
+
+
 async def test_nothing_is_answered_before_it_is_durable(tmp_path: Path) -> None:
     writer = StoppedWriter(tmp_path / "w.db")
     storage = SqliteStorage(tmp_path / "w.db", writer)
