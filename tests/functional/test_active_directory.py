@@ -13,11 +13,12 @@ import pytest
 from tests import samba
 from tests.active_directory import CountingClient, parts
 from tests.samba_dc import cast
+from wardgate.clock import FixedClock
 from wardgate.config.reference import ClearValue
 from wardgate.crypto import Secret
 from wardgate.directory.active_directory.directory import ActiveDirectory
-from wardgate.directory.active_directory.passwords import OUTCOME_UNKNOWN
-from wardgate.directory.ldap.port import Result, Scope
+from wardgate.directory.active_directory.passwords import HELD_S, OUTCOME_UNKNOWN, POLICY_HINTS, POLICY_HINTS_OLD
+from wardgate.directory.ldap.port import Control, Entry, Result, Scope
 from wardgate.directory.ldap.settings import BindSettings
 from wardgate.directory.port import (
     AccountState,
@@ -531,6 +532,65 @@ async def test_a_reset_begins_anew_when_somebody_else_set_the_password_meanwhile
     assert await ad.check_password(user, NEWER, SOON) is PasswordVerdict.MUST_CHANGE
 
 
+async def test_the_random_password_is_kept_for_a_while_only(server: samba.DomainController) -> None:
+    clock, settings = FixedClock(datetime.now(UTC)), server.settings()
+    client = Recording(settings, parts(clock))
+    ad = ActiveDirectory(settings, client, parts(clock))
+    try:
+        user = await somebody(ad, server)
+        await refused(ad.reset_password(user, GOOD, False, SOON))
+        clock.advance(HELD_S)
+        await ad.reset_password(user, NEWER, False, SOON)
+    finally:
+        await ad.close()
+
+    kinds = [[change.kind.name for change in changes if change.attribute == "unicodePwd"] for changes in client.modified]
+    assert kinds == [["REPLACE"], ["DELETE", "ADD"], ["REPLACE"], ["DELETE", "ADD"]]
+
+
+@pytest.mark.parametrize("oid", [POLICY_HINTS, POLICY_HINTS_OLD])
+async def test_where_the_server_can_hold_a_reset_to_the_history_one_step_is_enough(
+    server: samba.DomainController, make: Make, oid: str
+) -> None:
+    """Critical, always: a server that did not know it would set the password without a word."""
+    ad, client = make(Hinting)
+    assert isinstance(client, Hinting)
+    client.listed = oid
+    user = await somebody(ad, server)
+    await ad.reset_password(user, NEW, True, SOON)
+
+    assert [control.oid for control in client.controls] == [oid]
+    assert [(control.critical, control.value) for control in client.controls] == [(True, b"\x30\x03\x02\x01\x01")]
+    assert len(client.modified) == 1
+    assert await ad.check_password(user, NEW, SOON) is PasswordVerdict.MUST_CHANGE
+
+
+@pytest.mark.parametrize("code", [19, 53])
+async def test_a_reset_that_windows_refuses_by_its_history_leaves_the_password(
+    server: samba.DomainController, make: Make, code: int
+) -> None:
+    ad, client = make(Hinting)
+    assert isinstance(client, Hinting)
+    client.answer = Result(code, "0000052D: SvcErr: DSID-031A120C, problem 5003 (WILL_NOT_PERFORM), data 0\n\0")
+    user = await somebody(ad, server)
+
+    assert (await refused(ad.reset_password(user, NEW, False, SOON))).rule == "history"
+    assert await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
+
+
+async def test_a_server_that_does_not_know_the_control_after_all_is_served_in_two_steps(
+    server: samba.DomainController, make: Make
+) -> None:
+    ad, client = make(Hinting)
+    assert isinstance(client, Hinting)
+    client.passes_on = True
+    user = await somebody(ad, server)
+    await ad.reset_password(user, NEW, False, SOON)
+
+    assert len(client.modified) == 3
+    assert await ad.check_password(user, NEW, SOON) is PasswordVerdict.RIGHT
+
+
 async def test_without_the_emulation_a_reset_may_repeat_a_password_in_one_step(server: samba.DomainController, make: Make) -> None:
     ad, client = make(Recording, emulate_history=False)
     assert isinstance(client, Recording)
@@ -606,6 +666,29 @@ class Recording(CountingClient):
     async def bind(self, dn: str, password: Secret, **given: Any) -> Result:
         self.bound_at.append(given.get("server"))
         return await super().bind(dn, password, **given)
+
+
+class Hinting(Recording):
+    """Behaves as Windows does, which lists POLICY_HINTS. `passes_on`: Samba is sent it after all."""
+
+    listed = POLICY_HINTS
+    answer: Result | None = None
+    passes_on = False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.controls: list[Control] = []
+
+    async def root_dse(self, **given: Any) -> Entry:
+        entry = await super().root_dse(**given)
+        controls = (*entry.values("supportedControl"), self.listed.encode())
+        return Entry(entry.dn, {**entry.attributes, "supportedcontrol": controls})
+
+    async def modify(self, dn: str, changes: Sequence[Any], **given: Any) -> Result:
+        self.controls += given.get("controls", ())
+        if self.answer is not None:
+            return self.answer
+        return await super().modify(dn, changes, **given if self.passes_on else {**given, "controls": ()})
 
 
 async def test_a_change_whose_answer_got_lost_is_found_out_by_a_bind(server: samba.DomainController, make: Make) -> None:

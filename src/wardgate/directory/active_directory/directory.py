@@ -183,14 +183,15 @@ class ActiveDirectory:
 
     async def change_password(self, user: DirectoryUser, old: Secret, new: Secret, timeout_s: float) -> PasswordVerdict:
         """Replace a password that the user knows, be it expired or to be changed."""
-        text, known = self._new(new), password_text(old)
-        if known is None:
+        self._check_new(new)
+        if password_text(old) is None:
             return PasswordVerdict.WRONG
-        return await self._passwords.change(user, known, text, self._reader.budget(timeout_s))
+        return await self._passwords.change(user, old, new, self._reader.budget(timeout_s))
 
     async def reset_password(self, user: DirectoryUser, new: Secret, must_change: bool, timeout_s: float) -> None:
         """Set a password, held to the rules and the history, and lift a lock."""
-        await self._passwords.reset(user, self._new(new), must_change, self._reader.budget(timeout_s))
+        self._check_new(new)
+        await self._passwords.reset(user, new, must_change, self._reader.budget(timeout_s))
 
     async def unlock(self, user: DirectoryUser, timeout_s: float) -> bool:
         """True when the account was locked and now is not."""
@@ -223,11 +224,9 @@ class ActiveDirectory:
             )
         raise trouble(self.name, f"to write {attribute}", result)
 
-    def _new(self, password: Secret) -> str:
-        text = password_text(password)
-        if text is None:
+    def _check_new(self, password: Secret) -> None:
+        if password_text(password) is None:
             raise PasswordNotAccepted("the new password is empty, too long, or no text", "length")
-        return text
 
     # --- for operators ---------------------------------------------------------------------------------------------------
 

@@ -297,7 +297,7 @@ class Doctor:
     async def _try_rights(self, known: _Known, user: DirectoryUser, password: Secret | None) -> AsyncIterator[Finding]:
         dn = user.attributes[DN_ATTRIBUTE][0]
         ou, server, who = _parent(dn), known.servers[0], known.grantee
-        old, new = password_text(password) if password is not None else None, random_password()
+        old, new = password if password is not None and password_text(password) else None, random_password()
         changed = False
         if old is None:
             yield Finding("change of a password", Verdict.SKIPPED, "not tried: its present password was not given")
@@ -341,11 +341,11 @@ def _replace(attribute: str, value: bytes) -> Change:
     return Change(ChangeKind.REPLACE, attribute, (value,))
 
 
-def _delete(password: str) -> Change:
+def _delete(password: Secret) -> Change:
     return Change(ChangeKind.DELETE, "unicodePwd", (unicode_pwd(password),))
 
 
-def _add(password: str) -> Change:
+def _add(password: Secret) -> Change:
     return Change(ChangeKind.ADD, "unicodePwd", (unicode_pwd(password),))
 
 

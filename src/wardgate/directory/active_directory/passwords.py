@@ -54,7 +54,7 @@ _MUST_CHANGE: Final = Change(ChangeKind.REPLACE, "pwdLastSet", (b"0",))
 class _Held:
     """A random password that an account has until its owner's choice is taken."""
 
-    password: str
+    password: Secret
     server: str
     until: float
 
@@ -85,7 +85,7 @@ class Passwords:
         account = await self._account(user, budget)
         return account.rules.passwords if account else (await self._domain.rules(None, budget)).passwords
 
-    async def change(self, user: DirectoryUser, old: str, new: str, budget: Budget) -> PasswordVerdict:
+    async def change(self, user: DirectoryUser, old: Secret, new: Secret, budget: Budget) -> PasswordVerdict:
         """Replace a password that is known. A state that forbids it is told before the old password is tried."""
         account = await self._account(user, budget)
         if account is None:
@@ -108,7 +108,7 @@ class Passwords:
             return PasswordVerdict.WRONG if why is Refusal.OLD_WRONG else PasswordVerdict.LOCKED
         raise self._refused(account, "a password change", result, changing=True)
 
-    async def reset(self, user: DirectoryUser, new: str, demand_change: bool, budget: Budget) -> None:
+    async def reset(self, user: DirectoryUser, new: Secret, demand_change: bool, budget: Budget) -> None:
         """Set a password, held to the history where that can be had, and lift a lock in the same step."""
         account = await self._account(user, budget)
         if account is None:
@@ -119,6 +119,10 @@ class Passwords:
             await self._reset_in_two_steps(user, account, new, demand_change, budget)
             return
         result = await self._set(account, new, demand_change, budget, () if hints is None else (hints,))
+        if refusal(result) is Refusal.CONTROL and self._emulate_history:
+            # The server that was written to is older than the one whose abilities were read.
+            await self._reset_in_two_steps(user, account, new, demand_change, budget)
+            return
         if not result.good:
             raise self._refused(account, "a password reset", result)
         self._client.stick(user.immutable_id, result.server)
@@ -144,10 +148,10 @@ class Passwords:
         rules = await self._domain.rules(entry.text(RESULTANT_PSO), budget)
         return _Account(entry.dn, entry, rules, server, user.protected or bool(entry.number("adminCount")))
 
-    def _hold_to_rules(self, account: _Account, new: str) -> None:
+    def _hold_to_rules(self, account: _Account, new: Secret) -> None:
         """Refuse what the server would refuse: it does not say which rule it was, and we can."""
         policy, entry = account.rules.passwords, account.entry
-        rule = broken_rule(policy, new, entry.text("sAMAccountName") or "", entry.text("displayName") or "")
+        rule = broken_rule(policy, new.reveal().decode(), entry.text("sAMAccountName") or "", entry.text("displayName") or "")
         if rule is not None:
             raise PasswordNotAccepted(f"the new password breaks the rule of {rule}", rule, policy)
 
@@ -162,7 +166,7 @@ class Passwords:
         return None if oid is None else Control(oid, True, _HONOUR_HISTORY)
 
     async def _set(
-        self, account: _Account, new: str, demand_change: bool, budget: Budget, controls: tuple[Control, ...] = ()
+        self, account: _Account, new: Secret, demand_change: bool, budget: Budget, controls: tuple[Control, ...] = ()
     ) -> Result:
         """Password and lock in one modification, which is made whole or not at all. Without an answer a bind tells."""
         changes = (Change(ChangeKind.REPLACE, "unicodePwd", (unicode_pwd(new),)), _UNLOCKED)
@@ -179,7 +183,7 @@ class Passwords:
                 raise
             return Result(0, server=account.server or "")
 
-    async def _replace(self, account: _Account, old: str, new: str, budget: Budget, *more: Change) -> Result:
+    async def _replace(self, account: _Account, old: Secret, new: Secret, budget: Budget, *more: Change) -> Result:
         """A change: the old value deleted, the new one added, in this order."""
         changes = (
             Change(ChangeKind.DELETE, "unicodePwd", (unicode_pwd(old),)),
@@ -188,12 +192,11 @@ class Passwords:
         )
         return await self._client.modify(account.dn, changes, timeout_s=budget.left_s(), server=account.server)
 
-    async def _was_set(self, account: _Account, password: str, demand_change: bool, budget: Budget) -> bool:
+    async def _was_set(self, account: _Account, password: Secret, demand_change: bool, budget: Budget) -> bool:
         """Whether a password was set, when no answer came. No when that cannot be found out either."""
         wanted = PasswordVerdict.MUST_CHANGE if demand_change else PasswordVerdict.RIGHT
         try:
-            secret = Secret(password.encode())
-            result = await self._client.bind(account.dn, secret, timeout_s=budget.left_s(), server=account.server)
+            result = await self._client.bind(account.dn, password, timeout_s=budget.left_s(), server=account.server)
             return verdict(self._reader.directory, result) is wanted
         except DirectoryUnavailable:
             return False
@@ -201,7 +204,7 @@ class Passwords:
     # --- the history, where a reset does not know it ---------------------------------------------------------------------
 
     async def _reset_in_two_steps(
-        self, user: DirectoryUser, account: _Account, new: str, demand_change: bool, budget: Budget
+        self, user: DirectoryUser, account: _Account, new: Secret, demand_change: bool, budget: Budget
     ) -> None:
         """Set a random password, then change it to the new one. The first step also lifts the lock and waives the minimum age."""
         held = self._take_held(user.immutable_id)
@@ -216,7 +219,7 @@ class Passwords:
             raise Conflict("somebody else set the password meanwhile")
 
     async def _finish(
-        self, user: DirectoryUser, account: _Account, held: _Held, new: str, demand_change: bool, budget: Budget
+        self, user: DirectoryUser, account: _Account, held: _Held, new: Secret, demand_change: bool, budget: Budget
     ) -> bool:
         """The second step. False: the random password is not the account's any more. It is kept until the step is done."""
         self._hold(user.immutable_id, held)
@@ -281,10 +284,10 @@ class Passwords:
         )
 
 
-def random_password() -> str:
+def random_password() -> Secret:
     """One that every rule of complexity takes, and nobody will ever type."""
     kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.!#%+")
     chars = [secrets.choice(kind) for kind in kinds]
     chars += [secrets.choice("".join(kinds)) for _ in range(_RANDOM_CHARS - len(chars))]
     secrets.SystemRandom().shuffle(chars)
-    return "".join(chars)
+    return Secret("".join(chars).encode())

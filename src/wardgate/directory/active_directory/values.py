@@ -73,6 +73,6 @@ def password_text(password: Secret) -> str | None:
     return text if text and "\0" not in text and len(text) <= MAX_PASSWORD_CHARS else None
 
 
-def unicode_pwd(text: str) -> bytes:
+def unicode_pwd(password: Secret) -> bytes:
     """A password as `unicodePwd` wants it: in quotation marks, UTF-16 ([MS-ADTS] section 3.1.1.3.1.5)."""
-    return f'"{text}"'.encode("utf-16-le")
+    return f'"{password.reveal().decode()}"'.encode("utf-16-le")

@@ -94,4 +94,4 @@ def test_a_password_that_would_be_cut_or_refused_unread_is_none(password: bytes)
 
 def test_a_password_stands_in_quotation_marks_in_utf_16() -> None:
     assert password_text(Secret('şifre "x"'.encode())) == 'şifre "x"'
-    assert unicode_pwd("ş") == b'"\x00_\x01"\x00'
+    assert unicode_pwd(Secret("ş".encode())) == b'"\x00_\x01"\x00'
