@@ -736,6 +736,22 @@ async def test_while_the_server_is_down_only_a_password_verified_before_lets_in(
         await staff.close()
 
 
+async def test_a_silent_server_to_which_a_user_sticks_does_not_hold_up_his_login(server: slapd.Server) -> None:
+    with slapd.server() as other:
+        authorities = other.directory / "both.pem"
+        authorities.write_bytes(other.authority.path.read_bytes() + server.authority.path.read_bytes())
+        staff, client = directory(other, servers=(other.ldaps, server.ldaps), ca_file=str(authorities))
+        user = await found(staff, "alice")
+        await staff.reset_password(user, NEW, False, SOON)
+        assert client.stuck("alice") == client.stuck(user.immutable_id) == f"{slapd.HOST}:{other.ldaps_port}"
+        other.freeze()
+
+        elsewhere = await staff.find("alice", 6.0)
+        assert elsewhere is not None
+        assert elsewhere.immutable_id != user.immutable_id
+        await staff.close()
+
+
 async def _again(staff: OpenLdapDirectory, name: str) -> bool:
     """Whether the server is asked again in some time after it came back."""
     deadline = datetime.now(UTC) + timedelta(seconds=60)

@@ -1,7 +1,7 @@
 """An OpenLDAP directory: looks users up, checks, changes and resets their passwords, lifts locks, writes contacts."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -107,16 +107,27 @@ class OpenLdapDirectory:
         return hits[0] if len(hits) == 1 else None
 
     async def _search(self, wanted: str, budget: Budget, server: str | None) -> Sequence[Entry] | None:
-        """Entries of users; None when there are more than the server gives."""
+        """Entries of users; None when there are more than the server gives.
+
+        `server`: where something was written a while ago. When it is silent, the others may still not know of that, which is better
+        than no answer.
+        """
         filter_text = f"(&{self._settings.user_filter}{wanted})"
+        if server is not None:
+            with suppress(DirectoryUnavailable):
+                return await self._search_at(filter_text, budget.left() / 2, server)
+        return await self._search_at(filter_text, budget.left(), None)
+
+    async def _search_at(self, filter_text: str, timeout_s: float, server: str | None) -> Sequence[Entry] | None:
+        attributes = self._reader.attributes
         with self._reaching():
             try:
                 return await self._client.search(
                     self._settings.base,
                     Scope.SUBTREE,
                     filter_text,
-                    self._reader.attributes,
-                    timeout_s=budget.left(),
+                    attributes,
+                    timeout_s=timeout_s,
                     limit=_MOST_HITS,
                     server=server,
                 )
