@@ -6,7 +6,6 @@ may hold the delimiter but no line break, so that a quote that was never closed 
 
 import csv
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from wardgate.admin import fields
+from wardgate.admin.user_columns import COLUMNS, NAME, PASSWORD, PASSWORD_HASH, TOTP_SECRET, unharmed
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.local import StoredPassword
@@ -29,17 +29,6 @@ MAX_REASON_CHARS = 200
 _COUNT_CHUNK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t"
-
-NAME = "username"
-PASSWORD = "password"  # noqa: S105 - a column's name
-PASSWORD_HASH = "password_hash"  # noqa: S105 - a column's name
-TOTP_SECRET = "totp_secret_hex"  # noqa: S105 - a column's name
-PROFILE = ("mail", "phone", "groups", "display_name", "language", "state", "must_change", "expires_at")
-COLUMNS = (NAME, PASSWORD, PASSWORD_HASH, *PROFILE, TOTP_SECRET)
-# What a spreadsheet takes for a formula when a cell begins with it, perhaps behind quotes that were put there before.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_HARMED = re.compile(r"'+[=+\-@\t\r]")
-_SECRETS = (PASSWORD, PASSWORD_HASH, TOTP_SECRET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +129,11 @@ def _read_row(line: int, raw: bytes, header: Header, keep_hashes: bool) -> Impor
         return BadRow(line, error.message)
 
 
-def harmless(column: str, cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula: a quote stands before what would begin one. Secrets stay as they are."""
-    return f"'{cell}" if column not in _SECRETS and _FORMULA.match(cell) else cell
-
-
-def unharmed(column: str, cell: str) -> str:
-    """The cell without the quote that `harmless` put before it."""
-    return cell[1:] if column not in _SECRETS and _HARMED.match(cell) else cell
-
-
 def read_records(records: Secret, keep_hashes: bool) -> Iterator[ImportRow | BadRow]:
     """Rows of another format: a JSON list of [line, cells], or [line, why it cannot be read]. Raises UsageError."""
     try:
-        pairs = [(int(line), told) for line, told in json.loads(records.reveal())]
+        given = json.loads(records.reveal())
+        pairs = [(int(line), told) for line, told in (given if isinstance(given, list) else [given])]
     except (ValueError, TypeError, RecursionError):
         raise UsageError("records: not a list of lines and cells") from None
     for line, told in pairs:
@@ -164,7 +144,8 @@ def row_of(line: int, cells: Mapping[str, Any], keep_hashes: bool) -> ImportRow 
     """A user out of the cells of another format: texts, and a list of groups. Other columns are passed over."""
     known = {name: cell for name, cell in cells.items() if name in COLUMNS}
     groups = known.pop("groups", None)
-    if not all(isinstance(cell, str) for cell in known.values()) or NAME not in known:
+    texts = [*known.values(), *(groups if isinstance(groups, list) else ["" if groups is None else groups])]
+    if not all(isinstance(cell, str) for cell in texts) or NAME not in known:
         return BadRow(line, "not a user")
     try:
         row = _typed(line, known, keep_hashes)
@@ -241,6 +222,9 @@ def _moment(cell: str) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(cell.strip()[:MAX_MOMENT_CHARS])
-        return to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+        at_ms = to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+        if at_ms > 0:
+            return at_ms
+        raise ValueError
     except (ValueError, OverflowError):
         raise UsageError("expires_at: not a time such as 2026-12-31T23:59:59Z") from None

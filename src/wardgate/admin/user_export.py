@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from wardgate.admin.import_file import NAME, PASSWORD_HASH
 from wardgate.admin.office import Office
+from wardgate.admin.user_columns import NAME, PASSWORD_HASH
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms
 from wardgate.directory.local import TABLE, stored_password

@@ -1,6 +1,6 @@
 """Files of users in CSV, LDIF and JSON: how one user stands in each, and back. No storage, no clock.
 
-Between the formats a user is **cells**: the columns of `import_file.COLUMNS` with their texts, groups as a list. A record that
+Between the formats a user is **cells**: the columns of `user_columns.COLUMNS` with their texts, groups as a list. A record that
 cannot be read becomes its line and a reason.
 """
 
@@ -10,11 +10,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from wardgate.admin import import_file as columns
+from wardgate.admin import user_columns as columns
 from wardgate.admin.ldif import LdifEntry, LdifFault, ldif_entry, read_ldif
 from wardgate.directory.ldap.names import escape_value, parse_dn
 from wardgate.directory.port import AccountState
@@ -25,20 +23,6 @@ MAX_RECORD_BYTES: Final = 64 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 
 Cells = dict[str, str | list[str]]
-
-
-class Format(StrEnum):
-    """In what a file of users is written."""
-
-    CSV = "csv"
-    LDIF = "ldif"
-    JSON = "json"
-
-
-def format_of(path: Path) -> Format:
-    """By the end of the file's name; CSV where it tells nothing."""
-    endings = {".ldif": Format.LDIF, ".ldf": Format.LDIF, ".json": Format.JSON, ".jsonl": Format.JSON, ".ndjson": Format.JSON}
-    return endings.get(path.suffix.lower(), Format.CSV)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +77,9 @@ def _ldif_cells(entry: LdifEntry) -> Cells:
     if not name:
         raise UsageError("no uid and no sAMAccountName")
     cells: Cells = {columns.NAME: name, "mail": first("mail"), "phone": first(*_PHONES), "display_name": first(*_SHOWN)}
+    if cells["display_name"] == name:
+        # A person has to have a cn, so those without a name of their own have the uid there.
+        cells["display_name"] = ""
     cells["language"] = first("preferredlanguage")
     if groups := entry.attributes.get("memberof"):
         cells["groups"] = [_group(dn) for dn in groups]

@@ -1,24 +1,21 @@
 """`wardgate user ...`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, Final
 
 import typer
 
+from wardgate.admin.user_columns import Format, format_of
 from wardgate.cli import contact
 from wardgate.cli.inputs import is_interactive, secret_from_stdin
 from wardgate.cli.options import DEFAULT_DATA, Data, Directory, Json, example, group
 from wardgate.cli.output import emit, facts, note, say, table
 from wardgate.cli.performing import Performer, perform
-from wardgate.cli.progress import counting
+from wardgate.cli.user_files import COUNTS, export_users, import_file
 from wardgate.errors import UsageError
 
 PAGE: Final = 500
-PIECE_BYTES: Final = 512 * 1024
-# As the importer: a line that is longer is refused there, so a piece need not hold more of it.
-MAX_LINE_BYTES: Final = 64 * 1024
-MAX_PROBLEMS: Final = 1_000
 
 app = group("Local users, and the contacts of all.")
 app.add_typer(contact.app, name="contact")
@@ -170,10 +167,18 @@ def remove(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, a
     emit(result, as_json, lambda user: say(f"User {user['name']} is gone."))
 
 
-@app.command("import", epilog=example("wardgate user import staff.csv"))
+FileFormat = Annotated[Format | None, typer.Option("--format", help="Format of the file; default: by the end of its name.")]
+
+
+@app.command(
+    "import",
+    epilog=example("wardgate user import staff.csv", "wardgate user import people.ldif --dry-run", "wardgate user import hr.json"),
+)
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV in UTF-8 with a header row.")],
+    file: Annotated[Path, typer.Argument(help="CSV in UTF-8 with a header row, LDIF, or JSON.")],
     data: Data = DEFAULT_DATA,
+    form: FileFormat = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would become of the users, and change nothing.")] = False,
     keep_hashes: Annotated[
         bool, typer.Option("--keep-hashes", help="Never upgrade these hashes to Argon2id. wardgate check reports them.")
     ] = False,
@@ -182,48 +187,49 @@ def import_(
 ) -> None:
     """Import users. A file may be imported again: who is there already is brought to what the file says.
 
-    Columns: username, password or password_hash, mail, phone, groups (separated by ;), display_name, language,
-    totp_secret_hex. Bad rows are listed and do not stop the others; exit code 1 when there were any.
+    Columns: username, password or password_hash, mail, phone, groups (separated by ;), display_name, language, state (active,
+    disabled, locked), must_change, expires_at, totp_secret_hex. JSON has the same names, as one array or one object on each line;
+    LDIF has those of inetOrgPerson. Bad rows are listed and do not stop the others; exit code 1 when there were any. Passwords
+    are taken as they are: the password policy is not asked.
     """
+    params = {"keep_hashes": keep_hashes, "directory": directory, "dry_run": dry_run}
     try:
         with file.open("rb") as stream, Performer(data) as performer:
-            result = _import(stream, performer, {"keep_hashes": keep_hashes, "directory": directory})
+            result = import_file(stream, form or format_of(file), performer, params)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     emit(result, as_json, _show_import)
     raise typer.Exit(1 if result["refused"] else 0)
 
 
-def _import(stream: BinaryIO, performer: Performer, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Send the file piece by piece, each with the header row before it, and add up what became of the rows."""
-    total: dict[str, Any] = {"added": 0, "changed": 0, "unchanged": 0, "refused": 0, "problems": [], "directory": None}
-    size = stream.seek(0, 2)
-    stream.seek(0)
-    header = stream.readline(MAX_LINE_BYTES)
-    if not header.endswith(b"\n") and len(header) == MAX_LINE_BYTES:
-        raise UsageError("the header row is too long: this is no CSV file of users")
-    with counting("importing", total_bytes=size) as advance:
-        for first_line, piece in _pieces(stream):
-            text = (header.rstrip(b"\r\n") + b"\n" + piece).decode("utf-8", "surrogateescape")
-            part = performer.do("user.import_piece", {**params, "csv": text})
-            for name in ("added", "changed", "unchanged", "refused"):
-                total[name] += part[name]
-            # The piece's line 2 is the file's line `first_line`.
-            moved = [{**problem, "line": problem["line"] + first_line - 2} for problem in part["problems"]]
-            total["problems"] = [*total["problems"], *moved][:MAX_PROBLEMS]
-            total |= {"directory": part["directory"], "ignored_columns": part["ignored_columns"]}
-            advance(stream.tell(), "")
-    return total
+@app.command(
+    epilog=example(
+        "wardgate user export --output staff.csv",
+        "wardgate user export --format ldif > staff.ldif",
+        "wardgate user export --output staff.json --with-hashes",
+    )
+)
+def export(
+    data: Data = DEFAULT_DATA,
+    output: Annotated[Path | None, typer.Option(help="A new file, readable by its owner alone; default: standard output.")] = None,
+    form: FileFormat = None,
+    with_hashes: Annotated[
+        bool, typer.Option("--with-hashes", help="With the hashes of their passwords: keep the file as you keep the database.")
+    ] = False,
+    directory: Directory = None,
+    as_json: Json = False,
+) -> None:
+    """Write all local users as `user import` takes them, by name, without secrets unless they are asked for.
 
-
-def _pieces(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Whole lines of about PIECE_BYTES together, each time with the number of the first. At least one piece, if empty."""
-    line, sent = 2, False
-    while lines := stream.readlines(PIECE_BYTES):
-        yield line, b"".join(lines)
-        line, sent = line + len(lines), True
-    if not sent:
-        yield line, b""
+    In CSV a cell that a spreadsheet would take for a formula begins with a quote, which the import takes away again.
+    """
+    if as_json and output is None:
+        raise UsageError("--json tells of the file: name one with --output")
+    chosen = form or format_of(output or Path("-"))
+    with Performer(data) as performer:
+        result = export_users(performer, chosen, output, {"with_hashes": with_hashes, "directory": directory})
+    if output is not None:
+        emit(result, as_json, lambda told: say(f"{told['users']} users of {told['directory']} were written to {told['file']}."))
 
 
 def _password(from_stdin: bool, otherwise: str) -> str:
@@ -254,5 +260,7 @@ def _show_import(result: Mapping[str, Any]) -> None:
         note(f"and {result['refused'] - len(result['problems'])} more lines")
     if result["ignored_columns"]:
         note(f"not known and passed over: {', '.join(result['ignored_columns'])}")
-    counts = ", ".join(f"{result[name]} {name}" for name in ("added", "changed", "unchanged", "refused"))
-    say(f"{counts}.")
+    if result["passed_over"]:
+        note(f"entries that are no persons, passed over: {result['passed_over']}")
+    counts = ", ".join(f"{result[name]} {name}" for name in COUNTS)
+    say(f"{counts}, if it were imported." if result["dry_run"] else f"{counts}.")

@@ -3,13 +3,16 @@
 import asyncio
 import io
 import json
+import unicodedata
 from typing import Any
 
 import pytest
 
 from wardgate.account.authenticator import from_row
 from wardgate.admin import authenticators, user_import, users
+from wardgate.admin.import_file import BadRow, row_of
 from wardgate.admin.office import Office
+from wardgate.admin.user_export import export_page
 from wardgate.crypto import Secret
 from wardgate.directory.local import TABLE, LocalDirectory, row_by_name, stored_password
 from wardgate.directory.port import PasswordVerdict
@@ -254,3 +257,111 @@ async def test_a_file_without_user_names_is_refused_before_anything_is_written(o
         await load(office, "name,password\nada,secret\n")
     assert not await office.storage.count(TABLE)
     assert not await office.storage.count("audit_event")
+
+
+# --- state, dates, previews, and other formats -----------------------------------------------------------------------------
+
+
+async def test_state_must_change_and_end_are_taken_and_cleared(office: Office) -> None:
+    header = "username,password,state,must_change,expires_at\n"
+    await load(office, header + "ada,a lantern over the lake,disabled,yes,2026-12-31T23:59:59Z\n")
+    found = await row(office)
+    assert (found["state"], found["must_change"], found["expires_at"]) == ("disabled", 1, 1798761599000)
+    await load(office, header + "ada,,,,\n")
+    found = await row(office)
+    assert (found["state"], found["must_change"], found["expires_at"]) == ("active", 0, None)
+
+
+async def test_a_new_password_need_not_be_changed_unless_the_file_says_so(office: Office) -> None:
+    await load(office, "username,password,must_change\nada,first,true\n")
+    await load(office, "username,password\nada,second\n")
+    assert (await row(office))["must_change"] == 0
+
+
+async def test_a_preview_tells_what_would_come_and_writes_nothing(office: Office) -> None:
+    await load(office, "username,mail\nada,ada@example.test\nbob,bob@example.test\n")
+    before = [await office.storage.find(table) for table in (TABLE, "audit_event", "subject", "authenticator")]
+    runs = office.hasher.runs
+    text = (
+        f"username,mail,password,totp_secret_hex\nada,new@example.test,,\nbob,bob@example.test,,\neve,,secret,{SECRET_HEX}\n,,,\n"
+    )
+    result = await load(office, text, dry_run=True)
+    assert counts(result) == (1, 1, 1, 1)
+    assert result["problems"][0]["line"] == 5
+    assert [await office.storage.find(table) for table in (TABLE, "audit_event", "subject", "authenticator")] == before
+    assert office.hasher.runs == runs
+    assert counts(await load(office, text)) == counts(result)
+
+
+async def test_rows_of_another_format_are_one_import_with_their_lines(office: Office) -> None:
+    rows = [
+        row_of(3, {"username": "ada", "groups": ["a;b", "İdari"]}, False),
+        BadRow(9, "no uid"),
+        row_of(12, {"mail": "x"}, False),
+    ]
+    result = await user_import.import_rows(office, rows, directory="staff")
+    assert counts(result) == (1, 0, 0, 2)
+    assert [problem["line"] for problem in result["problems"]] == [9, 12]
+    assert json.loads(str((await row(office))["groups"])) == ["a;b", "İdari"]
+    event = (await office.storage.find("audit_event"))[0]
+    assert json.loads(str(event["payload"]))["refused"] == 2
+
+
+async def test_a_password_in_clear_is_taken_in_one_form_from_every_keyboard(office: Office) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "üç güzel şemsiye") for form in ("NFC", "NFD"))
+    await load(office, f"username,password\nada,{decomposed}\n")
+    assert await verdict(office, "ada", composed) is PasswordVerdict.RIGHT
+    assert await verdict(office, "ada", decomposed) is PasswordVerdict.RIGHT
+
+
+# --- out again ---------------------------------------------------------------------------------------------------------------
+
+
+async def exported(office: Office, with_hashes: bool = False, limit: int = 2) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    after = None
+    while True:
+        page = await export_page(office, directory="staff", with_hashes=with_hashes, after=after, limit=limit)
+        told += page["users"]
+        after = page["next"]
+        if after is None:
+            return told
+
+
+async def test_an_export_tells_all_users_by_name_and_no_secret(office: Office) -> None:
+    await load(
+        office, HEADER + f"Ada,,{SSHA},ada@example.test,+905321234567,vpn;staff,{SECRET_HEX}\nbob,secret,,,,,\nÇelik,,,,,,\n"
+    )
+    await users.add_user(office, directory="guests", name="gus")
+    told = await exported(office)
+    assert [each["username"] for each in told] == ["Ada", "bob", "Çelik"]
+    assert told[0] == {
+        "username": "Ada", "mail": "ada@example.test", "phone": "+905321234567", "groups": ["vpn", "staff"], "display_name": "",
+        "language": "", "state": "active", "must_change": "false", "expires_at": "",
+    }  # fmt: skip
+    text = json.dumps(told)
+    assert not any(secret in text for secret in (SSHA, "argon2", SECRET_HEX, "secret"))
+
+
+async def test_an_export_with_hashes_brings_users_who_can_log_in_elsewhere(office: Office) -> None:
+    await load(office, HEADER + f"Ada,,{SSHA},,,,\nbob,secret,,,,,\n", keep_hashes=True)
+    told = await exported(office, with_hashes=True)
+    assert (told[0]["password_hash"], told[1]["password_hash"][:10]) == (SSHA, "$argon2id$")
+    rows = [row_of(n, each, False) for n, each in enumerate(told)]
+    await user_import.import_rows(office, rows, directory="copy")
+    for name in ("ada", "bob"):
+        found = await row_by_name(office.storage, "copy", name)
+        assert found is not None
+        assert await office.hasher.verify(stored_password(found).hash, Secret("secret"))  # type: ignore[union-attr]
+
+
+async def test_an_export_is_on_record_once_with_what_it_told(office: Office) -> None:
+    for name in ("ada", "bob", "carol"):
+        await users.add_user(office, directory="staff", name=name)
+    await exported(office, with_hashes=True, limit=1)
+    events = [
+        json.loads(str(row["payload"]))
+        for row in await office.storage.find("audit_event")
+        if row["kind"] == "directory:user:exported"
+    ]
+    assert events == [{"actor": office.actor, "directory": "staff", "with_hashes": True}]

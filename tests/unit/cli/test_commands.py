@@ -70,7 +70,7 @@ def test_users_are_listed_page_by_page(cli: Cli, tmp_path: Path) -> None:
 def test_an_import_is_cut_into_pieces_and_tells_the_lines_of_the_file(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wardgate.cli.user.PIECE_BYTES", 200)
+    monkeypatch.setattr("wardgate.cli.user_files.PIECE_BYTES", 200)
     rows = [f"user{n},user{n}@acme.test\n" for n in range(100)]
     rows[70] = "user70,not a mail address\n"
     rows[90] = "user90\n"
@@ -102,6 +102,79 @@ def test_an_empty_or_wrong_import_is_told(cli: Cli, tmp_path: Path) -> None:
     ran = cli("user", "import", str(file), "--json")
     assert (ran.code, ran.json("error")["error"]["code"]) == (2, "usage")
     assert cli("user", "import", str(tmp_path / "gone.csv")).code == 2
+
+
+LDIF = """\
+dn: ou=people,dc=acme
+objectClass: organizationalUnit
+
+dn: uid=ada,ou=people,dc=acme
+objectClass: inetOrgPerson
+uid: ada
+mail: ada@acme.test
+
+dn: uid=bad,ou=people,dc=acme
+objectClass: inetOrgPerson
+uid: bad
+userPassword:< file:///etc/shadow
+"""
+
+
+def test_an_ldif_file_is_previewed_and_imported(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "people.ldif"
+    file.write_text(LDIF)
+    preview = cli("user", "import", str(file), "--dry-run", "--json")
+    told = preview.json("user-import")
+    assert (preview.code, told["dry_run"], told["added"], told["refused"], told["passed_over"]) == (1, True, 1, 1, 1)
+    assert told["problems"] == [
+        {"line": 9, "reason": "userpassword refers to a file or an address, which is not followed"},
+    ]
+    assert cli("user", "show", "ada").code == 1
+    assert cli("user", "import", str(file), "--json").json("user-import")["added"] == 1
+    assert cli("user", "show", "ada", "--json").json("user-show")["mail"] == "ada@acme.test"
+
+
+@pytest.mark.parametrize("form", ["csv", "ldif", "json"])
+def test_users_are_exported_and_imported_again(cli: Cli, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.cli.user_files.PAGE", 2)
+    monkeypatch.setattr("wardgate.cli.user_files.PIECE_RECORDS", 2)
+    for name in ("Ada", "bob", "Çelik"):
+        added = cli("user", "add", name, "--password-stdin", "--phone", "+905321234567", "--group", "vpn", stdin=PASSWORD)
+        assert added.code == 0
+    file = tmp_path / f"users.{form}"
+    told = cli("user", "export", "--output", str(file), "--with-hashes", "--json").json("user-export")
+    assert told == {"directory": "local", "users": 3, "file": str(file), "with_hashes": True}
+    assert file.stat().st_mode & 0o777 == 0o600
+    again = cli("user", "import", str(file), "--json").json("user-import")
+    assert (again["unchanged"], again["changed"], again["refused"]) == (3, 0, 0)
+    for name in ("Ada", "bob", "Çelik"):
+        assert cli("user", "remove", name).code == 0
+    assert cli("user", "import", str(file), "--json").json("user-import")["added"] == 3
+    assert cli("user", "show", "çelik", "--json").json("user-show")["groups"] == ["vpn"]
+
+
+def test_an_export_goes_to_standard_output_without_secrets_and_never_over_a_file(cli: Cli, tmp_path: Path) -> None:
+    assert cli("user", "export", "--format", "json").out == "[\n]\n"
+    assert cli("user", "add", "ada", "--password-stdin", "--display-name", "-Ada", stdin=PASSWORD).code == 0
+    lines = cli("user", "export").out.splitlines()
+    assert lines == ["username,mail,phone,groups,display_name,language,state,must_change,expires_at", "ada,,,,'-Ada,,active,false,"]
+    assert json.loads(cli("user", "export", "--format", "json").out)[0]["username"] == "ada"
+    file = tmp_path / "there.csv"
+    file.write_text("precious")
+    assert cli("user", "export", "--output", str(file)).code == 2
+    assert file.read_text() == "precious"
+    (tmp_path / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    assert cli("user", "export", "--output", str(tmp_path / "link.csv")).code == 2
+    assert cli("user", "export", "--output", str(tmp_path / "gone" / "x.csv")).code == 2
+    assert cli("user", "export", "--json").code == 2
+
+
+def test_half_an_export_is_not_left_behind(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "users.csv"
+    assert cli("user", "add", "ada", "--no-password", "--group", "a;b").code == 0
+    ran = cli("user", "export", "--output", str(file))
+    assert (ran.code, file.exists()) == (2, False)
+    assert "export JSON or LDIF" in ran.err
 
 
 def test_authenticators_are_added_listed_and_revoked(cli: Cli) -> None:
