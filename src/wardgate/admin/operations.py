@@ -20,6 +20,7 @@ from wardgate.admin import (
     keys,
     links,
     nas,
+    subjects,
     traces,
     user_export,
     user_import,
@@ -178,6 +179,48 @@ async def user_export_page(
     """One page of users as the importer takes them."""
     where = await _directory(desk, directory)
     return await user_export.export_page(desk.office, directory=where, with_hashes=with_hashes, after=after, limit=limit)
+
+
+# --- people behind accounts ----------------------------------------------------------------------------------------------
+
+
+async def subject_show(desk: Desk, name: str | None = None, directory: str | None = None, subject_id: str | None = None) -> Result:
+    """A person: accounts, authenticators, contacts."""
+    return await subjects.show_subject(desk.office, name=name, directory=directory, subject_id=subject_id)
+
+
+async def subject_unlock(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Lift every wait of a person, in whichever directory."""
+    return await subjects.unlock_subject(desk.office, name=name, directory=directory)
+
+
+async def subject_relink(
+    desk: Desk,
+    name: str | None = None,
+    directory: str | None = None,
+    immutable_id: str | None = None,
+    to_name: str | None = None,
+    to_directory: str | None = None,
+    to_subject: str | None = None,
+    keep: str | None = None,
+    unlink: str | None = None,
+    dry_run: bool = False,
+    expected: dict[str, Any] | None = None,
+) -> Result:
+    """Let an account be a known person's, or with `dry_run` tell what that would do."""
+    return await subjects.relink(
+        desk.office,
+        name=name,
+        directory=directory,
+        immutable_id=immutable_id,
+        to_name=to_name,
+        to_directory=to_directory,
+        to_subject=to_subject,
+        keep=keep,
+        unlink=unlink,
+        dry_run=dry_run,
+        expected=expected,
+    )
 
 
 # --- contacts ------------------------------------------------------------------------------------------------------------
@@ -551,6 +594,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.import_piece": user_import_piece,
     "user.import_records": user_import_records,
     "user.export_page": user_export_page,
+    "subject.show": subject_show,
+    "subject.unlock": subject_unlock,
+    "subject.relink": subject_relink,
     "contact.list": contact_list,
     "contact.add": contact_add,
     "contact.remove": contact_remove,

@@ -24,6 +24,10 @@ class Kind(Enum):
     BRAKE_LOCKED = ("engine:brake:locked", "Too many wrong proofs: a user and source, or a source, has to wait.")
     BRAKE_RELEASED = ("admin:brake:released", "An operator lifted the waits of a user.")
     SUBJECT_CREATED = ("account:subject:created", "A person was met for the first time and given a subject id.")
+    SUBJECT_RELINKED = (
+        "account:subject:relinked",
+        "An account was linked to another person: whose it was, what moved along, what was ended.",
+    )
     AUTHENTICATOR_ADDED = ("account:authenticator:added", "An authenticator was enrolled.")
     AUTHENTICATOR_REVOKED = ("account:authenticator:revoked", "An authenticator was ended.")
     USER_ADDED = ("directory:user:added", "A local user was created.")

@@ -20,6 +20,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("check", "wardgate.cli.check", "Look for what is wrong or weak, and say what to do."),
     ("top", "wardgate.cli.top", "How the server is doing, live."),
     ("user", "wardgate.cli.user", "Local users, and the contacts of users in every directory."),
+    ("subject", "wardgate.cli.subject", "People behind accounts: who has which, and joining two of them."),
     ("authenticator", "wardgate.cli.authenticator", "Authenticator apps, devices and recovery codes of users."),
     ("directory", "wardgate.cli.directory", "Directories: what they answer, what their users look like, what is wrong."),
     ("nas", "wardgate.cli.nas", "NAS: the firewalls, VPNs and switches that ask by RADIUS."),
