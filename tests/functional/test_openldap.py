@@ -435,6 +435,18 @@ async def test_an_expired_password_is_not_taken_from_the_cache(
     assert not staff.remembers(await found(staff, name), OLD)
 
 
+async def test_a_password_is_not_remembered_where_its_change_could_not_be_seen() -> None:
+    hidden = f'to attrs=entryCSN,modifyTimestamp,pwdChangedTime by dn.exact="{slapd.SERVICE}" none by * read'
+    with slapd.server(access=(hidden, *slapd.ACCESS)) as own:
+        staff, _ = directory(own, verified_cache_s=300, down_grace_s=300)
+        assert await checked(staff, "alice", OLD) is PasswordVerdict.RIGHT
+
+        assert not staff.remembers(await found(staff, "alice"), OLD)
+        assert staff.remembered_while_down("alice", OLD) is None
+        assert (await examined(staff))["search rights"].verdict is Verdict.WARNING
+        await staff.close()
+
+
 # --- changing --------------------------------------------------------------------------------------------------------
 
 

@@ -187,6 +187,8 @@ class OpenLdapDirectory:
         return self._grace.remembered(name, password)
 
     def _note(self, user: DirectoryUser, password: Secret, verdict: PasswordVerdict) -> None:
+        if verdict is PasswordVerdict.RIGHT and not user.version:
+            return  # a password that was changed elsewhere would go on being right
         if verdict is PasswordVerdict.RIGHT:
             self._verified.remember(user.immutable_id, user.version, password)
             self._grace.verified(user, password)

@@ -140,9 +140,9 @@ class Examination:
 
     async def _search_rights(self) -> Finding:
         what, named = "search rights", self._settings.attributes
-        wanted = (named.user_name, named.id, "entryCSN")
+        wanted, dates = (named.user_name, named.id), ("entryCSN", "modifyTimestamp", "pwdChangedTime")
         found = await self._client.search(
-            self._settings.base, Scope.SUBTREE, self._settings.user_filter, wanted, timeout_s=POINT_S, limit=1
+            self._settings.base, Scope.SUBTREE, self._settings.user_filter, (*wanted, *dates), timeout_s=POINT_S, limit=1
         )
         if not found:
             cure = "correct `base` and `user_filter`, or let the service account read the users"
@@ -151,6 +151,9 @@ class Examination:
         if missing:
             cure = "let the service account read these attributes of users"
             return Finding(what, Verdict.BAD, f"users are found without {', '.join(missing)}", cure, self._reading())
+        if not any(found[0].values(name) for name in dates):
+            cure = "let the service account read one of them, or no password is remembered (`verified_cache_s`, `down_grace_s`)"
+            return Finding(what, Verdict.WARNING, f"users are found without {', '.join(dates)}", cure, self._reading())
         return Finding(what, Verdict.GOOD, f"users are found, with {', '.join(wanted)}")
 
     async def _groups(self) -> Finding:

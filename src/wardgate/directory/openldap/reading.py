@@ -177,13 +177,14 @@ def version_of(entry: Entry) -> int:
     """Rises with every change that somebody made to the entry, and differs after every change of state that the overlay made.
 
     The time of the last change in microseconds, from entryCSN, and below it some bits of all that tells the account's state.
+    0: nothing can be read that a change of the password would show in.
     """
     # Neither a name nor a value of these can hold a NUL or a line end.
     told = b"\n".join(name.encode() + b"\0" + b"\0".join(entry.values(name)) for name in _STATE_NAMES if entry.values(name))
     digest = int.from_bytes(hashlib.blake2b(told, digest_size=8).digest())
     changed = _changed_us(entry)
     if changed is None:
-        return digest >> 1
+        return digest >> 1 | 1 if entry.values("pwdChangedTime") else 0
     return changed << _VERSION_BITS | digest & ((1 << _VERSION_BITS) - 1)
 
 

@@ -123,7 +123,8 @@ def test_a_version_rises_with_each_change_and_differs_with_each_state() -> None:
     assert version_of(before) < version_of(after)
     assert len({version_of(each) for each in (before, after, locked, counted)}) == 4
     assert version_of(before) == version_of(entry(entryCSN="20261122051303.631236Z#000000#000#000000", mail="a@b.test"))
-    assert all(0 < version_of(each) < 2**63 for each in (before, entry(), entry(entryCSN="garbage"), entry(modifyTimestamp=ago(5))))
+    assert all(0 < version_of(each) < 2**63 for each in (before, entry(modifyTimestamp=ago(5)), entry(pwdChangedTime=ago(5))))
+    assert version_of(entry()) == version_of(entry(entryCSN="garbage")) == 0
 
 
 def test_a_user_without_a_readable_id_is_nobody_and_somebody_has_to_mend_it() -> None:
