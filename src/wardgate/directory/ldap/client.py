@@ -101,7 +101,7 @@ class Client:
         else:
             controls = messages.first_page(limit)
         found = await self._ask(server, connection, query, by, controls, limit or 2, limit)
-        return await self._all_completed(server, connection, found.entries, query, deadline)
+        return await self._all_completed(server, connection, found, query, deadline) if found.unfinished else tuple(found.entries)
 
     async def _search_pages(
         self, server: Server, query: "_Query", most: int, is_cap: bool, first_by: float, deadline: float
@@ -130,7 +130,7 @@ class Client:
                 if found.stopped:
                     raise DirectoryUnavailable(f"{server.name}: more than {MAX_ENTRIES} entries at once", "directory_too_much")
                 by = deadline()
-                completed = await self._all_completed(server, connection, found.entries, query, by)
+                completed = await self._all_completed(server, connection, found, query, by)
                 cookie = messages.page_cookie(found.result)
                 if not cookie:
                     whole = True
@@ -161,19 +161,18 @@ class Client:
         if code == Code.SUCCESS or (code == Code.SIZE_LIMIT and 0 < limit <= len(found.entries)):
             return found
         if code == Code.NO_SUCH_OBJECT:
-            return Found([], Result(Code.SUCCESS, server=server.name))
+            return Found([], Result(Code.SUCCESS, server=server.name), False, {})
         if code == Code.TIME_LIMIT:
             raise DirectoryUnavailable(f"{server.name}: the search took too long", "directory_timeout")
         raise LdapRefused(f"{server.name} refuses the search ({code}): {found.result.diagnostic}", found.result)
 
     async def _all_completed(
-        self, server: Server, connection: Connection, entries: list[Entry], query: "_Query", deadline: float
+        self, server: Server, connection: Connection, found: Found, query: "_Query", deadline: float
     ) -> tuple[Entry, ...]:
         """The entries with all values of their ranged attributes."""
-        for at, entry in enumerate(entries):
-            unfinished = messages.ranges(entry)
-            if unfinished:
-                entries[at] = await self._completed(server, connection, entry, unfinished, query, deadline)
+        entries = list(found.entries)
+        for at, unfinished in found.unfinished.items():
+            entries[at] = await self._completed(server, connection, entries[at], unfinished, query, deadline)
         return tuple(entries)
 
     async def _completed(
@@ -203,7 +202,7 @@ class Client:
                 return tuple(values)
             part = found.entries[0]
             values += part.values(name)
-            before, at = at, messages.ranges(part).get(name)
+            before, at = at, found.unfinished.get(0, {}).get(name)
             if at is None:
                 return tuple(values)
             if before is None or at <= before:

@@ -33,17 +33,21 @@ class ConnectionLost(DirectoryUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search brought. `stopped`: more came than was wanted, and we broke it off."""
+    """What a search brought. `stopped`: more came than was wanted, and we broke it off.
+
+    `unfinished`: by the place of an entry, its attributes of which the server sent only a part, and where the next part begins.
+    """
 
     entries: list[Entry]
     result: Result
-    stopped: bool = False
+    stopped: bool
+    unfinished: dict[int, dict[str, int]]
 
 
 class _Pending:
     """An operation whose answer is awaited. `entries` is None for all but searches."""
 
-    __slots__ = ("deadline", "entries", "future", "left_bytes", "most")
+    __slots__ = ("deadline", "entries", "future", "left_bytes", "most", "unfinished")
 
     def __init__(self, future: "asyncio.Future[Result | Found]", deadline: float, entries: list[Entry] | None, most: int) -> None:
         self.future = future
@@ -51,6 +55,7 @@ class _Pending:
         self.entries = entries
         self.most = most
         self.left_bytes = MAX_SEARCH_BYTES
+        self.unfinished: dict[int, dict[str, int]] = {}
 
 
 class Connection(asyncio.Protocol):
@@ -60,6 +65,8 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.opened_at = 0.0
         self.used_at = 0.0
+        self.alone = False
+        """Whether there is never more than one request in flight, so that none has to wait for others to leave with it."""
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
@@ -247,7 +254,10 @@ class Connection(asyncio.Protocol):
         entries = pending.entries
         if entries is None:
             raise ber.malformed("an entry for what was no search")
-        entries.append(messages.entry(incoming))
+        entry, unfinished = messages.entry(incoming)
+        if unfinished:
+            pending.unfinished[len(entries)] = unfinished
+        entries.append(entry)
         pending.left_bytes -= incoming.stop - incoming.start
         if pending.left_bytes < 0:
             pending.future.set_exception(
@@ -261,7 +271,8 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, message_id: int, pending: _Pending, result: Result, stopped: bool = False) -> None:
         del self._pending[message_id]
-        pending.future.set_result(result if pending.entries is None else Found(pending.entries, result, stopped))
+        answer = result if pending.entries is None else Found(pending.entries, result, stopped, pending.unfinished)
+        pending.future.set_result(answer)
         if self._draining and not self._pending:
             self.close()
 
@@ -273,6 +284,9 @@ class Connection(asyncio.Protocol):
 
     def _send(self, message: bytes) -> None:
         """Requests of one turn of the loop leave in one TLS record: it costs more than what is in it."""
+        if self.alone and self._transport is not None:
+            self._transport.write(message)
+            return
         self._waiting.append(message)
         if len(self._waiting) == 1:
             self._loop.call_soon(self._flush)

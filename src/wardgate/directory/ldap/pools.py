@@ -161,6 +161,7 @@ class BindPool:
             self._pass_on(None)
             raise
         connection.opened_at = self._clock.monotonic()
+        connection.alone = True
         return connection
 
     def give(self, connection: Connection, again: bool) -> None:
