@@ -620,6 +620,23 @@ async def test_unlocking_forgets_the_failures_too(server: slapd.Server, staff: O
     assert not await staff.unlock(locked, SOON)
 
 
+async def test_where_the_policy_may_not_be_read_users_log_in_and_are_unlocked_all_the_same() -> None:
+    hidden = f'to dn.subtree="{slapd.POLICIES_DN}" by dn.exact="{slapd.SERVICE}" disclose by * read'
+    with slapd.server(access=(hidden, *slapd.ACCESS)) as own:
+        staff, _ = directory(own)
+        locked = await found(staff, "locked")
+        rules = await staff.password_policy(locked, SOON)
+
+        assert await checked(staff, "alice", OLD) is PasswordVerdict.RIGHT
+        assert await staff.check_password(locked, OLD, SOON) is PasswordVerdict.LOCKED
+        assert (rules.min_length, rules.read) == (0, False)
+        assert await staff.unlock(locked, SOON)
+        assert await staff.check_password(locked, OLD, SOON) is PasswordVerdict.RIGHT
+        assert not await staff.unlock(await found(staff, "disabled"), SOON)
+        assert (await examined(staff))["default policy"].verdict is Verdict.BAD
+        await staff.close()
+
+
 async def test_unlocking_does_not_lift_a_lock_that_an_administrator_sets_at_that_moment(server: slapd.Server) -> None:
     class Raced(CountingClient):
         async def modify(self, dn: str, *given: Any, **more: Any) -> Result:

@@ -18,7 +18,7 @@ from wardgate.directory.openldap.examination import Examination
 from wardgate.directory.openldap.groups import NONE, GroupReader
 from wardgate.directory.openldap.policies import PolicyReader
 from wardgate.directory.openldap.ppolicy import ASK, OID, Policy
-from wardgate.directory.openldap.reading import DN, UserReader, merged
+from wardgate.directory.openldap.reading import DN, UserReader, is_locked, merged
 from wardgate.directory.openldap.settings import OpenLdapSettings
 from wardgate.directory.port import (
     AccountState,
@@ -205,7 +205,8 @@ class OpenLdapDirectory:
         return entry.dn if entry is not None else None
 
     async def _bind_as_nobody(self, budget: Budget, source: str = "") -> None:
-        nobody = f"{self._settings.attributes.user_name}={escape_value(new_id())},{self._settings.base}"
+        own = f"{self._settings.attributes.user_name}={escape_value(new_id())}"
+        nobody = f"{own},{self._settings.base}" if self._settings.base else own
         result = await self._client.bind(nobody, Secret(new_id()), timeout_s=budget.left(), controls=ASK, source=source)
         verdict_of(result, self.name, AccountState.ACTIVE)
 
@@ -342,7 +343,7 @@ class OpenLdapDirectory:
         """True when wrong passwords had locked the account and now it is free. An administrator's lock stays."""
         budget = self._budget(timeout_s)
         present = await self._now(user, budget)
-        if present is None or present[1].state is not AccountState.LOCKED:
+        if present is None or not is_locked(present[0], present[2], self._clock.now()):
             return False
         entry = present[0]
         # The value that was read is taken away, and no other: an administrator may be locking the account just now.

@@ -5,7 +5,7 @@ from typing import Final
 
 from wardgate.clock import Clock
 from wardgate.directory.ldap.names import parse_dn
-from wardgate.directory.ldap.port import Entry, LdapClient, Scope
+from wardgate.directory.ldap.port import Code, Entry, LdapClient, LdapRefused, Scope
 from wardgate.directory.openldap.budget import Budget
 from wardgate.directory.openldap.ppolicy import OID, POLICY_ATTRIBUTES, Policy, read_policy
 from wardgate.directory.openldap.settings import OpenLdapSettings
@@ -58,9 +58,15 @@ class PolicyReader:
         return policy
 
     async def _read(self, dn: str, budget: Budget) -> Policy | None:
-        found = await self._client.search(
-            dn, Scope.BASE, "(objectClass=pwdPolicy)", POLICY_ATTRIBUTES, timeout_s=budget.left(), limit=1
-        )
+        try:
+            found = await self._client.search(
+                dn, Scope.BASE, "(objectClass=pwdPolicy)", POLICY_ATTRIBUTES, timeout_s=budget.left(), limit=1
+            )
+        except LdapRefused as refused:
+            # slapd hides what may not be read, unless it may be disclosed. Logins need no policy: the server holds to it itself.
+            if refused.result.code == Code.INSUFFICIENT_ACCESS:
+                return None
+            raise
         return read_policy(found[0]) if found else None
 
     async def _guess(self, budget: Budget) -> Policy | None:

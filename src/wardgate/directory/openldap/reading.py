@@ -147,9 +147,17 @@ def state_of(entry: Entry, policy: Policy | None, now: datetime, shadow: bool = 
         return AccountState.DISABLED
     if _is_over(entry, now, shadow):
         return AccountState.EXPIRED
-    if lock is not None and policy is not None and policy.locks and _locked_at(lock, policy, now):
+    if policy is not None and is_locked(entry, policy, now):
         return AccountState.LOCKED
     return AccountState.ACTIVE
+
+
+def is_locked(entry: Entry, policy: Policy | None, now: datetime) -> bool:
+    """Whether wrong passwords locked the account and that may be undone. Any such lock, where the policy cannot be read."""
+    lock = entry.text("pwdAccountLockedTime")
+    if lock is None or lock.startswith(LOCKED_FOR_GOOD[:8]):
+        return False
+    return policy is None or (policy.locks and _locked_at(lock, policy, now))
 
 
 def must_change(entry: Entry, policy: Policy | None) -> bool:
