@@ -18,6 +18,7 @@ from wardgate.directory.kind import DirectoryParts, DirectorySettings
 from wardgate.directory.port import Closing, Directory, ServerState, ServerTelling
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.registry import build_directory
+from wardgate.directory.settings import realm_words
 from wardgate.engine.runtime import Application, EngineConfiguration
 from wardgate.engine.settings import ReleaseRuleSettings
 from wardgate.errors import SettingsError
@@ -44,6 +45,19 @@ class Runtime:
     directories: tuple[Directory, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Realms:
+    """What a directory is told of the realms that ask it: the region of the first, and their names."""
+
+    region: str | None
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, document: Document, directory: str) -> "_Realms":
+        region = next((realm.region for realm in document.realms if directory in realm.directories), None)
+        return cls(region, realm_words(document.realms, directory))
+
+
 class Builder:
     """Builds runtimes. Directories and gateways whose settings did not change are kept, with what they remember."""
 
@@ -52,7 +66,7 @@ class Builder:
         self._ring = ring
         self._clock = clock
         self._hasher = hasher
-        self._directories: dict[str, tuple[DirectorySettings, str | None, Directory]] = {}
+        self._directories: dict[str, tuple[DirectorySettings, _Realms, Directory]] = {}
         self._gateways: dict[str, tuple[GatewaySettings, Gateway]] = {}
 
     def build(self, version: int, document: Document, fresh: bool = False) -> Runtime:
@@ -62,9 +76,9 @@ class Builder:
         (secrets, authorities) may have changed.
         """
         secret = self._resolver(document)
-        regions = {name: realm.region for realm in reversed(document.realms) for name in realm.directories}
         kept = {
-            settings.name: self._directory(settings, regions.get(settings.name), secret, fresh) for settings in document.directories
+            settings.name: self._directory(settings, _Realms.of(document, settings.name), secret, fresh)
+            for settings in document.directories
         }
         directories = {name: directory for name, (_, _, directory) in kept.items()}
         realms = [Realm(settings, tuple(directories[name] for name in settings.directories)) for settings in document.realms]
@@ -84,14 +98,14 @@ class Builder:
         return runtime
 
     def _directory(
-        self, settings: DirectorySettings, region: str | None, secret: Resolve, fresh: bool
-    ) -> tuple[DirectorySettings, str | None, Directory]:
+        self, settings: DirectorySettings, realms: "_Realms", secret: Resolve, fresh: bool
+    ) -> tuple[DirectorySettings, "_Realms", Directory]:
         before = self._directories.get(settings.name)
         # One that holds no connections reads no files: what it remembers survives a reload.
-        if before is not None and before[:2] == (settings, region) and not (fresh and isinstance(before[2], Closing)):
+        if before is not None and before[:2] == (settings, realms) and not (fresh and isinstance(before[2], Closing)):
             return before
-        parts = DirectoryParts(self._storage, self._hasher, self._clock, secret, region)
-        return settings, region, build_directory(settings, parts)
+        parts = DirectoryParts(self._storage, self._hasher, self._clock, secret, realms.region, realms.words)
+        return settings, realms, build_directory(settings, parts)
 
     def _gateway(self, settings: GatewaySettings, secret: Resolve, known: Mapping[str, tuple[GatewaySettings, Gateway]]) -> Gateway:
         before = known.get(settings.name)

@@ -10,10 +10,11 @@ from wardgate.clock import FixedClock
 from wardgate.config.document import Document, parse
 from wardgate.config.reference import EnvReference
 from wardgate.config.secrets import seal_document
-from wardgate.crypto import KeyRing
+from wardgate.crypto import KeyRing, Secret
 from wardgate.delivery.port import Channel
+from wardgate.directory.local import LocalDirectory
 from wardgate.directory.memory import MemoryDirectory
-from wardgate.directory.port import ServerState, ServerStatus
+from wardgate.directory.port import PasswordNotAccepted, ServerState, ServerStatus
 from wardgate.errors import SettingsError
 from wardgate.passwords import PasswordHasher
 from wardgate.runtime import Builder, servers_up
@@ -65,6 +66,26 @@ def test_what_did_not_change_is_kept_with_what_it_remembers(ring: KeyRing) -> No
     first, second = build.build(1, document), build.build(2, document)
     assert first.gateways == second.gateways
     assert next(iter(first.engine.realms)).directories == next(iter(second.engine.realms)).directories
+
+
+async def test_a_local_directory_knows_the_names_of_its_realms_and_no_others(ring: KeyRing) -> None:
+    """They are the first guesses at a password there."""
+    text = DOCUMENT.replace(
+        "realms: [{name: acme, default: true, directories: [staff]}]",
+        "realms:\n  - {name: rockets, default: true, directories: [staff], domains: [moonbase.test]}\n"
+        "  - {name: orchard, directories: [guests]}",
+    ).replace("[{name: staff, kind: local}]", "[{name: staff, kind: local}, {name: guests, kind: local}]")
+    build = builder(ring)
+    staff = build.build(1, sealed(ring, text)).directories[0]
+    assert isinstance(staff, LocalDirectory)
+    for own in ("Rockets-Rockets-1", "moonbase.test.77"):
+        with pytest.raises(PasswordNotAccepted):
+            await staff.check_rules(None, Secret(own))
+    await staff.check_rules(None, Secret("Orchard-in-moonlight"))
+    anew = build.build(2, sealed(ring, text.replace("rockets", "lunarium"))).directories[0]
+    assert isinstance(anew, LocalDirectory)
+    with pytest.raises(PasswordNotAccepted):
+        await anew.check_rules(None, Secret("Lunarium-2026-Lunarium"))
 
 
 def test_a_secret_whose_file_changed_is_read_again_when_that_is_asked_for(ring: KeyRing, tmp_path: Path) -> None:

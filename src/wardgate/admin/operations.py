@@ -34,7 +34,7 @@ from wardgate.control import Operation, Progress
 from wardgate.crypto import Secret
 from wardgate.directory.local.passwords import NewPasswords
 from wardgate.directory.port import DirectoryUser
-from wardgate.directory.settings import LocalDirectorySettings
+from wardgate.directory.settings import LocalDirectorySettings, realm_words
 from wardgate.engine import brakes
 from wardgate.errors import NotFound, ServerUnavailable, SettingsError, UsageError
 from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode
@@ -91,12 +91,13 @@ async def user_add(
         display_name=display_name or "",
         language=language,
         must_change=must_change,
-        rules=None if force else _new_passwords(desk, local),
+        rules=None if force else await _new_passwords(desk, local),
     )
 
 
-def _new_passwords(desk: Desk, local: LocalDirectorySettings) -> NewPasswords:
-    return NewPasswords(local, desk.office.storage, desk.office.hasher)
+async def _new_passwords(desk: Desk, local: LocalDirectorySettings) -> NewPasswords:
+    _, document = await load_current(desk.office.storage)
+    return NewPasswords(local, desk.office.storage, desk.office.hasher, realm_words(document.realms, local.name))
 
 
 async def user_change(desk: Desk, name: str, changes: dict[str, str | list[str]], directory: str | None = None) -> Result:
@@ -113,7 +114,7 @@ async def user_set_password(
 ) -> Result:
     """Set a password and lift a lock. `force`: one that the directory's policy or its history refuses."""
     local = await _local(desk, directory)
-    new = _new_passwords(desk, local)
+    new = await _new_passwords(desk, local)
     return await users.set_password(
         desk.office, directory=local.name, name=name, password=password, must_change=must_change, new=new, force=force
     )

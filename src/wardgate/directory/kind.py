@@ -40,6 +40,7 @@ class DirectoryParts:
     `secret` gives the value of a setting, each time anew: a file that holds a password may be replaced while we serve. It raises
     SettingsError when it cannot be had now, which a directory tells as DirectoryUnavailable: one unreadable file must not keep the
     others' users out. `region`: of the first realm that asks the directory; for its phone numbers.
+    `realm_words`: names and domains of the realms that ask it, which make no password.
     """
 
     storage: Storage
@@ -47,6 +48,7 @@ class DirectoryParts:
     clock: Clock
     secret: Callable[[SecretSetting], Secret]
     region: str | None = None
+    realm_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

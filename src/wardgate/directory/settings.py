@@ -1,5 +1,6 @@
 """Settings of realms and directories, as they stand in the configuration document."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +28,11 @@ class RealmSettings:
     )
 
 
+def realm_words(realms: Iterable[RealmSettings], directory: str) -> tuple[str, ...]:
+    """Names and domains of the realms that ask this directory: what nobody should have for a password."""
+    return tuple(word for realm in realms if directory in realm.directories for word in (realm.name, *realm.domains))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordPolicySettings:
     """What a new password in Wardgate's own directory has to fulfil. NIST SP 800-63B-4: no kinds of characters are asked for."""
@@ -47,7 +53,10 @@ class PasswordPolicySettings:
         metadata={"help": "refuse common passwords, rows of keys, and what is little more than the user's name or mail address"},
     )
     own_words: tuple[str, ...] = field(
-        default=(), metadata={"help": "names of the organisation, its realms, places and services, which the blocklist refuses too"}
+        default=(),
+        metadata={
+            "help": "names of the organisation, its places and services, which the blocklist refuses too; those of realms it knows"
+        },
     )
     history: int = field(
         default=5, metadata={"help": "how many passwords before the present one may not be used again; at most 24"}

@@ -1,6 +1,6 @@
 """Wardgate's own directory."""
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -45,7 +45,7 @@ T = TypeVar("T")
 class LocalDirectory:
     """Satisfies every protocol of `port.py` but PasswordGrace and Closing: it is down only when everything is.
 
-    `region`: whose national phone numbers are understood when a phone is written.
+    `region`: whose national phone numbers are understood when a phone is written. `realm_words`: what else makes no password.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class LocalDirectory:
         hasher: PasswordHasher,
         clock: Clock,
         region: str | None = None,
+        realm_words: Iterable[str] = (),
     ) -> None:
         self._settings = settings
         self._storage = storage
@@ -62,7 +63,7 @@ class LocalDirectory:
         self._clock = clock
         self._region = region
         self._verified = VerifiedPasswords(settings.verified_cache_s, clock)
-        self._new = NewPasswords(settings, storage, hasher)
+        self._new = NewPasswords(settings, storage, hasher, realm_words)
 
     @property
     def name(self) -> str:
@@ -289,7 +290,7 @@ def _contact_columns(kind: ContactKind, value: str | None, region: str | None) -
 
 
 def _build(settings: LocalDirectorySettings, parts: DirectoryParts) -> LocalDirectory:
-    return LocalDirectory(settings, parts.storage, parts.hasher, parts.clock, parts.region)
+    return LocalDirectory(settings, parts.storage, parts.hasher, parts.clock, parts.region, parts.realm_words)
 
 
 def _check(settings: LocalDirectorySettings) -> None:

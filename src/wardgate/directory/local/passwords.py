@@ -1,6 +1,7 @@
 """When a new password of a local user is taken, and how it is written beside the earlier ones."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +34,13 @@ class Earlier:
 class NewPasswords:
     """Judges new passwords by a directory's settings. Raises PasswordNotAccepted with the rule and the whole policy."""
 
-    def __init__(self, settings: LocalDirectorySettings, storage: Storage, hasher: PasswordHasher) -> None:
+    def __init__(
+        self, settings: LocalDirectorySettings, storage: Storage, hasher: PasswordHasher, realm_words: Iterable[str] = ()
+    ) -> None:
         given = settings.password_policy
         self._storage = storage
         self._hasher = hasher
-        self._house_words = (*given.own_words, settings.name, *HOUSE_WORDS)
+        self._house_words = (*given.own_words, *realm_words, settings.name, *HOUSE_WORDS)
         self.max_age_ms = given.max_age_days * _DAY_S * _S_MS
         self.policy = PasswordPolicy(
             min_length=given.min_length,
