@@ -322,7 +322,11 @@ class Server:
             (self.directory / f"{name}.password").write_text(password)
             (self.directory / f"{name}.password").chmod(0o600)
         self._config.write_text(self._configuration(access, limits))
-        self._load("".join(_tree(with_ppolicy, users)))
+        try:
+            self._load("".join(_tree(with_ppolicy, users)))
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def _config(self) -> Path:
