@@ -18,6 +18,7 @@ from wardgate.engine import bind_brake, brakes, first_factor
 from wardgate.engine.bind_brake import Checked, bind_key, reserve_bind, settle_bind
 from wardgate.engine.brakes import RESERVATION_LIFE_MS
 from wardgate.engine.outcome import Challenge, Denied, Outcome
+from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.port import Row
 
 THRESHOLD = 5
@@ -265,6 +266,41 @@ async def test_the_lane_ends_below_the_threshold_as_well(world: World) -> None:
         await one_field(world, "wrong", world.totp(), 60 + number)
         world.later(30)
     assert await state(world) is AccountState.ACTIVE
+
+
+async def test_the_last_try_is_not_taken_by_two_who_were_told_the_same(world: World) -> None:
+    """The second one's look-up was answered before the first one's wrong password."""
+    ada = await world.person("ada")
+    await world.give_totp(ada)
+    codes = await world.give_recovery_codes(ada)
+    world.directory.fail_elsewhere(ada, STRANGERS)
+    stale = await world.directory.find("ada", 1)
+    assert reason(await one_field(world, "wrong", world.totp(), 60)) == "password_wrong"
+    real = world.directory.find
+
+    async def answered_before(name: str, timeout_s: float) -> DirectoryUser | None:
+        return stale
+
+    world.directory.find = answered_before  # type: ignore[method-assign]
+    assert reason(await one_field(world, "wrong", codes[0], 61, world.another_engine())) == "brake_directory"
+    world.directory.find = real  # type: ignore[method-assign]
+    assert await state(world) is AccountState.ACTIVE
+    assert await world.in_flight() == 0
+
+
+async def test_a_directory_that_goes_down_before_the_check_gives_the_place_back(world: World) -> None:
+    ada = await world.person("ada")
+    await guesses(world, 1)
+
+    async def down(immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        raise DirectoryUnavailable("away")
+
+    real, world.directory.get = world.directory.get, down  # type: ignore[method-assign]
+    for _ in range(5):
+        assert reason(await world.begin("ada", origin=from_anywhere(70))) == "directory_down"
+    world.directory.get = real  # type: ignore[method-assign]
+    assert await world.in_flight() == 0
+    assert (await world.directory.get(ada.immutable_id, 1)) is not None
 
 
 async def test_a_wrong_code_opens_no_lane_and_looks_like_a_wrong_password(world: World) -> None:

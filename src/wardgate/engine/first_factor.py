@@ -220,19 +220,20 @@ class FirstFactor:
 
     async def _judge(self, attempt: Attempt, candidate: Candidate, places: _Places, account: BindKey | None) -> Candidate | Denied:
         trail, user = attempt.request.trail, candidate.user
-        bind, proved = places.bind, ""
+        bind, proved, asked = places.bind, "", False
         began = self._steps.begin()
         try:
-            if bind is not None and await self._overdraws(candidate, bind):
-                await self._give_up(bind)
-                bind = None
+            if bind is not None and await self._overdraws(candidate, bind, proved=False):
+                bind = await self._give_up(bind)
             if account is not None and bind is None:
                 bind, proved = await self._code_first(attempt, candidate, account)
-            kept_away = account is not None and bind is None
+                if bind is not None and await self._overdraws(candidate, bind, proved=True):
+                    bind = await self._give_up(bind)
+            kept_away, asked = account is not None and bind is None, True
             verdict = await self._verdict(attempt, candidate, kept_away)
         except UnavailableError as error:
             unit: list[Operation] = [brakes.settle_right(candidate.keys, attempt.now_ms)]
-            if bind is not None and isinstance(error, Overloaded):
+            if bind is not None and (not asked or isinstance(error, Overloaded)):
                 unit.append(bind_brake.settle(bind, Checked.NOT_COUNTED, attempt.now_ms))
             # A check that the directory left unanswered may have failed: it stays reserved, and then counts.
             await self._storage.commit(unit)
@@ -254,20 +255,18 @@ class FirstFactor:
             return replace(candidate, back=back, proved=proved, refusal=reason if verdict.asks_for_change else "")
         return await self._wrong(attempt, candidate, reason, _settled(bind, verdict, attempt.now_ms))
 
-    async def _overdraws(self, candidate: Candidate, bind: Bind) -> bool:
+    async def _overdraws(self, candidate: Candidate, bind: Bind, proved: bool) -> bool:
         """Whether the directory, asked after the reservation, tells more than it told before. Only where something had failed."""
         user, directory = candidate.user, candidate.directory
         if not bind.failures or user is None or directory is None:
             return False
-        try:
-            now = await directory.get(user.immutable_id, self._parts.directory_timeout_s)
-        except UnavailableError:
-            await self._give_up(bind)
-            raise
-        return bind.overdraws(now.lockout if now is not None else None, proved=False)
+        now = await directory.get(user.immutable_id, self._parts.directory_timeout_s)
+        return bind.overdraws(now.lockout if now is not None else None, proved)
 
-    async def _give_up(self, bind: Bind) -> None:
+    async def _give_up(self, bind: Bind) -> Bind | None:
+        """The place is another's; what is left is none."""
         await self._storage.commit([bind_brake.settle(bind, Checked.NOT_COUNTED, to_ms(self._clock.now()))])
+        return None
 
     async def _code_first(self, attempt: Attempt, candidate: Candidate, account: BindKey) -> tuple[Bind | None, str]:
         """Strangers have used up their tries: who proves a strong factor first has one of those that were kept back.
