@@ -115,8 +115,11 @@ def sslmode_in(url: str) -> str | None:
 
 def _host(text: str, default_port: int) -> Host:
     if text.startswith("/"):
-        return Host(text, default_port)
-    if text.startswith("["):
+        # The port belongs to the name of PostgreSQL's socket.
+        name, colon, port = text.rpartition(":")
+        if not colon:
+            name, port = text, ""
+    elif text.startswith("["):
         name, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":")
     else:

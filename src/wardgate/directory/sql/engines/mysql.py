@@ -141,7 +141,7 @@ class MysqlEngine:
         where = quoted_table(table if "." in table else f"{self._connecting.address.database}.{table}", Engine.MYSQL)
         user, _, host = account.rpartition("@")
         whom = f"'{_doubled(user)}'@'{_doubled(host)}'"
-        return (f"GRANT SELECT, UPDATE ({names}) ON {where} TO {whom};",)
+        return (f"GRANT UPDATE ({names}) ON {where} TO {whom};",)
 
     def servers(self) -> tuple[ServerStatus, ...]:
         """What we hold of each server."""

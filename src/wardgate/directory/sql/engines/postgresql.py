@@ -128,7 +128,7 @@ class PostgresqlEngine:
         """The lines that give the right to update these columns."""
         names = ", ".join(quoted(column, Engine.POSTGRESQL) for column in columns)
         where, whom = quoted_table(table, Engine.POSTGRESQL), quoted(account, Engine.POSTGRESQL)
-        return (f"GRANT SELECT, UPDATE ({names}) ON {where} TO {whom};",)
+        return (f"GRANT UPDATE ({names}) ON {where} TO {whom};",)
 
     def servers(self) -> tuple[ServerStatus, ...]:
         """What we hold of each server."""
