@@ -5,13 +5,23 @@ checks that it was asked for.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from wardgate.crypto import Secret, new_id
 from wardgate.directory.names import canonical_name
-from wardgate.directory.port import AccountState, DirectoryUser, Lockout, PasswordVerdict
+from wardgate.directory.password_rules import Rule, broken_rules
+from wardgate.directory.port import (
+    AccountState,
+    ContactKind,
+    DirectoryUser,
+    Lockout,
+    PasswordNotAccepted,
+    PasswordPolicy,
+    PasswordVerdict,
+    RightMissing,
+)
 from wardgate.errors import AlreadyExists, Conflict, DirectoryUnavailable, UsageError
 
 
@@ -29,6 +39,7 @@ class _Entry:
     password: Secret | None
     verdict: PasswordVerdict = PasswordVerdict.RIGHT
     failures: int = 0
+    earlier: tuple[Secret, ...] = ()
 
 
 class MemoryDirectory:
@@ -37,6 +48,7 @@ class MemoryDirectory:
     `behaviour` and `delay_s` may be set at any time. With `remembering`, a verified password is remembered until the account
     changes; with `grace`, it lets in while the directory is down. `lockout`: after so many wrong passwords it locks the account; it
     remembers them until a right one. `domains`: what may stand before `\\` or after `@` of its names; none: anything.
+    `policy`: what a new password is held to; what it says of ages is only told. `writable`: the contacts that it takes back.
     """
 
     def __init__(
@@ -48,6 +60,8 @@ class MemoryDirectory:
         grace: bool = False,
         lockout: Lockout | None = None,
         domains: tuple[str, ...] = (),
+        policy: PasswordPolicy = PasswordPolicy(),
+        writable: Collection[ContactKind] = (),
     ) -> None:
         self._name = name
         self._entries: dict[str, _Entry] = {}
@@ -55,6 +69,8 @@ class MemoryDirectory:
         self._grace = grace
         self._lockout = lockout
         self._domains = domains
+        self._policy = policy
+        self._writable = frozenset(writable)
         self._verified: set[tuple[str, int, bytes]] = set()
         self.behaviour = Behaviour.ANSWERS
         self.delay_s = 0.0
@@ -212,6 +228,8 @@ class MemoryDirectory:
             return PasswordVerdict.REFUSED
         if not old or entry.password != old:
             return PasswordVerdict.WRONG
+        if self._policy.history and new == old:
+            raise PasswordNotAccepted("choose another password than the present one", Rule.SAME.value, self._policy)
         self._store(entry, new, must_change=False)
         return PasswordVerdict.RIGHT
 
@@ -235,10 +253,37 @@ class MemoryDirectory:
         self.change_state(entry.user, AccountState.ACTIVE)
         return True
 
+    async def password_policy(self, user: DirectoryUser, timeout_s: float) -> PasswordPolicy:
+        """The rules that hold for everybody."""
+        await self._answer(timeout_s)
+        return self._policy
+
+    def writes(self, kind: ContactKind) -> bool:
+        """Whether it was told so."""
+        return kind in self._writable
+
+    async def write_contact(self, user: DirectoryUser, kind: ContactKind, value: str | None, timeout_s: float) -> None:
+        """Replace it, or remove it with None. Raises RightMissing, Conflict when the account is gone."""
+        if kind not in self._writable:
+            raise RightMissing(f"directory {self._name} takes no {kind.value} back")
+        await self._answer(timeout_s)
+        entry = self._entries.get(user.immutable_id)
+        if entry is None:
+            raise Conflict("the account was removed meanwhile")
+        phone, mail = (value, entry.user.mail) if kind is ContactKind.PHONE else (entry.user.phone, value)
+        entry.user = replace(entry.user, version=entry.user.version + 1, phone=phone, mail=mail)
+
     def _store(self, entry: _Entry, new: Secret, must_change: bool) -> None:
-        if not new:
-            raise UsageError("a password must not be empty")
+        """A new password, if the policy takes it. One that was past its age is not any more."""
+        for broken in broken_rules(new, self._policy, entry.user):
+            raise PasswordNotAccepted(broken.message, broken.rule.value, self._policy)
+        present = (entry.password,) if entry.password is not None else ()
+        if self._policy.history and new in (*present, *entry.earlier):
+            raise PasswordNotAccepted("choose a password that was not in use before", Rule.HISTORY.value, self._policy)
+        entry.earlier = (*present, *entry.earlier)[: self._policy.history]
         entry.password = new
+        if entry.verdict is PasswordVerdict.EXPIRED:
+            entry.verdict = PasswordVerdict.RIGHT
         entry.user = replace(entry.user, must_change=must_change, version=entry.user.version + 1)
 
     def _count(self, entry: _Entry) -> None:

@@ -21,7 +21,7 @@ from wardgate.clock import FixedClock
 from wardgate.crypto import KeyRing, Secret, new_key
 from wardgate.directory.local import TABLE, LocalDirectory, row_by_name
 from wardgate.directory.memory import MemoryDirectory
-from wardgate.directory.port import AccountState, Directory
+from wardgate.directory.port import AccountState, ContactKind, Directory, PasswordPolicy, PasswordVerdict
 from wardgate.directory.settings import LocalDirectorySettings, PasswordPolicySettings
 from wardgate.passwords import PasswordHasher
 from wardgate.storage.memory import MemoryStorage
@@ -30,7 +30,8 @@ from wardgate.storage.port import Update
 
 @asynccontextmanager
 async def memory() -> AsyncIterator[Subject]:
-    directory = MemoryDirectory("staff", remembering=True)
+    policy = PasswordPolicy(min_length=8, history=3, blocklist=True)
+    directory = MemoryDirectory("staff", remembering=True, policy=policy, writable=tuple(ContactKind))
 
     async def found(name: str) -> Any:
         return await directory.find(name, 5)
@@ -44,7 +45,10 @@ async def memory() -> AsyncIterator[Subject]:
     async def remove(name: str) -> None:
         directory.remove(await found(name))
 
-    yield Subject(directory, add, set_state, remove, lambda: directory.checks)
+    async def expire(name: str) -> None:
+        directory.change_verdict(await found(name), PasswordVerdict.EXPIRED)
+
+    yield Subject(directory, add, set_state, remove, lambda: directory.checks, expire)
 
 
 @asynccontextmanager
@@ -97,7 +101,7 @@ MAKERS: dict[str, Maker] = {
 }
 LOCAL = Abilities(expires=True, tells_expiry=True, history=True, policy=True, writes_phone=True, writes_mail=True)
 ABILITIES: dict[str, Abilities] = {
-    "memory": Abilities(),
+    "memory": Abilities(expires=True, history=True, policy=True, writes_phone=True, writes_mail=True),
     "local": LOCAL,
     "openldap": openldap.ABILITIES,
     "active_directory": active_directory.ABILITIES,
