@@ -32,8 +32,46 @@ def escape(value: str | bytes) -> str:
     return _SPECIAL.sub(lambda found: f"\\{ord(found[0]):02x}", value)
 
 
+class Filter(str):
+    """A filter with its encoding, for what is searched at every login: reading a text takes longer than the search that it is for.
+
+    It is a text as others are, wherever one is taken.
+    """
+
+    __slots__ = ("encoded",)
+    encoded: bytes
+
+    def __new__(cls, text: str, encoded: bytes | None = None) -> "Filter":
+        """`encoded`: where it is known already; else the text is read, once. Raises MessageError (`ldap_filter`)."""
+        made = super().__new__(cls, text)
+        made.encoded = encode_filter(text) if encoded is None else encoded
+        return made
+
+
+def equal(attribute: str, value: str) -> Filter:
+    """The attribute has this value, whatever the value contains."""
+    encoded = ber.sequence(ber.octets(attribute), ber.octets(value), tag=_COMPARISONS["="])
+    return Filter(f"({attribute}={escape(value)})", encoded)
+
+
+def both(*parts: Filter) -> Filter:
+    """All of them hold."""
+    return _joined("&", _AND, parts)
+
+
+def either(*parts: Filter) -> Filter:
+    """One of them holds; the only one, where there is but one."""
+    return parts[0] if len(parts) == 1 else _joined("|", _OR, parts)
+
+
+def _joined(sign: str, tag: int, parts: tuple[Filter, ...]) -> Filter:
+    return Filter(f"({sign}{''.join(parts)})", ber.tlv(tag, b"".join([part.encoded for part in parts])))
+
+
 def encode_filter(text: str) -> bytes:
     """The filter as BER. Raises MessageError (`ldap_filter`) for anything else than one filter."""
+    if isinstance(text, Filter):
+        return text.encoded
     if len(text) > MAX_CHARS:
         raise _wrong(f"longer than {MAX_CHARS} characters")
     plain = _PLAIN.fullmatch(text)

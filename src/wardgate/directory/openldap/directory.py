@@ -7,7 +7,7 @@ from typing import Final
 
 from wardgate.clock import Clock
 from wardgate.crypto import Secret, new_id
-from wardgate.directory.ldap.filters import escape
+from wardgate.directory.ldap.filters import Filter, both, either, equal
 from wardgate.directory.ldap.names import escape_value
 from wardgate.directory.ldap.port import Change, ChangeKind, Code, Entry, LdapClient, LdapRefused, LdapSession, Result, Scope
 from wardgate.directory.names import canonical_name
@@ -51,6 +51,7 @@ class OpenLdapDirectory:
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._users = Filter(settings.user_filter)
         self._reader = UserReader(settings, region, clock)
         self._groups = GroupReader(client, settings, clock)
         self._policies = PolicyReader(client, settings, clock)
@@ -87,9 +88,10 @@ class OpenLdapDirectory:
         return user
 
     async def _entry_of_name(self, key: str, budget: Budget) -> Entry | None:
-        named, value = self._settings.attributes, escape(key)
-        may_be_mail = "@" in key
-        wanted = f"(|({named.user_name}={value})({named.mail}={value}))" if may_be_mail else f"({named.user_name}={value})"
+        named, may_be_mail = self._settings.attributes, "@" in key
+        wanted = equal(named.user_name, key)
+        if may_be_mail:
+            wanted = either(wanted, equal(named.mail, key))
         found = await self._search(wanted, budget, self._client.stuck(key))
         if found is None or len(found) >= _MOST_HITS:
             return None
@@ -101,24 +103,24 @@ class OpenLdapDirectory:
     async def _entry_of_id(self, immutable_id: str, budget: Budget) -> Entry | None:
         if not immutable_id or len(immutable_id) > MAX_ID_CHARS:
             return None
-        wanted = f"({self._settings.attributes.id}={escape(immutable_id)})"
+        wanted = equal(self._settings.attributes.id, immutable_id)
         found = await self._search(wanted, budget, self._client.stuck(immutable_id))
         hits = [entry for entry in found or () if self._reader.id_of(entry) == immutable_id]
         return hits[0] if len(hits) == 1 else None
 
-    async def _search(self, wanted: str, budget: Budget, server: str | None) -> Sequence[Entry] | None:
+    async def _search(self, wanted: Filter, budget: Budget, server: str | None) -> Sequence[Entry] | None:
         """Entries of users; None when there are more than the server gives.
 
         `server`: where something was written a while ago. When it is silent, the others may still not know of that, which is better
         than no answer.
         """
-        filter_text = f"(&{self._settings.user_filter}{wanted})"
+        filter_text = both(self._users, wanted)
         if server is not None:
             with suppress(DirectoryUnavailable):
                 return await self._search_at(filter_text, budget.left() / 2, server)
         return await self._search_at(filter_text, budget.left(), None)
 
-    async def _search_at(self, filter_text: str, timeout_s: float, server: str | None) -> Sequence[Entry] | None:
+    async def _search_at(self, filter_text: Filter, timeout_s: float, server: str | None) -> Sequence[Entry] | None:
         attributes = self._reader.attributes
         with self._reaching():
             try:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from wardgate.clock import Clock
-from wardgate.directory.ldap.filters import escape
+from wardgate.directory.ldap.filters import Filter, both, either, equal
 from wardgate.directory.ldap.names import normal_dn, parse_dn
 from wardgate.directory.ldap.port import Entry, LdapClient, Scope
 from wardgate.directory.openldap.budget import Budget
@@ -27,6 +27,7 @@ AT_ONCE: Final = 8
 # The attribute by which a group of this class names its members by DN.
 _BY_DN: Final[Mapping[str, str]] = {"groupOfNames": "member", "groupOfUniqueNames": "uniqueMember"}
 
+_POSIX: Final = "posixGroup"
 # What has to be read of groups.
 GROUP_ATTRIBUTES: Final = ("cn", "member", "uniqueMember", "memberUid", "gidNumber")
 
@@ -115,19 +116,24 @@ class GroupReader:
         return Memberships(tuple(walk.found.values()), (*too_many, *too_deep))
 
     async def _direct(self, user: Entry, budget: Budget) -> list[Group]:
-        listed = await self._search(self._listing(user), budget) if self._settings.kinds else ()
+        listing = self._listing(user)
+        listed = await self._search(either(*listing), budget) if listing else ()
         known = {_key(group.dn) for group in listed}
         told = [dn for dn in user.texts(self._settings.member_of)[:MAX_GROUPS] if _key(dn) not in known]
         return [*listed, *(Group(_name_in(dn), dn) for dn in told)]
 
-    def _listing(self, user: Entry) -> str:
+    def _listing(self, user: Entry) -> list[Filter]:
         """The groups that list this user, each kind in its way."""
-        parts = [f"(&(objectClass={kind})({attribute}={escape(user.dn)}))" for kind, attribute in self._by_dn]
-        if "posixGroup" in self._settings.kinds:
-            numbers = [f"(gidNumber={number})" for number in user.texts("gidNumber")[:1] if number.isascii() and number.isdigit()]
-            names = [f"(memberUid={escape(name)})" for name in user.texts(self._user_name)]
-            parts.append(f"(&(objectClass=posixGroup)(|{''.join((*names, *numbers))}))")
-        return f"(|{''.join(parts)})"
+        parts = self._with_member(user.dn)
+        if _POSIX in self._settings.kinds:
+            names = [equal("memberUid", name) for name in user.texts(self._user_name)]
+            numbers = [equal("gidNumber", number) for number in user.texts("gidNumber")[:1]]
+            if names or numbers:
+                parts.append(both(_is_a(_POSIX), either(*names, *numbers)))
+        return parts
+
+    def _with_member(self, dn: str) -> list[Filter]:
+        return [both(_is_a(kind), equal(attribute, dn)) for kind, attribute in self._by_dn]
 
     async def _above(self, level: Sequence[Group], budget: Budget) -> list[Group]:
         """The groups in which these are."""
@@ -143,13 +149,12 @@ class GroupReader:
     async def _ask(self, group: Group, budget: Budget) -> tuple[Group, ...]:
         """By the groups' own lists, or, where none are searched, by memberOf."""
         if self._by_dn:
-            parts = [f"(&(objectClass={kind})({attribute}={escape(group.dn)}))" for kind, attribute in self._by_dn]
-            return await self._search(f"(|{''.join(parts)})", budget)
+            return await self._search(either(*self._with_member(group.dn)), budget)
         name = self._settings.member_of
         entries = await self._client.search(group.dn, Scope.BASE, "(objectClass=*)", (name,), timeout_s=budget.left())
         return tuple(Group(_name_in(dn), dn) for entry in entries for dn in entry.texts(name)[:MAX_GROUPS])
 
-    async def _search(self, filter_text: str, budget: Budget) -> tuple[Group, ...]:
+    async def _search(self, filter_text: Filter, budget: Budget) -> tuple[Group, ...]:
         name = self._settings.name
         entries = await self._client.search(
             self._base, Scope.SUBTREE, filter_text, (name,), timeout_s=budget.left(), limit=MAX_LISTED
@@ -165,6 +170,11 @@ class GroupReader:
         self._parents.move_to_end(_key(group.dn))
         while len(self._parents) > MAX_REMEMBERED:
             self._parents.popitem(last=False)
+
+
+@lru_cache(maxsize=8)
+def _is_a(kind: str) -> Filter:
+    return equal("objectClass", kind)
 
 
 # Reading a DN costs more than anything else of a look-up, and the same groups come again and again.

@@ -9,6 +9,7 @@ import pytest
 
 from wardgate.clock import FixedClock
 from wardgate.config.reference import ClearValue
+from wardgate.directory.ldap.filters import encode_filter
 from wardgate.directory.ldap.port import Entry
 from wardgate.directory.ldap.settings import BindSettings
 from wardgate.directory.openldap.budget import Budget
@@ -128,4 +129,5 @@ async def test_names_of_users_and_groups_cannot_change_the_filter(clock: FixedCl
     await walk(reader(Noting({}), clock, kinds=("groupOfNames", "posixGroup")), clock, bad)
 
     assert ")(uid=*" not in seen[0]
-    assert "gidNumber" not in seen[0]
+    assert encode_filter(seen[0]) == encode_filter(str(seen[0]))
+    assert r"(gidNumber=5\29\28uid=\2a)" in seen[0]
