@@ -1,6 +1,10 @@
-"""The LDAP client on a real OpenLDAP server; another maker's clients say what the answers should be."""
+"""The LDAP client on real OpenLDAP servers; another maker's clients say what the answers should be."""
 
+import asyncio
+import json
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -130,4 +134,125 @@ async def test_a_wrong_password_of_the_service_account_is_not_tried_again_and_ag
         asked += refused.value.code == "directory_account"
     assert asked == 20
     assert (await ldap.bind(slapd.user_dn("alice"), Secret(slapd.PASSWORD), timeout_s=T)).good
+    await ldap.close()
+
+
+# --- frozen and restarted -------------------------------------------------------------------------------------------------------
+
+
+def two(first: slapd.Server, second: slapd.Server, directory: Path) -> Client:
+    """A client of both, the first before the second."""
+    both = directory / "ca.pem"
+    both.write_bytes(Path(first.ca_file).read_bytes() + Path(second.ca_file).read_bytes())
+    return client(first.ldaps, second.ldaps, ca_file=str(both))
+
+
+async def test_a_frozen_server_stops_neither_the_loop_nor_a_login(tmp_path: Path) -> None:
+    """SIGSTOP: the kernel accepts connections and takes what is sent; the server says nothing, on old connections and new."""
+    with slapd.server() as first:
+        ldap = two(first, slapd.shared(), tmp_path)
+        alice = slapd.user_dn("alice")
+        assert await ldap.search(alice, Scope.BASE, "(uid=alice)", ("uid",), timeout_s=T)
+        assert (await ldap.bind(alice, Secret(slapd.PASSWORD), timeout_s=T)).server == ldap.status()[0].server
+        first.freeze()
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        assert await ldap.search(slapd.BASE, Scope.SUBTREE, "(uid=alice)", ("uid",), timeout_s=4.0, limit=2)
+        assert (await ldap.bind(alice, Secret(slapd.PASSWORD), timeout_s=4.0)).server == ldap.status()[1].server
+        ticking.cancel()
+        assert ticks > 50
+        assert ldap.status()[0].state is not ServerState.UP
+        first.thaw()
+        await ldap.close()
+
+
+async def test_a_bind_at_a_frozen_server_ends_unknown_and_is_sent_to_nobody_else(tmp_path: Path) -> None:
+    with slapd.server() as first:
+        ldap = two(first, slapd.shared(), tmp_path)
+        alice = slapd.user_dn("alice")
+        assert (await ldap.bind(alice, Secret(slapd.PASSWORD), timeout_s=T)).good
+        first.freeze()
+        with pytest.raises(DirectoryUnavailable) as unknown:
+            await ldap.bind(alice, Secret(slapd.PASSWORD), timeout_s=1.0)
+        assert unknown.value.code == "outcome_unknown"
+        first.thaw()
+        await ldap.close()
+
+
+async def test_a_restarted_server_is_used_again(tmp_path: Path) -> None:
+    with slapd.server() as server:
+        ldap = client(server.ldaps, ca_file=server.ca_file)
+        alice = slapd.user_dn("alice")
+        assert (await ldap.bind(alice, Secret(slapd.PASSWORD), timeout_s=T)).good
+        await asyncio.to_thread(server.restart)
+        async with asyncio.timeout(T):
+            while True:
+                try:
+                    assert await ldap.search(alice, Scope.BASE, "(uid=alice)", ("uid",), timeout_s=T)
+                    assert (await ldap.bind(alice, Secret(slapd.PASSWORD), timeout_s=T)).good
+                    break
+                except DirectoryUnavailable:
+                    await asyncio.sleep(0.1)
+        await ldap.close()
+
+
+async def test_a_server_without_tls_is_never_spoken_to_in_clear() -> None:
+    with slapd.server(tls=False) as server:
+        ldap = client(server.starttls, ca_file=slapd.shared().ca_file)
+        with pytest.raises(DirectoryUnavailable, match="StartTLS"):
+            await ldap.bind(slapd.user_dn("alice"), Secret(slapd.PASSWORD), timeout_s=T)
+        await ldap.close()
+
+
+# --- another maker's clients ----------------------------------------------------------------------------------------------------
+
+FILTERS = (
+    "(uid=alice)",
+    "(uid=ali*)",
+    "(mail=*@acme.test)",
+    "(&(objectClass=inetOrgPerson)(!(uid=alice)))",
+    "(|(uid=alice)(uid=argon)(cn=nobody))",
+    "(cn:caseIgnoreMatch:=alice liddell)",
+    "(uidNumber>=10000)",
+    "(uidNumber<=10000)",
+    "(cn~=alice)",
+    "(ou:dn:=people)",
+    "(uid=smith, \\28pat\\29\\2a)",
+    "(cn=Ümit Öztürk)",
+    "(objectClass=*)",
+)
+_ORACLE = """
+import json, sys
+import ldap
+url, ca, dn, password, base, *filters = sys.argv[1:]
+ldap.set_option(ldap.OPT_X_TLS_CACERTFILE, ca)
+connection = ldap.initialize(url)
+connection.simple_bind_s(dn, password)
+found = {}
+for each in filters:
+    entries = connection.search_s(base, ldap.SCOPE_SUBTREE, each, ["*", "entryUUID"])
+    found[each] = {dn: {n.lower(): sorted(v.hex() for v in vs) for n, vs in values.items()} for dn, values in entries}
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.neighbour("python-ldap")
+async def test_python_ldap_reads_the_same() -> None:
+    server = slapd.shared()
+    who = [server.ldaps, server.ca_file, slapd.SERVICE, slapd.SERVICE_PASSWORD, slapd.BASE]
+    command = ["/usr/bin/python3", "-c", _ORACLE, *who, *FILTERS]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=True)
+    ldap = client(server.ldaps, ca_file=server.ca_file)
+    for each, wanted in json.loads(done.stdout).items():
+        entries = await ldap.search(slapd.BASE, Scope.SUBTREE, each, ("*", "entryUUID"), timeout_s=T)
+        found = {entry.dn: {n: sorted(v.hex() for v in vs) for n, vs in entry.attributes.items()} for entry in entries}
+        assert found == wanted, each
+    assert sum(map(bool, json.loads(done.stdout).values())) >= 10
     await ldap.close()
