@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from importlib import resources
@@ -19,12 +20,14 @@ import yaml
 
 from tests import samba, slapd
 from tests.functional.harness import (
+    COMMAND,
     SECRET,
     Served,
     Wire,
     cli,
     cli_json,
     ended,
+    environment,
     last_login,
     make_installation,
     message_of,
@@ -395,3 +398,16 @@ def test_a_directory_that_is_gone_is_unreachable_and_not_merely_bad(served: Serv
             assert web.get("/readyz").status_code == 200
     finally:
         cli("config", "apply", "-", data=served.data, stdin=document)
+
+
+def test_the_names_of_directories_are_completed(served: Served) -> None:
+    words = {"_WARDGATE_COMPLETE": "complete_bash", "COMP_WORDS": "wardgate directory doctor acme", "COMP_CWORD": "3"}
+    done = subprocess.run(
+        [*COMMAND, "directory", "doctor"],
+        env={**environment(), **words, "WARDGATE_DATA": str(served.data)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["acme-ad", "acme-ldap"], done.stderr
