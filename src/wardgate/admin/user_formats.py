@@ -70,25 +70,34 @@ def read_ldif_records(stream: BinaryIO) -> Iterator[Record]:
 
 
 def _ldif_cells(entry: LdifEntry) -> Cells:
+    """What the entry speaks of. Of what it does not there is no cell: a search may have asked for some attributes only."""
+
     def first(*names: str) -> str:
         return next((values[0].strip() for name in names if (values := entry.attributes.get(name))), "")
 
     name = first(*_NAMES)
     if not name:
         raise UsageError("no uid and no sAMAccountName")
-    cells: Cells = {columns.NAME: name, "mail": first("mail"), "phone": first(*_PHONES), "display_name": first(*_SHOWN)}
-    if cells["display_name"] == name:
-        # A person has to have a cn, so those without a name of their own have the uid there.
-        cells["display_name"] = ""
-    cells["language"] = first("preferredlanguage")
+    cells: Cells = {columns.NAME: name}
+    # A person has to have a cn, so those without a name of their own have the uid there.
+    shown = next((each for each in (first(one) for one in _SHOWN) if each not in ("", name)), "")
+    told = {"mail": first("mail"), "phone": first(*_PHONES), "display_name": shown, "language": first("preferredlanguage")}
+    cells |= {column: value for column, value in told.items() if value}
     if groups := entry.attributes.get("memberof"):
         cells["groups"] = [_group(dn) for dn in groups]
     if password := next(iter(entry.attributes.get("userpassword", ())), ""):
         cells[columns.PASSWORD_HASH if password.startswith("{") else columns.PASSWORD] = password
-    locked = AccountState.LOCKED if first("pwdaccountlockedtime") else AccountState.ACTIVE
-    cells["state"] = (AccountState.DISABLED if _true(first("nsaccountlock")) else locked).value
-    cells["must_change"] = "true" if _true(first("pwdreset")) else "false"
-    if ends := first("pwdendtime"):
+    return cells | _ldif_state(first("nsaccountlock"), first("pwdaccountlockedtime"), first("pwdreset"), first("pwdendtime"))
+
+
+def _ldif_state(disabled: str, locked: str, reset: str, ends: str) -> Cells:
+    cells: Cells = {}
+    if disabled or locked:
+        barred = AccountState.DISABLED if _true(disabled) else AccountState.LOCKED if locked else AccountState.ACTIVE
+        cells["state"] = barred.value
+    if reset:
+        cells["must_change"] = "true" if _true(reset) else "false"
+    if ends:
         cells["expires_at"] = _moment(ends)
     return cells
 

@@ -107,8 +107,6 @@ def test_a_dump_of_openldap() -> None:
         "display_name": "Ada Lovelace",
         "language": "tr",
         "groups": '["vpn-users","R,D, Ankara"]',
-        "state": "active",
-        "must_change": 0,
     }
     assert (irmak.name, irmak.key, irmak.password) == ("ırmak", "ırmak", Secret("open sesame"))
     assert irmak.profile["display_name"] == "Irmak Öztürk"
@@ -122,6 +120,23 @@ def test_a_dump_of_active_directory() -> None:
     user, computer = ldif("\ufeff" + text)
     assert typed(user).name == "ada"
     assert (computer.cells, computer.problem) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "profile"),
+    [
+        ("", {}),
+        ("cn: ada\n", {}),
+        ("displayName: ada\ncn: Ada L.\n", {"display_name": "Ada L."}),
+        ("nsAccountLock: false\npwdReset: FALSE\n", {"state": "active", "must_change": 0}),
+        ("nsAccountLock: TRUE\npwdAccountLockedTime: 000001010000Z\n", {"state": "disabled"}),
+        ("pwdAccountLockedTime: 20260101000000Z\n", {"state": "locked"}),
+    ],
+)
+def test_an_entry_changes_nothing_that_it_does_not_speak_of(lines: str, profile: dict[str, object]) -> None:
+    """A search for some attributes must not empty the others, nor enable whom an operator disabled."""
+    (record,) = ldif(f"dn: uid=ada\nuid: ada\n{lines}")
+    assert dict(typed(record).profile) == profile
 
 
 @pytest.mark.parametrize(
