@@ -3,11 +3,12 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 from wardgate.account.authenticator import bound_to
+from wardgate.account.contact_seal import bound_to as contact_bound_to
 from wardgate.admin.directories import list_directories
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.findings import Finding, Level, split
@@ -24,7 +25,7 @@ from wardgate.delivery.port import Channel
 from wardgate.delivery.registry import kind_of
 from wardgate.errors import SealError, SettingsError, WardgateError
 from wardgate.installation import Opened
-from wardgate.storage.port import Where
+from wardgate.storage.port import Row, Where
 
 WEAK_SECRET_CHARS: Final = 12
 SAMPLE_ROWS: Final = 200
@@ -58,18 +59,32 @@ async def _keys(office: Office) -> AsyncIterator[Finding]:
     numbers = [row["number"] for row in await office.storage.find("data_key") if row["number"] != MAC_ROOT]
     if len(numbers) > 1:
         yield Finding(Level.WARNING, "a key rotation was cut short", "wardgate key rotate goes on with it")
-    rows = await office.storage.find(
-        "authenticator", [Where("sealed", "not_null")], order_by="created_at", descending=True, limit=SAMPLE_ROWS
-    )
-    broken = 0
-    for row in rows:
-        try:
-            office.ring.open(row["sealed"] if isinstance(row["sealed"], bytes) else b"", bound_to(str(row["id"])))
-        except SealError:
-            broken += 1
-    if broken:
-        what = f"{broken} of the {len(rows)} newest authenticators do not open: they were changed, or their key is gone"
-        yield Finding(Level.ERROR, what, "restore the database and the key file of one backup together")
+    for table, sealed_to in _SAMPLES.items():
+        rows = await office.storage.find(
+            table, [Where("sealed", "not_null")], order_by="created_at", descending=True, limit=SAMPLE_ROWS
+        )
+        broken = sum(not _opens(office, row, sealed_to(row)) for row in rows)
+        if broken:
+            what = f"{broken} of the {len(rows)} newest {table}s do not open: they were changed, or their key is gone"
+            yield Finding(Level.ERROR, what, "restore the database and the key file of one backup together")
+
+
+_SAMPLES: Final[Mapping[str, Callable[[Row], str]]] = {
+    "authenticator": lambda row: bound_to(str(row["id"])),
+    "contact": lambda row: contact_bound_to(str(row["subject_id"]), str(row["kind"]), _octets(row["value_key"])),
+}
+
+
+def _opens(office: Office, row: Row, place: str) -> bool:
+    try:
+        office.ring.open(_octets(row["sealed"]), place)
+    except SealError:
+        return False
+    return True
+
+
+def _octets(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
 
 
 # --- the document --------------------------------------------------------------------------------------------------------

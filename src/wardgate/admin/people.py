@@ -4,6 +4,7 @@ An operation has directories of its own and not the running server's: what it do
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -78,8 +79,10 @@ async def opened(office: Office, document: Document, settings: DirectorySettings
         yield directory
     finally:
         if isinstance(directory, Closing):
-            async with asyncio.timeout(CLOSE_S):
-                await directory.close()
+            # What does not say goodbye in time is gone with the process, or closed by the other side.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await directory.close()
 
 
 @asynccontextmanager
@@ -100,7 +103,7 @@ async def found_person(office: Office, name: str, directory: str | None = None) 
                 yield person
                 return
     where = f"directory {directory}" if directory is not None else f"realm {realm.name}"
-    raise NotFound(f"{where} has no user {typed[:64]}")
+    raise NotFound(f"{where} has no user {typed[:64]}, or more than one who answers to that name")
 
 
 @asynccontextmanager
