@@ -42,11 +42,11 @@ _keepers: list[subprocess.Popen[bytes]] = []  # so that none is collected while 
 class DomainController:
     """The server that runs. Everything that changes it is done as its administrator, by OpenLDAP's own commands."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, address: str = cast.ADDRESS) -> None:
         self.home = home
-        self.address = cast.ADDRESS
+        self.address = address
         self.port = 636
-        self.url = f"ldaps://{cast.ADDRESS}:636"
+        self.url = f"ldaps://{address}:636"
         self.ca_file = str(home / "ca.pem")
         self.took: Mapping[str, float] = json.loads((home / "ready").read_text())
 
@@ -135,7 +135,7 @@ class DomainController:
 
     def samba_tool(self, *arguments: str) -> None:
         """Run a command of the domain's own administration as its administrator."""
-        given = ["-H", f"ldap://{cast.ADDRESS}", "-U", f"administrator%{cast.ADMINISTRATOR_PASSWORD}", "-s", "/dev/null"]
+        given = ["-H", f"ldap://{self.address}", "-U", f"administrator%{cast.ADMINISTRATOR_PASSWORD}", "-s", "/dev/null"]
         subprocess.run(["samba-tool", *arguments, *given], check=True, capture_output=True, timeout=WAIT_S)
 
     def bind(self, dn: str, password: str) -> str:
@@ -176,6 +176,19 @@ def name(prefix: str = "u") -> str:
 def unicode_pwd(password: str) -> bytes:
     """A password as the attribute wants it."""
     return f'"{password}"'.encode("utf-16-le")
+
+
+@functools.cache
+def second() -> DomainController:
+    """Another domain controller of the same domain, which joins when it is asked for first and hears of no change after that."""
+    first = shared()
+    (first.home / "second.wanted").touch()
+    deadline = time.monotonic() + WAIT_S
+    while not (first.home / "second.ready").exists():
+        if not (first.home / "ready").exists() or time.monotonic() > deadline:
+            raise RuntimeError(f"the second domain controller did not start: {(first.home / 'log').read_text()[-4000:]}")
+        time.sleep(0.05)
+    return DomainController(first.home, cast.SECOND_ADDRESS)
 
 
 @functools.cache
@@ -227,7 +240,8 @@ def _kept(home: Path) -> bool:
 
 
 def _start(home: Path) -> None:
-    (home / "ready").unlink(missing_ok=True)
+    for name in ("ready", "second.ready", "second.wanted"):
+        (home / name).unlink(missing_ok=True)
     (home / "fingerprint").write_text(_fingerprint())
     _certify(home)
     apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
@@ -266,8 +280,8 @@ def _certify(home: Path) -> None:
         made = made.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         return made.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    names = [x509.DNSName(cast.HOST), x509.DNSName(cast.DNS_DOMAIN), x509.DNSName("localhost")]
-    addresses = [x509.IPAddress(ip_address(address)) for address in (cast.ADDRESS, "127.0.0.1", "127.0.0.11")]
+    names = [x509.DNSName(cast.HOST), x509.DNSName(cast.SECOND_HOST), x509.DNSName(cast.DNS_DOMAIN), x509.DNSName("localhost")]
+    addresses = [x509.IPAddress(ip_address(address)) for address in (cast.ADDRESS, cast.SECOND_ADDRESS, "127.0.0.1")]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cast.HOST)])
     (home / "ca.pem").write_bytes(signed(issuer, authority.public_key(), x509.BasicConstraints(ca=True, path_length=0)))
     (home / "server.pem").write_bytes(signed(subject, key.public_key(), x509.SubjectAlternativeName([*names, *addresses])))

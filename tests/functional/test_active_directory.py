@@ -19,7 +19,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.active_directory.directory import ActiveDirectory
 from wardgate.directory.active_directory.passwords import HELD_S, OUTCOME_UNKNOWN, POLICY_HINTS, POLICY_HINTS_OLD
 from wardgate.directory.ldap.port import Control, Entry, Result, Scope
-from wardgate.directory.ldap.settings import BindSettings
+from wardgate.directory.ldap.settings import BindSettings, TimeoutSettings
 from wardgate.directory.port import (
     AccountState,
     ContactKind,
@@ -28,6 +28,7 @@ from wardgate.directory.port import (
     PasswordNotAccepted,
     PasswordVerdict,
     RightMissing,
+    ServerState,
     Verdict,
 )
 from wardgate.errors import Conflict, DirectoryUnavailable
@@ -745,6 +746,101 @@ async def test_what_was_written_is_checked_where_it_was_written(server: samba.Do
 
     assert client.stuck(user.immutable_id) in (f"{cast.ADDRESS}:636", f"{cast.ADDRESS}:389")
     assert set(client.bound_at) == {client.stuck(user.immutable_id)}
+
+
+# --- two domain controllers ----------------------------------------------------------------------------------------------------
+
+
+class Line:
+    """A line to the first domain controller that can fall silent."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def __aenter__(self) -> "Line":
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"ldaps://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._tasks: set[asyncio.Task[None]] = set()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        self._open.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(cast.ADDRESS, 636)
+        for source, target in ((reader, back), (there, writer)):
+            task = asyncio.ensure_future(self._pass(source, target))
+            self._tasks.add(task)
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(2**16):
+                await self._open.wait()
+                target.write(data)
+        finally:
+            target.close()
+
+
+async def spare(ad: ActiveDirectory) -> DirectoryUser:
+    for number in range(cast.SPARE):
+        user = await found(ad, f"spare{number}")
+        if await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT:
+            return user
+    raise LookupError("all of them were used up while this server runs")
+
+
+async def test_a_new_password_is_checked_where_it_was_set_while_the_other_server_lags_behind(
+    ad: ActiveDirectory, make: Make
+) -> None:
+    lagging = samba.second()
+    user = await spare(ad)
+    both, client = make(Recording, servers=(f"ldaps://{cast.ADDRESS}:636", lagging.url))
+    assert isinstance(client, Recording)
+    await both.reset_password(user, NEW, False, SOON)
+    client.bound_at.clear()
+    for _ in range(3):
+        assert await both.check_password(await found(both, user.name), NEW, SOON) is PasswordVerdict.RIGHT
+
+    assert "data 52e" in lagging.bind(user.attributes["distinguishedName"][0], NEW.reveal().decode())
+    assert set(client.bound_at) == {f"{cast.ADDRESS}:636"}
+
+
+async def test_a_wrong_password_is_not_tried_at_a_second_server(
+    server: samba.DomainController, ad: ActiveDirectory, make: Make
+) -> None:
+    lagging = samba.second()
+    user = await spare(ad)
+    dn = user.attributes["distinguishedName"][0]
+
+    def counted() -> int:
+        return sum(int(each.read(dn, "badPwdCount").get("badPwdCount", ["0"])[0]) for each in (server, lagging))
+
+    before = counted()
+    both, _ = make(servers=(f"ldaps://{cast.ADDRESS}:636", lagging.url))
+
+    assert await both.check_password(await found(both, user.name), BAD, SOON) is PasswordVerdict.WRONG
+    assert counted() - before == 1
+
+
+async def test_the_second_server_answers_when_the_first_falls_silent(make: Make) -> None:
+    lagging = samba.second()
+    async with Line() as line:
+        ad, _ = make(servers=(line.url, lagging.url), timeouts=TimeoutSettings(connect_s=2, operation_s=2))
+        alice = await found(ad, "alice")
+        assert await ad.check_password(alice, GOOD, SOON) is PasswordVerdict.RIGHT
+        line.cut()
+        again = await found(ad, "alice")
+
+        assert again.immutable_id == alice.immutable_id
+        assert await ad.check_password(again, GOOD, SOON) is PasswordVerdict.RIGHT
+        assert [status.state for status in ad.servers()][1] is ServerState.UP
 
 
 # --- the doctor ------------------------------------------------------------------------------------------------------------------

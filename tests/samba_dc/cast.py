@@ -12,6 +12,9 @@ DNS_DOMAIN = "acme.test"
 BASE = "DC=acme,DC=test"
 HOST = "dc1.acme.test"
 ADDRESS = "127.0.0.10"
+# A second domain controller, which joins when a test asks for it, and lags behind from then on.
+SECOND_HOST = "dc2.acme.test"
+SECOND_ADDRESS = "127.0.0.11"
 
 PASSWORD = "Passw0rd-of-1815"  # of everybody who has no other
 ADMINISTRATOR_PASSWORD = "Adm1nistrator-of-1815"
@@ -35,7 +38,7 @@ YOUNG_PSO = f"CN=young,{PSO_CONTAINER}"
 # The domain's own rules.
 MIN_LENGTH, HISTORY, MAX_AGE_DAYS, LOCKOUT_THRESHOLD, LOCKOUT_MINUTES = 8, 5, 42, 5, 30
 
-LATE = 10
+LATE, SPARE = 10, 10
 
 NEVER = 9_223_372_036_854_775_807
 
@@ -89,6 +92,8 @@ PEOPLE = (
     Person("expired", raw={"pwdLastSet": "130000000000000000"}),
     # Expired too, for tests that change that: each can be used once.
     *(Person(f"late{number}", raw={"pwdLastSet": "130000000000000000"}) for number in range(LATE)),
+    # For tests that change something and want to see it unchanged elsewhere.
+    *(Person(f"spare{number}") for number in range(SPARE)),
     Person("mustchange", attributes={"pwdLastSet": ["0"]}),
     Person("disabled", control=514),
     Person("gone", attributes={"accountExpires": ["130000000000000000"]}),

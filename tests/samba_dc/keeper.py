@@ -55,28 +55,55 @@ def main(home: Path) -> None:
         provisioned = time.monotonic()
         populate(state)
         populated = time.monotonic()
-        server = subprocess.Popen(
-            ["/usr/sbin/samba", "-F", "--no-process-group", "-s", str(state / "etc/smb.conf")],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-        wait_for(server)
+        servers = [start(state / "etc/smb.conf", cast.ADDRESS, (389, 636, 445), environment)]
         took = {"provision_s": provisioned - started, "populate_s": populated - provisioned}
         took["start_s"] = time.monotonic() - populated
-        told = home / "ready.new"
-        told.write_text(json.dumps(took))
-        told.rename(home / "ready")
-        while server.poll() is None and not unused(users):
-            reap(server)
+        tell(home / "ready", json.dumps(took))
+        while servers[0].poll() is None and not unused(users):
+            if len(servers) == 1 and (home / "second.wanted").exists():
+                join(state, environment)
+                servers.append(start(state / "second/etc/smb.conf", cast.SECOND_ADDRESS, (389, 636), environment))
+                tell(home / "second.ready", "")
+            reap({server.pid for server in servers})
             time.sleep(0.2)
-        (home / "ready").unlink(missing_ok=True)
+        for name in ("ready", "second.ready", "second.wanted"):
+            (home / name).unlink(missing_ok=True)
+
+
+def tell(path: Path, text: str) -> None:
+    """A file that is there with its whole content, or not."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").rename(path)
+
+
+def start(settings: Path, address: str, ports: tuple[int, ...], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A server that answers."""
+    command = ["/usr/sbin/samba", "-F", "--no-process-group", "-s", str(settings)]
+    server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + START_S
+    for port in ports:
+        while not answers(address, port):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the domain controller at {address} did not start")
+            time.sleep(0.05)
+    return server
+
+
+def join(state: Path, environment: dict[str, str]) -> None:
+    """A second domain controller with a copy of everything as it is now. It hears of nothing later: it is one that lags behind."""
+    place = state / "second"
+    given = ["-U", f"administrator%{cast.ADMINISTRATOR_PASSWORD}", f"--server={cast.HOST}", f"--realm={cast.REALM}"]
+    given += ["--dns-backend=NONE", f"--targetdir={place}", "--option=netbios name=DC2"]
+    given += [f"--option={name}={value}" for name, value in options(state, cast.SECOND_ADDRESS, place / "log").items()]
+    subprocess.run(["/usr/bin/samba-tool", "domain", "join", cast.DNS_DOMAIN, "DC", *given], check=True, env=environment)
 
 
 def private_places(home: Path) -> Path:
     """Directories that only this process and its children see as they are."""
     state = home / "state"
     hosts = home / "hosts"
-    hosts.write_text(f"127.0.0.1 localhost\n{cast.ADDRESS} {cast.HOST} dc1 {cast.DNS_DOMAIN}\n")
+    names = {cast.ADDRESS: f"{cast.HOST} dc1 {cast.DNS_DOMAIN}", cast.SECOND_ADDRESS: f"{cast.SECOND_HOST} dc2"}
+    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {named}\n" for address, named in names.items()))
     for place in (state, Path("/run/samba"), Path("/var/log/samba"), Path("/var/lib/samba"), Path("/var/cache/samba")):
         place.mkdir(parents=True, exist_ok=True)
         mount("-t", "tmpfs", "-o", "mode=0755", "none", str(place))
@@ -96,12 +123,23 @@ def provision(state: Path, environment: dict[str, str]) -> None:
         f"[libdefaults]\n default_realm = {cast.REALM}\n dns_lookup_kdc = false\n rdns = false\n"
         f"[realms]\n {cast.REALM} = {{\n  kdc = {cast.ADDRESS}\n  admin_server = {cast.ADDRESS}\n }}\n"
     )
-    options = {
-        "interfaces": f"{cast.ADDRESS}/8",
+    given = [f"--option={name}={value}" for name, value in options(state, cast.ADDRESS, state / "log").items()]
+    given += ["--realm", cast.REALM, "--domain", cast.NETBIOS, "--host-name", "dc1", "--host-ip", cast.ADDRESS, "--server-role=dc"]
+    given += ["--dns-backend=NONE", f"--adminpass={cast.ADMINISTRATOR_PASSWORD}", f"--targetdir={state}"]
+    subprocess.run(["/usr/bin/samba-tool", "domain", "provision", "--quiet", *given], check=True, env=environment)
+
+
+def options(state: Path, address: str, log: Path) -> dict[str, str]:
+    """What differs from a usual installation."""
+    return {
+        "interfaces": f"{address}/8",
         "bind interfaces only": "yes",
         "vfs objects": "dfs_samba4 acl_xattr xattr_tdb",
-        "server services": "s3fs, rpc, ldap, cldap, kdc, drepl, winbindd",
-        "log file": str(state / "log"),
+        "server services": "s3fs, rpc, ldap, cldap, kdc, drepl, winbindd" if address == cast.ADDRESS else "rpc, ldap, cldap, kdc",
+        "log file": str(log),
+        # Two servers on one machine must not take each other for themselves.
+        "pid directory": str(log.parent),
+        "ncalrpc dir": str(log.parent / "ncalrpc"),
         "tls enabled": "yes",
         "tls certfile": str(state.parent / "server.pem"),
         "tls keyfile": str(state.parent / "server.key"),
@@ -110,10 +148,6 @@ def provision(state: Path, environment: dict[str, str]) -> None:
         "prefork children": "1",
         "disable spoolss": "yes",
     }
-    given = [f"--option={name}={value}" for name, value in options.items()]
-    given += ["--realm", cast.REALM, "--domain", cast.NETBIOS, "--host-name", "dc1", "--host-ip", cast.ADDRESS, "--server-role=dc"]
-    given += ["--dns-backend=NONE", f"--adminpass={cast.ADMINISTRATOR_PASSWORD}", f"--targetdir={state}"]
-    subprocess.run(["/usr/bin/samba-tool", "domain", "provision", "--quiet", *given], check=True, env=environment)
 
 
 def populate(state: Path) -> None:
@@ -250,20 +284,10 @@ def write_past(state: Path, parameters: LoadParm) -> None:
             modify(partition, person.dn, changes, ldb.FLAG_MOD_REPLACE)
 
 
-def wait_for(server: subprocess.Popen[bytes]) -> None:
-    """Until the ports answer."""
-    deadline = time.monotonic() + START_S
-    for port in (389, 636, 445):
-        while not answers(port):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit("the domain controller did not start")
-            time.sleep(0.05)
-
-
-def answers(port: int) -> bool:
+def answers(address: str, port: int) -> bool:
     """Whether somebody listens."""
     try:
-        with socket.create_connection((cast.ADDRESS, port), 5):
+        with socket.create_connection((address, port), 5):
             return True
     except OSError:
         return False
@@ -278,11 +302,11 @@ def unused(users: object) -> bool:
     return True
 
 
-def reap(server: subprocess.Popen[bytes]) -> None:
+def reap(ours: set[int]) -> None:
     """Bury what lost its parent: here we are process 1."""
     while True:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None or found.si_pid == server.pid:
+        if found is None or found.si_pid in ours:
             return
         os.waitpid(found.si_pid, 0)
 
