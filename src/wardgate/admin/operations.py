@@ -140,6 +140,11 @@ async def user_disable(desk: Desk, name: str, directory: str | None = None) -> R
     return await users.disable_user(desk.office, directory=await _directory(desk, directory), name=name)
 
 
+async def user_lock(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Lock an account."""
+    return await users.lock_user(desk.office, directory=await _directory(desk, directory), name=name)
+
+
 async def user_unlock(desk: Desk, name: str, directory: str | None = None) -> Result:
     """Lift the lock and the waits of a user."""
     ring = desk.office.ring
@@ -590,6 +595,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.show": user_show,
     "user.enable": user_enable,
     "user.disable": user_disable,
+    "user.lock": user_lock,
     "user.unlock": user_unlock,
     "user.remove": user_remove,
     "user.import_piece": user_import_piece,

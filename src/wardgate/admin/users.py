@@ -129,9 +129,28 @@ async def set_password(
     earlier = await (new.earlier(row) if force else new.check_history(row, password))
     unit = new.operations(row, hashed, must_change, now_ms, Earlier(earlier))
     unit.append(_event(office, Kind.PASSWORD_SET, row, {"must_change": must_change, "forced": force}))
+    if row["state"] == AccountState.LOCKED:
+        unit.append(_unlocked(office, row))
     if await _commit(office, unit) is not None:
         raise Conflict("the account was changed meanwhile: look at it and try again")
     return describe(await user_row(office, directory, name), office.now_ms())
+
+
+async def lock_user(office: Office, *, directory: str, name: str) -> dict[str, Any]:
+    """Let nobody in until the account is unlocked or its password is reset. Raises NotFound, and Conflict for a disabled account.
+
+    A disabled one stays disabled: the user himself could lift a lock.
+    """
+    row = await user_row(office, directory, name)
+    not_disabled = (Where("state", "!=", AccountState.DISABLED.value),)
+    locked = {"state": AccountState.LOCKED.value}
+    unit = [
+        Update(TABLE, {"id": row["id"]}, locked, where=not_disabled, add={"version": 1}),
+        _event(office, Kind.USER_CHANGED, row, {"fields": ["state"], **locked}),
+    ]
+    if await _commit(office, unit) is not None:
+        raise Conflict(f"user {row['name']!s} of directory {directory} is disabled, or gone")
+    return describe({**row, **locked}, office.now_ms())
 
 
 async def disable_user(office: Office, *, directory: str, name: str) -> dict[str, Any]:
@@ -152,7 +171,7 @@ async def unlock_user(office: Office, *, directory: str, name: str, release_brak
     if locked:
         is_locked = (Where("state", "=", AccountState.LOCKED),)
         unit.append(Update(TABLE, {"id": row["id"]}, {"state": AccountState.ACTIVE}, where=is_locked, add={"version": 1}))
-        unit.append(_event(office, Kind.USER_CHANGED, row, {"fields": ["state"]}))
+        unit.append(_unlocked(office, row))
     if release_brakes is not None:
         subject_id = await linked_subject(office.storage, directory, str(row["id"]))
         unit += await release_brakes(user_from_row(row, office.now_ms()), subject_id)
@@ -308,6 +327,11 @@ def _event(
 ) -> Operation:
     about = {"directory": row["directory"], "user": row["name"], "user_id": row["id"]}
     return record(AuditEvent(kind, office.now_ms(), office.actor, subject_id=subject_id, details={**about, **details}))
+
+
+def _unlocked(office: Office, row: Row) -> Operation:
+    """The event says the state, so that a replay after a restore does not bar the user for the lock that came before."""
+    return _event(office, Kind.USER_CHANGED, row, {"fields": ["state"], "state": AccountState.ACTIVE.value})
 
 
 def _no_such_user(directory: str, name: str) -> NotFound:

@@ -136,6 +136,13 @@ def enable(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, a
     emit(result, as_json, lambda user: say(f"User {user['name']} is enabled."))
 
 
+@app.command(epilog=example("wardgate user lock ada"))
+def lock(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+    """Let nobody in until the account is unlocked or its password is reset. To keep somebody out for good, disable him."""
+    result = perform(data, "user.lock", {"name": name, "directory": directory})
+    emit(result, as_json, lambda user: say(f"User {user['name']} is locked."))
+
+
 @app.command(epilog=example("wardgate user unlock ada"))
 def unlock(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
     """Lift an account's lock and the waits after wrong proofs. A disabled account stays disabled."""

@@ -15,7 +15,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.local import TABLE, LocalDirectory, row_by_name
 from wardgate.directory.port import DirectoryUser, PasswordVerdict
 from wardgate.directory.settings import LocalDirectorySettings
-from wardgate.errors import AlreadyExists, NotFound, UsageError
+from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
 from wardgate.storage.port import Delete, Insert, Operation, Update, Where
 
 HERE = {"directory": "staff"}
@@ -207,6 +207,23 @@ async def test_unlocking_does_not_enable_a_disabled_account(office: Office) -> N
     shown = await users.unlock_user(office, **HERE, name="ada")
 
     assert (shown["state"], shown["was_locked"]) == ("disabled", False)
+
+
+async def test_a_disabled_account_is_not_turned_into_a_locked_one_that_a_reset_would_open(office: Office) -> None:
+    await add(office)
+    await users.disable_user(office, **HERE, name="ada")
+    with pytest.raises(Conflict):
+        await users.lock_user(office, **HERE, name="ada")
+    assert (await users.show_user(office, **HERE, name="ada"))["state"] == "disabled"
+
+
+async def test_a_locked_account_is_locked_for_all_and_leaves_an_event(office: Office) -> None:
+    await add(office)
+    version = (await row(office))["version"]
+    for _ in range(2):
+        assert (await users.lock_user(office, **HERE, name="ada"))["state"] == "locked"
+    assert (await row(office))["version"] == version + 2
+    assert next(details for kind, details in await events(office) if kind == "directory:user:changed")["state"] == "locked"
 
 
 async def test_a_new_person_with_an_old_name_inherits_nothing(office: Office) -> None:

@@ -15,7 +15,9 @@ from wardgate.audit.trail import chain_for
 from wardgate.clock import from_ms, to_ms
 from wardgate.config.store import load_current
 from wardgate.crypto import Secret
+from wardgate.directory.local.passwords import NewPasswords
 from wardgate.directory.port import AccountState
+from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.errors import Conflict, UsageError
 from wardgate.storage.port import Row, Update
 
@@ -100,6 +102,19 @@ async def test_who_was_enabled_again_after_the_backup_is_not_disabled(plant: Pla
     assert restored.replayed.applied == []
     people = {str(row["name"]): row["state"] for row in await plant.rows("local_user")}
     # What stood disabled in the backup is not enabled by an export.
+    assert people == {"ada": AccountState.ACTIVE, "erin": AccountState.ACTIVE, "otto": AccountState.DISABLED}
+
+
+async def test_a_lock_after_the_backup_holds_and_one_that_was_lifted_does_not(plant: Plant) -> None:
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        for name in ("ada", "erin", "otto"):
+            await users.lock_user(office, **named(name))
+        await users.unlock_user(office, **named("erin"))
+        new = NewPasswords(LocalDirectorySettings(name=STAFF, kind="local"), office.storage, office.hasher)
+        await users.set_password(office, **named("ada"), password=Secret("a lantern over the lake"), new=new)
+    await plant.restore(file, export=await export(plant))
+    people = {str(row["name"]): row["state"] for row in await plant.rows("local_user")}
     assert people == {"ada": AccountState.ACTIVE, "erin": AccountState.ACTIVE, "otto": AccountState.DISABLED}
 
 

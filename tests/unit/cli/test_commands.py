@@ -32,6 +32,9 @@ def test_a_user_is_added_shown_changed_and_removed(cli: Cli) -> None:
     assert cli("user", "change", "ada", "--no-groups", "--json").json()["groups"] == []
     assert cli("user", "disable", "ada", "--json").json("user-disable")["state"] == "disabled"
     assert cli("user", "enable", "ada", "--json").json("user-enable")["state"] == "active"
+    assert cli("user", "lock", "ada", "--json").json("user-lock")["state"] == "locked"
+    unlocked = cli("user", "unlock", "ada", "--json").json("user-unlock")
+    assert (unlocked["was_locked"], unlocked["state"]) == (True, "active")
     assert cli("user", "unlock", "ada", "--json").json("user-unlock")["was_locked"] is False
     cli("user", "set-password", "ada", "--password-stdin", "--json", stdin="another one, quite long").json("user-set-password")
     assert cli("user", "remove", "ada", "--json").json("user-remove")["removed"] is True

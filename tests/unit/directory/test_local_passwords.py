@@ -1,6 +1,7 @@
 """New passwords of local users: which are taken, which earlier ones are remembered, when one ends; and the doctor's findings."""
 
 import asyncio
+import json
 import unicodedata
 from datetime import timedelta
 from typing import Any
@@ -273,6 +274,8 @@ async def test_a_reset_writes_with_the_lock_in_one_unit_and_tells_of_it(place: P
     await directory.reset_password(await user(directory), numbered(1), True, SOON)
     ada = await user(directory)
     assert (ada.state, ada.must_change) == (AccountState.ACTIVE, True)
+    [changed] = await place.events("directory:user:changed")
+    assert json.loads(str(changed["payload"]))["state"] == "active"
 
 
 async def test_a_reset_against_a_change_that_came_between_is_a_conflict(place: Place) -> None:

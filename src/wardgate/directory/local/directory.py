@@ -227,7 +227,11 @@ class LocalDirectory:
     async def _store(self, row: Row, new: Secret, must_change: bool, actor: str, earlier: Earlier) -> None:
         hashed, now_ms = await self._hasher.hash(normalised(new)), self._now_ms()
         event = self._event(Kind.PASSWORD_SET, row, actor, must_change=must_change)
-        await self._commit([*self._new.operations(row, hashed, must_change, now_ms, earlier), event])
+        unlocked = [self._unlocked(row)] if row["state"] == AccountState.LOCKED else []
+        await self._commit([*self._new.operations(row, hashed, must_change, now_ms, earlier), event, *unlocked])
+
+    def _unlocked(self, row: Row) -> Operation:
+        return self._event(Kind.USER_CHANGED, row, self._actor, fields=["state"], state=AccountState.ACTIVE.value)
 
     async def _write_contact(self, immutable_id: str, columns: Row) -> None:
         row = await self._row(immutable_id)
@@ -245,7 +249,7 @@ class LocalDirectory:
         result = await self._storage.commit(
             [
                 Update(TABLE, {"id": immutable_id}, {"state": AccountState.ACTIVE}, where=locked, add={"version": 1}),
-                self._event(Kind.USER_CHANGED, row, self._actor, fields=["state"]),
+                self._unlocked(row),
             ]
         )
         return isinstance(result, Committed)
