@@ -22,13 +22,25 @@ from wardgate.directory.ldap.port import Control, Entry, Result, Scope
 from wardgate.directory.ldap.settings import BindSettings, TimeoutSettings
 from wardgate.directory.port import (
     AccountState,
+    Closing,
     ContactKind,
+    ContactWriting,
+    Directory,
     DirectoryUser,
+    Examining,
     Finding,
+    NameRules,
+    PasswordChanging,
+    PasswordGrace,
     PasswordNotAccepted,
+    PasswordPolicyTelling,
+    PasswordRemembering,
+    PasswordResetting,
     PasswordVerdict,
     RightMissing,
     ServerState,
+    ServerTelling,
+    Unlocking,
     Verdict,
 )
 from wardgate.errors import Conflict, DirectoryUnavailable
@@ -237,6 +249,35 @@ async def test_what_a_name_cannot_be_is_told_without_asking(ad: ActiveDirectory)
 
     assert [ad.might_hold(name) for name in (r"OTHER\alice", "", "a\0b")] == [False, False, False]
     assert [ad.might_hold(name) for name in ("u", r"ACME\u", r"acme.test\u", "u@anywhere.test")] == [True, True, True, True]
+
+
+async def test_it_has_every_ability_of_a_directory(ad: ActiveDirectory) -> None:
+    for ability in (
+        Directory,
+        NameRules,
+        PasswordRemembering,
+        PasswordGrace,
+        PasswordChanging,
+        PasswordResetting,
+        PasswordPolicyTelling,
+        Unlocking,
+        ContactWriting,
+        Examining,
+        ServerTelling,
+        Closing,
+    ):
+        assert isinstance(ad, ability)
+
+
+async def test_a_login_costs_two_reads_and_one_bind(make: Make) -> None:
+    ad, client = make(Recording)
+    assert isinstance(client, Recording)
+    await found(ad, "alice")
+    client.searched.clear()
+    assert await ad.check_password(await found(ad, "alice"), GOOD, SOON) is PasswordVerdict.RIGHT
+
+    assert len(client.searched) == 2
+    assert len(client.bound_at) == 1
 
 
 # --- what is told of a user ---------------------------------------------------------------------------------------------
@@ -654,6 +695,11 @@ class Recording(CountingClient):
         super().__init__(*arguments)
         self.modified: list[Sequence[Any]] = []
         self.bound_at: list[str | None] = []
+        self.searched: list[str] = []
+
+    async def search(self, base: str, *arguments: Any, **given: Any) -> tuple[Entry, ...]:
+        self.searched.append(base)
+        return await super().search(base, *arguments, **given)
 
     async def modify(self, dn: str, changes: Sequence[Any], **given: Any) -> Result:
         self.modified.append(changes)

@@ -15,7 +15,7 @@ from wardgate.directory.active_directory.accounts import DN_ATTRIBUTE, PERSONS
 from wardgate.directory.active_directory.domain import Domain, DomainNames
 from wardgate.directory.active_directory.errors import Refusal, refusal, windows_code
 from wardgate.directory.active_directory.passwords import POLICY_HINTS, POLICY_HINTS_OLD, random_password
-from wardgate.directory.active_directory.reading import Budget, Reader
+from wardgate.directory.active_directory.reading import REFERRAL, Budget, Reader
 from wardgate.directory.active_directory.settings import ActiveDirectorySettings
 from wardgate.directory.active_directory.values import moment, password_text, sid_text, unicode_pwd
 from wardgate.directory.ldap.names import is_under
@@ -30,7 +30,6 @@ SLOW_S: Final = 0.25
 SOON_DAYS: Final = 14
 SAMPLES: Final = 20
 _PAGING: Final = "1.2.840.113556.1.4.319"
-_REFERRAL: Final = 10
 _ADMINISTRATORS: Final = ("-500", "-512", "-518", "-519", "S-1-5-32-544", "S-1-5-32-548")
 _NEEDED: Final = ("objectGUID", "sAMAccountName", "userAccountControl", "msDS-User-Account-Control-Computed", "pwdLastSet")
 
@@ -187,7 +186,7 @@ class Doctor:
         except LdapRefused as error:
             told_code = f"LDAP result {error.result.code}"
             cure = (
-                "`base` belongs to another domain" if error.result.code == _REFERRAL else "give our account the right to read there"
+                "`base` belongs to another domain" if error.result.code == REFERRAL else "give our account the right to read there"
             )
             yield Finding("search", Verdict.BAD, f"refused: {told_code}", cure, grants.to_read(known.grantee, self._settings.base))
             return

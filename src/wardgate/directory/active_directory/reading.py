@@ -7,7 +7,9 @@ from wardgate.clock import Clock
 from wardgate.directory.ldap.port import Code, Entry, LdapClient, LdapRefused, Scope
 from wardgate.errors import DirectoryUnavailable
 
-_CURES: Final = {
+REFERRAL: Final = 10
+_CURES: Final[dict[int, str]] = {
+    REFERRAL: "`base` belongs to another domain",
     Code.INSUFFICIENT_ACCESS: "our account may not read there; give it the right to read",
     Code.OPERATIONS_ERROR: "our account is not bound; look at `bind.dn` and its password",
     Code.INVALID_DN: "a DN in the settings is malformed",
@@ -60,9 +62,7 @@ class Reader:
                 base, scope, filter_text, attributes, timeout_s=budget.left_s(), limit=limit, server=server
             )
         except LdapRefused as error:
-            code = error.result.code
-            cure = _CURES.get(Code(code), "") if code in set(Code) else ""
-            problem = cure or f"LDAP result {code}"
+            problem = _CURES.get(error.result.code, f"LDAP result {error.result.code}")
             raise DirectoryUnavailable(f"directory {self.directory} refuses to search under {base}: {problem}") from error
 
     async def entry(
