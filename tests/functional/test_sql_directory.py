@@ -560,6 +560,26 @@ async def test_own_statements_over_two_tables(database: Database, opened: Open) 
     }
 
 
+async def test_a_statement_that_cannot_demand_a_change_is_not_believed_to(database: Database, opened: Open) -> None:
+    await database.insert(login="ada", pw_hash=await _hashed(GOOD), failures=9)
+    settings = database.settings(
+        columns=databases.WHOLE,
+        lock_threshold=5,
+        set_password_statement="UPDATE employee SET pw_hash = :password WHERE login = :username AND pw_hash = :old",
+        unlock_statement="UPDATE employee SET failures = 0 WHERE login = :username AND failures > 0",
+    )
+    directory = opened(settings)
+    user = await found(directory, "ada")
+    assert user.state is AccountState.LOCKED
+
+    with pytest.raises(RightMissing, match=":must_change"):
+        await directory.reset_password(user, NEW, True, SOON)
+    await directory.reset_password(user, NEW, False, SOON)
+    unlocked = await found(directory, "ada")
+    assert unlocked.state is AccountState.ACTIVE
+    assert await directory.check_password(unlocked, NEW, SOON) is PasswordVerdict.RIGHT
+
+
 async def test_a_statement_for_one_user_that_changes_two_is_told(database: Database, opened: Open) -> None:
     stored = await _hashed(GOOD)
     for name in ("ada", "bob"):

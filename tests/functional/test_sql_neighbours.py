@@ -244,7 +244,9 @@ async def test_a_database_that_falls_silent_in_the_middle(kind: str, parts: Part
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 4096, b"N" * 100, b"E\x00\x00\x00\x05\x00"])
+@pytest.mark.parametrize(
+    "says", [b"\x00" * 64, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 4096, b"N" * 100, b"E\x00\x00\x00\x05\x00"]
+)
 async def test_whatever_a_stranger_says_is_an_unavailable_database(kind: str, parts: Parts, says: bytes) -> None:
     there = await own(kind, shared(kind), parts)
     async with mute(says) as stranger:

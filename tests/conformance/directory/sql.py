@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -23,7 +24,8 @@ async def sql(kind: str) -> AsyncIterator[Subject]:
         parts = databases.Parts()
         settings = database.settings(
             name="staff",
-            columns=databases.WHOLE,
+            # What PostgreSQL counts up with every change of a row.
+            columns=replace(databases.WHOLE, version="xmin") if kind == "postgresql" else databases.WHOLE,
             verified_cache_s=300,
             write_contacts=("phone", "mail"),
             password_rules=SqlPasswordSettings(max_age_days=90),

@@ -1,7 +1,7 @@
 """What of a SQL directory's settings cannot work, told before anything is asked."""
 
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError
 
 from wardgate.directory.kind import setting_error
 from wardgate.directory.sql.address import Address, AddressFault, Engine, read_address
@@ -9,6 +9,7 @@ from wardgate.directory.sql.engines.connecting import sslmode_of
 from wardgate.directory.sql.rows import columns_used
 from wardgate.directory.sql.settings import SqlSettings
 from wardgate.directory.sql.statements import OWN, StatementFault, own_statement, quoted, quoted_table
+from wardgate.directory.sql.values import zone_of
 from wardgate.errors import SettingsError
 
 MAX_CONNECTIONS: Final = 64
@@ -26,7 +27,7 @@ def check_settings(settings: SqlSettings) -> None:
     _statements(settings)
     _numbers(settings)
     try:
-        ZoneInfo(settings.time_zone)
+        zone_of(settings.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise setting_error(settings.name, "time_zone", "is not a time zone; write one such as Europe/Istanbul") from error
     for name in ("true_value", "false_value"):

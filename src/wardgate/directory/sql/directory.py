@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from wardgate.clock import Clock
 from wardgate.crypto import Secret
@@ -33,7 +32,7 @@ from wardgate.directory.sql.rows import Account, Row, choose, columns_used, read
 from wardgate.directory.sql.settings import SqlSettings
 from wardgate.directory.sql.spellings import exact_spellings, lowered_spellings
 from wardgate.directory.sql.statements import OWN, Statement, TableStatements, own_statement
-from wardgate.directory.sql.values import key_text
+from wardgate.directory.sql.values import key_text, zone_of
 from wardgate.directory.verified import GracePasswords, VerifiedPasswords
 from wardgate.errors import Conflict, DirectoryUnavailable, UsageError
 from wardgate.passwords import Checked, PasswordHasher
@@ -171,7 +170,9 @@ class SqlDirectory:
 
     def remembers(self, user: DirectoryUser, password: Secret) -> bool:
         """True when this password was verified for this version of the row within `verified_cache_s`."""
-        return user.state is AccountState.ACTIVE and not user.must_change and self._verified.holds(user, password)
+        ends = user.password_expires_at
+        usable = user.state is AccountState.ACTIVE and not user.must_change and (ends is None or ends > self._clock.now())
+        return usable and self._verified.holds(user, password)
 
     def remembered_while_down(self, name: str, password: Secret) -> DirectoryUser | None:
         """The user as he was last seen, when this password was verified within `down_grace_s`."""
@@ -200,7 +201,12 @@ class SqlDirectory:
 
     async def reset_password(self, user: DirectoryUser, new: Secret, must_change: bool, timeout_s: float) -> None:
         """Set it, and lift a lock that has columns."""
-        if must_change and self._settings.columns.must_change is None and "set_password_statement" not in self._own:
+        own = self._own.get("set_password_statement")
+        if must_change and own is not None and "must_change" not in own.names:
+            raise RightMissing(
+                f"directories.{self.name}.set_password_statement: does not use :must_change, and so cannot demand a change"
+            )
+        if must_change and own is None and self._settings.columns.must_change is None:
             raise self._missing("columns.must_change")
         await self._in_time(self._reset(user, new, must_change, timeout_s), timeout_s)
 
@@ -252,6 +258,8 @@ class SqlDirectory:
         if account is None:
             raise Conflict("the account was removed meanwhile")
         await self._store(account, new, must_change, timeout_s, unlocking=True)
+        if account.user.state is AccountState.LOCKED and "set_password_statement" in self._own and self._unlocks:
+            await self._unlock(user, timeout_s)
 
     def _acceptable(self, new: Secret, user: DirectoryUser) -> None:
         broken = broken_rules(new, self._policy, user)
@@ -281,14 +289,13 @@ class SqlDirectory:
             days = self._settings.password_rules.max_age_days
             changes[columns.password_expires_at] = self._clock.now() + timedelta(days=days) if days else None
         if unlocking:
-            changes |= self._unlocked(account)
+            changes |= self._unlocked()
         await self._update(account, changes, (columns.password,), timeout_s)
 
     async def _unlock(self, user: DirectoryUser, timeout_s: float) -> bool:
-        columns = self._settings.columns
         self._may_write("unlock_statement")
         own = self._own.get("unlock_statement")
-        if own is None and columns.locked is None and columns.locked_until is None and columns.failures is None:
+        if not self._unlocks:
             raise self._missing("columns.locked, locked_until or failures, or unlock_statement")
         account = await self._account(user.immutable_id, timeout_s)
         if account is None or account.user.state is not AccountState.LOCKED:
@@ -297,14 +304,20 @@ class SqlDirectory:
             if own is not None:
                 await self._write(account, own, self._identity(account), timeout_s)
             else:
-                changes = self._unlocked(account)
+                changes = self._unlocked()
                 await self._update(account, changes, tuple(changes), timeout_s)
         except Conflict:
             # Somebody else was first: of two who lift a lock, one did.
             return False
         return True
 
-    def _unlocked(self, account: Account) -> dict[str, Any]:
+    @property
+    def _unlocks(self) -> bool:
+        columns = self._settings.columns
+        present = any(column is not None for column in (columns.locked, columns.locked_until, columns.failures))
+        return "unlock_statement" in self._own or (present and self._table is not None)
+
+    def _unlocked(self) -> dict[str, Any]:
         """What has to be written so that nothing locks the account."""
         columns = self._settings.columns
         changes: dict[str, Any] = {}
@@ -417,7 +430,7 @@ def _own_texts(settings: SqlSettings) -> dict[str, str]:
 def _connecting(settings: SqlSettings, address: Address, parts: DirectoryParts) -> Connecting:
     limits = Limits(settings.timeouts.connect_s, settings.timeouts.operation_s, settings.connections)
     return Connecting(
-        settings, address, limits, Writing(ZoneInfo(settings.time_zone), settings.written_times), parts.clock, parts.secret
+        settings, address, limits, Writing(zone_of(settings.time_zone), settings.written_times), parts.clock, parts.secret
     )
 
 

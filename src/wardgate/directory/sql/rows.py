@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from wardgate.directory.names import canonical_name
 from wardgate.directory.phones import read_phones
@@ -13,7 +12,7 @@ from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.directory.sql.engines.engine import Result
 from wardgate.directory.sql.hashes import PLAIN, UNKNOWN, scheme_name
 from wardgate.directory.sql.settings import ColumnSettings, SqlSettings
-from wardgate.directory.sql.values import ALWAYS_OVER, NEVER, flag, key_text, moment, number, text
+from wardgate.directory.sql.values import ALWAYS_OVER, NEVER, flag, key_text, moment, number, text, zone_of
 from wardgate.errors import DirectoryUnavailable
 
 MAX_GROUP_CHARS = 512
@@ -107,7 +106,7 @@ def read_groups(result: Result) -> tuple[str, ...]:
 def is_locked(row: Row, settings: SqlSettings, now: datetime) -> bool:
     """Whether wrong passwords locked it."""
     columns = settings.columns
-    zone = ZoneInfo(settings.time_zone)
+    zone = zone_of(settings.time_zone)
     until = moment(row[columns.locked_until], zone, unreadable=NEVER) if columns.locked_until else None
     failures = number(row[columns.failures], unreadable=settings.lock_threshold) if columns.failures else 0
     return (
@@ -124,14 +123,14 @@ def _state(row: Row, settings: SqlSettings, now: datetime) -> AccountState:
         return AccountState.DISABLED
     if is_locked(row, settings, now):
         return AccountState.LOCKED
-    zone = ZoneInfo(settings.time_zone)
+    zone = zone_of(settings.time_zone)
     ends = moment(row[columns.expires_at], zone, unreadable=ALWAYS_OVER, last_day=True) if columns.expires_at else None
     return AccountState.EXPIRED if ends is not None and ends <= now else AccountState.ACTIVE
 
 
 def _password_end(row: Row, settings: SqlSettings) -> datetime | None:
     """When the password expires."""
-    columns, zone = settings.columns, ZoneInfo(settings.time_zone)
+    columns, zone = settings.columns, zone_of(settings.time_zone)
     changed = moment(row[columns.password_changed_at], zone, unreadable=ALWAYS_OVER) if columns.password_changed_at else None
     ends = moment(row[columns.password_expires_at], zone, unreadable=ALWAYS_OVER) if columns.password_expires_at else None
     days = settings.password_rules.max_age_days

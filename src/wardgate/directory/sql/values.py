@@ -6,6 +6,7 @@ Whatever keeps an account out and cannot be read keeps it out: a typing error in
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 MAX_TEXT_CHARS: Final = 4_096
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -15,6 +16,11 @@ _FALSE: Final = frozenset({"", "0", "n", "no", "f", "false", "off", "h", "hayır
 # From these on a number counts milli- or microseconds: as seconds they would be in the years 5138 and later.
 _MILLISECONDS: Final = 10**11
 _MICROSECONDS: Final = 10**14
+
+
+def zone_of(name: str) -> tzinfo:
+    """A time zone. Raises ValueError, or what ZoneInfo raises. UTC needs no list of zones, which a small container lacks."""
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """What the directory asks of a database, and what it gets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ class Result:
     """What a statement gave: rows with the names of their columns, or how many rows it changed."""
 
     columns: tuple[str, ...] = ()
-    rows: Sequence[Sequence[Any]] = ()
+    # Password hashes: not for a trace that shows what stood in a function.
+    rows: Sequence[Sequence[Any]] = field(default=(), repr=False)
     count: int = 0
 
 

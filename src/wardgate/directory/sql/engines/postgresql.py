@@ -1,5 +1,6 @@
 """PostgreSQL through asyncpg. Values travel beside the statement, in the types that the server asks for."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -29,6 +30,7 @@ _TYPES: Final = (
     "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
     "WHERE a.attrelid = to_regclass($1) AND NOT a.attisdropped"
 )
+_SSL_REQUEST: Final = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 _INTEGERS: Final = frozenset({"int2", "int4", "int8", "oid", "xid"})
 
 
@@ -147,14 +149,16 @@ class PostgresqlEngine:
     # --- connections -----------------------------------------------------------------------------------------------------
 
     async def _dial(self, host: Host) -> Dialled[_Connection]:
-        settings = self._connecting.settings
+        settings, tls = self._connecting.settings, self._connecting.tls(host)
+        if tls is None:
+            await _speaks_postgresql(host)
         raw = await asyncpg.connect(
             host=host.name,
             port=host.port,
             user=self._connecting.address.user,
             password=self._connecting.password().decode("utf-8", "surrogateescape"),
             database=self._connecting.address.database,
-            ssl=self._connecting.tls(host) or False,
+            ssl=tls or False,
             timeout=self._connecting.limits.connect_s,
             statement_cache_size=0,
             server_settings={"application_name": "wardgate"},
@@ -191,10 +195,12 @@ class PostgresqlEngine:
             return error
         meant = self._meant(error)
         state = str(getattr(error, "sqlstate", None) or "")
-        # The table was altered under a prepared statement; a connection of its own knows nothing of before.
-        if isinstance(error, asyncpg.PostgresError) and not state.startswith(("08", "57P")):
-            stale = isinstance(error, asyncpg.InvalidCachedStatementError) or state == "25006"
-            return BrokenConnection(meant, again or state == "25006") if stale else meant
+        # A standby, or a pooler that does not keep what was prepared: nothing was done. Or the table was altered under it.
+        if state in ("25006", "26000"):
+            return BrokenConnection(meant, True)
+        altered = isinstance(error, asyncpg.InvalidCachedStatementError)
+        if isinstance(error, asyncpg.PostgresError) and not altered and not state.startswith(("08", "57P")):
+            return meant
         return BrokenConnection(meant, again)
 
     def _meant(self, error: Exception) -> WardgateError:
@@ -206,6 +212,23 @@ class PostgresqlEngine:
 
     def _unavailable(self, problem: str) -> DirectoryUnavailable:
         return DirectoryUnavailable(f"directory {self._connecting.name}: {problem}")
+
+
+async def _speaks_postgresql(host: Host) -> None:
+    """Ask as every client may, before asyncpg does: of a stranger's zeros its parser never returns, and the loop with it.
+
+    PostgreSQL answers an SSLRequest by one letter. Where TLS is spoken, a certificate tells strangers.
+    """
+    if host.name.startswith("/"):
+        reader, writer = await asyncio.open_unix_connection(f"{host.name}/.s.PGSQL.{host.port}")
+    else:
+        reader, writer = await asyncio.open_connection(host.name, host.port)
+    try:
+        writer.write(_SSL_REQUEST)
+        if await reader.read(1) not in (b"S", b"N"):
+            raise DirectoryUnavailable("what answers there is not PostgreSQL")
+    finally:
+        writer.transport.abort()
 
 
 def _meant(error: BaseException) -> str:
