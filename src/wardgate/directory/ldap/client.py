@@ -82,10 +82,10 @@ class Client:
         many = scope is not Scope.BASE and not 0 < limit <= PAGE
         deadline = self._time() + timeout_s
 
-        async def ask(one: Server, first_by: float) -> tuple[Entry, ...]:
+        def ask(one: Server, first_by: float) -> Awaitable[tuple[Entry, ...]]:
             if many:
-                return await self._search_pages(one, query, limit or MAX_ENTRIES, limit == 0, first_by, deadline)
-            return await self._search_once(one, query, limit, first_by, deadline)
+                return self._search_pages(one, query, limit or MAX_ENTRIES, limit == 0, first_by, deadline)
+            return self._search_once(one, query, limit, first_by, deadline)
 
         return await self._on_some_server(ask, deadline, server)
 

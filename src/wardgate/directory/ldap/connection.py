@@ -7,6 +7,7 @@ import asyncio
 import math
 import socket
 import ssl
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -119,13 +120,13 @@ class Connection(asyncio.Protocol):
 
     # --- operations --------------------------------------------------------------------------------------------------------
 
-    async def call(self, operation: bytes, deadline: float, controls: bytes = b"") -> Result:
+    def call(self, operation: bytes, deadline: float, controls: bytes = b"") -> Coroutine[None, None, Result]:
         """Send one operation and return how it ended. `deadline`: in the loop's time. Raises ConnectionLost."""
-        return cast(Result, await self._ask(operation, deadline, controls, None, 0))
+        return cast(Coroutine[None, None, Result], self._ask(operation, deadline, controls, None, 0))
 
-    async def search(self, operation: bytes, deadline: float, controls: bytes = b"", most: int = 0) -> Found:
+    def search(self, operation: bytes, deadline: float, controls: bytes = b"", most: int = 0) -> Coroutine[None, None, Found]:
         """Send one search and return what it brought; after `most` entries it is broken off, unless that is 0."""
-        return cast(Found, await self._ask(operation, deadline, controls, [], most))
+        return cast(Coroutine[None, None, Found], self._ask(operation, deadline, controls, [], most))
 
     async def _ask(
         self, operation: bytes, deadline: float, controls: bytes, entries: list[Entry] | None, most: int
