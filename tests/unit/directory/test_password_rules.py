@@ -1,5 +1,7 @@
 """The rules for a new password: lengths, the kinds of characters of a domain, and what is guessed first."""
 
+import random
+import string
 import subprocess
 import sys
 import unicodedata
@@ -229,3 +231,12 @@ assert not [name for name in sys.modules if name.startswith("zxcvbn")]
 assert sys.getsizeof(listed._digests) < 1_000_000
 """
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "alphabet", [string.ascii_lowercase, string.digits, string.ascii_letters + string.digits + string.punctuation]
+)
+def test_what_a_password_manager_makes_is_taken(alphabet: str) -> None:
+    draw = random.Random(15)
+    made = ["".join(draw.choice(alphabet) for _ in range(15)) for _ in range(500)]
+    assert [password for password in made if rules(password, ADA, min_length=15, blocklist=True)] == []
