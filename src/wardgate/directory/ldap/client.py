@@ -3,8 +3,8 @@
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Final, TypeVar
 
 from wardgate.crypto import Secret
@@ -29,11 +29,14 @@ from wardgate.directory.ldap.port import (
 from wardgate.directory.ldap.server import Server, ServiceAccount
 from wardgate.directory.ldap.settings import LdapSettings
 from wardgate.directory.ldap.tls import Trust
-from wardgate.errors import DirectoryUnavailable, MessageError, UsageError
+from wardgate.errors import DirectoryUnavailable, MessageError, Overloaded, UsageError
 
 PAGE: Final = 500
 MAX_ENTRIES: Final = 100_000
 """The most that one `search` gives; whoever wants more streams."""
+MAX_OCTETS: Final = 256 * 1024 * 1024
+MAX_EMPTY_PAGES: Final = 100
+"""Active Directory may send empty pages in between; a server that sends nothing else would keep us for ever."""
 MAX_RANGES: Final = 1000
 """How many parts of one attribute are asked for: with Windows' 1500 values each, 1.5 million members."""
 STICK_S: Final = 300.0
@@ -107,20 +110,28 @@ class Client:
         self, server: Server, query: "_Query", most: int, is_cap: bool, first_by: float, deadline: float
     ) -> tuple[Entry, ...]:
         entries: list[Entry] = []
-        async for page in self._pages(server, query, PAGE, first_by, lambda: deadline):
-            entries += page
-            if len(entries) >= most:
-                break
+        octets = 0
+        async with aclosing(self._pages(server, query, PAGE, first_by, lambda: deadline)) as pages:
+            async for page, size in pages:
+                entries += page
+                octets += size
+                if octets > MAX_OCTETS:
+                    raise DirectoryUnavailable(f"{server.name}: more than {MAX_OCTETS} octets for one search", "directory_too_much")
+                if len(entries) >= most:
+                    break
         if is_cap and len(entries) >= most:
             raise DirectoryUnavailable(f"{server.name}: more than {most} entries for one search", "directory_too_much")
         return tuple(entries[:most])
 
     async def _pages(
         self, server: Server, query: "_Query", page: int, first_by: float, deadline: Callable[[], float]
-    ) -> AsyncIterator[tuple[Entry, ...]]:
-        """Page by page, over a connection that has no other paged search meanwhile."""
-        connection = await server.paging.take(first_by, "")
-        whole = False
+    ) -> AsyncGenerator[tuple[tuple[Entry, ...], int], None]:
+        """Page by page, each with its size, over a connection that has no other paged search meanwhile."""
+        try:
+            connection = await server.paging.take(first_by, "")
+        except Overloaded as error:
+            raise DirectoryUnavailable(f"{server.name}: too many searches wait", "overloaded") from error
+        whole, empty = False, 0
         try:
             cookie, by = b"", first_by
             while True:
@@ -134,7 +145,10 @@ class Client:
                 cookie = messages.page_cookie(found.result)
                 if not cookie:
                     whole = True
-                yield completed
+                empty = 0 if completed else empty + 1
+                if empty > MAX_EMPTY_PAGES:
+                    raise DirectoryUnavailable(f"{server.name}: nothing but empty pages", "directory_malformed")
+                yield completed, found.octets
                 if whole:
                     return
         finally:
@@ -221,10 +235,11 @@ class Client:
         for at, one in enumerate(servers):
             first_by = self._share(deadline, len(servers) - at)
             try:
-                async for entries in self._pages(one, query, page, first_by, lambda: self._time() + timeout_s):
-                    begun = True
-                    for entry in entries:
-                        yield entry
+                async with aclosing(self._pages(one, query, page, first_by, lambda: self._time() + timeout_s)) as pages:
+                    async for entries, _ in pages:
+                        begun = True
+                        for entry in entries:
+                            yield entry
                 return
             except ConnectionLost as error:
                 one.health.suspect(str(error))

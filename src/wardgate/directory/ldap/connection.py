@@ -43,6 +43,7 @@ class Found:
     result: Result
     stopped: bool
     unfinished: dict[int, dict[str, int]]
+    octets: int = 0
 
 
 class _Pending:
@@ -272,7 +273,11 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, message_id: int, pending: _Pending, result: Result, stopped: bool = False) -> None:
         del self._pending[message_id]
-        answer = result if pending.entries is None else Found(pending.entries, result, stopped, pending.unfinished)
+        answer = (
+            result
+            if pending.entries is None
+            else Found(pending.entries, result, stopped, pending.unfinished, MAX_SEARCH_BYTES - pending.left_bytes)
+        )
         pending.future.set_result(answer)
         if self._draining and not self._pending:
             self.close()

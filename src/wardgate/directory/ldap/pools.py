@@ -25,6 +25,8 @@ MAX_WAITING_EACH: Final = 32
 RECYCLE_IDLE_S: Final = 300.0
 RECYCLE_AGE_S: Final = 3600.0
 PROBE_IDLE_S: Final = 30.0
+PROBE_S: Final = 1.0
+"""How long a connection that was idle may take for its probe: less than a login may, so that a new one can still be opened."""
 
 Open = Callable[[], Awaitable[Connection]]
 
@@ -35,9 +37,8 @@ PROBE: Final = messages.search("", Scope.BASE, encode_filter("(objectClass=*)"),
 class ServicePool:
     """Connections with the service account bound, shared by whoever asks."""
 
-    def __init__(self, open_connection: Open, probe_s: float, clock: Clock) -> None:
+    def __init__(self, open_connection: Open, clock: Clock) -> None:
         self._open = open_connection
-        self._probe_s = probe_s
         self._clock = clock
         self._connections: list[Connection] = []
         self._opening: asyncio.Task[Connection] | None = None
@@ -104,7 +105,7 @@ class ServicePool:
         for connection in tuple(self._connections):
             if connection.usable and not connection.in_flight:
                 try:
-                    await connection.search(PROBE, loop.time() + self._probe_s)
+                    await connection.search(PROBE, loop.time() + PROBE_S)
                 except DirectoryUnavailable:
                     self._connections.remove(connection)
                     connection.abort()

@@ -81,7 +81,7 @@ class Server:
         self.pages = False
         """Whether the root DSE lists the paging control; read when a service connection is opened."""
         self._probing: asyncio.Task[None] | None = None
-        self.service = ServicePool(self._open_service, self._operation_s, clock)
+        self.service = ServicePool(self._open_service, clock)
         # Paged searches are told apart by the connection they run on (OpenLDAP), so each has one for itself.
         self.paging = BindPool(2, self._open_service, clock)
         self.binds = BindPool(settings.connections, self._open, clock)

@@ -18,7 +18,7 @@ from wardgate.config.reference import SecretSetting
 from wardgate.crypto import Secret
 from wardgate.directory.ldap import ber, connection, messages
 from wardgate.directory.ldap.client import Client
-from wardgate.directory.ldap.port import Change, ChangeKind, Code, Entry, LdapRefused, Scope, ServerState
+from wardgate.directory.ldap.port import Change, ChangeKind, Code, Control, Entry, LdapRefused, Scope, ServerState
 from wardgate.errors import DirectoryUnavailable, Overloaded, SettingsError, UsageError
 
 USER = "cn=ada,dc=acme,dc=test"
@@ -508,6 +508,43 @@ async def test_a_limit_is_kept_whatever_the_server_sends(tmp_path: Path) -> None
         server.entries = [(f"cn={n},{BASE}", {"cn": [str(n).encode()]}) for n in range(300)]
         assert len(await ldap.search(BASE, Scope.SUBTREE, "(cn=*)", ("cn",), timeout_s=LONG_S, limit=3)) == 3
         await eventually(lambda: bool(server.asked("abandon")))
+
+
+async def test_a_server_that_sends_empty_pages_without_end_is_left(tmp_path: Path) -> None:
+    async with servers(1, tmp_path) as (server,), asking(server) as ldap:
+        server.supported = (messages.PAGED_RESULTS,)
+        more = (Control(messages.PAGED_RESULTS, False, ber.sequence(ber.integer(0), ber.octets(b"more"))),)
+        server.answer = lambda request: done(request, 0, controls=more) if request.kind == "search" and request.dn else None
+        for asked in (
+            ldap.search(BASE, Scope.SUBTREE, "(cn=*)", ("cn",), timeout_s=LONG_S),
+            anext(aiter(ldap.stream(BASE, Scope.SUBTREE, "(cn=*)", ("cn",), timeout_s=LONG_S))),
+        ):
+            with pytest.raises(DirectoryUnavailable, match="empty pages"):
+                await asked
+
+
+async def test_pages_are_read_to_their_end_and_a_stream_can_be_left(tmp_path: Path) -> None:
+    async with servers(1, tmp_path) as (server,), asking(server) as ldap:
+        server.supported = (messages.PAGED_RESULTS,)
+
+        def answer(request: Request) -> bytes | None:
+            if request.kind != "search" or not request.dn:
+                return None
+            asked = ber.Reader(request.controls[0].value or b"").enter()
+            size, at = asked.integer(), int(asked.octets() or b"0")
+            page = [entry(request.message_id, f"cn={n}", {}) for n in range(at, min(1100, at + size))]
+            cookie = str(at + size).encode() if at + size < 1100 else b""
+            control = Control(messages.PAGED_RESULTS, False, ber.sequence(ber.integer(0), ber.octets(cookie)))
+            return b"".join(page) + done(request, 0, controls=(control,))
+
+        server.answer = answer
+        found = await ldap.search(BASE, Scope.SUBTREE, "(cn=*)", ("cn",), timeout_s=LONG_S)
+        assert [each.dn for each in found] == [f"cn={n}" for n in range(1100)]
+        streamed = ldap.stream(BASE, Scope.SUBTREE, "(cn=*)", ("cn",), timeout_s=LONG_S, page=10)
+        assert [(await anext(streamed)).dn for _ in range(15)] == [f"cn={n}" for n in range(15)]
+        await streamed.aclose()  # type: ignore[attr-defined]
+        paged = {request.connection for request in server.asked("search") if request.dn}
+        await eventually(lambda: any(request.connection in paged for request in server.asked("unbind")))
 
 
 async def test_references_to_other_servers_are_ignored(tmp_path: Path) -> None:
