@@ -191,10 +191,14 @@ class Examination:
         columns = self._settings.columns
         for column, asked in ((columns.username, self._table.by_username(2)), (columns.mail, self._table.by_mail(2))):
             if asked is not None and column is not None:
-                yield await self._planned(f"index on {column}", asked, {"n0": NOBODY, "n1": NOBODY}, column)
-        yield await self._planned(f"index on {columns.id}", self._table.get(), {"id": await self._any_id()}, columns.id)
+                lines = self._table.index_lines(column)
+                yield await self._planned(f"index on {column}", asked, {"n0": NOBODY, "n1": NOBODY}, column, lines)
+        key, lines = await self._any_id(), self._table.index_lines(columns.id)
+        yield await self._planned(f"index on {columns.id}", self._table.get(), {"id": key}, columns.id, lines)
 
-    async def _planned(self, what: str, statement: Statement, values: dict[str, object], column: str) -> Finding:
+    async def _planned(
+        self, what: str, statement: Statement, values: dict[str, object], column: str, lines: tuple[str, ...]
+    ) -> Finding:
         indexed, how = await self._engine.plan(statement, values, self._patience_s)
         if indexed:
             return Finding(what, Verdict.GOOD, how)
@@ -203,6 +207,7 @@ class Examination:
             Verdict.WARNING,
             f"the whole table is read for each look-up ({how})",
             f"make an index on {column}, or on lower({column}) where `username_match` or `mail_match` is lower",
+            lines,
         )
 
     async def _any_id(self) -> object:

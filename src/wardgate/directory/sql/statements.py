@@ -178,6 +178,15 @@ class TableStatements:
             text += [", " if number else "", Place(f"n{number}")]
         return _statement([*text, f") LIMIT {MAX_CANDIDATES}"])
 
+    def index_lines(self, column: str) -> tuple[str, ...]:
+        """What makes the index that a look-up by this column needs; nothing where an engine has none on lower()."""
+        folded = self._username if column == self._settings.columns.username else self._mail
+        if column == self._settings.columns.id or folded is None:
+            folded = quoted(column, self._engine)
+        if self._engine is Engine.MYSQL and folded.startswith("lower("):
+            return ()
+        return (f"CREATE INDEX {quoted(f'wardgate_{column}'[:MAX_IDENTIFIER_CHARS], self._engine)} ON {self.table} ({folded});",)
+
     def get(self) -> Statement:
         """The row of :id."""
         key = quoted(self._settings.columns.id, self._engine)

@@ -1,6 +1,7 @@
 """A file of SQLite, in threads of its own: a file that somebody else holds locked must not hold up the loop."""
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import threading
@@ -41,6 +42,7 @@ class SqliteEngine:
         self._waiting = 0
         self._problem = ""
         self._closed = False
+        self._plans = itertools.count()
 
     async def run(self, statement: Statement, values: Values, timeout_s: float) -> Result:
         """Run a statement."""
@@ -75,7 +77,8 @@ class SqliteEngine:
 
     async def plan(self, statement: Statement, values: Values, timeout_s: float) -> tuple[bool, str]:
         """SEARCH is by an index, SCAN of the whole table."""
-        sql = "EXPLAIN QUERY PLAN " + statement.render(lambda _: "?")
+        # Numbered: the module keeps what it has prepared, and a plan that was made before an index was is told again.
+        sql = f"EXPLAIN QUERY PLAN /* {next(self._plans)} */ " + statement.render(lambda _: "?")
         given = [bound(values[name], self._connecting.writing) for name in statement.names]
 
         def work(connection: sqlite3.Connection) -> tuple[bool, str]:
