@@ -119,9 +119,35 @@ async def test_each_sub_code_has_its_verdict(server: samba.DomainController, ad:
     assert await ad.check_password(user, GOOD, SOON) is verdict
 
 
-@pytest.mark.parametrize("sam", [sam for sam in SUB_CODES if sam != "locked"])
-async def test_an_account_that_may_not_log_in_does_not_tell_by_a_wrong_password(ad: ActiveDirectory, sam: str) -> None:
-    assert await ad.check_password(await found(ad, sam), BAD, SOON) is PasswordVerdict.WRONG
+# What keeps an account out, and how it is brought about on one that a test may try wrong passwords on.
+KEPT_OUT: dict[PasswordVerdict, dict[str, Any]] = {
+    PasswordVerdict.RIGHT: {},
+    PasswordVerdict.DISABLED: {"control": 514},
+    PasswordVerdict.ACCOUNT_EXPIRED: {"accountExpires": "130000000000000000"},
+    PasswordVerdict.HOURS: {"logonHours": b"\0" * 21},
+    PasswordVerdict.WORKSTATION: {"userWorkstations": "NOWHERE"},
+}
+
+
+@pytest.mark.parametrize("verdict", KEPT_OUT)
+async def test_an_account_that_may_not_log_in_does_not_tell_by_a_wrong_password(
+    server: samba.DomainController, ad: ActiveDirectory, verdict: PasswordVerdict
+) -> None:
+    user = await somebody(ad, server, **KEPT_OUT[verdict])
+
+    assert await ad.check_password(user, BAD, SOON) is PasswordVerdict.WRONG
+    assert await ad.check_password(user, GOOD, SOON) is verdict
+
+
+async def test_a_password_that_is_to_be_changed_does_not_tell_by_a_wrong_one(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    expired, other = await late(ad), await somebody(ad, server)
+    server.set(other.attributes["distinguishedName"][0], pwdLastSet="0")
+
+    for user, verdict in ((expired, PasswordVerdict.EXPIRED), (other, PasswordVerdict.MUST_CHANGE)):
+        assert await ad.check_password(user, BAD, SOON) is PasswordVerdict.WRONG
+        assert await ad.check_password(user, GOOD, SOON) is verdict
 
 
 # --- names -------------------------------------------------------------------------------------------------------------

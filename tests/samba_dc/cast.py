@@ -1,7 +1,7 @@
 """Who is in the domain of the tests, and under which rules. Plain values: the keeper reads them, and so do tests.
 
-Tests that change anything make accounts of their own (`DomainController.add_user`); these here stay as they are, apart from
-failed logins: nobody's password is tried wrongly more than twice in one test.
+Tests that change anything, or try wrong passwords, make accounts of their own (`DomainController.add_user`); these here stay as
+they are for whoever uses the same server at the same time.
 """
 
 from dataclasses import dataclass, field

@@ -296,7 +296,8 @@ class Doctor:
     async def _try_rights(self, known: _Known, user: DirectoryUser, password: Secret | None) -> AsyncIterator[Finding]:
         dn = user.attributes[DN_ATTRIBUTE][0]
         ou, server, who = _parent(dn), known.servers[0], known.grantee
-        old, new = password if password is not None and password_text(password) else None, random_password()
+        old = password if password is not None and password_text(password) else None
+        new = random_password(user.name, user.display_name)
         changed = False
         if old is None:
             yield Finding("change of a password", Verdict.SKIPPED, "not tried: its present password was not given")
@@ -304,7 +305,8 @@ class Doctor:
             result = await self._modify(dn, server, _delete(old), _add(new))
             changed = result.good
             yield _tried("change of a password", result, (), _change_found)
-        result = await self._modify(dn, server, _replace("unicodePwd", unicode_pwd(new := random_password())))
+            new = random_password(user.name, user.display_name)
+        result = await self._modify(dn, server, _replace("unicodePwd", unicode_pwd(new)))
         can_reset = result.good
         yield _tried("right to reset", result, grants.to_reset(who, ou))
         result = await self._modify(dn, server, _replace("lockoutTime", b"0"))
@@ -312,7 +314,7 @@ class Doctor:
         result = await self._modify(dn, server, _replace("pwdLastSet", b"0"))
         yield _tried("right to demand a change", result, grants.to_write(who, ou, "pwdLastSet"))
         if can_reset:
-            result = await self._modify(dn, server, _delete(new), _add(random_password()))
+            result = await self._modify(dn, server, _delete(new), _add(random_password(user.name, user.display_name)))
             yield _tried("a password that must be changed", result, (), _change_found)
         elif result.good:
             await self._modify(dn, server, _replace("pwdLastSet", b"-1"))

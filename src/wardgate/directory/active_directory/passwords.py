@@ -21,8 +21,8 @@ from wardgate.directory.active_directory.accounts import PERSONS, RESULTANT_PSO,
 from wardgate.directory.active_directory.domain import Domain, Rules
 from wardgate.directory.active_directory.errors import Refusal, refusal, trouble, verdict
 from wardgate.directory.active_directory.reading import Budget, Reader
-from wardgate.directory.active_directory.rules import broken_rule
-from wardgate.directory.active_directory.values import guid_base, moment, unicode_pwd
+from wardgate.directory.active_directory.rules import broken_rule, holds_name
+from wardgate.directory.active_directory.values import MAX_PASSWORD_CHARS, guid_base, moment, unicode_pwd
 from wardgate.directory.ldap.port import Change, ChangeKind, Control, Entry, Result
 from wardgate.directory.port import AccountState, DirectoryUser, PasswordNotAccepted, PasswordPolicy, PasswordVerdict, RightMissing
 from wardgate.errors import Conflict, DirectoryUnavailable
@@ -210,7 +210,8 @@ class Passwords:
         held = self._take_held(user.immutable_id)
         if held is not None and await self._finish(user, account, held, new, demand_change, budget):
             return
-        password = random_password()
+        name, shown = account.entry.text("sAMAccountName") or "", account.entry.text("displayName") or ""
+        password = random_password(name, shown, account.rules.passwords.min_length)
         result = await self._set(account, password, True, budget)
         if not result.good:
             raise self._refused(account, "a password reset", result)
@@ -284,10 +285,14 @@ class Passwords:
         )
 
 
-def random_password() -> Secret:
-    """One that every rule of complexity takes, and nobody will ever type."""
+def random_password(account_name: str, display_name: str, min_length: int = 0) -> Secret:
+    """One that every rule of complexity takes for this account, and nobody will ever type."""
     kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.!#%+")
-    chars = [secrets.choice(kind) for kind in kinds]
-    chars += [secrets.choice("".join(kinds)) for _ in range(_RANDOM_CHARS - len(chars))]
-    secrets.SystemRandom().shuffle(chars)
-    return Secret("".join(chars).encode())
+    length = min(max(_RANDOM_CHARS, min_length), MAX_PASSWORD_CHARS)
+    while True:
+        chars = [secrets.choice(kind) for kind in kinds]
+        chars += [secrets.choice("".join(kinds)) for _ in range(length - len(chars))]
+        secrets.SystemRandom().shuffle(chars)
+        # A short name can come up by chance, and the rules refuse it.
+        if not holds_name("".join(chars), account_name, display_name):
+            return Secret("".join(chars).encode())

@@ -17,7 +17,7 @@ def broken_rule(policy: PasswordPolicy, password: str, account_name: str, displa
     length = len(password.encode("utf-16-le")) // 2
     if length < policy.min_length or (policy.max_length and length > policy.max_length):
         return "length"
-    if policy.complexity and (_kinds(password) < _NEEDED_KINDS or _holds_name(password, account_name, display_name)):
+    if policy.complexity and (_kinds(password) < _NEEDED_KINDS or holds_name(password, account_name, display_name)):
         return "complexity"
     return None
 
@@ -40,7 +40,7 @@ def _kinds(password: str) -> int:
     return len(found)
 
 
-def _holds_name(password: str, account_name: str, display_name: str) -> bool:
+def holds_name(password: str, account_name: str, display_name: str) -> bool:
     """Whether the account name, or a word of the display name, stands in it. Words of one or two characters do not count."""
     typed = password.casefold()
     words = (account_name, *_SEPARATORS.split(display_name))
