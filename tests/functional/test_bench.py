@@ -15,7 +15,7 @@ def bench(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment(), check=False)
 
 
-@pytest.mark.parametrize("name", ["radius", "directory", "timing", "packet_path", "users", "profile", "floods"])
+@pytest.mark.parametrize("name", ["radius", "directory", "timing", "packet_path", "users", "profile", "floods", "ldap"])
 def test_help_says_what_is_measured(name: str) -> None:
     shown = bench(name, "--help")
     assert shown.returncode == 0, shown.stderr
