@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from wardgate.audit.heads import KEEP_MS as AUDIT_HEADS_KEPT_MS
+from wardgate.audit.timeline import first_id_of
 from wardgate.clock import Clock, to_ms
 from wardgate.delivery.outbox import purge as purge_outbox
 from wardgate.errors import WardgateError
@@ -28,12 +29,16 @@ log = structlog.get_logger("wardgate.janitor")
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a table's rows are kept after the time in `column`, and how many at most: then the oldest go sooner."""
+    """How long a table's rows are kept after the time in `column`, and how many at most: then the oldest go sooner.
+
+    `written`: how a time is written in that column.
+    """
 
     table: str
     column: str
     keep_ms: int
     most_rows: int | None = None
+    written: Callable[[int], int | str] = int
 
 
 RETENTIONS = (
@@ -42,7 +47,7 @@ RETENTIONS = (
     Retention("brake", "expires_at", 0),
     Retention("lease", "held_until", _DAY_MS),
     Retention("admin_pass", "expires_at", _DAY_MS),
-    Retention("timeline", "created_at", 30 * _DAY_MS, most_rows=10_000_000),
+    Retention("timeline", "id", 30 * _DAY_MS, most_rows=10_000_000, written=first_id_of),
     # One head covers everything before it in its chain.
     Retention("audit_head", "created_at", AUDIT_HEADS_KEPT_MS),
     Retention("incident", "last_at", 30 * _DAY_MS),
@@ -78,7 +83,9 @@ class Janitor:
         # Logins of before the clock was set back must not come alive again when it has caught up.
         gone += await self._remove("login_transaction", Where("expires_at", ">", now_ms + LONGEST_LOGIN_MS))
         for retention in RETENTIONS:
-            gone += await self._remove(retention.table, Where(retention.column, "<", now_ms - retention.keep_ms))
+            gone += await self._remove(
+                retention.table, Where(retention.column, "<", retention.written(max(0, now_ms - retention.keep_ms)))
+            )
             if retention.most_rows is not None and self._sweeps % COUNT_EVERY_SWEEPS == 0:
                 gone += await self._cut(retention, retention.most_rows)
         self._sweeps += 1
@@ -90,8 +97,9 @@ class Janitor:
 
         async def oldest(rows: int) -> int:
             found = await self._storage.find(retention.table, order_by=retention.column, limit=rows)
-            due = Where(retention.column, "<=", found[-1][retention.column] if found else 0)
-            return await self._delete(retention.table, due, rows)
+            if not found:
+                return 0
+            return await self._delete(retention.table, Where(retention.column, "<=", found[-1][retention.column]), rows)
 
         return await self._in_steps(oldest, excess)
 

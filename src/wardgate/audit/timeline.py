@@ -129,7 +129,7 @@ def entry(
     return Insert(
         "timeline",
         {
-            "id": f"{at_ms:012x}{random_bytes(6).hex()}",
+            "id": first_id_of(at_ms) + random_bytes(6).hex(),
             "reference": reference,
             "transaction_id": transaction_id,
             "user_key": user_key(ring, user) if user else None,
@@ -139,6 +139,11 @@ def entry(
             "created_at": at_ms,
         },
     )
+
+
+def first_id_of(at_ms: int) -> str:
+    """What all ids of this moment and of later ones are at least."""
+    return f"{at_ms:012x}"
 
 
 def user_key(ring: KeyRing, name: str) -> str:

@@ -133,7 +133,8 @@ authenticator = Table(
     _number("created_at"),
     _number("last_used_at", null=True),
     PrimaryKeyConstraint("id"),
-    Index("ix_authenticator_subject_id", "subject_id"),
+    # In this order they are read.
+    Index("ix_authenticator_subject_id", "subject_id", "created_at", "id"),
 )
 
 recovery_code = Table(
@@ -260,7 +261,6 @@ audit_event = Table(
     _bytes("commitment"),
     _bytes("link"),
     PrimaryKeyConstraint("writer", "epoch", "seq"),
-    Index("ix_audit_event_created_at", "created_at"),
     Index("ix_audit_event_transaction_id", "transaction_id"),
 )
 
@@ -295,7 +295,6 @@ timeline = Table(
     PrimaryKeyConstraint("id"),
     Index("ix_timeline_reference", "reference"),
     Index("ix_timeline_user_key", "user_key", "id"),
-    Index("ix_timeline_created_at", "created_at"),
 )
 
 # What never became a login: unknown address, wrong secret ... one row per cause and source, counted.
