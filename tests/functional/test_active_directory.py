@@ -709,6 +709,17 @@ async def test_an_account_that_went_meanwhile_is_a_conflict(server: samba.Domain
     assert await ad.unlock(user, SOON) is False
 
 
+async def test_a_lock_that_was_lifted_is_looked_for_where_it_was_lifted(server: samba.DomainController, make: Make) -> None:
+    ad, client = make()
+    user = await somebody(ad, server)
+    server.lock(user.attributes["distinguishedName"][0])
+
+    assert await ad.unlock(user, SOON)
+    assert client.stuck(user.immutable_id) == f"{cast.ADDRESS}:636"
+    assert not await ad.unlock(user, SOON)
+    assert (await found(ad, user.name)).state is AccountState.ACTIVE
+
+
 # --- answers that get lost -----------------------------------------------------------------------------------------------------
 
 
@@ -721,6 +732,7 @@ class Recording(CountingClient):
         super().__init__(*arguments)
         self.modified: list[Sequence[Any]] = []
         self.bound_at: list[str | None] = []
+        self.modified_at: list[str | None] = []
         self.searched: list[str] = []
 
     async def search(self, base: str, *arguments: Any, **given: Any) -> tuple[Entry, ...]:
@@ -729,6 +741,7 @@ class Recording(CountingClient):
 
     async def modify(self, dn: str, changes: Sequence[Any], **given: Any) -> Result:
         self.modified.append(changes)
+        self.modified_at.append(given.get("server"))
         lost, self.lose = self.lose > 0, max(0, self.lose - 1)
         if not (lost and self.before):
             result = await super().modify(dn, changes, **given)
@@ -817,6 +830,7 @@ async def test_what_was_written_is_checked_where_it_was_written(server: samba.Do
         assert await ad.check_password(await found(ad, user.name), NEW, SOON) is PasswordVerdict.RIGHT
 
     assert client.stuck(user.immutable_id) in (f"{cast.ADDRESS}:636", f"{cast.ADDRESS}:389")
+    assert client.modified_at == [None, client.stuck(user.immutable_id)]  # the second step, where the first one was made
     assert set(client.bound_at) == {client.stuck(user.immutable_id)}
 
 
