@@ -75,8 +75,8 @@ async def test_what_the_accounts_own_subject_had_goes_along(desk: Office) -> Non
     await contacts.prefer_contact(desk, **NEW, value="+905321234567")
     alone = await subject_of(desk, "new")
     done = await subjects.relink(desk, **NEW, **TO_OLD)
-    assert [each["kind"] for each in done["moved"]] == ["totp", "recovery_code"]
-    assert await kinds(desk, "old") == [("totp", "active"), ("recovery_code", "active")]
+    assert {each["kind"] for each in done["moved"]} == {"totp", "recovery_code"}
+    assert sorted(await kinds(desk, "old")) == [("recovery_code", "active"), ("totp", "active")]
     assert (await contacts.list_contacts(desk, **OLD))["codes_go_to"]["phone"] == "+905321234567"
     assert await desk.storage.get("subject", {"id": alone}) is None
     assert await desk.storage.count("recovery_code") == 10

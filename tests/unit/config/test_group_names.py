@@ -40,6 +40,6 @@ def test_a_group_is_named_by_name_dn_or_sid(group: str) -> None:
     ],
 )
 def test_a_group_of_nobody_is_refused(group: str, told: str) -> None:
-    with pytest.raises(SettingsError, match="policies\\[0\\].rules\\[0\\]") as refused:
+    with pytest.raises(SettingsError, match=r"policies\[0\]\.rules\[0\]") as refused:
         parse(DOCUMENT.format(group=group))
     assert told in refused.value.message
