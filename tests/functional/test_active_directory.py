@@ -485,6 +485,7 @@ async def test_a_password_that_is_too_young_cannot_be_changed_and_can_be_reset(
     user = await somebody(ad, server, pso=cast.YOUNG_PSO)
 
     assert (await refused(ad.change_password(user, GOOD, NEW, SOON))).rule == "min_age"
+    assert (await refused(ad.reset_password(user, GOOD, False, SOON))).rule == "history"
     await ad.reset_password(user, NEW, False, SOON)
     assert await ad.check_password(user, NEW, SOON) is PasswordVerdict.RIGHT
 
