@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from wardgate.directory.active_directory.domain import Rules
-from wardgate.directory.active_directory.groups import Group
+from wardgate.directory.active_directory.groups import Group, aliases_of
 from wardgate.directory.active_directory.settings import ActiveDirectoryAttributes
 from wardgate.directory.active_directory.values import NEVER, guid_text, moment
 from wardgate.directory.ldap.port import Entry
@@ -120,14 +120,14 @@ def user_from(
         mail=next(iter(mails), None),
         phone=next(iter(phones), None),
         language=_language(entry.text(names.language)),
-        groups=tuple(group.name for group in groups),
+        groups=tuple(dict.fromkeys(group.name for group in groups)),
         attributes={DN_ATTRIBUTE: (entry.dn,), **{name: entry.texts(name) for name in names.more if entry.texts(name)}},
         must_change=must_change(entry),
         password_expires_at=None if expiry == NEVER else moment(expiry),
         version=version_of(entry),
         other_mails=mails[1:],
         other_phones=phones[1:],
-        group_aliases={group.name: group.aliases for group in groups if group.aliases},
+        group_aliases=aliases_of(groups),
         protected=(entry.number("adminCount") or 0) > 0,
         lockout=lockout(entry, rules, now),
         unusable=unusable,

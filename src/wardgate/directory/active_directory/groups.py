@@ -4,7 +4,7 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,15 @@ class Group:
 
     name: str
     aliases: tuple[str, ...]
+
+
+def aliases_of(groups: Sequence[Group]) -> Mapping[str, tuple[str, ...]]:
+    """What else each name stands for. Groups of two domains may share one: then it has the aliases of both."""
+    found: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        if group.aliases:
+            found[group.name] = (*found.get(group.name, ()), *group.aliases)
+    return found
 
 
 class Groups:
