@@ -396,6 +396,11 @@ class SqliteReads:
         finally:
             self._reads -= 1
 
+    def _end_turn(self) -> None:
+        """End what this turn has read: from now on another thread may have the connections, to close them."""
+        self._reader.end()
+        self._fast.end()
+
     def _stop_reading(self) -> None:
         self._read_thread.shutdown()
         self._reader.close()
@@ -536,6 +541,7 @@ class SqliteStorage(SqliteReads):
         if self._flushing:
             self._drained = self._drained or asyncio.Event()
             await self._drained.wait()
+        self._end_turn()
         await asyncio.to_thread(self._let_go)
 
     def _let_go(self) -> None:

@@ -245,6 +245,7 @@ class SqliteClientStorage(SqliteReads):
         self._line.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self._end_turn()
         await asyncio.to_thread(self._stop_reading)
 
     def depths(self) -> tuple[int, int]:

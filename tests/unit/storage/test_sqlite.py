@@ -211,6 +211,15 @@ async def test_reads_of_one_turn_share_a_transaction_that_is_over_in_the_next(st
         other.close()
 
 
+async def test_closing_in_the_turn_of_a_read_leaves_the_loop_nothing_to_end(tmp_path: Path) -> None:
+    # The connection is closed in a thread: the loop that ended its read there at the same time would take the process down.
+    for _ in range(30):
+        opened = await SqliteStorage.open(tmp_path / "w.db")
+        closing = asyncio.ensure_future(opened.close())
+        await opened.find("installation", limit=1)
+        await closing
+
+
 async def test_nothing_is_answered_before_it_is_durable(tmp_path: Path) -> None:
     writer = StoppedWriter(tmp_path / "w.db")
     storage = SqliteStorage(tmp_path / "w.db", writer)
