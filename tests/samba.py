@@ -105,10 +105,17 @@ class DomainController:
         self.modify(_record(f"OU={name},{parent}", "add", "objectClass: organizationalUnit"))
         return f"OU={name},{parent}"
 
-    def add_group(self, name: str, kind: int = cast.GLOBAL, members: Sequence[str] = (), ou: str = cast.GROUPS) -> str:
-        """Make a group; its DN. `members`: DNs."""
+    def add_group(
+        self, name: str, kind: int = cast.GLOBAL, members: Sequence[str] = (), ou: str = cast.GROUPS, sam: str | None = None
+    ) -> str:
+        """Make a group; its DN. `name`: as it stands in a DN. `members`: DNs."""
         dn = f"CN={name},{ou}"
-        given = {"objectClass": "group", "sAMAccountName": name, "groupType": str(kind), **({"member": members} if members else {})}
+        given = {
+            "objectClass": "group",
+            "sAMAccountName": sam or name,
+            "groupType": str(kind),
+            **({"member": members} if members else {}),
+        }
         self.modify(_record(dn, "add", *_values(given)))
         return dn
 

@@ -44,6 +44,7 @@ from wardgate.directory.port import (
     Verdict,
 )
 from wardgate.errors import Conflict, DirectoryUnavailable
+from wardgate.policy.groups import qualified_groups
 
 pytestmark = pytest.mark.neighbour("samba")
 
@@ -338,6 +339,24 @@ async def test_nested_groups_of_a_cycle_and_the_primary_one_are_told_and_no_dist
     assert dn == cast.member_dn("VPN Users")
     assert sid.startswith("S-1-5-21-")
     assert alice.group_aliases["Users"][1] == "S-1-5-32-545"
+
+
+@pytest.mark.parametrize("what", ["name", "dn", "sid"])
+async def test_a_group_whose_cn_is_what_another_is_called_is_not_taken_for_it(
+    server: samba.DomainController, ad: ActiveDirectory, what: str
+) -> None:
+    """Whoever may make groups in one OU chooses their cn freely: only sAMAccountName, DN and SID are the domain's own."""
+    dn, sid = (await found(ad, "alice")).group_aliases["VPN Users"]
+    called = {"name": "VPN Users", "dn": dn.replace("=", r"\3D").replace(",", r"\2C"), "sid": sid}[what]
+    user = await somebody(ad, server)
+    corner = server.add_ou(samba.name("corner"))
+    server.add_group(called, members=[user.attributes["distinguishedName"][0]], ou=corner, sam=samba.name("group"))
+
+    held = await found(ad, user.name)
+    names = qualified_groups((ad.name,), held.groups, held.group_aliases)
+
+    assert len(held.groups) == len(user.groups) + 1
+    assert names.isdisjoint(f"{ad.name}:{each}".lower() for each in ("VPN Users", dn, sid))
 
 
 async def test_a_fine_grained_policy_holds_for_whom_it_is(ad: ActiveDirectory, make: Make) -> None:

@@ -1,6 +1,7 @@
 """Groups of a user: the SIDs of his `tokenGroups` (nested ones and the primary one among them) and what they are called.
 
-`tokenGroups` holds what gives rights: no distribution groups. A SID is read once and remembered for some minutes.
+`tokenGroups` holds what gives rights: no distribution groups. A SID is read once and remembered for some minutes. A group's name is
+its sAMAccountName, which the domain has once. Its cn is no name of it: in each OU another group may have the same one.
 """
 
 from collections import OrderedDict
@@ -82,12 +83,11 @@ class Groups:
         base = (await self._domain.names(budget)).base
         # Everywhere in the domain: groups need not be where users are.
         entries = await self._reader.entries(
-            base, Scope.SUBTREE, f"(|{filters})", ("objectSid", "sAMAccountName", "cn"), budget, limit=len(found)
+            base, Scope.SUBTREE, f"(|{filters})", ("objectSid", "sAMAccountName"), budget, limit=len(found)
         )
         for entry in entries:
             sid = next(iter(entry.values("objectSid")), b"")
-            name = entry.text("sAMAccountName") or entry.text("cn")
+            name = entry.text("sAMAccountName")
             if sid in found and name:
-                others = (entry.dn, sid_text(sid), entry.text("cn") or name)
-                found[sid] = Group(name, tuple(other for other in others if other != name))
+                found[sid] = Group(name, (entry.dn, sid_text(sid)))
         return found
