@@ -81,6 +81,17 @@ async def test_a_group_that_is_called_like_the_dn_of_another_opens_nothing(world
     assert reason(await world.begin("ada")) == "no_rule"
 
 
+@pytest.mark.parametrize("rules", [(), (({}, {"Filter-Id": "{group}"}),)], ids=["named groups only", "any group too"])
+@pytest.mark.parametrize("stolen", [DN, SID])
+async def test_a_group_that_is_called_like_the_dn_of_another_is_given_no_reply_of_that(
+    world: World, stolen: str, rules: tuple[Any, ...]
+) -> None:
+    """What a grant carries of the groups is cut down to what the rules ask for: still a name must not become a DN by that."""
+    world.application = application(({"group": [f"local:{stolen}"]}, {"Class": "administrators"}), *rules)
+    await ada(world, groups=(stolen,), group_aliases={stolen: (f"CN={stolen},OU=Corner,DC=acme,DC=test", "S-1-5-21-1-2-3-4")})
+    assert b"administrators" not in released(world, await let_in(world))
+
+
 @pytest.mark.parametrize("group", ["VPN Users", DN, SID])
 async def test_a_released_group_is_its_name_however_the_rule_names_it(world: World, group: str) -> None:
     world.application = application(({"group": [f"local:{group}"]}, {"Class": "{group}"}))

@@ -9,7 +9,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import Realms
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
-from wardgate.policy.groups import asked_groups, gives_any_group
+from wardgate.policy.groups import asked_groups, gives_any_group, looks_like_alias
 from wardgate.policy.rules import Policy
 from wardgate.storage.port import Storage
 
@@ -45,6 +45,9 @@ class Application:
             asked = tuple(each for each in user.group_aliases.get(group, ()) if self._asks(each, places))
             if asked:
                 aliases[group] = asked
+            elif looks_like_alias(group) and group in user.group_aliases and self._asks(group, places):
+                # A name, and what is asked for is the DN or SID of another: without an alias of its own it would be taken for that.
+                aliases[group] = tuple(user.group_aliases[group][:1])
         if self.gives_any:
             return user.groups, aliases
         return tuple(group for group in user.groups if group in aliases or self._asks(group, places)), aliases

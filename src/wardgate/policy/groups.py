@@ -23,12 +23,13 @@ def qualified_groups(places: Sequence[str], groups: Iterable[str], aliases: Mapp
     for group in groups:
         others = aliases.get(group, ())
         names += others
-        if not others or not _looks_like_alias(group):
+        if not others or not looks_like_alias(group):
             names.append(group)
     return frozenset([f"{place}:{name}".lower() for name in names for place in places])
 
 
-def _looks_like_alias(group: str) -> bool:
+def looks_like_alias(group: str) -> bool:
+    """Whether a group's plain name could be taken for a DN or a SID."""
     return "=" in group or group[:4].upper() == "S-1-"
 
 
