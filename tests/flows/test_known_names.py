@@ -94,6 +94,32 @@ async def test_a_name_is_noted_once_and_only_at_a_grant(several: Several) -> Non
     assert {each["name_key"] for each in await world.rows("known_name")} == {"cem", "cem@mail.test"}
 
 
+async def test_a_mail_address_in_the_realms_own_domain_finds_its_owner(several: Several) -> None:
+    world = several.world
+    await enrolled(world, several["third"], "ada", mail="ada.lovelace@acme.test")
+    for _ in range(2):
+        assert (await let_in(world, "Ada.Lovelace@ACME.test")).directory == "third"
+    assert several["third"].names[-1] == "ada.lovelace@acme.test"  # type: ignore[attr-defined]
+    assert reason(await world.begin("ada.lovelace", PASSWORD_ONLY)) == "user_unknown"
+
+
+async def test_nobodys_mail_address_takes_the_place_of_a_login_name(several: Several) -> None:
+    """Who may write his own mail address must not be asked for in the place of who has that name."""
+    world = several.world
+    several["first"].add("eve", "the impostor's", mail="cem@acme.test")
+    await enrolled(world, several["third"], "cem")
+    assert reason(await world.begin("cem@acme.test", "the impostor's")) == "password_wrong"
+    assert (await let_in(world, "cem@acme.test")).directory == "third"
+
+
+async def test_no_mail_address_is_looked_for_while_a_directory_that_may_have_the_name_is_down(several: Several) -> None:
+    world = several.world
+    several["first"].add("eve", "the impostor's", mail="cem@acme.test")
+    await enrolled(world, several["third"], "cem")
+    several["third"].behaviour = Behaviour.UNAVAILABLE
+    assert reason(await world.begin("cem@acme.test", "the impostor's")) == "directory_down"
+
+
 async def test_a_realm_with_one_directory_notes_nothing(tmp_path: Path) -> None:
     world = World()
     await world.give_totp(await world.person("ada"))

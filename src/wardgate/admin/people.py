@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
@@ -18,7 +19,7 @@ from wardgate.config.secrets import resolver
 from wardgate.config.store import load_current
 from wardgate.directory.kind import DirectoryParts, DirectorySettings
 from wardgate.directory.port import Closing, Directory, DirectoryUser
-from wardgate.directory.realm import Realm, Realms, parse_login_name
+from wardgate.directory.realm import Realm, Realms, names_meant, parse_login_name
 from wardgate.directory.registry import build_directory
 from wardgate.errors import NotFound
 from wardgate.storage.port import Operation
@@ -92,13 +93,15 @@ async def found_person(office: Office, name: str, directory: str | None = None) 
     Raises NotFound, and DirectoryUnavailable when a directory that might know him does not answer: the next must not stand in.
     """
     _, document = await load_current(office.storage)
+    names: tuple[str, ...] = (name,)
     if directory is not None:
         wanted, typed = [settings_of(document, directory)], name
     else:
         realm, typed = parse_login_name(name, Realms([Realm(each, ()) for each in document.realms]))
+        names = names_meant(name, typed)
         wanted = [settings_of(document, each) for each in realm.settings.directories]
-    for settings in wanted:
-        async with _looked_up(office, document, settings, typed) as person:
+    for each, settings in product(names, wanted):
+        async with _looked_up(office, document, settings, each) as person:
             if person is not None:
                 yield person
                 return

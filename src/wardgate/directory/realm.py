@@ -68,6 +68,17 @@ def parse_login_name(typed: str, realms: Realms) -> tuple[Realm, str]:
     return realms.default, typed
 
 
+def names_meant(typed: str, name: str) -> tuple[str, ...]:
+    """What to look up of a typed name, in canonical form and in this order; the first is empty for what can be nobody's name.
+
+    `name`: what `parse_login_name` made of it. Where that is nobody in the whole realm, `u@d` is looked up as it was typed: a
+    realm's domain is mostly its mail domain too, and what stands before the @ of a mail address or of a userPrincipalName need
+    be no login name. `ada.lovelace@acme.test` may be `ada`.
+    """
+    whole = canonical_name(typed) if name and typed.rpartition("@")[0] == name else None
+    return (canonical_name(name) or "", *([whole] if whole else []))
+
+
 def _before_backslash(typed: str) -> tuple[str, str]:
     domain, _, name = typed.partition("\\")
     return domain, name

@@ -1,7 +1,6 @@
 """What is known while a first request is worked on: the request, who it may be, and whose first factor is proved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from wardgate.account.authenticator import Authenticator
 from wardgate.account.subject import SubjectId
@@ -13,18 +12,24 @@ from wardgate.engine.runtime import Application, EngineConfiguration
 from wardgate.errors import StorageError
 from wardgate.factors.port import Holder
 from wardgate.storage.port import Operation, Row
+from wardgate.values import quick_value
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Attempt:
-    """What is known while a first request is worked on."""
+    """What is known while a first request is worked on. `names`: what to look up, in this order; `name` stands for all of them."""
 
     request: BeginRequest
     configuration: EngineConfiguration
     application: Application
     realm: Realm
-    name: str
+    names: tuple[str, ...]
     now_ms: int
+
+    @property
+    def name(self) -> str:
+        """The name without what selected its realm; empty for what can be nobody's."""
+        return self.names[0]
 
     @property
     def language(self) -> str:
@@ -32,7 +37,7 @@ class Attempt:
         return self.request.origin.language or self.realm.settings.language
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Candidate:
     """Who it may be before anything is proved, and what was read about him.
 
@@ -64,7 +69,7 @@ class Candidate:
         return self.user
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Person:
     """A user whose first factor is proved, and what he can prove next.
 

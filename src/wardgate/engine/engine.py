@@ -14,7 +14,7 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import DirectoryUser
-from wardgate.directory.realm import parse_login_name
+from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, known_names
 from wardgate.engine.answering import Answering, Grant, proved_outcome, release_after
 from wardgate.engine.asking import Asker
@@ -89,7 +89,8 @@ class Engine:
         if application is None:
             return None
         realm, typed = parse_login_name(request.user_name, configuration.realms)
-        return Attempt(request, configuration, application, realm, canonical_name(typed) or "", to_ms(self._clock.now()))
+        names = names_meant(request.user_name, typed)
+        return Attempt(request, configuration, application, realm, names, to_ms(self._clock.now()))
 
     async def _replays_spent_code(self, attempt: Attempt, given: Secret) -> bool:
         """Whether the password field holds the code that this user just spent here: a portal's credentials at the gateway.

@@ -5,8 +5,6 @@ the name is another person's by now, the order is followed as for any name. A di
 not answer for it, or a namesake there would be let in, or refused, in somebody else's place.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeGuard
 
@@ -17,9 +15,10 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.steps import DIRECTORY_FIND, Steps
 from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.port import Row
+from wardgate.values import quick_value
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Found:
     """What a search came to. `directory`: who found the user or, without one, who was asked last or is `down`.
 
@@ -31,6 +30,11 @@ class Found:
     known: Row | None = None
     down: DirectoryUnavailable | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody else is to be asked."""
+        return self.user is not None or self.down is not None
+
 
 class Finding:
     """Asks directories."""
@@ -41,47 +45,57 @@ class Finding:
 
     async def find(self, attempt: Attempt) -> Found:
         """Whose name it is. A directory that does not answer is told, not raised: who it is decides what follows."""
-        name, directories = attempt.name, attempt.realm.directories
-        if not name:
+        directories = attempt.realm.directories
+        if not attempt.name:
             return Found(directories[-1], None)
-        finds = known_name(attempt.realm, name)
+        finds = known_name(attempt.realm, attempt.name)
         known = first_row(await self._parts.storage.read(finds)) if finds else None
-        places = [directory for directory in directories if _might_hold(directory, name)]
-        found = await self._known(attempt, places, known) if known is not None else None
-        if found is not None and (found.user is not None or found.down is not None):
+        found = await self._known(attempt, known) if known is not None else None
+        if found is not None and found.is_over:
             return found
-        found = await self._in_order(attempt, places, known, found)
-        if found.user is None and found.down is None:
+        found = await self._in_order(attempt, attempt.name, known, found)
+        for name in attempt.names[1:]:
+            # Only once all of them have said that the name without its domain is nobody's, or it would depend on who asks whom.
+            if not found.is_over:
+                also = await self._in_order(attempt, name, known, None)
+                found = also if also.directory is not None else found
+        if not found.is_over:
             attempt.request.trail.note("no such user", realm=attempt.realm.name)
         return found
 
-    async def _known(self, attempt: Attempt, places: Sequence[Directory], known: Row) -> Found | None:
+    async def _known(self, attempt: Attempt, known: Row) -> Found | None:
         """What the directory of a known name says: its user, that it is down, or neither, if the name is not that account's now."""
-        for directory in places:
-            if directory.name == known["directory"]:
-                found = await self._ask(attempt, directory, known)
-                if found.user is None or found.user.immutable_id == known["immutable_id"]:
-                    return found
+        directory = next((each for each in attempt.realm.directories if each.name == known["directory"]), None)
+        found = None
+        for name in attempt.names:
+            if directory is None or not _might_hold(directory, name):
+                continue
+            found = await self._ask(attempt, directory, name, known)
+            if found.user is not None and found.user.immutable_id != known["immutable_id"]:
                 attempt.request.trail.note("the name was given to another account", directory=directory.name)
                 return None
-        return None
-
-    async def _in_order(self, attempt: Attempt, places: Sequence[Directory], known: Row | None, before: Found | None) -> Found:
-        """The first user in the order of the directories. `before`: a directory that has said already that it has no such user."""
-        found = Found(None, None, known)
-        for directory in places:
-            if before is not None and before.directory is directory:
-                found = before
-                continue
-            found = await self._ask(attempt, directory, known)
-            if found.user is not None or found.down is not None:
+            if found.is_over:
                 return found
         return found
 
-    async def _ask(self, attempt: Attempt, directory: Directory, known: Row | None) -> Found:
+    async def _in_order(self, attempt: Attempt, name: str, known: Row | None, before: Found | None) -> Found:
+        """The first user in the order of the directories. `before`: a directory that has said already that it has no such user."""
+        found = Found(None, None, known)
+        for directory in attempt.realm.directories:
+            if not _might_hold(directory, name):
+                continue
+            if before is not None and before.directory is directory:
+                found = before
+                continue
+            found = await self._ask(attempt, directory, name, known)
+            if found.is_over:
+                return found
+        return found
+
+    async def _ask(self, attempt: Attempt, directory: Directory, name: str, known: Row | None) -> Found:
         began = self._steps.begin()
         try:
-            user = await directory.find(attempt.name, self._parts.directory_timeout_s)
+            user = await directory.find(name, self._parts.directory_timeout_s)
         except DirectoryUnavailable as error:
             return Found(directory, None, known, error)
         finally:

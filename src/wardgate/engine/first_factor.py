@@ -6,7 +6,7 @@ What comes out is a `Candidate` whose password was right, or a refusal that is l
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeGuard
 
@@ -33,6 +33,7 @@ from wardgate.errors import DirectoryUnavailable, Overloaded, UnavailableError
 from wardgate.factors import SECOND_FACTORS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Right, Task
 from wardgate.storage.port import Committed, Operation, Refused
+from wardgate.values import quick_value
 
 # Parallel attempts of one user from one source wait for each other's verdict, within the patience of any NAS. One that ends in
 # this process calls the next; what other processes do is asked for from time to time.
@@ -55,7 +56,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class _Places:
     """What was reserved for one check. `bind`: None where the directory locks nobody, or with `full`, where no place was left."""
 
@@ -333,7 +334,8 @@ class FirstFactor:
         if await self._reserve(attempt, keys, None) is None:
             return self._refusing.down(attempt)
         try:
-            user = directory.remembered_while_down(attempt.name, password)
+            remembered = (directory.remembered_while_down(name, password) for name in attempt.names)
+            user = next((each for each in remembered if each is not None), None)
             if user is None or user.protected or user.must_change or user.state is not AccountState.ACTIVE:
                 await self._storage.commit(brakes.settle_wrong(keys, settings, attempt.now_ms, reserved=True))
                 return self._refusing.down(attempt)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wardgate.directory.realm import Realm, Realms, parse_login_name
+from wardgate.directory.realm import Realm, Realms, names_meant, parse_login_name
 from wardgate.directory.settings import RealmSettings
 from wardgate.errors import SettingsError
 
@@ -46,6 +46,22 @@ def test_an_unknown_domain_never_becomes_the_default_realms_user(typed: str) -> 
 
     # The whole string: as a mail address it may be somebody's, `EVIL\ada` is nobody's, and neither is the name `ada`.
     assert (found.name, rest) == ("acme", typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("Ada", ("ada",)),
+        ("ACME\\Ada", ("ada",)),
+        ("Ada@x.test", ("ada@x.test",)),
+        ("Ada@Acme.test", ("ada", "ada@acme.test")),
+        ("extern.example\\ada@extern.example", ("ada@extern.example",)),
+        ("", ("",)),
+        ("a\0da@acme.test", ("",)),
+    ],
+)
+def test_what_stands_before_the_at_of_a_realms_domain_may_be_half_a_mail_address(typed: str, names: tuple[str, ...]) -> None:
+    assert names_meant(typed, parse_login_name(typed, realms())[1]) == names
 
 
 @pytest.mark.parametrize("defaults", [(False, False), (True, True)])
