@@ -442,6 +442,21 @@ async def test_continuation_references_are_never_followed(make: Make, monkeypatc
     assert asked == {(cast.ADDRESS, 636)}
 
 
+async def test_a_new_administrator_is_protected_before_the_domain_marks_him(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    """Samba never sets adminCount, Windows within an hour; until then the grace of a directory that is down would let him in."""
+    admins, inner = f"CN=Domain Admins,CN=Users,{cast.BASE}", samba.name("inner")
+    nested = server.add_group(inner)
+    direct, indirect = [await somebody(ad, server, groups=[group]) for group in (admins, nested)]
+    assert not indirect.protected
+    server.modify(f"dn: {admins}\nchangetype: modify\nadd: member\nmember: {nested}\n")
+
+    assert direct.protected
+    assert (await found(ad, indirect.name)).protected
+    server.delete(nested)
+
+
 async def test_a_grace_is_for_names_that_were_looked_up_and_never_for_administrators(make: Make) -> None:
     ad, _ = make(down_grace_s=600)
     for sam in ("alice", "chief"):

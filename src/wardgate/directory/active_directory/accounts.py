@@ -8,7 +8,7 @@ from typing import Final
 from wardgate.directory.active_directory.domain import Rules
 from wardgate.directory.active_directory.groups import Group, aliases_of
 from wardgate.directory.active_directory.settings import ActiveDirectoryAttributes
-from wardgate.directory.active_directory.values import NEVER, guid_text, moment
+from wardgate.directory.active_directory.values import NEVER, guid_text, is_administrators, moment
 from wardgate.directory.ldap.port import Entry
 from wardgate.directory.phones import read_phones
 from wardgate.directory.port import AccountState, DirectoryUser, Lockout
@@ -86,6 +86,11 @@ def lockout(entry: Entry, rules: Rules, now: datetime) -> Lockout | None:
     return Lockout(rules.threshold, rules.window_s, max(0, failures))
 
 
+def is_protected(entry: Entry) -> bool:
+    """Whether it is an administrator's. Windows sets adminCount within an hour of that, Samba never: the groups tell at once."""
+    return (entry.number("adminCount") or 0) > 0 or any(is_administrators(sid) for sid in entry.values("tokenGroups"))
+
+
 def version_of(entry: Entry) -> int:
     """A number that differs when anything that was read differs, and rises with the server's change number where that was read."""
     digest = hashlib.blake2b(digest_size=8)
@@ -128,7 +133,7 @@ def user_from(
         other_mails=mails[1:],
         other_phones=phones[1:],
         group_aliases=aliases_of(groups),
-        protected=(entry.number("adminCount") or 0) > 0,
+        protected=is_protected(entry),
         lockout=lockout(entry, rules, now),
         unusable=unusable,
     )

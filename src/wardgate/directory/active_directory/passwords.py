@@ -146,7 +146,7 @@ class Passwords:
         if entry is None:
             return None
         rules = await self._domain.rules(entry.text(RESULTANT_PSO), budget)
-        return _Account(entry.dn, entry, rules, server, user.protected or bool(entry.number("adminCount")))
+        return _Account(entry.dn, entry, rules, server, bool(entry.number("adminCount")))
 
     def _hold_to_rules(self, account: _Account, new: Secret) -> None:
         """Refuse what the server would refuse: it does not say which rule it was, and we can."""

@@ -12,6 +12,12 @@ MAX_PASSWORD_CHARS: Final = 256
 _TICKS_PER_S: Final = 10_000_000
 _EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _MAX_AUTHORITIES: Final = 15
+_BUILT_IN: Final = 32  # S-1-5-32: groups of the domain controllers themselves
+_OF_A_DOMAIN: Final = 21  # S-1-5-21-...: of some domain
+# Administrators and the operators of accounts, servers, printers and backups; domain, schema and enterprise administrators:
+# [MS-DTYP] section 2.4.2.4. These are the groups whose members AdminSDHolder protects, [MS-ADTS] section 3.1.1.6.1.
+_BUILT_IN_ADMINISTRATORS: Final = frozenset({544, 548, 549, 550, 551})
+_DOMAIN_ADMINISTRATORS: Final = frozenset({512, 518, 519})
 
 
 def moment(filetime: int | None) -> datetime | None:
@@ -59,6 +65,16 @@ def sid_text(value: bytes) -> str:
         raise MessageError("an objectSid is malformed", "ldap_malformed")
     parts = [int.from_bytes(value[at : at + 4], "little") for at in range(8, len(value), 4)]
     return "-".join(map(str, ("S", 1, int.from_bytes(value[2:8], "big"), *parts)))
+
+
+def is_administrators(sid: bytes) -> bool:
+    """Whether a SID is that of a group of administrators that every domain has."""
+    if len(sid) not in (16, 28) or sid[0] != 1 or len(sid) != 8 + 4 * sid[1] or sid[2:8] != b"\0\0\0\0\0\x05":
+        return False
+    kind, last = int.from_bytes(sid[8:12], "little"), int.from_bytes(sid[-4:], "little")
+    if len(sid) == 16:
+        return kind == _BUILT_IN and last in _BUILT_IN_ADMINISTRATORS
+    return kind == _OF_A_DOMAIN and last in _DOMAIN_ADMINISTRATORS
 
 
 def password_text(password: Secret) -> str | None:

@@ -13,6 +13,7 @@ from wardgate.directory.active_directory.values import (
     guid_base,
     guid_text,
     interval_s,
+    is_administrators,
     moment,
     password_text,
     sid_text,
@@ -95,3 +96,31 @@ def test_a_password_that_would_be_cut_or_refused_unread_is_none(password: bytes)
 def test_a_password_stands_in_quotation_marks_in_utf_16() -> None:
     assert password_text(Secret('şifre "x"'.encode())) == 'şifre "x"'
     assert unicode_pwd(Secret("ş".encode())) == b'"\x00_\x01"\x00'
+
+
+DOMAIN = "S-1-5-21-1004336348-1177238915-682003330"
+
+
+@pytest.mark.parametrize(
+    ("sid", "expected"),
+    [
+        (f"{DOMAIN}-512", True),
+        (f"{DOMAIN}-519", True),
+        ("S-1-5-32-544", True),
+        ("S-1-5-32-551", True),
+        (f"{DOMAIN}-513", False),
+        (f"{DOMAIN}-544", False),
+        ("S-1-5-32-545", False),
+        ("S-1-5-32-512", False),
+        ("S-1-5-11", False),
+        ("S-1-1-32-544", False),
+    ],
+)
+def test_groups_of_administrators_are_known_by_their_sid(sid: str, expected: bool) -> None:
+    _, _, authority, *parts = sid.split("-")
+    octets = (
+        bytes((1, len(parts))) + int(authority).to_bytes(6, "big") + b"".join(int(part).to_bytes(4, "little") for part in parts)
+    )
+    assert sid_text(octets) == sid
+    assert is_administrators(octets) is expected
+    assert not is_administrators(octets[:-1])
