@@ -16,6 +16,7 @@ from tests.samba_dc import cast
 from wardgate.clock import FixedClock
 from wardgate.config.reference import ClearValue
 from wardgate.crypto import Secret
+from wardgate.directory.active_directory import accounts
 from wardgate.directory.active_directory.directory import ActiveDirectory
 from wardgate.directory.active_directory.passwords import HELD_S, OUTCOME_UNKNOWN, POLICY_HINTS, POLICY_HINTS_OLD
 from wardgate.directory.ldap.port import Control, Entry, Result, Scope
@@ -440,6 +441,21 @@ async def test_continuation_references_are_never_followed(make: Make, monkeypatc
 
     assert entries == ()
     assert asked == {(cast.ADDRESS, 636)}
+
+
+async def test_a_password_that_was_changed_is_not_remembered_while_the_domain_still_takes_it(
+    server: samba.DomainController, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an hour a bind takes the password before, which may have been changed because somebody else knows it."""
+    monkeypatch.setattr(accounts, "FIRST_PASSWORD", timedelta(days=-1))  # as if the account had been there for long
+    ad, _ = make(verified_cache_s=300, down_grace_s=600)
+    user = await somebody(ad, server)
+    await ad.change_password(user, GOOD, NEW, SOON)
+    await ad.check_password(await found(ad, user.name), NEW, SOON)  # the first login changes the entry
+
+    assert await ad.check_password(await found(ad, user.name), GOOD, SOON) is PasswordVerdict.RIGHT
+    assert not ad.remembers(await found(ad, user.name), GOOD)
+    assert ad.remembered_while_down(user.name, GOOD) is None
 
 
 async def test_a_new_administrator_is_protected_before_the_domain_marks_him(

@@ -74,7 +74,8 @@ class DirectoryUser:
     `phone` are the preferred ones, phones in E.164. `groups` are names; `group_aliases` are what else a group is called in policy
     (its DN, its SID). `protected`: the directory itself holds the account to be an administrator's. `lockout`: None where the
     directory does not tell, or does not lock. `unusable`: what stands there and cannot be used, such as a malformed phone number:
-    the attribute and why, never the value.
+    the attribute and why, never the value. `old_password_until`: until then the directory may take the password before the present
+    one for right as well, so that none that it takes is remembered.
     """
 
     directory: str
@@ -96,6 +97,7 @@ class DirectoryUser:
     protected: bool = False
     lockout: Lockout | None = None
     unusable: tuple[str, ...] = ()
+    old_password_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

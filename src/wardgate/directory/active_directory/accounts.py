@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from wardgate.directory.active_directory.domain import Rules
 from wardgate.directory.active_directory.groups import Group, aliases_of
 from wardgate.directory.active_directory.settings import ActiveDirectoryAttributes
-from wardgate.directory.active_directory.values import NEVER, guid_text, is_administrators, moment
+from wardgate.directory.active_directory.values import NEVER, generalized, guid_text, is_administrators, moment
 from wardgate.directory.ldap.port import Entry
 from wardgate.directory.phones import read_phones
 from wardgate.directory.port import AccountState, DirectoryUser, Lockout
@@ -29,6 +29,10 @@ RESULTANT_PSO: Final = "msDS-ResultantPSO"
 # A wrong password moves these, and is no change of the account; what it leads to shows in the computed attribute.
 _VOLATILE: Final = frozenset({"badpwdcount", "badpasswordtime"})
 _MOST: Final = 2**63 - 1
+# A domain goes on taking the password before for an hour after a change (OldPasswordAllowedPeriod), and clocks differ.
+OLD_PASSWORD: Final = timedelta(minutes=65)
+# Where the password was set as soon as the account was made, it is the first one.
+FIRST_PASSWORD: Final = timedelta(minutes=1)
 _ALWAYS: Final = (
     "objectGUID",
     "sAMAccountName",
@@ -39,6 +43,7 @@ _ALWAYS: Final = (
     RESULTANT_PSO,
     "accountExpires",
     "pwdLastSet",
+    "whenCreated",
     "lockoutTime",
     "adminCount",
     "badPwdCount",
@@ -91,6 +96,14 @@ def is_protected(entry: Entry) -> bool:
     return (entry.number("adminCount") or 0) > 0 or any(is_administrators(sid) for sid in entry.values("tokenGroups"))
 
 
+def old_password_until(entry: Entry) -> datetime | None:
+    """Until when a bind with the password before the present one may succeed."""
+    since, created = moment(entry.number("pwdLastSet")), generalized(entry.text("whenCreated"))
+    if since is None or (created is not None and since - created <= FIRST_PASSWORD):
+        return None
+    return since + OLD_PASSWORD
+
+
 def version_of(entry: Entry) -> int:
     """A number that differs when anything that was read differs, and rises with the server's change number where that was read."""
     digest = hashlib.blake2b(digest_size=8)
@@ -136,6 +149,7 @@ def user_from(
         protected=is_protected(entry),
         lockout=lockout(entry, rules, now),
         unusable=unusable,
+        old_password_until=old_password_until(entry),
     )
 
 

@@ -135,11 +135,17 @@ class ActiveDirectory:
             return PasswordVerdict.WRONG
         found = await self._bind(user, dn, password, budget, source)
         if found is PasswordVerdict.RIGHT:
-            self._verified.remember(user.immutable_id, user.version, password)
-            self._grace.verified(user, password)
+            self._note(user, password)
         else:
             self._grace.refused(user, password)
         return found
+
+    def _note(self, user: DirectoryUser, password: Secret) -> None:
+        """Remember a password that is right, unless it may be the one that was changed a short while ago: a bind takes that too."""
+        until = user.old_password_until
+        if until is None or until <= self._clock.now():
+            self._verified.remember(user.immutable_id, user.version, password)
+            self._grace.verified(user, password)
 
     async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Bind as an account that does not exist."""

@@ -30,6 +30,14 @@ def moment(filetime: int | None) -> datetime | None:
         return None
 
 
+def generalized(text: str | None) -> datetime | None:
+    """The time of a GeneralizedTime as the server writes it, `20261122063016.0Z`; None for anything else."""
+    try:
+        return datetime.strptime((text or "").partition(".")[0], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def filetime(at: datetime) -> int:
     """The FILETIME of a time."""
     past = at - _EPOCH

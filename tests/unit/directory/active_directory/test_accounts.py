@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from wardgate.directory.active_directory.accounts import (
+    OLD_PASSWORD,
     account_state,
     attributes_to_read,
     lockout,
@@ -143,3 +144,21 @@ def test_a_number_that_is_none_is_left_out() -> None:
     read = entry(adminCount="x", userAccountControl="", accountExpires="9" * 30)
 
     assert (user(read).state, user(read).protected) == (AccountState.ACTIVE, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "created", "until"),
+    [
+        (NOW, "20250101080000.0Z", NOW + OLD_PASSWORD),
+        (NOW, "20260105075900.0Z", None),
+        (NOW, "20260105075859.0Z", NOW + OLD_PASSWORD),
+        (NOW, "someday", NOW + OLD_PASSWORD),
+        (NOW, None, NOW + OLD_PASSWORD),
+        (None, "20250101080000.0Z", None),
+    ],
+)
+def test_a_domain_takes_the_password_before_for_an_hour(
+    changed: datetime | None, created: str | None, until: datetime | None
+) -> None:
+    given = {"pwdLastSet": str(filetime(changed)) if changed else "0"} | ({"whenCreated": created} if created else {})
+    assert user(entry(**given)).old_password_until == until
