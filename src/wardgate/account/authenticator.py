@@ -1,7 +1,6 @@
 """One enrolled instance of a factor: Ada's app, Erin's device. Secrets are sealed to their row."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
@@ -9,6 +8,7 @@ from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing, Secret, new_id
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Find, Insert, Modified, Modify, Operation, Reader, Row, Value, Where
+from wardgate.values import quick_value
 
 MAX_AUTHENTICATORS = 20
 
@@ -28,7 +28,7 @@ HELD = AuthenticatorState.HELD
 _IS_KEPT = Where("state", "in", (AuthenticatorState.ACTIVE.value, AuthenticatorState.HELD.value))
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Authenticator:
     """A row of `authenticator`. `counter`: the last TOTP step that was used, or the next HOTP counter to expect."""
 

@@ -5,7 +5,7 @@ race means that another packet took the step: then this one is worth nothing, ri
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators, release
 from wardgate.account.contact import kept_contacts
@@ -47,6 +47,7 @@ from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
 from wardgate.storage.port import Commit, Find, Operation, Refused, Where
 from wardgate.texts import Text
+from wardgate.values import quick_value
 
 Step = Challenge | Granted | Denied
 
@@ -56,7 +57,7 @@ _STRONG = frozenset(STRONG_KINDS)
 _TEXTS = {"password_expired": "password.expired", "must_change": "password.must_change"}
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class _Answer:
     """Everything about one answer while it is judged."""
 
@@ -78,7 +79,7 @@ class _Answer:
         return self.request.trail
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Grant:
     """What letting somebody in needs besides the transaction.
 

@@ -1,7 +1,7 @@
 """Asks for the next factor: which one, what to say, what to send, and how a login is folded into an identical one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
@@ -19,6 +19,7 @@ from wardgate.factors import BY_KIND, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Sending, Task
 from wardgate.storage.port import Committed, Operation, Update, Where
 from wardgate.texts import Text
+from wardgate.values import quick_value
 
 MAX_OTHER_WAYS = 4
 # Any other answer is no choice, and spares the look at what the person has.
@@ -27,7 +28,7 @@ _WORDS = frozenset([word for factor in SECOND_FACTORS for word in factor.words])
 MAX_LOGIN_MS = 600_000
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Asked:
     """A transaction with its open question, the words for it, and what has to be written besides."""
 

@@ -17,6 +17,7 @@ from typing import Any
 from wardgate.crypto import KeyRing
 from wardgate.engine.settings import BrakeSettings, CodeSettings
 from wardgate.storage.port import Delete, Find, Modified, Modify, Operation, Reader, Row, Update, Value, Where
+from wardgate.values import quick_value
 
 USER_SOURCE = "user_source"
 USER = "user"
@@ -53,7 +54,7 @@ _EMPTY: dict[str, Value] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class BrakeKeys:
     """The keys of one login attempt. `source` is None when the NAS does not tell the client's address:
 
@@ -123,7 +124,7 @@ class Hold:
     told: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Seen:
     """The rows of one attempt as they were read."""
 

@@ -6,9 +6,10 @@ from operator import attrgetter
 
 from wardgate.jsons import dumps, loads
 from wardgate.texts import Text
+from wardgate.values import quick_value
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Challenge:
     """Something more has to be proved.
 
@@ -23,7 +24,7 @@ class Challenge:
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Granted:
     """Let in. What the application may be told about the user is here; what it is told is the door's release rules' matter.
 
@@ -45,7 +46,7 @@ class Granted:
     group_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Denied:
     """Refused. `reason` is for the timeline and audit, never for the person; `text` is for the person.
 
@@ -84,7 +85,7 @@ class ActionRequired:
 Outcome = Challenge | Granted | Denied | Waiting | ActionRequired
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Origin:
     """Where a request came in. `binding` is what a handle belongs to: the configured NAS, not an address.
 

@@ -1,16 +1,15 @@
 """What doors hand to the engine."""
 
-from dataclasses import dataclass
-
 from wardgate.audit.timeline import Trail
 from wardgate.crypto import Secret
 from wardgate.engine.outcome import Origin
 from wardgate.engine.transaction import Goal
+from wardgate.values import quick_value
 
 MAX_USER_NAME_CHARS = 253
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class BeginRequest:
     """The first request of a login.
 
@@ -29,7 +28,7 @@ class BeginRequest:
     goal: Goal = Goal.LOGIN
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class AnswerRequest:
     """An answer to a challenge. `fingerprint` identifies the whole request (packet, form post): an identical one is a resend."""
 

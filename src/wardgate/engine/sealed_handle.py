@@ -11,12 +11,12 @@ to the epoch, because a restore ends all logins that were open.
 
 import hashlib
 import struct
-from dataclasses import dataclass
 
 from wardgate.crypto import KeyRing, same
 from wardgate.engine.transaction import Transaction
 from wardgate.errors import SealError
 from wardgate.factors import KINDS
+from wardgate.values import quick_value
 
 # RFC 2865 section 5.24: an attribute holds 253 octets.
 MAX_SEALED_BYTES = 253
@@ -35,7 +35,7 @@ _ANOTHER_NAME = "\0"
 ANOTHER_BINDING = "?"
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class SealedLogin:
     """What an opened sealed handle says. `here`: it was given to the NAS that brings it."""
 

@@ -10,13 +10,14 @@ A handle belongs to one sequence; several handles may point to it (a login that 
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from wardgate.crypto import KeyRing
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Insert, Operation, Row, Update, Where
+from wardgate.values import quick_value
 
 HANDLE_BYTES = 24
 OUTCOME_KEPT_MS = 30_000
@@ -41,7 +42,7 @@ class State(StrEnum):
     DENIED = "denied"
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Transaction:
     """A login whose first factor is proved. Times are milliseconds since 1970 UTC.
 
@@ -96,7 +97,7 @@ class Transaction:
 
 
 _COLUMNS = ("id", "reference", "state", "goal", "application", "subject_id", "fold_key", "sequence", "created_at", "expires_at")
-_BODY = tuple(name for name in Transaction.__slots__ if name not in _COLUMNS)
+_BODY = tuple(each.name for each in fields(Transaction) if each.name not in _COLUMNS)
 
 
 def insert(transaction: Transaction) -> Insert:
@@ -153,7 +154,7 @@ def _row(transaction: Transaction) -> Row:
 # --- handles ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Handle:
     """A stored handle, or with `is_sealed` one whose row is made by who uses it. `outcome` is sealed, for an identical resend."""
 
@@ -225,7 +226,7 @@ def consume(ring: KeyRing, handle: Handle, fingerprint: bytes, outcome: bytes, n
     )
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Use:
     """A handle that is used up: by which request, and with which outcome, to be kept for an identical one."""
 

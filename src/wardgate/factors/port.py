@@ -12,11 +12,12 @@ from wardgate.delivery.port import Channel
 from wardgate.engine.settings import CodeSettings
 from wardgate.storage.port import Operation
 from wardgate.texts import Text
+from wardgate.values import quick_value
 
 MAX_ANSWER_BYTES = 128
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Holder:
     """What a subject can prove with. `held` proves nothing until another strong factor was proved."""
 
@@ -31,7 +32,7 @@ class Holder:
         return [each for each in reversed(self.authenticators) if each.kind == kind]
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Task:
     """The circumstances of one challenge: which transaction, when, with which settings and keys."""
 
@@ -50,7 +51,7 @@ class Sending:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Asked:
     """A challenge has begun: what to say, what to remember until the answer (JSON values), what to send."""
 
@@ -59,7 +60,7 @@ class Asked:
     sending: Sending | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Wrong:
     """The answer proves nothing. `counted`: whether the brakes count it as a guess (a code that was used before is none)."""
 
@@ -67,7 +68,7 @@ class Wrong:
     counted: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Right:
     """The answer proves it, if these operations hold; `refused` is the verdict when one does not.
 
