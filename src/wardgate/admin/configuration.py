@@ -8,7 +8,10 @@ from wardgate.admin.office import Office
 from wardgate.config.document import Document, dump, dump_plain, parse, to_plain
 from wardgate.config.secrets import seal_document, unresolved
 from wardgate.config.store import Changes, compare, history, load, load_as_stored, load_current, load_to_replace, save
+from wardgate.directory.kind import DirectorySettings
+from wardgate.directory.registry import kind_of
 from wardgate.errors import SettingsError
+from wardgate.storage.port import Where
 
 
 async def apply_document(
@@ -17,11 +20,12 @@ async def apply_document(
     """Put a whole document in force, or with `dry_run` only say what that would change.
 
     Refused when anything in it is wrong or a secret that it names is not there; only what a directory needs may come later, and is
-    told as a warning. With `expected_version`, refused as a conflict when another version is in force by now.
+    told as a warning, as is a directory whose ids may mean other people than before. With `expected_version`, refused as a conflict
+    when another version is in force by now.
     """
     version, present = await load_to_replace(office.storage)
     wanted = seal_document(parse(text), office.ring, present)
-    warnings = _proved(office, wanted)
+    warnings = [*_proved(office, wanted), *await _strangers(office, present, wanted)]
     changes = compare(present, wanted)
     if not dry_run and changes:
         expected = version if expected_version is None else expected_version
@@ -70,7 +74,7 @@ async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[s
     """Put an earlier version in force again, as a new version."""
     present_version, present = await load_to_replace(office.storage)
     wanted = seal_document(await load(office.storage, version), office.ring, present)
-    warnings = _proved(office, wanted)
+    warnings = [*_proved(office, wanted), *await _strangers(office, present, wanted)]
     changes = compare(present, wanted)
     if changes:
         why = f"rollback to version {version}" + (f": {reason}" if reason else "")
@@ -85,6 +89,28 @@ def _proved(office: Office, sealed: Document) -> list[str]:
     if missing:
         raise SettingsError("\n".join(["the document names secrets that are not there:", *missing]))
     return [message for _, message in problems] + [message for each in sealed.directories for message in unreadable_files(each)]
+
+
+async def _strangers(office: Office, present: Document | None, wanted: Document) -> list[str]:
+    """Directories whose ids may mean other people from now on, though authenticators and contacts hang on those ids already."""
+    before = {each.name: _numbering(each) for each in present.directories} if present is not None else {}
+    told = []
+    for each in wanted.directories:
+        numbering = _numbering(each)
+        if numbering is None or before.get(each.name) == numbering:
+            continue
+        if await office.storage.find("subject_link", [Where("directory", "=", each.name)], limit=1):
+            told.append(
+                f"directories.{each.name}: people are known by the ids of a directory of this name, and this one may give the same "
+                "ids to others, who would get their authenticators and contacts; if it is another directory, give it a new name"
+            )
+    return told
+
+
+def _numbering(settings: DirectorySettings) -> tuple[object, ...] | None:
+    """What decides whom an id of the directory means; None where that cannot change."""
+    found: tuple[object, ...] | None = kind_of(settings).numbering(settings)
+    return None if found is None else (settings.kind, *found)
 
 
 def _told(changes: Changes) -> dict[str, Any]:

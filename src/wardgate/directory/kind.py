@@ -51,13 +51,22 @@ class DirectoryParts:
     realm_words: tuple[str, ...] = ()
 
 
+def unique_ids(settings: object) -> None:
+    """Ids that are given once in the world mean the same person whatever the settings are."""
+
+
 @dataclass(frozen=True, slots=True)
 class DirectoryKind(Generic[S]):
-    """One kind. `check` raises SettingsError and touches neither network nor files; `build` opens no connection yet."""
+    """One kind. `check` raises SettingsError and touches neither network nor files; `build` opens no connection yet.
+
+    `numbering`: what of the settings decides whom an immutable id means. Where that is another, an id may be another person's, who
+    must not inherit what hangs on it. None: ids of this directory are given once in the world, such as an objectGUID.
+    """
 
     settings: type[S]
     check: Callable[[S], None]
     build: Callable[[S, DirectoryParts], Directory]
+    numbering: Callable[[S], tuple[object, ...] | None] = unique_ids
 
 
 def setting_error(directory: str, setting: str, problem: str) -> SettingsError:

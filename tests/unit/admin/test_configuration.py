@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from wardgate.account.subject import create_subject
 from wardgate.admin.configuration import apply_document, diff_document, export_document, roll_back
 from wardgate.admin.office import Office
 from wardgate.config.document import parse
@@ -60,6 +61,54 @@ async def test_a_document_that_is_damaged_can_be_rolled_back(refused: Office) ->
 async def test_the_wrong_expected_version_is_a_conflict_even_then(refused: Office) -> None:
     with pytest.raises(Exception, match="changed meanwhile"):
         await apply_document(refused, text=DOCUMENT, expected_version=1)
+
+
+HR = """
+realms: [{name: default, default: true, directories: [hr]}]
+directories:
+  - {name: hr, kind: sql, url: "sqlite:////var/lib/hr.db", table: employee, columns: {id: id, username: login, password: hash}}
+"""
+LDAP = """
+realms: [{name: default, default: true, directories: [hr]}]
+directories:
+  - name: hr
+    kind: openldap
+    servers: ["ldaps://ldap.acme.test"]
+    bind: {dn: "cn=us,dc=acme,dc=test", password: {value: secret}}
+    base: "dc=acme,dc=test"
+    attributes: {id: uidNumber}
+"""
+NONE = "realms: [{name: default, default: true, directories: [local]}]\ndirectories: [{name: local, kind: local}]\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "warned"),
+    [
+        (HR, HR.replace("hr.db", "other.db"), True),
+        (HR, HR.replace("employee", "former_employee"), True),
+        (HR, HR.replace("id: id", "id: number"), True),
+        (NONE, HR, True),
+        (LDAP, HR, True),
+        (LDAP, LDAP.replace('base: "dc=acme', 'base: "dc=other'), True),
+        (LDAP, LDAP.replace("uidNumber", "entryUUID"), False),
+        (LDAP, LDAP.replace("ldaps://ldap.", "ldaps://ldap2."), False),
+        (HR, HR.replace("hash}", "pw}"), False),
+        (HR, NONE.replace("local]", "hr]").replace("name: local", "name: hr"), False),
+    ],
+)
+async def test_a_directory_that_takes_the_place_of_another_is_told_before_strangers_inherit(
+    office: Office, before: str, after: str, warned: bool
+) -> None:
+    """Number 5 of one table is not number 5 of another, and what hangs on it would be handed over by a change of the settings."""
+    await save(office.storage, first_document(demo=False), "test", "", 0, office.clock, office.ring)
+    await apply_document(office, text=before)
+    assert not [line for line in (await apply_document(office, text=after, dry_run=True))["warnings"] if "a new name" in line]
+    _, operations = create_subject("hr", "5", 0)
+    await office.storage.commit(operations)
+
+    told = [line for line in (await apply_document(office, text=after, dry_run=True))["warnings"] if "a new name" in line]
+
+    assert [line.split(":")[0] for line in told] == (["directories.hr"] if warned else [])
 
 
 def test_the_document_of_these_tests_is_one() -> None:

@@ -16,4 +16,10 @@ def _build(settings: OpenLdapSettings, parts: DirectoryParts) -> OpenLdapDirecto
     return OpenLdapDirectory(Client(settings, parts), settings, parts.clock, parts.region)
 
 
-KIND = DirectoryKind(OpenLdapSettings, _check, _build)
+def _numbering(settings: OpenLdapSettings) -> tuple[object, ...] | None:
+    """An entryUUID is given once (RFC 4530), a number or a name again under every base."""
+    attribute = settings.attributes.id.lower()
+    return None if attribute == "entryuuid" else (attribute, settings.base)
+
+
+KIND = DirectoryKind(OpenLdapSettings, _check, _build, _numbering)

@@ -438,4 +438,11 @@ def _build(settings: SqlSettings, parts: DirectoryParts) -> SqlDirectory:
     return SqlDirectory(settings, parts)
 
 
-KIND = DirectoryKind(SqlSettings, check_settings, _build)
+def _numbering(settings: SqlSettings) -> tuple[object, ...]:
+    """Keys of a table begin at 1 in every database. A host or an account may change: a database moves, a password is renewed."""
+    address = checked_address(settings)
+    own = (settings.find_statement, settings.get_statement)
+    return (address.engine, address.database, settings.table, settings.columns.id, *own)
+
+
+KIND = DirectoryKind(SqlSettings, check_settings, _build, _numbering)
