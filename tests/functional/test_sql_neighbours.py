@@ -510,6 +510,32 @@ async def test_the_lines_that_the_examination_gives_give_the_right(kind: str, pa
         assert await directory.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
 
 
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_a_right_to_read_that_was_taken_away_is_a_directory_that_is_down(kind: str, parts: Parts) -> None:
+    """Whatever else it were, the attempt that was reserved for the check would count as a wrong password of its user."""
+    there = await own(kind, shared(kind), parts)
+    name = f"blind{os.getpid()}"
+    if kind == "postgresql":
+        whom = name
+        await there.execute(f"DROP ROLE IF EXISTS {name}", f"CREATE ROLE {name} LOGIN", f"GRANT SELECT ON employee TO {whom}")
+    else:
+        whom = f"'{name}'@'127.0.0.1'"
+        await there.execute(f"CREATE OR REPLACE USER {whom} IDENTIFIED BY 'x'", f"GRANT SELECT ON employee TO {whom}")
+    password = ClearValue(value="x") if kind == "mariadb" else None
+    url = there.url(there.server.port).replace("wardgate@", f"{name}@")
+    async with closing(parts.build(replace(there.settings, url=url, password=password))) as directory:
+        user = await found(directory)
+        await there.execute(f"REVOKE SELECT ON employee FROM {whom}")
+        for asked in (
+            directory.find("ada", SOON),
+            directory.get(user.immutable_id, SOON),
+            directory.check_password(user, GOOD, SOON),
+            directory.check_nobody(GOOD, SOON),
+        ):
+            with pytest.raises(DirectoryUnavailable, match="denied"):
+                await asked
+
+
 @pytest.mark.parametrize("kind", [pytest.param("sqlite"), *SERVERS])
 async def test_an_examination_tells_what_is_there_and_what_is_not(kind: str, parts: Parts) -> None:
     async with databases.ON[kind]() as database:

@@ -104,10 +104,10 @@ class SqlDirectory:
     async def _candidates(self, key: str, typed: str, timeout_s: float) -> list[Row]:
         own = self._own.get("find_statement")
         if own is not None:
-            result = await self._engine.run(own, {"name": key, "typed": typed.strip()}, timeout_s)
+            result = await self._ask(own, {"name": key, "typed": typed.strip()}, timeout_s)
             return rows_of(result, self._settings, self._columns, "find_statement")
         statement, values = self.looking_up(key, typed)
-        return rows_of(await self._engine.run(statement, values, timeout_s), self._settings, self._columns, "the table")
+        return rows_of(await self._ask(statement, values, timeout_s), self._settings, self._columns, "the table")
 
     def looking_up(self, key: str, typed: str) -> tuple[Statement, dict[str, str]]:
         """The statement that fetches who may have this canonical name, and its values."""
@@ -125,7 +125,7 @@ class SqlDirectory:
     async def _row(self, immutable_id: str, timeout_s: float) -> Row | None:
         own = self._own.get("get_statement")
         statement = own if own is not None else self._ours("get_statement").get()
-        result = await self._engine.run(statement, {"id": immutable_id}, timeout_s)
+        result = await self._ask(statement, {"id": immutable_id}, timeout_s)
         rows = rows_of(result, self._settings, self._columns, "get_statement" if own is not None else "the table")
         # MySQL holds the number 5 and the text 5abc for equal.
         found = [row for row in rows if _key(row, self._settings) == immutable_id]
@@ -140,8 +140,15 @@ class SqlDirectory:
         values = (
             {"id": self._anyone, "username": typed} if row is None else {"id": row[columns.id], "username": row[columns.username]}
         )
-        result = await self._engine.run(statement, values, timeout_s)
+        result = await self._ask(statement, values, timeout_s)
         return () if row is None else read_groups(result)
+
+    async def _ask(self, statement: Statement, values: Mapping[str, Any], timeout_s: float) -> Result:
+        """What a reading statement gives. Without the right to read, the directory is down for everybody."""
+        try:
+            return await self._engine.run(statement, values, timeout_s)
+        except RightMissing as error:
+            raise DirectoryUnavailable(error.message) from error
 
     def _read(self, row: Row, groups: tuple[str, ...]) -> Account:
         account = read_account(row, self._settings, self._clock.now(), self._region, groups)
