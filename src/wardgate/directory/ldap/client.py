@@ -11,7 +11,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.kind import DirectoryParts
 from wardgate.directory.ldap import messages
 from wardgate.directory.ldap.connection import Connection, ConnectionLost, Found
-from wardgate.directory.ldap.discovery import Discovery
+from wardgate.directory.ldap.discovery import MAX_SERVERS, Discovery
 from wardgate.directory.ldap.endpoints import Endpoint
 from wardgate.directory.ldap.filters import encode_filter
 from wardgate.directory.ldap.port import (
@@ -41,6 +41,8 @@ MAX_RANGES: Final = 1000
 """How many parts of one attribute are asked for: with Windows' 1500 values each, 1.5 million members."""
 STICK_S: Final = 300.0
 MAX_STUCK: Final = 10_000
+MAX_REMEMBERED_SERVERS: Final = 4 * MAX_SERVERS
+"""DNS may name others every few minutes. Beyond these, those that it names no more are given up."""
 _TRY_ELSEWHERE: Final = frozenset({Code.BUSY, Code.UNAVAILABLE})
 _ANYTHING: Final = encode_filter("(objectClass=*)")
 
@@ -166,12 +168,13 @@ class Client:
         limit: int,
     ) -> Found:
         """One search or one page of it."""
-        request = query.request(limit, max(1, math.ceil(by - self._time())))
+        began = self._time()
+        request = query.request(limit, max(1, math.ceil(by - began)))
         found = await connection.search(request, by, controls, most)
         code = found.result.code
         if code in _TRY_ELSEWHERE:
             raise ConnectionLost(f"{server.name} answers {code}: {found.result.diagnostic}")
-        server.health.answered()
+        server.health.answered(self._time() - began)
         if code == Code.SUCCESS or (code == Code.SIZE_LIMIT and 0 < limit <= len(found.entries)):
             return found
         if code == Code.NO_SUCH_OBJECT:
@@ -424,9 +427,17 @@ class Client:
     def _server(self, endpoint: Endpoint) -> Server:
         server = self._servers.get(endpoint.name)
         if server is None:
+            if len(self._servers) >= MAX_REMEMBERED_SERVERS:
+                self._forget_servers()
             server = Server(endpoint, self._settings, self._account, self._trust, self._clock)
             self._servers[endpoint.name] = server
         return server
+
+    def _forget_servers(self) -> None:
+        """Give up those that DNS names no more."""
+        known = {endpoint.name for endpoint in self._discovery.last_known()}
+        for name in [name for name in self._servers if name not in known]:
+            self._servers.pop(name).close()
 
     def _time(self) -> float:
         """The loop's time; the loop is the one that asks first."""
@@ -453,16 +464,17 @@ class Client:
             del self._stuck[key]
             return None
         server = self._servers.get(name)
-        return name if server is not None and server.health.state is not ServerState.DOWN else None
+        if server is None or server.health.state is ServerState.DOWN:
+            return None
+        # One that DNS names no more is not asked any more, and its users must not wait for it.
+        return name if any(endpoint.name == name for endpoint in self._discovery.last_known()) else None
 
     def status(self) -> tuple[ServerStatus, ...]:
         """See LdapClient."""
-        now = self._clock.monotonic()
         found = []
         for endpoint in self._discovery.last_known():
             health = self._server(endpoint).health
-            answered_s = None if health.answered_at is None else now - health.answered_at
-            found.append(ServerStatus(endpoint.name, health.state, health.problem, answered_s))
+            found.append(ServerStatus(endpoint.name, health.state, health.problem, health.answered_s))
         return tuple(found)
 
     async def close(self) -> None:
@@ -506,12 +518,14 @@ async def at_most_once(server: Server, connection: Connection, operation: bytes,
     """
     if not connection.usable:
         raise ConnectionLost(f"{server.name}: {connection.problem}")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     try:
         result = await connection.call(operation, by, controls)
     except ConnectionLost as error:
         server.health.suspect(str(error))
         raise DirectoryUnavailable(str(error), "outcome_unknown") from error
-    server.health.answered()
+    server.health.answered(loop.time() - began)
     return result
 
 

@@ -69,14 +69,19 @@ class Discovery:
         self._asking = None
 
     async def _ask(self) -> None:
-        """All domains. A domain that cannot be asked keeps the servers that it had."""
+        """All domains. One that cannot be asked, or for which nothing usable comes, keeps the servers that it had."""
         wait_s = REFRESH_S
         for each in self._named:
             if isinstance(each, SrvDomain):
                 try:
-                    self._answers[each.domain] = secured(each.domain, await srv.resolve(f"_ldap._tcp.{each.domain}"))
+                    named = secured(each.domain, await srv.resolve(f"_ldap._tcp.{each.domain}"))
                 except srv.ResolverFailed as error:
                     self._problem, wait_s = str(error), RETRY_S
+                    continue
+                if named:
+                    self._answers[each.domain] = named
+                else:
+                    self._problem, wait_s = f"DNS names no server inside {each.domain}", RETRY_S
         found: dict[str, Endpoint] = {}
         for each in self._named:
             for one in (each,) if isinstance(each, Endpoint) else self._answers.get(each.domain, ()):

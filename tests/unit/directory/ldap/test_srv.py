@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.directory.ldap.clients import client
 from wardgate.clock import FixedClock
 from wardgate.directory.ldap import discovery, srv
+from wardgate.directory.ldap.client import MAX_REMEMBERED_SERVERS
 from wardgate.directory.ldap.discovery import Discovery, secured
 from wardgate.directory.ldap.srv import ResolverFailed, Target, in_order, resolve, system_resolvers
 from wardgate.errors import DirectoryUnavailable
@@ -200,3 +202,50 @@ async def test_without_any_answer_the_directory_is_unavailable(monkeypatch: pyte
     assert found.known() is None
     with pytest.raises(DirectoryUnavailable, match="no such name"):
         await found.find(asyncio.get_running_loop().time() + 10)
+
+
+async def renewed(found: Discovery, clock: FixedClock) -> list[str]:
+    """What is known after DNS was asked once more."""
+    clock.advance(discovery.REFRESH_S + 1)
+    found.known()
+    asking = found._asking
+    assert asking is not None
+    await asking
+    return [each.name for each in found.known() or ()]
+
+
+async def test_an_answer_that_names_nobody_inside_the_domain_takes_no_server_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [(DC1,), (), (Target(0, 0, 389, "dc1.acme.test.evil.test"),), (DC2,)]
+
+    async def answered(question: str) -> tuple[Target, ...]:
+        return answers.pop(0)
+
+    monkeypatch.setattr(discovery.srv, "resolve", answered)
+    clock = FixedClock(datetime(2026, 11, 22, tzinfo=UTC))
+    found = Discovery(("ldaps+srv://acme.test",), clock)
+    told = [await renewed(found, clock) for _ in range(4)]
+    assert told == [["dc1.acme.test:636"]] * 3 + [["dc2.acme.test:636"]]
+
+
+async def test_ever_new_servers_of_forged_answers_fill_no_memory_and_hold_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = 0
+
+    async def answered(question: str) -> tuple[Target, ...]:
+        nonlocal turn
+        turn += 1
+        return tuple(Target(0, 0, 389, f"dc{turn}-{number}.acme.test") for number in range(discovery.MAX_SERVERS))
+
+    monkeypatch.setattr(discovery.srv, "resolve", answered)
+    clock = FixedClock(datetime(2026, 11, 22, tzinfo=UTC))
+    asking = client("ldaps+srv://acme.test", clock=clock)
+    names = await renewed(asking._discovery, clock)
+    asking.status()
+    asking.stick("ada", names[0])
+    assert asking.stuck("ada") == names[0]
+    for _ in range(8):
+        await renewed(asking._discovery, clock)
+        asking.stick("ada", names[0])
+        assert len(asking.status()) == discovery.MAX_SERVERS
+        assert asking.stuck("ada") is None
+    assert len(asking._servers) <= MAX_REMEMBERED_SERVERS + discovery.MAX_SERVERS
+    await asking.close()
