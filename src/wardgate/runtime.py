@@ -113,7 +113,7 @@ class Builder:
 
     def _applications(self, document: Document) -> Mapping[str, Application]:
         fallback = default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
-        policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS) for policy in document.policies}
+        policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS, document.networks) for policy in document.policies}
         return {
             settings.name: Application(settings, policies[settings.policy] if settings.policy else fallback)
             for settings in document.applications

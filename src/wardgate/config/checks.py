@@ -15,7 +15,7 @@ from wardgate.engine.settings import BrakeSettings, CodeSettings, ReleaseRuleSet
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import compile_policy
-from wardgate.policy.settings import FloorThenSettings, PolicySettings
+from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.release import compile_release
 from wardgate.radius.settings import NasSettings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_NAME_CHARS: Final = 64
 MAX_ADDRESSES: Final = 256
+MAX_CIDR: Final = 1_000
 MAX_RULES: Final = 500
 # Letters and digits of any script. No colon: conditions write `directory:group`, and a sealed secret is bound to its name.
 _NAME = re.compile(r"\w(?:[\w .-]*[\w.-])?")
@@ -61,6 +62,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
 
 _LIST_LIMITS: Final[Mapping[str, int]] = {
     "addresses": MAX_ADDRESSES,
+    "cidr": MAX_CIDR,
     "rules": MAX_RULES,
     "floors": MAX_RULES,
     "release": MAX_RULES,
@@ -81,6 +83,7 @@ def check(document: "Document") -> list[Fault]:
         *_references(document),
         *_directories(document),
         *_gateways(document),
+        *_networks(document),
         *_policies(document),
         *_releases(document),
     ]
@@ -131,7 +134,7 @@ def _reference(value: EnvReference | FileReference | SealedValue, at: tuple[str 
 
 
 def _names(document: "Document") -> Iterator[Fault]:
-    for section in ("realms", "directories", "gateways", "nas", "applications", "policies"):
+    for section in ("realms", "directories", "gateways", "nas", "applications", "networks", "policies"):
         yield from _unique_names(getattr(document, section), (section,))
     for number, policy in enumerate(document.policies):
         yield from _unique_names(policy.rules, ("policies", number, "rules"))
@@ -260,23 +263,64 @@ def _gateways(document: "Document") -> Iterator[Fault]:
             yield Fault("", error.message.replace(f"gateways.{gateway.name}.", f"{at}.", 1))
 
 
+def _networks(document: "Document") -> Iterator[Fault]:
+    for number, network in enumerate(document.networks):
+        here = ("networks", number)
+        if not isinstance(_network(network.name), str):
+            yield Fault(path_of((*here, "name")), "reads as an address: a condition could not tell the name from it")
+        if not network.cidr:
+            yield Fault(path_of((*here, "cidr")), "must hold at least one address or network")
+        for place, text in enumerate(network.cidr):
+            found = _network(text)
+            if isinstance(found, str):
+                yield Fault(path_of((*here, "cidr", place)), found)
+
+
 def _policies(document: "Document") -> Iterator[Fault]:
     owners = _group_owners(document)
+    names = {
+        "application": {each.name.lower() for each in document.applications},
+        "nas": {each.name.lower() for each in document.nas},
+    }
+    # Those that are wrong are told where they stand.
+    networks = tuple(
+        each for each in document.networks if each.cidr and not any(isinstance(_network(text), str) for text in each.cidr)
+    )
     for number, policy in enumerate(document.policies):
         at = ("policies", number)
         if not policy.rules:
             yield Fault(path_of((*at, "rules")), "must hold at least one rule: without one every login is denied")
         for place, rule in enumerate(policy.rules):
-            yield from _compiles(replace(policy, rules=(rule,), floors=()), (*at, "rules", place))
-            yield from _groups(rule.when, owners, (*at, "rules", place, "when"))
+            yield from _compiles(replace(policy, rules=(rule,), floors=()), networks, (*at, "rules", place))
+            yield from _asked_of(rule.when, owners, names, (*at, "rules", place, "when"))
         for place, floor in enumerate(policy.floors):
-            yield from _compiles(replace(policy, rules=(), floors=(floor,)), (*at, "floors", place))
-            yield from _groups(floor.when, owners, (*at, "floors", place, "when"))
+            yield from _compiles(replace(policy, rules=(), floors=(floor,)), networks, (*at, "floors", place))
+            yield from _asked_of(floor.when, owners, names, (*at, "floors", place, "when"))
 
 
-def _compiles(policy: PolicySettings, at: tuple[str | int, ...]) -> Iterator[Fault]:
+def _asked_of(when: object, owners: frozenset[str], names: Mapping[str, set[str]], at: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Names in a condition that nothing has: it would never hold, or under `not` always."""
+    yield from _groups(when, owners, at)
+    for place, name, value in _entries(when, at):
+        wanted = (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
+        for each in wanted if name in names else ():
+            yield from _known(str(each).lower(), names[name], name, (*place, name))
+
+
+def _entries(when: object, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str, object]]:
+    """Every entry of a condition with its place, wherever it stands."""
+    if isinstance(when, list | tuple):
+        for number, inner in enumerate(when):
+            yield from _entries(inner, (*at, number))
+    for name, value in when.items() if isinstance(when, Mapping) else ():
+        yield at, str(name), value
+        if name in ("any", "all", "not"):
+            yield from _entries(value, (*at, name))
+
+
+def _compiles(policy: PolicySettings, networks: Iterable[NetworkSettings], at: tuple[str | int, ...]) -> Iterator[Fault]:
     try:
-        compile_policy(policy, KINDS, STRONG_KINDS)
+        compile_policy(policy, KINDS, STRONG_KINDS, networks)
     except SettingsError as error:
         yield Fault(path_of(at), error.message)
 

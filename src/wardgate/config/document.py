@@ -20,7 +20,7 @@ from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
 from wardgate.errors import SettingsError
-from wardgate.policy.settings import PolicySettings
+from wardgate.policy.settings import NetworkSettings, PolicySettings
 from wardgate.radius.settings import NasSettings
 
 # How many things a list may hold: a mistake in a generated file is told instead of filling the memory.
@@ -30,6 +30,7 @@ MAX_ITEMS: Final[Mapping[str, int]] = {
     "gateways": 100,
     "nas": 10_000,
     "applications": 1_000,
+    "networks": 1_000,
     "policies": 1_000,
 }
 SECRET_CLASSES: Final = get_args(SecretSetting)
@@ -45,6 +46,7 @@ class Document:
     gateways: tuple[GatewaySettings, ...] = ()
     nas: tuple[NasSettings, ...] = ()
     applications: tuple[ApplicationSettings, ...] = ()
+    networks: tuple[NetworkSettings, ...] = ()
     policies: tuple[PolicySettings, ...] = ()
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)

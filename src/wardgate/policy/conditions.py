@@ -1,116 +1,297 @@
-"""Compiles a `when` of the configuration document into a function of facts.
+"""Compiles a `when` of the configuration document into a tree of questions about facts.
 
-All entries of one mapping must hold; `any`, `all` and `not` combine. A list means: one of these.
+All entries of one mapping must hold; `any`, `all` and `not` combine. A list means: one of these. Texts are compared in any case.
 
 | entry | holds when |
 | --- | --- |
 | `group: [directory:name]` | the user is in one of these groups, given by name, DN or SID; the directory or realm must be named |
-| `user`, `realm`, `directory`, `nas`, `nas_identifier`, `door` | the fact equals one of these |
-| `network: [10.0.0.0/8]` | the client address lies in one of these |
+| `ou: ["directory:OU=sales,DC=acme,DC=test"]` | the user's DN lies below one of these; the directory or realm must be named |
+| `user`, `realm`, `directory` | the fact equals one of these |
+| `application`, `application_kind`, `goal`, `door` | the fact equals one of these |
+| `nas`, `nas_identifier`, `client` | the fact equals one of these; `client` is the address as the NAS tells it |
+| `network: [office, 10.0.0.0/8]` | the client address lies in one of these: a list of `networks` by its name, or literal |
 | `attribute: {department: [sales]}` | the directory attribute has one of these values |
+| `attribute: {department: {matches: "x.*"}}` | it matches a pattern (see `patterns.py`); `{equals: x}` and `{in: [x]}` as well |
+| `at: {days: [mon-fri], from: "08:00", to: "18:00", zone: UTC}` | the clocks of the zone show a time in it, or in one of several |
 | `enrolled: [totp]`, `enrolled_not: [totp]` | the user has one / none of these factors |
+
+`policy/index.py` looks at the classes of the tree to find the rules that can match without asking each of them.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from wardgate.errors import SettingsError
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import written_forms
+from wardgate.policy.patterns import compile_pattern, matches
+from wardgate.policy.view import ATTRIBUTE, View
+from wardgate.policy.windows import Window, parse_window
 
 Condition = Callable[[Facts], bool]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Networks = Mapping[str, Sequence[Network]]
 MAX_DEPTH = 8
 MAX_VALUES = 1000
+GOALS: Final = ("login", "reset", "unlock", "recover_name", "change", "enrol", "activate", "confirm", "helpdesk")
+_SHOWN_VALUES: Final = 4
 
 
-def compile_condition(when: Mapping[str, object], depth: int = 0) -> Condition:
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of the values that are held for a question is wanted."""
+
+    name: str
+    key: str
+    wanted: frozenset[str]
+    words: str
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds."""
+        return not self.wanted.isdisjoint(view.held(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class InNetwork:
+    """The client's address lies in one of the networks."""
+
+    networks: tuple[Network, ...]
+    words: str
+    name: str = "network"
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds."""
+        address = view.address()
+        if address is None:
+            return False
+        version, number = address
+        return any(
+            network.version == version and number >> (network.max_prefixlen - network.prefixlen) == prefix_of(network)
+            for network in self.networks
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AtTime:
+    """The clocks of a zone show a time in the window."""
+
+    window: Window
+    name: str = "at"
+
+    @property
+    def words(self) -> str:
+        """The window."""
+        return self.window.words
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds."""
+        return self.window.holds(view.minute_of_week(self.window.zone))
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """One of an attribute's values matches a pattern."""
+
+    name: str
+    key: str
+    pattern: re.Pattern[str]
+    words: str
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds."""
+        return any(matches(self.pattern, value) for value in view.held(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """All parts hold; without parts: always."""
+
+    parts: tuple["Node", ...]
+    name: str = "all"
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds."""
+        return all(part.holds(view) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One part holds."""
+
+    parts: tuple["Node", ...]
+    name: str = "any"
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds."""
+        return any(part.holds(view) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold."""
+
+    part: "Node"
+    name: str = "not"
+
+    def holds(self, view: View) -> bool:
+        """Whether it holds."""
+        return not self.part.holds(view)
+
+
+Leaf = OneOf | InNetwork | AtTime | Matching
+Node = Leaf | AllOf | AnyOf | Not
+
+
+def compile_condition(when: Mapping[str, object]) -> Condition:
     """The function for a `when`. Raises SettingsError that names the entry."""
-    if depth > MAX_DEPTH:
-        raise SettingsError(f"when: nested more than {MAX_DEPTH} deep")
-    parts = [_entry(name, value, depth) for name, value in when.items()]
-    if not parts:
+    tree = parse_condition(when)
+    if isinstance(tree, AllOf) and not tree.parts:
         return lambda facts: True
-    if len(parts) == 1:
-        return parts[0]
-    return lambda facts: all(part(facts) for part in parts)
+    return lambda facts: tree.holds(View(facts))
 
 
-def _entry(name: str, value: object, depth: int) -> Condition:
-    if name in ("any", "all"):
-        inner = [compile_condition(_mapping(name, each), depth + 1) for each in _sequence(name, value)]
-        combine = any if name == "any" else all
-        return lambda facts: combine(part(facts) for part in inner)
-    if name == "not":
-        refused = compile_condition(_mapping(name, value), depth + 1)
-        return lambda facts: not refused(facts)
-    compiler = _COMPILERS.get(name)
-    if compiler is None:
-        known = ", ".join(sorted((*_COMPILERS, "any", "all", "not")))
-        raise SettingsError(f"when.{name}: unknown condition; known are {known}")
-    return compiler(name, value)
+def parse_condition(when: Mapping[str, object], networks: Networks | None = None) -> Node:
+    """The tree of a `when`. `networks`: the lists that `network` may name. Raises SettingsError that names the entry."""
+    return _Parser(networks or {}).mapping(when, 0)
 
 
-def _group(name: str, value: object) -> Condition:
+def prefix_of(network: Network) -> int:
+    """The bits that all addresses of a network have in common."""
+    return int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+
+
+class _Parser:
+    def __init__(self, networks: Networks) -> None:
+        self._networks = {name.lower(): addresses for name, addresses in networks.items()}
+
+    def mapping(self, when: Mapping[str, object], depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            raise SettingsError(f"when: nested more than {MAX_DEPTH} deep")
+        parts = tuple(self._entry(name, value, depth) for name, value in when.items())
+        return parts[0] if len(parts) == 1 else AllOf(parts)
+
+    def _entry(self, name: str, value: object, depth: int) -> Node:
+        if name in ("any", "all"):
+            inner = tuple(self.mapping(_mapping(name, each), depth + 1) for each in _sequence(name, value))
+            return AnyOf(inner) if name == "any" else AllOf(inner)
+        if name == "not":
+            return Not(self.mapping(_mapping(name, value), depth + 1))
+        if name == "network":
+            return self._network(value)
+        parse = _PARSERS.get(name)
+        if parse is None:
+            known = ", ".join(sorted((*_PARSERS, "network", "any", "all", "not")))
+            raise SettingsError(f"when.{name}: unknown condition; known are {known}")
+        return parse(name, value)
+
+    def _network(self, value: object) -> Node:
+        texts = _texts("network", value)
+        return InNetwork(tuple(network for text in texts for network in self._networks_of(text)), _words(texts))
+
+    def _networks_of(self, text: str) -> Sequence[Network]:
+        if text in self._networks:
+            return self._networks[text]
+        try:
+            return (ipaddress.ip_network(text),)
+        except ValueError as error:
+            known = ", ".join(sorted(self._networks)[:10])
+            named = f", or the name of one of the networks: {known}" if known else ""
+            raise SettingsError(f"when.network: {error}; write 10.0.0.0/8{named}") from error
+
+
+def _group(name: str, value: object) -> Node:
     texts = _texts(name, value)
     for group in texts:
         if ":" not in group:
-            raise SettingsError(f"when.group: '{group}' does not say whose group it is; write directory:{group}")
-    wanted = frozenset(form for group in texts for form in written_forms(group))
-    return lambda facts: not wanted.isdisjoint(facts.groups)
+            raise SettingsError(f"when.{name}: '{group}' does not say whose {name} it is; write directory:{group}")
+    return OneOf(name, name, frozenset(form for group in texts for form in written_forms(group)), _words(texts))
 
 
-def _fact(name: str, value: object) -> Condition:
-    wanted = frozenset(_texts(name, value))
-    return lambda facts: str(getattr(facts, name)).lower() in wanted
+def _fact(name: str, value: object) -> Node:
+    texts = _texts(name, value)
+    return OneOf(name, name, frozenset(texts), _words(texts))
 
 
-def _network(name: str, value: object) -> Condition:
+def _goal(name: str, value: object) -> Node:
+    for text in _texts(name, value):
+        if text not in GOALS:
+            raise SettingsError(f"when.goal: unknown goal {text[:32]!r}; known are {', '.join(GOALS)}")
+    return _fact(name, value)
+
+
+def _at(name: str, value: object) -> Node:
+    if isinstance(value, Mapping):
+        return AtTime(parse_window(value))
+    windows = tuple(AtTime(parse_window(each)) for each in _sequence(name, value))
+    return windows[0] if len(windows) == 1 else AnyOf(windows)
+
+
+def _attribute(name: str, value: object) -> Node:
+    parts = tuple(_one_attribute(key, each) for key, each in _mapping(name, value).items())
+    return parts[0] if len(parts) == 1 else AllOf(parts)
+
+
+def _one_attribute(attribute: str, value: object) -> Node:
+    name = f"{ATTRIBUTE}{attribute}"
+    if isinstance(value, Mapping):
+        operator, value = _operator(name, value)
+        if operator == "matches":
+            return _matching(name, value)
+        if operator == "equals" and not isinstance(value, str):
+            raise SettingsError(f"when.{name}.equals: a text is needed; for several there is `in`")
+    texts = _texts(name, value)
+    return OneOf(name, name.lower(), frozenset(texts), _words(texts))
+
+
+def _matching(name: str, value: object) -> Node:
     try:
-        networks = [ipaddress.ip_network(text) for text in _texts(name, value)]
-    except ValueError as error:
-        raise SettingsError(f"when.network: {error}; write 10.0.0.0/8") from error
-
-    def holds(facts: Facts) -> bool:
-        if facts.client is None:
-            return False
-        try:
-            address = ipaddress.ip_address(facts.client)
-        except ValueError:
-            return False
-        return any(address in network for network in networks)
-
-    return holds
+        pattern = compile_pattern(value)
+    except SettingsError as error:
+        raise SettingsError(f"when.{name}.matches: {error.message}") from error
+    return Matching(name, name.lower(), pattern, f"matches {pattern.pattern}")
 
 
-def _attribute(name: str, value: object) -> Condition:
-    wanted = {key.lower(): frozenset(_texts(f"attribute.{key}", each)) for key, each in _mapping(name, value).items()}
-
-    def holds(facts: Facts) -> bool:
-        return all(any(held.lower() in values for held in facts.attributes.get(key, ())) for key, values in wanted.items())
-
-    return holds
-
-
-def _enrolled(name: str, value: object) -> Condition:
-    wanted = frozenset(_texts(name, value))
-    if name == "enrolled":
-        return lambda facts: not wanted.isdisjoint(facts.enrolled)
-    return lambda facts: wanted.isdisjoint(facts.enrolled)
+def _operator(name: str, value: Mapping[str, object]) -> tuple[str, object]:
+    found = list(value.items())
+    if len(found) != 1 or found[0][0] not in ("equals", "in", "matches"):
+        raise SettingsError(
+            f"when.{name}: a text, a list of texts, or one of {{equals: x}}, {{in: [x, y]}}, {{matches: x}} is needed"
+        )
+    return found[0]
 
 
-_COMPILERS: Mapping[str, Callable[[str, object], Condition]] = {
+def _enrolled(name: str, value: object) -> Node:
+    texts = _texts(name, value)
+    asked = OneOf("enrolled", "enrolled", frozenset(texts), _words(texts))
+    return asked if name == "enrolled" else Not(asked)
+
+
+_PARSERS: Mapping[str, Callable[[str, object], Node]] = {
     "group": _group,
+    "ou": _group,
     "user": _fact,
     "realm": _fact,
     "directory": _fact,
+    "application": _fact,
+    "application_kind": _fact,
+    "goal": _goal,
+    "door": _fact,
     "nas": _fact,
     "nas_identifier": _fact,
-    "door": _fact,
-    "network": _network,
+    "client": _fact,
     "attribute": _attribute,
+    "at": _at,
     "enrolled": _enrolled,
     "enrolled_not": _enrolled,
 }
+
+
+def _words(texts: Sequence[str]) -> str:
+    more = f" or {len(texts) - _SHOWN_VALUES} more" if len(texts) > _SHOWN_VALUES else ""
+    return ", ".join(texts[:_SHOWN_VALUES]) + more
 
 
 def _texts(name: str, value: object) -> list[str]:

@@ -11,7 +11,7 @@ class Facts:
 
     `groups` are qualified: `directory:group` and `realm:group`, lower case, each by all its names (see `policy.groups`). `client`
     is the address of the person's machine as the NAS tells it, or None. `proved_elsewhere`: factors that the NAS's own
-    configuration vouches for.
+    configuration vouches for. `attributes`: by name in lower case.
     """
 
     goal: str
@@ -28,3 +28,4 @@ class Facts:
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     enrolled: frozenset[str] = frozenset()
     proved_elsewhere: frozenset[str] = frozenset()
+    application_kind: str = "radius"

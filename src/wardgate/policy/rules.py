@@ -3,31 +3,38 @@
 No rule matched: no entry. A floor never opens what a rule refused.
 """
 
-from collections.abc import Collection
+import ipaddress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wardgate.errors import SettingsError
-from wardgate.policy.conditions import Condition, compile_condition
+from wardgate.policy.conditions import Networks, Node, parse_condition
 from wardgate.policy.facts import Facts
+from wardgate.policy.index import Index
 from wardgate.policy.plan import Decision, NoEntry, Plan
-from wardgate.policy.settings import FloorThenSettings, PolicySettings, ThenSettings
+from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings, ThenSettings
+from wardgate.policy.view import View
 
 PASSWORD = "password"  # noqa: S105 - a factor's name
 MAX_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class Rule:
+    """A compiled rule with the plan that it leads to where no floor matches."""
+
     name: str
-    holds: Condition
+    when: Node
     then: ThenSettings
     plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
-class _Floor:
+class Floor:
+    """A compiled floor."""
+
     name: str
-    holds: Condition
+    when: Node
     then: FloorThenSettings
 
 
@@ -36,51 +43,63 @@ class Policy:
     """A compiled policy."""
 
     name: str
-    rules: tuple[_Rule, ...]
-    floors: tuple[_Floor, ...]
+    rules: tuple[Rule, ...]
+    floors: tuple[Floor, ...]
     strong: tuple[str, ...]
+    rule_index: Index
+    floor_index: Index
 
 
-def compile_policy(settings: PolicySettings, known: Collection[str], strong: Collection[str]) -> Policy:
+def compile_policy(
+    settings: PolicySettings, known: Collection[str], strong: Collection[str], networks: Iterable[NetworkSettings] = ()
+) -> Policy:
     """Check and compile. `known`: factor names; `strong`: those that count as strong, in order of preference.
 
-    Raises SettingsError that names the rule and the entry.
+    `networks`: what conditions may name. Raises SettingsError that names the rule and the entry.
     """
+    named = compile_networks(networks)
     rules = []
     for rule in settings.rules:
         _check_steps(settings.name, rule.name, rule.then, known)
-        rules.append(_rule(rule.name, _condition(settings.name, rule.name, rule.when), rule.then))
+        rules.append(_rule(rule.name, _condition(settings.name, rule.name, rule.when, named), rule.then))
     floors = []
     for floor in settings.floors:
         unknown = [factor for factor in floor.then.never if factor not in known]
         if unknown:
             raise SettingsError(f"policies.{settings.name}.floors.{floor.name}.then.never: unknown factor {unknown[0]}")
-        floors.append(_Floor(floor.name, _condition(settings.name, floor.name, floor.when), floor.then))
-    return Policy(settings.name, tuple(rules), tuple(floors), tuple(strong))
+        floors.append(Floor(floor.name, _condition(settings.name, floor.name, floor.when, named), floor.then))
+    return _policy(settings.name, rules, floors, strong)
+
+
+def compile_networks(networks: Iterable[NetworkSettings]) -> Networks:
+    """Networks by their names. Raises SettingsError."""
+    try:
+        return {each.name: tuple(ipaddress.ip_network(text) for text in each.cidr) for each in networks}
+    except ValueError as error:
+        raise SettingsError(f"networks: {error}; write 10.0.0.0/8") from error
 
 
 def default_policy(second_factors: Collection[str], strong: Collection[str]) -> Policy:
     """What holds where nothing is configured: the password and any one enrolled second factor."""
     then = ThenSettings(steps=((PASSWORD,), tuple(second_factors)))
-    return Policy("default", (_rule("default", compile_condition({}), then),), (), tuple(strong))
+    return _policy("default", [_rule("default", parse_condition({}), then)], (), strong)
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:
     """The plan for these facts. Pure."""
-    for rule in policy.rules:
-        if rule.holds(facts):
-            if rule.then.deny:
-                return NoEntry("rule_denies", rule.name)
-            return _with_floors(policy, facts, rule)
-    return NoEntry("no_rule")
+    view = View(facts)
+    number = next(policy.rule_index.matching(view), None)
+    if number is None:
+        return NoEntry("no_rule")
+    rule = policy.rules[number]
+    if rule.then.deny:
+        return NoEntry("rule_denies", rule.name)
+    floors = [policy.floors[number] for number in policy.floor_index.matching(view)] if policy.floors else []
+    return plan_of(policy, facts, rule, floors)
 
 
-def _rule(name: str, holds: Condition, then: ThenSettings) -> _Rule:
-    return _Rule(name, holds, then, Plan(tuple(then.steps), name))
-
-
-def _with_floors(policy: Policy, facts: Facts, rule: _Rule) -> Plan:
-    floors = [floor for floor in policy.floors if floor.holds(facts)]
+def plan_of(policy: Policy, facts: Facts, rule: Rule, floors: Sequence[Floor]) -> Plan:
+    """What a rule demands under the floors that match."""
     if not floors and not facts.proved_elsewhere:
         return rule.plan
     never = frozenset(factor for floor in floors for factor in floor.then.never)
@@ -90,6 +109,15 @@ def _with_floors(policy: Policy, facts: Facts, rule: _Rule) -> Plan:
         steps = _strengthen(steps, tuple(factor for factor in policy.strong if factor not in never), needed)
     kept = tuple(step for step in steps if not _proved_elsewhere(step, facts))
     return Plan(kept, rule.name, tuple(floor.name for floor in floors), needed)
+
+
+def _policy(name: str, rules: Sequence[Rule], floors: Sequence[Floor], strong: Collection[str]) -> Policy:
+    indexes = Index([rule.when for rule in rules]), Index([floor.when for floor in floors])
+    return Policy(name, tuple(rules), tuple(floors), tuple(strong), *indexes)
+
+
+def _rule(name: str, when: Node, then: ThenSettings) -> Rule:
+    return Rule(name, when, then, Plan(tuple(then.steps), name))
 
 
 def _strengthen(steps: list[tuple[str, ...]], strong: tuple[str, ...], needed: int) -> list[tuple[str, ...]]:
@@ -121,8 +149,8 @@ def _check_steps(policy: str, rule: str, then: ThenSettings, known: Collection[s
             raise SettingsError(f"{path}.steps: a step is [password] or a list of second factors")
 
 
-def _condition(policy: str, rule: str, when: object) -> Condition:
+def _condition(policy: str, rule: str, when: Mapping[str, object], networks: Networks) -> Node:
     try:
-        return compile_condition(when if isinstance(when, dict) else dict(when))  # type: ignore[call-overload]
+        return parse_condition(when, networks)
     except SettingsError as error:
         raise SettingsError(f"policies.{policy}.{rule}.{error.message}") from error

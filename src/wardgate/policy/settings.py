@@ -5,6 +5,14 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings:
+    """Networks under one name, for conditions of policies: `network: [office]`."""
+
+    name: str
+    cidr: tuple[str, ...] = field(metadata={"help": "addresses and networks, such as 10.0.0.0/8 or 2001:db8::/32"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ThenSettings:
     """What a rule demands: steps, each a list of alternative factors in order of preference. `deny: true` refuses."""
 
@@ -42,7 +50,7 @@ class FloorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySettings:
-    """Ordered rules (the first that matches decides; none: denied) and floors."""
+    """Ordered rules (the first that matches decides; none: denied), floors, and what must come of them."""
 
     name: str
     rules: tuple[RuleSettings, ...] = field(metadata={"help": "the first one that matches decides the steps; none: denied"})

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wardgate.errors import SettingsError
-from wardgate.policy.conditions import MAX_DEPTH, MAX_VALUES, compile_condition
+from wardgate.policy.conditions import MAX_DEPTH, MAX_VALUES, compile_condition, parse_condition
 from wardgate.policy.facts import Facts
+from wardgate.policy.view import View
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -28,7 +29,11 @@ def facts(**changes: Any) -> Facts:
         "nas_identifier": "portal",
         "client": "203.0.113.7",
         "groups": frozenset({"acme-ad:vpn-users", "acme:vpn-users"}),
-        "attributes": {"department": ("Sales", "Support"), "empty": ()},
+        "attributes": {
+            "department": ("Sales", "Support"),
+            "empty": (),
+            "distinguishedname": (r"CN=Ada\,OU=Admins,OU=Sales,DC=acme,DC=test",),
+        },
         "enrolled": frozenset({"totp", "sms"}),
     }
     return Facts(**{**fields, **changes})
@@ -64,6 +69,26 @@ def holds(when: Any, **changes: Any) -> bool:
         ({"attribute": {"Department": ["x", "SUPPORT"]}}, True),
         ({"attribute": {"department": "sales", "office": "izmir"}}, False),
         ({"attribute": {"empty": "x"}}, False),
+        ({"attribute": {"department": {"equals": "SALES"}}}, True),
+        ({"attribute": {"department": {"in": ["x", "support"]}}}, True),
+        ({"attribute": {"department": {"matches": "s.*t|x"}}}, True),
+        ({"attribute": {"department": {"matches": "sal"}}}, False),
+        ({"attribute": {"nothing": {"matches": ".*"}}}, False),
+        ({"application": "VPN"}, True),
+        ({"application": ["wifi"]}, False),
+        ({"application_kind": "radius"}, True),
+        ({"application_kind": "saml"}, False),
+        ({"goal": ["reset", "login"]}, True),
+        ({"goal": "reset"}, False),
+        ({"client": "203.0.113.7"}, True),
+        ({"client": "203.0.113.8"}, False),
+        ({"ou": "acme-ad:OU=Sales, DC=acme, DC=test"}, True),
+        ({"ou": ["acme:dc=acme,dc=test"]}, True),
+        ({"ou": ["staff:dc=acme,dc=test"]}, False),
+        ({"ou": ["acme-ad:ou=admins,dc=acme,dc=test"]}, False),
+        ({"at": {"from": "09:00", "zone": "Europe/Istanbul"}}, False),
+        ({"at": {"from": "03:00", "to": "03:01", "zone": "Europe/Istanbul"}}, True),
+        ({"at": [{"days": ["sun"], "zone": "UTC"}, {"days": ["sat"], "zone": "UTC"}]}, True),
         ({"enrolled": "totp"}, True),
         ({"enrolled": ["hotp", "sms"]}, True),
         ({"enrolled": ["hotp"]}, False),
@@ -119,6 +144,17 @@ def test_a_group_must_say_whose_it_is(group: str) -> None:
         {"attribute": {"department": []}},
         {"attribute": {"department": None}},
         {"attribute": {5: "x"}},
+        {"attribute": {"department": {}}},
+        {"attribute": {"department": {"equals": ["x"]}}},
+        {"attribute": {"department": {"is": "x"}}},
+        {"attribute": {"department": {"equals": "x", "in": ["x"]}}},
+        {"attribute": {"department": {"matches": "(a+)+"}}},
+        {"ou": ["ou=sales,dc=acme"]},
+        {"goal": "log in"},
+        {"network": ["office"]},
+        {"at": {}},
+        {"at": []},
+        {"at": "08:00"},
         {"any": []},
         {"any": {}},
         {"any": "x"},
@@ -145,6 +181,23 @@ def test_nesting_has_an_end() -> None:
     assert holds(when) is (MAX_DEPTH % 2 == 0)
     with pytest.raises(SettingsError, match="deep"):
         compile_condition({"not": when})
+
+
+def test_networks_by_name_stand_beside_literal_ones() -> None:
+    networks = {"Office": (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))}
+    asked = parse_condition({"network": ["office", "10.0.0.0/8"]}, networks)
+    for client, expected in (("192.0.2.9", True), ("2001:db8::9", True), ("10.9.9.9", True), ("203.0.113.7", False)):
+        assert asked.holds(View(facts(client=client))) is expected
+    with pytest.raises(SettingsError, match="name of one of the networks: office"):
+        parse_condition({"network": ["offise"]}, networks)
+
+
+def test_a_comma_in_a_name_of_ones_own_is_no_way_into_another_unit() -> None:
+    """Who may choose his own CN could otherwise write the DN of the administrators' unit into it."""
+    admins = {"ou": ["acme-ad:ou=admins,ou=sales,dc=acme,dc=test"]}
+    assert not holds(admins)
+    assert holds(admins, attributes={"dn": (r"CN=Ada\\,OU=Admins,OU=Sales,DC=acme,DC=test",)})
+    assert not holds({"ou": ["acme-ad:cn=ada,dc=test"]}, attributes={"dn": ("CN=Ada,DC=test",)})
 
 
 # --- properties ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,215 @@
+"""Finds the rules that match without asking each of them: what is asked of one fact in many rules is asked once.
+
+The rules are bits of one number. For each question (application, group, network, time ...) a table holds which rules ask for which
+value; the answer of the facts leaves only the rules that ask for it or do not ask at all. What no table can hold (patterns, `any`,
+a second question of the same kind) is asked of the rules that are left, in their order, and once where several ask the same.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from wardgate.policy.conditions import AllOf, AnyOf, AtTime, InNetwork, Node, Not, OneOf, prefix_of
+from wardgate.policy.view import View
+
+# Those that cost least and tell most stand first; what comes after is not asked when nothing is left.
+_ORDER: Final = (
+    "application", "application_kind", "door", "goal", "realm", "directory", "nas", "nas_identifier", "user", "group", "client",
+)  # fmt: skip
+
+
+class Index:
+    """The conditions of a list of rules, in the order of the rules."""
+
+    __slots__ = ("_all", "_residuals", "_tables")
+
+    def __init__(self, conditions: Sequence[Node]) -> None:
+        self._all = (1 << len(conditions)) - 1
+        texts: dict[str, _TextTable] = {}
+        times: dict[str, _TimeTable] = {}
+        networks = _NetworkTable()
+        residuals: list[tuple[tuple[int, Node], ...]] = []
+        numbers: dict[Node, int] = {}
+        for number, condition in enumerate(conditions):
+            bit = 1 << number
+            left: list[tuple[int, Node]] = []
+            for node in _conjuncts(condition):
+                asked, excluded = (node.part, True) if isinstance(node, Not) else (node, False)
+                taken = False
+                if isinstance(asked, OneOf):
+                    taken = texts.setdefault(asked.key, _TextTable(asked.key)).take(bit, asked, excluded)
+                elif isinstance(asked, InNetwork):
+                    taken = networks.take(bit, asked, excluded)
+                elif isinstance(asked, AtTime):
+                    zone = asked.window.zone
+                    taken = times.setdefault(zone.key, _TimeTable(zone)).take(bit, asked, excluded)
+                if not taken:
+                    left.append((numbers.setdefault(node, len(numbers)), node))
+            residuals.append(tuple(left))
+        for text_table in texts.values():
+            text_table.close()
+        for time_table in times.values():
+            time_table.close()
+        ordered = sorted(texts.values(), key=lambda table: _ORDER.index(table.key) if table.key in _ORDER else len(_ORDER))
+        self._tables: tuple[_Table, ...] = (*ordered, *([networks] if networks.concerned else []), *times.values())
+        self._residuals = tuple(residuals)
+
+    def matching(self, view: View) -> Iterator[int]:
+        """The numbers of the rules that match, the first one first."""
+        left = self._all
+        for table in self._tables:
+            concerned = left & table.concerned
+            if concerned:
+                left &= table.matching(view) | ~table.concerned
+        known: dict[int, bool] = {}
+        while left:
+            lowest = left & -left
+            number = lowest.bit_length() - 1
+            if _all_hold(self._residuals[number], view, known):
+                yield number
+            left ^= lowest
+
+
+def _all_hold(nodes: Sequence[tuple[int, Node]], view: View, known: dict[int, bool]) -> bool:
+    for number, node in nodes:
+        found = known.get(number)
+        if found is None:
+            found = known[number] = node.holds(view)
+        if not found:
+            return False
+    return True
+
+
+def _conjuncts(node: Node) -> Iterator[Node]:
+    """What must hold, each by itself."""
+    if isinstance(node, AllOf):
+        for part in node.parts:
+            yield from _conjuncts(part)
+    elif isinstance(node, Not) and isinstance(node.part, Not):
+        yield from _conjuncts(node.part.part)
+    elif isinstance(node, Not) and isinstance(node.part, AnyOf):
+        for part in node.part.parts:
+            yield from _conjuncts(Not(part))
+    else:
+        yield node
+
+
+class _TextTable:
+    """Which rules ask for which value of one question, and which exclude it."""
+
+    __slots__ = ("_asking", "_values", "_wanted", "concerned", "key")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.concerned = 0
+        self._asking = 0
+        # By value: the rules that ask for it, and those that exclude it.
+        self._values: dict[str, tuple[int, int]] = {}
+        self._wanted: frozenset[str] = frozenset()
+
+    def take(self, bit: int, asked: OneOf, excluded: bool) -> bool:
+        """Whether the table now stands for this question of a rule. It can ask one thing and exclude any number."""
+        if not excluded and self._asking & bit:
+            return False
+        for value in asked.wanted:
+            asks, excludes = self._values.get(value, (0, 0))
+            self._values[value] = (asks, excludes | bit) if excluded else (asks | bit, excludes)
+        self._asking |= 0 if excluded else bit
+        self.concerned |= bit
+        return True
+
+    def close(self) -> None:
+        """Take what is asked for together, when all rules are known."""
+        self._wanted = frozenset(self._values)
+
+    def matching(self, view: View) -> int:
+        """Which of the rules that are concerned may match."""
+        found, excluded = ~self._asking, 0
+        # Somebody may be in a thousand groups: of two sets, the smaller is walked.
+        for value in self._wanted.intersection(view.held(self.key)):
+            asks, excludes = self._values[value]
+            found |= asks
+            excluded |= excludes
+        return found & ~excluded
+
+
+class _NetworkTable:
+    """The same for networks, by version and length: one look for each length that is used."""
+
+    __slots__ = ("_asking", "_lengths", "concerned")
+
+    def __init__(self) -> None:
+        self.concerned = 0
+        self._asking = 0
+        # By version and the number of bits behind the prefix: prefix to the rules that ask for it and those that exclude it.
+        self._lengths: dict[tuple[int, int], dict[int, tuple[int, int]]] = {}
+
+    def take(self, bit: int, asked: InNetwork, excluded: bool) -> bool:
+        """Whether the table now stands for this question of a rule."""
+        if not excluded and self._asking & bit:
+            return False
+        for network in asked.networks:
+            length = (network.version, network.max_prefixlen - network.prefixlen)
+            prefixes = self._lengths.setdefault(length, {})
+            asks, excludes = prefixes.get(prefix_of(network), (0, 0))
+            prefixes[prefix_of(network)] = (asks, excludes | bit) if excluded else (asks | bit, excludes)
+        self._asking |= 0 if excluded else bit
+        self.concerned |= bit
+        return True
+
+    def matching(self, view: View) -> int:
+        """Which of the rules that are concerned may match."""
+        address = view.address()
+        found = ~self._asking
+        if address is None:
+            return found
+        version, number = address
+        excluded = 0
+        for (of_version, behind), prefixes in self._lengths.items():
+            if of_version == version:
+                hit = prefixes.get(number >> behind)
+                if hit is not None:
+                    found |= hit[0]
+                    excluded |= hit[1]
+        return found & ~excluded
+
+
+class _TimeTable:
+    """The same for time windows of one zone: the week is cut where a window begins or ends."""
+
+    __slots__ = ("_asking", "_begins", "_masks", "_windows", "_zone", "concerned")
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.concerned = 0
+        self._asking = 0
+        self._zone = zone
+        self._windows: list[tuple[int, AtTime, bool]] = []
+        self._begins: list[int] = []
+        self._masks: list[int] = []
+
+    def take(self, bit: int, asked: AtTime, excluded: bool) -> bool:
+        """Whether the table now stands for this question of a rule."""
+        if not excluded and self._asking & bit:
+            return False
+        self._windows.append((bit, asked, excluded))
+        self._asking |= 0 if excluded else bit
+        self.concerned |= bit
+        return True
+
+    def close(self) -> None:
+        """Cut the week, when all rules are known."""
+        self._begins = sorted({0, *(minute for _, asked, _ in self._windows for span in asked.window.spans for minute in span)})
+        for begin in self._begins:
+            found, excluded = ~self._asking, 0
+            for bit, asked, excludes in self._windows:
+                if asked.window.holds(begin):
+                    found, excluded = (found, excluded | bit) if excludes else (found | bit, excluded)
+            self._masks.append(found & ~excluded)
+
+    def matching(self, view: View) -> int:
+        """Which of the rules that are concerned may match."""
+        return self._masks[bisect_right(self._begins, view.minute_of_week(self._zone)) - 1]
+
+
+_Table = _TextTable | _NetworkTable | _TimeTable
