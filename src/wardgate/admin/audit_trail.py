@@ -1,23 +1,29 @@
-"""The audit trail for auditors: verify it, export it in pages, name the key that signs its heads."""
+"""The audit trail for auditors: verify it, search it, export it in pages, name the key that signs its heads."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from wardgate.admin.office import Office
+from wardgate.admin.people import found_person
 from wardgate.audit import export
 from wardgate.audit.heads import Patience, fingerprint, public_pem, sign_all_heads, signing_key
 from wardgate.audit.offline import Report, Verifier, check_links
+from wardgate.audit.search import Wanted, payload_of, search
+from wardgate.audit.timeline import plain_reference
 from wardgate.audit.trail import Finding, Head, verify
 from wardgate.clock import from_ms, to_ms
-from wardgate.errors import SettingsError, UsageError
+from wardgate.errors import NotFound, SettingsError, UnavailableError, UsageError
+from wardgate.jsons import dumps
 from wardgate.storage.port import Row, Where
 
 MAX_PAGE: Final = 500
 MAX_FINDINGS: Final = 100
 MAX_HEADS: Final = 1_000
+MAX_NAMES: Final = 50
 WAITS_FOR_LATE_COMMITS: Final = 1
 
 Position = tuple[str, int, int, int]
@@ -198,6 +204,87 @@ async def check_lines(office: Office, *, lines: str, before: Sequence[LastLink])
     }
 
 
+# --- search ------------------------------------------------------------------------------------------------------------
+
+
+async def search_audit(
+    office: Office,
+    *,
+    users: Sequence[str] = (),
+    subjects: Sequence[str] | None = None,
+    kinds: Sequence[str] = (),
+    application: str | None = None,
+    reference: str | None = None,
+    node: str | None = None,
+    text: str | None = None,
+    begin: str | None = None,
+    end: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """One page of the newest events that fit; with `cursor`, what comes before the page that it was told with.
+
+    `subjects`: as an earlier page told them; without, the users are looked up in their directories. `begin`, `end`: ISO 8601.
+    """
+    known = tuple(subjects) if subjects is not None else await _subjects(office, users)
+    wanted = Wanted(
+        users=tuple(users[:MAX_NAMES]),
+        subjects=known[:MAX_NAMES],
+        kinds=tuple(kinds[:MAX_NAMES]),
+        application=application,
+        reference=None if reference is None else plain_reference(reference),
+        node=node,
+        text=text,
+        from_ms=_time(begin),
+        to_ms=_time(end),
+    )
+    found = await search(office.storage, wanted, limit, None if cursor is None else _positions(cursor))
+    return {
+        "events": [_event(row) for row in found.rows],
+        "scanned": found.scanned,
+        "reached": None if found.reached_ms is None else _moment(found.reached_ms),
+        "cursor": _cursor(found.positions),
+        "subjects": list(known),
+    }
+
+
+async def _subjects(office: Office, users: Sequence[str]) -> tuple[str, ...]:
+    """The people behind these names, as far as a directory knows them now; events that bear the name are found without."""
+    found = []
+    for name in users[:MAX_NAMES]:
+        try:
+            async with found_person(office, name) as person:
+                found += [] if person.subject_id is None else [str(person.subject_id)]
+        except (NotFound, UnavailableError, SettingsError):
+            continue
+    return tuple(found)
+
+
+def _time(text: str | None) -> int | None:
+    at = None if text is None else _since(text)[1]
+    if text is not None and at is None:
+        raise UsageError(f"{text[:40]!r} is not a time such as 2026-11-22T08:00:00Z")
+    return at
+
+
+def _cursor(positions: Sequence[tuple[str, int, int]]) -> str | None:
+    return base64.urlsafe_b64encode(dumps(positions).encode()).decode().rstrip("=") if positions else None
+
+
+def _positions(cursor: str) -> list[tuple[str, int, int]]:
+    try:
+        told = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        return [(str(writer), _whole(epoch), _whole(seq)) for writer, epoch, seq in told]
+    except (ValueError, TypeError, RecursionError):
+        raise UsageError("this is no cursor that wardgate audit search printed") from None
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError
+    return value
+
+
 # --- single events -----------------------------------------------------------------------------------------------------
 
 
@@ -222,5 +309,6 @@ def _event(row: Row) -> dict[str, Any]:
     payload = row["payload"]
     return plain | {
         "created_at": from_ms(int(row["created_at"] or 0)).isoformat(),
-        "payload": json.loads(str(payload)) if payload is not None else None,
+        "payload": None if payload is None else payload_of(str(payload)),
+        "erased": payload is None,
     }

@@ -521,6 +521,37 @@ async def audit_verify(desk: Desk, progress: Progress, heads: list[str] | None =
     return await audit_trail.verify_audit(desk.office, progress=progress, heads=heads or ())
 
 
+async def audit_search(
+    desk: Desk,
+    users: list[str] | None = None,
+    subjects: list[str] | None = None,
+    kinds: list[str] | None = None,
+    application: str | None = None,
+    reference: str | None = None,
+    node: str | None = None,
+    text: str | None = None,
+    begin: str | None = None,
+    end: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Result:
+    """A page of the newest audit events that fit."""
+    return await audit_trail.search_audit(
+        desk.office,
+        users=users or (),
+        subjects=subjects,
+        kinds=kinds or (),
+        application=application,
+        reference=reference,
+        node=node,
+        text=text,
+        begin=begin,
+        end=end,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
 async def audit_key(desk: Desk) -> Result:
     """The public key of the audit heads."""
     return await audit_trail.describe_key(desk.office)
@@ -635,6 +666,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "backup.note": backup_note,
     "check": check,
     "audit.verify": audit_verify,
+    "audit.search": audit_search,
     "audit.key": audit_key,
     "audit.begin_export": audit_begin_export,
     "audit.export_page": audit_export_page,

@@ -162,10 +162,14 @@ def _short(detail: Mapping[str, object]) -> dict[str, object]:
     return {name: value[:MAX_DETAIL_CHARS] if type(value) is str else value for name, value in detail.items() if value is not None}
 
 
+def plain_reference(typed: str) -> str:
+    """A reference as it is stored, from one that somebody read off a screen."""
+    return typed.strip().upper().replace("-", "").replace("O", "0").replace("I", "1").replace("L", "1")
+
+
 async def by_reference(storage: Reader, reference: str, limit: int = 200) -> list[Row]:
     """All rows of the login that this reference belongs to, oldest first."""
-    wanted = reference.strip().upper().replace("-", "").replace("O", "0").replace("I", "1").replace("L", "1")
-    return await storage.find("timeline", [Where("reference", "=", wanted)], order_by="id", limit=limit)
+    return await storage.find("timeline", [Where("reference", "=", plain_reference(reference))], order_by="id", limit=limit)
 
 
 async def last_of_user(storage: Reader, ring: KeyRing, name: str) -> list[Row]:

@@ -12,7 +12,7 @@ from wardgate.cli.performing import perform
 from wardgate.cli.progress import counting
 from wardgate.errors import UsageError
 
-app = group("The audit trail: verify it, export it.")
+app = group("The audit trail: verify it, search it, export it.")
 
 KEY_FROM = {
     "installation": "the key of this installation",
@@ -99,6 +99,51 @@ def export(
     from wardgate.cli.audit_export import Export
 
     Export(data, output, cursor, since).run(follow)
+
+
+@app.command(
+    epilog=example(
+        "wardgate audit search --user ada --kind engine:login:denied",
+        "wardgate audit search --from 2026-11-22T08:00 --to 2026-11-22T09:00 --application vpn --limit 200",
+        "wardgate audit search --reference 7H2K9QXA --json",
+    )
+)
+def search(
+    data: Data = DEFAULT_DATA,
+    user: Annotated[list[str] | None, typer.Option(help="Of this user, under whichever name he came; may be repeated.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Of this kind, or of all kinds that begin so (engine:login); may be repeated.")
+    ] = None,
+    application: Annotated[str | None, typer.Option(help="Of logins to this application.")] = None,
+    begin: Annotated[
+        str | None, typer.Option("--from", help="Not before this time (ISO 8601; without an offset: of your zone).")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Before this time.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Of the login with the reference that its user was shown.")] = None,
+    node: Annotated[str | None, typer.Option(help="Written by this machine, or this writer of it.")] = None,
+    text: Annotated[str | None, typer.Option(help="With these words anywhere in the details.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Go on where an earlier search ended, as it printed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find events, newest first.
+
+    Everything that is given has to hold. A search looks at 250,000 events at most, then prints how to go on; --from and --to are
+    found at once, however long the trail is.
+    """
+    from wardgate.cli import audit_search
+
+    asked = {
+        "users": user or [],
+        "kinds": kind or [],
+        "application": application,
+        "reference": reference,
+        "node": node,
+        "text": text,
+        "begin": audit_search.moment(begin),
+        "end": audit_search.moment(end),
+    }
+    emit(audit_search.search(data, asked, limit, cursor), as_json, audit_search.show)
 
 
 @app.command(epilog=example("wardgate audit key > wardgate-audit.pem"))
