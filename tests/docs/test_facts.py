@@ -17,7 +17,7 @@ from wardgate.engine.brakes import KNOWN_SOURCE_MS
 from wardgate.engine.settings import BrakeSettings, CodeSettings
 from wardgate.factors import SECOND_FACTORS
 from wardgate.janitor import OUTBOX_KEEP_MS, RETENTIONS
-from wardgate.policy.conditions import _COMPILERS
+from wardgate.policy.conditions import CONDITIONS
 from wardgate.radius.attributes import AttributeValueError
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.settings import MessageAuthenticatorPolicy, Mode
@@ -86,7 +86,7 @@ def test_every_factor_mode_policy_condition_and_column_is_in_the_operator_guide(
     names = [factor.kind for factor in SECOND_FACTORS]
     names += [*Mode.__args__, *MessageAuthenticatorPolicy.__args__, *COLUMNS]  # type: ignore[attr-defined]
     assert [name for name in names if f"`{name}`" not in GUIDE] == []
-    assert [name for name in _COMPILERS if not re.search(rf"`{name}[`:]", GUIDE)] == []
+    assert [name for name in CONDITIONS if not re.search(rf"`{name}[`:]", GUIDE)] == []
     assert [place for place in PLACES if f"`{{{place}}}`" not in GUIDE] == []
 
 

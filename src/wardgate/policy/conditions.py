@@ -183,7 +183,7 @@ class _Parser:
             return self._network(value)
         parse = _PARSERS.get(name)
         if parse is None:
-            known = ", ".join(sorted((*_PARSERS, "network", "any", "all", "not")))
+            known = ", ".join(sorted((*CONDITIONS, "any", "all", "not")))
             raise SettingsError(f"when.{name}: unknown condition; known are {known}")
         return parse(name, value)
 
@@ -287,6 +287,9 @@ _PARSERS: Mapping[str, Callable[[str, object], Node]] = {
     "enrolled": _enrolled,
     "enrolled_not": _enrolled,
 }
+
+# Every name that stands before a question; `any`, `all` and `not` combine.
+CONDITIONS: Final = (*_PARSERS, "network")
 
 
 def _words(texts: Sequence[str]) -> str:
