@@ -109,6 +109,9 @@ async def test_the_root_dse_is_read_and_the_server_told_to_be_up(ldap: Client) -
     (status,) = ldap.status()
     assert status.state is ServerState.UP
     assert status.answered_s is not None
+    taken_s = status.answered_s
+    # It is how long the answer took, and does not grow while nobody asks.
+    assert ldap.status()[0].answered_s == taken_s < T
 
 
 async def test_more_entries_than_a_page_come_whole_and_a_limit_holds() -> None:

@@ -22,6 +22,8 @@ from wardgate.directory.port import (
     PasswordChanging,
     PasswordPolicyTelling,
     PasswordResetting,
+    ServerState,
+    ServerStatus,
     ServerTelling,
     Unlocking,
     Verdict,
@@ -69,7 +71,7 @@ async def _describe(
     try:
         async with opened(office, document, settings) as own:
             answer = await probe(office, own)
-            return {**told, **answer, "servers": _servers(live if isinstance(live, ServerTelling) else own)}
+            return {**told, **answer, "servers": _servers(live, False) or _servers(own, answer["answers"])}
     except SettingsError as error:
         return {**told, "answers": False, "took_ms": None, "problem": error.message, "servers": []}
 
@@ -84,8 +86,9 @@ async def probe(office: Office, directory: Directory) -> dict[str, Any]:
     return {"answers": True, "took_ms": _since(office, began), "problem": None}
 
 
-def _servers(directory: Directory) -> list[dict[str, Any]]:
-    if not isinstance(directory, ServerTelling):
+def _servers(directory: object, answers: bool) -> list[dict[str, Any]]:
+    """Nothing of a directory that heard of none of its servers yet, as it holds all to be up. `answers`: it did just now."""
+    if not isinstance(directory, ServerTelling) or not (answers or any(map(_heard_of, directory.servers()))):
         return []
     return [
         {
@@ -96,6 +99,10 @@ def _servers(directory: Directory) -> list[dict[str, Any]]:
         }
         for each in directory.servers()
     ]
+
+
+def _heard_of(server: ServerStatus) -> bool:
+    return server.answered_s is not None or server.state is not ServerState.UP
 
 
 # --- examine -------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,10 @@ class Examined(MemoryDirectory):
     breaks = False
     closed = 0
     lockout: Lockout | None = None
+    known: tuple[ServerStatus, ...] = (
+        ServerStatus("dc1:636", ServerState.UP, "", 0.0042),
+        ServerStatus("dc2:636", ServerState.DOWN, "refused"),
+    )
 
     async def find(self, name: str, timeout_s: float) -> DirectoryUser | None:
         user = await super().find(name, timeout_s)
@@ -39,7 +43,7 @@ class Examined(MemoryDirectory):
             raise DirectoryUnavailable("dc1: no answer")
 
     def servers(self) -> tuple[ServerStatus, ...]:
-        return ServerStatus("dc1:636", ServerState.UP, "", 0.0042), ServerStatus("dc2:636", ServerState.DOWN, "refused")
+        return self.known
 
     async def close(self) -> None:
         self.closed += 1
@@ -86,6 +90,16 @@ async def test_a_directory_that_is_down_is_listed_with_the_reason(with_acme: Off
     [listed] = (await directories.list_directories(with_acme))["directories"]
     assert listed["answers"] is False
     assert listed["problem"]
+
+
+async def test_a_server_that_nobody_asked_yet_is_not_told_to_be_up(with_acme: Office, acme: Examined) -> None:
+    acme.known = (ServerStatus("dc1:636", ServerState.UP),)
+    acme.behaviour = Behaviour.UNAVAILABLE
+    [listed] = (await directories.list_directories(with_acme, live=[acme]))["directories"]
+    assert (listed["answers"], listed["servers"]) == (False, [])
+    acme.behaviour = Behaviour.ANSWERS
+    [listed] = (await directories.list_directories(with_acme, live=[acme]))["directories"]
+    assert [each["server"] for each in listed["servers"]] == ["dc1:636"]
 
 
 async def test_names_alone_ask_nobody(with_acme: Office, acme: Examined) -> None:

@@ -30,11 +30,11 @@ class Health:
         self._probe_at = 0.0
         self.state = ServerState.UP
         self.problem = ""
-        self.answered_at: float | None = None
+        self.answered_s: float | None = None
 
-    def answered(self) -> None:
-        """It did what a server does."""
-        self.answered_at = self._clock.monotonic()
+    def answered(self, took_s: float) -> None:
+        """It did what a server does, after so long."""
+        self.answered_s = took_s
         if self.state is not ServerState.UP:
             self.state, self.problem, self._failures = ServerState.UP, "", 0
 

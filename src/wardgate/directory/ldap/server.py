@@ -99,14 +99,14 @@ class Server:
     async def _open_service(self) -> Connection:
         password = self._account.password()
         connection = await self._open()
+        began = self._loop_time()
         try:
-            result = await connection.call(
-                messages.bind(self._account.dn, password.reveal()), self._loop_time() + self._operation_s
-            )
+            result = await connection.call(messages.bind(self._account.dn, password.reveal()), began + self._operation_s)
+            took_s = self._loop_time() - began
             if result.good:
                 self._account.accepted()
                 await self._read_root_dse(connection)
-                self.health.answered()
+                self.health.answered(took_s)
                 return connection
         except BaseException as error:
             connection.abort()
@@ -170,8 +170,9 @@ class Server:
             if not isinstance(error, ConnectionLost):
                 self.health.failed(str(error))
             return
+        began = self._loop_time()
         try:
-            found = await connection.search(PROBE, self._loop_time() + self._operation_s)
+            found = await connection.search(PROBE, began + self._operation_s)
         except DirectoryUnavailable as error:
             self.health.failed(str(error))
             connection.abort()
@@ -181,7 +182,7 @@ class Server:
         if found.result.code in _TRY_ELSEWHERE:
             self.health.failed(f"{self.name} answers {found.result.code}: {found.result.diagnostic}")
         else:
-            self.health.answered()
+            self.health.answered(self._loop_time() - began)
 
     def close(self) -> None:
         """Give up all connections."""

@@ -89,8 +89,8 @@ def test_the_wait_for_a_server_that_is_down_doubles_up_to_a_minute() -> None:
         assert not health.probe_due()
         clock.advance(LONGEST_BACK_OFF_S * 1.25)
         assert health.probe_due()
-    health.answered()
-    assert (health.state, health.problem) == (ServerState.UP, "")
+    health.answered(0.25)
+    assert (health.state, health.problem, health.answered_s) == (ServerState.UP, "", 0.25)
     health.suspect("slow")
     assert health.state is ServerState.SUSPECT
     assert health.probe_due()
