@@ -1001,6 +1001,18 @@ async def test_the_doctor_finds_a_healthy_directory_healthy_and_leaves_the_passw
     assert await ad.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
 
 
+async def test_a_mistyped_scratch_password_does_not_become_the_accounts(
+    server: samba.DomainController, ad: ActiveDirectory
+) -> None:
+    user = await somebody(ad, server)
+    mistyped = Secret("Passw0rd-of-1851")
+    findings = await examined(ad, user.name, mistyped)
+
+    assert "not the account's" in findings["change of a password"].found
+    assert findings["scratch account"].verdict is Verdict.WARNING
+    assert await ad.check_password(user, mistyped, SOON) is PasswordVerdict.WRONG
+
+
 async def test_the_doctor_tries_nothing_without_a_scratch_account(make: Make) -> None:
     ad, client = make(Recording)
     assert isinstance(client, Recording)

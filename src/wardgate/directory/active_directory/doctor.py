@@ -305,6 +305,8 @@ class Doctor:
             result = await self._modify(dn, server, _delete(old), _add(new))
             changed = result.good
             yield _tried("change of a password", result, (), _change_found)
+            if not changed and refusal(result) is Refusal.OLD_WRONG:
+                old = None  # a slip of the finger is not to become the account's password
             new = random_password(user.name, user.display_name)
         result = await self._modify(dn, server, _replace("unicodePwd", unicode_pwd(new)))
         can_reset = result.good
