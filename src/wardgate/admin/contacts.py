@@ -77,7 +77,8 @@ async def add_contact(
             if sum(row["kind"] == kind.value for row in rows) >= MAX_CONTACTS:
                 raise UsageError(f"{person.user.name} already has {MAX_CONTACTS} contacts of this kind: remove one first")
             if any(row["value_key"] == contact_key(office.ring, subject_id, kind, plain) for row in rows):
-                raise AlreadyExists(f"{person.user.name} already has this contact")
+                told = "already has this contact; to have one verified, remove it and add it with --verified"
+                raise AlreadyExists(f"{person.user.name} {told}")
             verified_at = office.now_ms() if verified else None
             created = create_contact(office.ring, subject_id, kind, plain, Source.OPERATOR, verified_at, office.now_ms())
             return [created, _event(office, Kind.CONTACT_ADDED, person, subject_id, kind, plain, {"verified": verified})]

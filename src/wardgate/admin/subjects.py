@@ -82,7 +82,7 @@ async def show_subject(
     Raises NotFound, UsageError, DirectoryUnavailable.
     """
     if (name is None) == (subject_id is None):
-        raise UsageError("give a login name or a subject, not both")
+        raise UsageError("give either a login name or, with --subject, a subject's id")
     told: dict[str, Any] = {"directory": None, "user": None, "immutable_id": None}
     if name is not None:
         account = await _account(office, name, directory, None)
@@ -309,7 +309,7 @@ async def _target(
     office: Office, account: _Account, name: str | None, directory: str | None, subject_id: str | None
 ) -> tuple[SubjectId, tuple[Operation, ...]]:
     if (name is None) == (subject_id is None):
-        raise UsageError("say whose account it is: by a login name or by a subject")
+        raise UsageError("say whose account it shall be: either --to with a login name, or --to-subject with a subject's id")
     if subject_id is not None:
         return await _subject(office, subject_id), ()
     async with found_person(office, name or "", directory) as person:
@@ -321,7 +321,7 @@ async def _target(
 
 async def _account(office: Office, name: str | None, directory: str | None, immutable_id: str | None) -> _Account:
     if (name is None) == (immutable_id is None):
-        raise UsageError("give the account's login name or its immutable id, not both")
+        raise UsageError("say which account it is: either by its login name or, with --id, by its immutable id")
     if immutable_id is None:
         async with found_person(office, name or "", directory) as person:
             return _Account(person.user.directory, person.user.immutable_id, person.user.name, person.subject_id)

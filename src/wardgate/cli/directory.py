@@ -174,7 +174,15 @@ def _show_user(result: Mapping[str, Any]) -> None:
             say(f"{shown}  " + ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in values.items()))
     say(f"Wardgate can here: {', '.join(result['abilities']) or 'look up and check passwords'}")
     if result["check"] is not None:
-        say(f"The password is {'right' if result['check']['password_was_right'] else 'not right'}: {result['check']['verdict']}.")
+        say(_password(result["check"]))
+
+
+def _password(check: Mapping[str, Any]) -> str:
+    """In words: a right password may still let nobody in."""
+    verdict = str(check["verdict"]).replace("_", " ")
+    if not check["password_was_right"]:
+        return "The password is not right." if verdict == "wrong" else f"The password is not known to be right: {verdict}."
+    return "The password is right." if verdict == "right" else f"The password is right, but no login goes on: {verdict}."
 
 
 def _shown(value: object) -> str:

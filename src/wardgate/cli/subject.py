@@ -111,8 +111,8 @@ def _ask(plan: Mapping[str, Any]) -> None:
 
 def _show_plan(plan: Mapping[str, Any], write: Any = say) -> None:
     account = f"{plan['user']} ({plan['directory']} {plan['immutable_id']})"
-    whose = plan["to_subject"] or "a new subject"
-    write(f"{account} becomes {whose}." if plan["moves"] else f"{account} is {whose} already.")
+    whose = f"subject {plan['to_subject']}" if plan["to_subject"] else "a new subject"
+    write(f"{account} becomes an account of {whose}." if plan["moves"] else f"{account} is an account of {whose} already.")
     for title, word in (("goes along", "moved"), ("stays", "kept"), ("is ended", "revoked")):
         for each in plan[word]:
             write(f"  {each['kind']} {each['id']} {title}  {each['label']}".rstrip())
@@ -128,7 +128,7 @@ def _show_plan(plan: Mapping[str, Any], write: Any = say) -> None:
 
 
 def _show_done(result: Mapping[str, Any]) -> None:
-    say(f"{result['user']} of {result['directory']} is {result['to_subject']}.")
+    say(f"{result['user']} of {result['directory']} is an account of subject {result['to_subject']}.")
     counts = ", ".join(f"{len(result[word])} {word}" for word in ("moved", "kept", "revoked"))
     say(f"Authenticators: {counts}.")
 

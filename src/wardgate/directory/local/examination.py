@@ -45,7 +45,10 @@ async def examine(storage: Storage, directory: str, new: NewPasswords, clock: Cl
     """Point by point, after one walk over all users."""
     counts = await _count(storage, directory, new, to_ms(clock.now()))
     states = ", ".join(f"{count} {state.value}" for state, count in sorted(counts.states.items())) or "none"
-    yield Finding("users", Verdict.GOOD if counts.users else Verdict.WARNING, f"{counts.users} in all: {states}")
+    if counts.users:
+        yield Finding("users", Verdict.GOOD, f"{counts.users} in all: {states}")
+    else:
+        yield Finding("users", Verdict.WARNING, "none yet", "wardgate user add NAME --directory DIRECTORY, or wardgate user import")
     if locked := counts.states[AccountState.LOCKED]:
         yield Finding("locked accounts", Verdict.WARNING, f"{locked}", "wardgate user unlock NAME lets one in again")
     if counts.without:

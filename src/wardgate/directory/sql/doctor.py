@@ -140,7 +140,7 @@ class Examination:
             cure = "see `table` (names are taken as written, capital letters too), or give us the right to read it"
             yield Finding("table", Verdict.BAD, f"there is no {self._settings.table}, or we may not see it", cure)
             return
-        yield Finding("table", Verdict.GOOD, f"{self._settings.table}, {len(types)} columns")
+        yield Finding("table", Verdict.GOOD, f"{self._settings.table} can be seen")
         folded = {name.casefold(): kind for name, kind in types.items()}
         for column in self._columns:
             kind = types.get(column) if self._address.engine is Engine.POSTGRESQL else folded.get(column.casefold())
@@ -257,9 +257,8 @@ class Examination:
             yield Finding("no password", Verdict.GOOD, f"{counts[EMPTY]} rows have none: nobody logs in with them")
         weak = sum(count for scheme, count in counts.items() if scheme in _WEAK)
         if weak:
-            yield Finding(
-                "weak hashes", Verdict.WARNING, f"{weak} rows have hashes that are quick to guess", "set a better `write_hash`"
-            )
+            cure = "each goes when its password is set anew, and is then stored as `write_hash` says"
+            yield Finding("weak hashes", Verdict.WARNING, f"{weak} rows have hashes that are quick to guess", cure)
 
     async def _rights(self) -> AsyncIterator[Finding]:
         if self._settings.read_only:
