@@ -8,7 +8,7 @@ from tests.flows.world import World, is_granted, reason, says
 from wardgate.account.contact import Source, contact_key, create_contact, kept_contacts, prefer
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import ContactKind, DirectoryUser
-from wardgate.storage.port import Committed, Insert, Row, Update
+from wardgate.storage.port import Committed, Delete, Insert, Row, Update, Where
 
 HR, OWN = "+905321111133", "+905322222244"
 
@@ -19,7 +19,7 @@ async def give_contact(
     kind = ContactKind.MAIL if "@" in value else ContactKind.PHONE
     subject_id, now_ms = await world.subject_of(user), 1
     created = create_contact(world.ring, subject_id, kind, value, Source.OPERATOR, now_ms if verified else None, now_ms)
-    assert isinstance(await world.storage.commit([created]), Committed)
+    assert isinstance(await world.storage.commit(created), Committed)
     if preferred:
         [rows] = await world.storage.read([kept_contacts(subject_id)])
         await world.storage.commit(prefer(rows, kind, contact_key(world.ring, subject_id, kind, value)))
@@ -100,3 +100,22 @@ async def test_a_malformed_phone_of_the_directory_is_not_used_and_the_timeline_s
     assert [detail for _, what, detail in world.trails[-1].steps if what == "not used"] == [
         {"why": "mobile: the phone number cannot be read"}
     ]
+
+
+async def test_a_first_contact_is_used_by_an_engine_that_knew_there_was_none(world: World) -> None:
+    user = await world.person("bob", phone=HR)
+    for _ in range(3):
+        assert "** 33" in says(await world.challenged("bob"))
+        world.later(1)
+    await give_contact(world, user, preferred=True)
+    world.later(30)
+    assert "** 44" in says(await world.challenged("bob"))
+
+
+async def test_a_removed_contact_receives_nothing_from_an_engine_that_used_it(world: World) -> None:
+    user = await world.person("bob", phone=HR)
+    await give_contact(world, user, preferred=True)
+    assert "** 44" in says(await world.challenged("bob"))
+    await world.storage.commit([Delete("contact", (Where("subject_id", "=", await world.subject_of(user)),))])
+    world.later(60)
+    assert "** 33" in says(await world.challenged("bob"))

@@ -18,9 +18,11 @@ from wardgate.crypto import KeyRing
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.errors import SealError
-from wardgate.storage.port import Delete, Find, Insert, Operation, Row, Update, Where
+from wardgate.storage.port import Announce, Delete, Find, Insert, Operation, Row, Update, Where
 
 TABLE = "contact"
+# Announced with the id of whoever was given a contact.
+TOPIC = "contact"
 # Of one kind and person.
 MAX_CONTACTS = 10
 
@@ -117,8 +119,8 @@ def contact_key(ring: KeyRing, subject_id: SubjectId, kind: ContactKind, value: 
 
 def create_contact(
     ring: KeyRing, subject_id: SubjectId, kind: ContactKind, value: str, source: Source, verified_at_ms: int | None, at_ms: int
-) -> Operation:
-    """A new contact. Refused (`exists`) when the person has it already."""
+) -> list[Operation]:
+    """A new contact, and word of it to whoever knows that there was none. Refused (`exists`) when the person has it already."""
     key = contact_key(ring, subject_id, kind, value)
     row: Row = {
         "subject_id": subject_id,
@@ -130,7 +132,7 @@ def create_contact(
         "source": source.value,
         "created_at": at_ms,
     }
-    return Insert(TABLE, row)
+    return [Insert(TABLE, row), Announce(TOPIC, subject_id)]
 
 
 def prefer(rows: Iterable[Row], kind: ContactKind, key: bytes | None) -> list[Operation]:

@@ -81,7 +81,7 @@ async def add_contact(
                 raise AlreadyExists(f"{person.user.name} {told}")
             verified_at = office.now_ms() if verified else None
             created = create_contact(office.ring, subject_id, kind, plain, Source.OPERATOR, verified_at, office.now_ms())
-            return [created, _event(office, Kind.CONTACT_ADDED, person, subject_id, kind, plain, {"verified": verified})]
+            return [*created, _event(office, Kind.CONTACT_ADDED, person, subject_id, kind, plain, {"verified": verified})]
 
         subject_id = await _commit(office, person, build)
         return await _told(office, person, subject_id, kind, plain) | {"verified": verified, "written_to_directory": False}

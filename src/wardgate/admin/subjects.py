@@ -261,7 +261,7 @@ def _moved_contacts(office: Office, rows: Iterable[Row], target: SubjectId) -> I
             continue
         verified = to_ms(contact.verified_at) if contact.verified_at is not None else None
         source = Source(contact.source)
-        yield create_contact(office.ring, target, contact.kind, contact.value, source, verified, to_ms(contact.created_at))
+        yield from create_contact(office.ring, target, contact.kind, contact.value, source, verified, to_ms(contact.created_at))
         if contact.preferred:
             key = contact_key(office.ring, target, contact.kind, contact.value)
             yield Update(CONTACT, {"subject_id": target, "kind": contact.kind.value, "value_key": key}, {"preferred": 1})

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators, release
-from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import SubjectId, link_of, subject_in
 from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
@@ -20,7 +19,7 @@ from wardgate.directory.realm import parse_login_name
 from wardgate.engine import brakes, known_names
 from wardgate.engine.asking import Asked, Asker
 from wardgate.engine.grace import open_user
-from wardgate.engine.holders import holder_of
+from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
@@ -98,11 +97,12 @@ class Grant:
 class Answering:
     """The second half of the engine."""
 
-    def __init__(self, parts: EngineParts, asker: Asker) -> None:
+    def __init__(self, parts: EngineParts, asker: Asker, contactless: Contactless) -> None:
         self._parts = parts
         self._storage = parts.storage
         self._steps = Steps(parts)
         self._asker = asker
+        self._contactless = contactless
 
     def repeat(self, handle: Handle, request: AnswerRequest) -> Step | None:
         """The outcome that an identical request got before; None when this one differs or nothing is kept any more.
@@ -135,15 +135,17 @@ class Answering:
         finds = [
             link_of(transaction.directory, transaction.immutable_id),
             kept_authenticators(subject_id),
-            kept_contacts(subject_id),
             *brakes.asked(keys),
         ]
         if handle.is_sealed:
             finds.append(Find("handle", (Where("handle_mac", "=", handle.mac),), limit=1))
-        named = known_names.known_name(realm, name)
-        link, kept, contacts, *rows = await self._parts.storage.read([*finds, *named])
+        own, named = self._contactless.asked(subject_id), known_names.known_name(realm, name)
+        link, kept, *rows = await self._parts.storage.read([*finds, *own, *named])
         self._steps.end(STORAGE_READ, began)
         known = known_names.first_row([rows.pop()]) if named else None
+        contacts = rows.pop() if own else []
+        if own:
+            self._contactless.read(subject_id, contacts)
         used = rows.pop() if handle.is_sealed else None
         if used:
             return self.repeat(handle_from_row(used[0]), request)

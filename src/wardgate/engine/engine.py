@@ -22,7 +22,7 @@ from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.finding import Found
 from wardgate.engine.first_factor import FirstFactor
 from wardgate.engine.grace import seal_user
-from wardgate.engine.holders import holder_of
+from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Denied, Granted, Outcome
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
@@ -57,10 +57,11 @@ class Engine:
         self._clock = parts.clock
         self._steps = Steps(parts)
         self._asker = Asker(parts)
-        self._answering = Answering(parts, self._asker)
+        contactless = Contactless(parts.storage, parts.clock)
+        self._answering = Answering(parts, self._asker, contactless)
         self._refusing = Refusing(parts)
         self._waiters = Waiters()
-        self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters)
+        self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters, contactless)
 
     # --- first request -------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from wardgate.engine import bind_brake, brakes
 from wardgate.engine.attempt import Attempt, Candidate
 from wardgate.engine.bind_brake import Bind, BindKey, Checked
 from wardgate.engine.finding import Finding, Found
-from wardgate.engine.holders import holder_of
+from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Denied
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.runtime import EngineParts
@@ -67,13 +67,14 @@ class _Places:
 class FirstFactor:
     """Finds and checks. One per engine."""
 
-    def __init__(self, parts: EngineParts, refusing: Refusing, steps: Steps, waiters: Waiters) -> None:
+    def __init__(self, parts: EngineParts, refusing: Refusing, steps: Steps, waiters: Waiters, contactless: Contactless) -> None:
         self._parts = parts
         self._storage = parts.storage
         self._clock = parts.clock
         self._refusing = refusing
         self._steps = steps
         self._waiters = waiters
+        self._contactless = contactless
         self._finding = Finding(parts, steps)
         self._subjects: dict[tuple[str, str], SubjectId] = {}
 
@@ -109,8 +110,11 @@ class FirstFactor:
         remembered, link = self._subjects.get(account), link_of(*account)
         if remembered is not None:
             keys = self._brake_keys(attempt, user, remembered)
-            finds = [kept_authenticators(remembered), kept_contacts(remembered), link, *brakes.asked(keys)]
-            kept, contacts, linked, *rows = await self._storage.read(finds)
+            own = self._contactless.asked(remembered)
+            kept, linked, *rows = await self._storage.read([kept_authenticators(remembered), link, *brakes.asked(keys), *own])
+            contacts = rows.pop() if own else []
+            if own:
+                self._contactless.read(remembered, contacts)
             if subject_in(linked) == remembered:
                 self._steps.end(STORAGE_READ, began)
                 active, held = active_and_held(kept)

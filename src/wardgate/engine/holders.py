@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 
 from wardgate.account.authenticator import Authenticator
-from wardgate.account.contact import merge, usable_contacts
+from wardgate.account.contact import TOPIC, kept_contacts, merge, usable_contacts
 from wardgate.account.subject import SubjectId
+from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.directory.port import DirectoryUser
 from wardgate.factors.port import Holder
-from wardgate.storage.port import Row
+from wardgate.storage.port import Find, Row, Storage
+
+# How long it is remembered, and of how many, that somebody has no contacts of his own.
+WITHOUT_FOR_S = 60.0
+MAX_WITHOUT = 20_000
 
 
 def holder_of(
@@ -24,3 +29,41 @@ def holder_of(
         return Holder(subject_id, active, user.phone, user.mail, held)
     reach = merge(user, usable_contacts(ring, contacts))
     return Holder(subject_id, active, reach.phone, reach.mail, held)
+
+
+class Contactless:
+    """Who was seen without contacts of his own a moment ago, which is nearly everybody: they are not read for each step of a login.
+
+    Whoever is given one is announced and forgotten here. Until the word arrives, and for WITHOUT_FOR_S if it never does, his codes
+    go where the directory says. Of who has contacts nothing is remembered, so that none is used that was removed.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        storage.subscribe(TOPIC, self._forget)
+
+    def asked(self, subject_id: SubjectId) -> list[Find]:
+        """What to read of his contacts, together with whatever else is needed: nothing where there are none."""
+        if self._until.get(subject_id, 0.0) > self._clock.monotonic():
+            return []
+        # What is announced while they are read must not be taken for what was read.
+        self._remember(subject_id, 0.0)
+        return [kept_contacts(subject_id)]
+
+    def read(self, subject_id: SubjectId, rows: Sequence[Row]) -> None:
+        """What came of reading them."""
+        if not rows and subject_id in self._until:
+            self._remember(subject_id, self._clock.monotonic() + WITHOUT_FOR_S)
+
+    def _remember(self, subject_id: SubjectId, until: float) -> None:
+        if len(self._until) >= MAX_WITHOUT and subject_id not in self._until:
+            del self._until[next(iter(self._until))]
+        self._until[subject_id] = until
+
+    def _forget(self, subject_id: str) -> None:
+        """An empty id: something may have been missed."""
+        if subject_id:
+            self._until.pop(subject_id, None)
+        else:
+            self._until.clear()

@@ -9,6 +9,7 @@ import pytest
 from wardgate.account.contact import (
     MAX_CONTACTS,
     TABLE,
+    TOPIC,
     Source,
     contact_key,
     create_contact,
@@ -24,7 +25,7 @@ from wardgate.crypto import KeyRing, new_key
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser
 from wardgate.errors import SealError
 from wardgate.storage.memory import MemoryStorage
-from wardgate.storage.port import Committed, Insert, Refused, Row
+from wardgate.storage.port import Announce, Committed, Insert, Refused, Row
 
 RING = KeyRing({0: new_key(), 1: new_key()})
 ADA, BOB = SubjectId("ada"), SubjectId("bob")
@@ -42,8 +43,9 @@ USER = DirectoryUser(
 
 
 def row(value: str, kind: ContactKind = PHONE, verified: bool = True, preferred: bool = False, subject: SubjectId = ADA) -> Row:
-    created = create_contact(RING, subject, kind, value, Source.OPERATOR, 5 if verified else None, 5)
+    created, announced = create_contact(RING, subject, kind, value, Source.OPERATOR, 5 if verified else None, 5)
     assert isinstance(created, Insert)
+    assert announced == Announce(TOPIC, subject)
     return {**created.row, "preferred": int(preferred)}
 
 
@@ -102,8 +104,8 @@ async def test_contacts_are_stored_once_preferred_one_at_a_time_and_removed() ->
     storage = MemoryStorage()
     first, second = "+905323333333", "+905324444444"
     for value in (first, second):
-        assert isinstance(await storage.commit([create_contact(RING, ADA, PHONE, value, Source.OPERATOR, 1, 1)]), Committed)
-    again = await storage.commit([create_contact(RING, ADA, PHONE, first, Source.OPERATOR, 1, 1)])
+        assert isinstance(await storage.commit(create_contact(RING, ADA, PHONE, value, Source.OPERATOR, 1, 1)), Committed)
+    again = await storage.commit(create_contact(RING, ADA, PHONE, first, Source.OPERATOR, 1, 1))
     assert again == Refused(0, "exists")
 
     async def stored() -> list[Row]:

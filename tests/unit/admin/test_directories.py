@@ -163,7 +163,7 @@ async def test_a_user_is_shown_with_where_his_codes_go_and_no_password(with_acme
     user = acme.add("bob", "bobs-own-password", phone="+905321111111", groups=("vpn",))
     subject_id, operations = create_subject("acme", user.immutable_id, 1)
     ring = with_acme.ring
-    unit = [*operations, create_contact(ring, subject_id, ContactKind.PHONE, "+905323333333", Source.OPERATOR, 1, 1)]
+    unit = [*operations, *create_contact(ring, subject_id, ContactKind.PHONE, "+905323333333", Source.OPERATOR, 1, 1)]
     await with_acme.storage.commit(unit)
     shown = await directories.look_at_user(with_acme, name="acme", user="BOB")
     assert shown["user"]["groups"] == [{"name": "vpn", "aliases": []}]

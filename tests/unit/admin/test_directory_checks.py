@@ -52,7 +52,7 @@ async def test_a_contact_that_was_changed_behind_wardgates_back_is_told(tmp_path
             found = await check_installation(office, opened)
             return [each["what"] for each in found["findings"] if each["level"] == "error"]
 
-        created = create_contact(office.ring, SubjectId("ada"), ContactKind.PHONE, "+905321234567", Source.OPERATOR, 1, 1)
+        created, _ = create_contact(office.ring, SubjectId("ada"), ContactKind.PHONE, "+905321234567", Source.OPERATOR, 1, 1)
         await office.storage.commit([created])
         assert await told() == []
         assert isinstance(created, Insert)
