@@ -580,14 +580,21 @@ async def test_a_statement_that_cannot_demand_a_change_is_not_believed_to(databa
     assert await directory.check_password(unlocked, NEW, SOON) is PasswordVerdict.RIGHT
 
 
-async def test_a_statement_for_one_user_that_changes_two_is_told(database: Database, opened: Open) -> None:
+async def test_a_statement_for_one_user_that_changes_two_gives_nobody_the_password_of_another(
+    database: Database, opened: Open
+) -> None:
     stored = await _hashed(GOOD)
     for name in ("ada", "bob"):
         await database.insert(login=name, pw_hash=stored)
-    directory = opened(database.settings(set_password_statement="UPDATE employee SET pw_hash = :password WHERE pw_hash = :old"))
+    statement = "UPDATE employee SET pw_hash = :password WHERE pw_hash = :old OR login = :username"
+    directory = opened(database.settings(set_password_statement=statement))
 
-    with pytest.raises(DirectoryUnavailable, match="changed 2 rows"):
+    with pytest.raises(DirectoryUnavailable, match="2 rows, and was undone"):
         await directory.change_password(await found(directory, "ada"), GOOD, NEW, SOON)
+    for name in ("ada", "bob"):
+        user = await found(directory, name)
+        assert await directory.check_password(user, NEW, SOON) is PasswordVerdict.WRONG
+        assert await directory.check_password(user, GOOD, SOON) is PasswordVerdict.RIGHT
 
 
 async def test_words_for_flags_and_seconds_for_moments(database: Database, opened: Open) -> None:

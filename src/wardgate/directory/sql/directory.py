@@ -362,7 +362,8 @@ class SqlDirectory:
         if result.count == 0:
             raise Conflict("the account was changed meanwhile")
         if result.count > 1:
-            raise DirectoryUnavailable(f"directory {self.name}: a statement for one user changed {result.count} rows")
+            problem = f"a statement for one user would change {result.count} rows, and was undone"
+            raise DirectoryUnavailable(f"directory {self.name}: {problem}")
 
     def _identity(self, account: Account) -> dict[str, Any]:
         return {"id": account.key, "username": account.row[self._settings.columns.username]}

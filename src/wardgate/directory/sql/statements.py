@@ -90,6 +90,8 @@ def own_statement(text: str, setting: str) -> Statement:
     if missing := sorted(needed - set(names)):
         raise StatementFault(f"must use :{missing[0]}")
     if setting not in ("find_statement", "get_statement", "group_statement"):
+        if not {"id", "username"} & set(names):
+            raise StatementFault("must use :id or :username, or it would change everybody's row")
         return Statement(tuple(pieces), tuple(names), writes=True)
     return _bounded(pieces, names, MAX_GROUPS if setting == "group_statement" else MAX_CANDIDATES)
 

@@ -55,6 +55,21 @@ def test_what_could_do_something_else_is_refused(text: str) -> None:
         own_statement(text, "get_statement")
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("set_password_statement", "UPDATE t SET pw = :password WHERE pw = :old"),
+        ("unlock_statement", "UPDATE t SET locked = 0"),
+        ("write_phone_statement", "UPDATE t SET phone = :value"),
+        ("write_mail_statement", "UPDATE t SET mail = :value"),
+    ],
+)
+def test_a_statement_that_writes_to_everybody_is_refused(setting: str, text: str) -> None:
+    """Everybody's codes would go to one phone."""
+    with pytest.raises(StatementFault, match=":id or :username"):
+        own_statement(text, setting)
+
+
 def test_a_password_statement_without_its_condition_is_refused() -> None:
     """Without :old a change that somebody else just made would be overwritten."""
     with pytest.raises(StatementFault, match=":old"):

@@ -52,7 +52,10 @@ class SqlEngine(Protocol):
     """A database. All raise DirectoryUnavailable when it fails or is silent, RightMissing when it refuses us the right."""
 
     async def run(self, statement: Statement, values: Values, timeout_s: float) -> Result:
-        """Run a statement. A value that no such column can hold finds no row."""
+        """Run a statement. A value that no such column can hold finds no row.
+
+        One that writes is for one user: where it would change more rows than one it is undone, and the result says how many.
+        """
         ...
 
     async def facts(self, timeout_s: float) -> Facts:

@@ -81,7 +81,7 @@ class MysqlEngine:
 
         async def work(connection: Any) -> Result:
             try:
-                return await self._asked(connection, sql)
+                return await (self._written(connection, sql) if statement.writes else self._asked(connection, sql))
             except Exception as error:
                 if not statement.writes and _code(error) in _CANNOT_BE_THERE:
                     return Result()
@@ -160,6 +160,18 @@ class MysqlEngine:
             return literal(values[name], self._kinds.get(column.lower()), zone)
 
         return statement.render(place)
+
+    async def _written(self, connection: Any, sql: str) -> Result:
+        """A change of one row at most, where the table's engine knows transactions."""
+        await self._asked(connection, "START TRANSACTION")
+        try:
+            result = await self._asked(connection, sql)
+        except Error:
+            if not connection.closed:
+                await self._asked(connection, "ROLLBACK")
+            raise
+        await self._asked(connection, "COMMIT" if result.count <= 1 else "ROLLBACK")
+        return result
 
     async def _asked(self, connection: Any, sql: str) -> Result:
         # Without a cursor of aiomysql's: it asks for warnings and prints them, with the values that they quote.

@@ -73,6 +73,8 @@ class PostgresqlEngine:
             try:
                 prepared, types = await connection.prepared(statement)
                 fitted = [fit(value, kind, self._connecting.writing) for value, kind in zip(given, types, strict=True)]
+                if statement.writes:
+                    return await _written(connection.raw, prepared, fitted)
                 rows = await prepared.fetch(*fitted)
             except Unfit:
                 if statement.writes:
@@ -83,7 +85,7 @@ class PostgresqlEngine:
                     return Result()
                 raise self._failure(error, again=not statement.writes) from error
             columns = tuple(str(each.name) for each in prepared.get_attributes())
-            return Result(columns, [tuple(row) for row in rows], _count(prepared.get_statusmsg()))
+            return Result(columns, [tuple(row) for row in rows])
 
         return await self._pool.use(work, timeout_s)
 
@@ -229,6 +231,21 @@ async def _speaks_postgresql(host: Host) -> None:
             raise DirectoryUnavailable("what answers there is not PostgreSQL")
     finally:
         writer.transport.abort()
+
+
+async def _written(raw: Any, prepared: Any, values: Sequence[Any]) -> Result:
+    """A change of one row at most."""
+    transaction = raw.transaction()
+    await transaction.start()
+    try:
+        await prepared.fetch(*values)
+        count = _count(prepared.get_statusmsg())
+    except BaseException:
+        if not raw.is_closed():
+            await transaction.rollback()
+        raise
+    await (transaction.commit() if count <= 1 else transaction.rollback())
+    return Result(count=count)
 
 
 def _meant(error: BaseException) -> str:

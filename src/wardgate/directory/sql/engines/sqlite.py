@@ -50,13 +50,15 @@ class SqliteEngine:
         given = [bound(values[name], self._connecting.writing) for name in statement.names]
 
         def work(connection: sqlite3.Connection) -> Result:
+            if statement.writes:
+                return _written(connection, sql, given)
             try:
                 cursor = connection.execute(sql, given)
                 rows = cursor.fetchall()
             except OverflowError:
                 return Result()
             columns = tuple(str(each[0]) for each in cursor.description or ())
-            return Result(columns, rows, max(cursor.rowcount, 0))
+            return Result(columns, rows)
 
         return await self._in_thread(work, timeout_s)
 
@@ -199,6 +201,24 @@ class SqliteEngine:
 
     def _unavailable(self, problem: str) -> DirectoryUnavailable:
         return DirectoryUnavailable(f"directory {self._connecting.name}: {problem}")
+
+
+def _written(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> Result:
+    """A change of one row at most."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        cursor = connection.execute(sql, values)
+        cursor.fetchall()
+        count = max(cursor.rowcount, 0)
+        connection.execute("COMMIT" if count <= 1 else "ROLLBACK")
+    except OverflowError:
+        connection.execute("ROLLBACK")
+        return Result()
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return Result(count=count)
 
 
 def bound(value: Any, writing: Writing) -> Any:
