@@ -107,7 +107,7 @@ class ActiveDirectory:
             return None
         persons = f"(&{PERSONS}{self._settings.user_filter})"
         entry = await self._reader.entry(base, persons, self._attributes, budget, server=server)
-        if entry is None or not is_under(entry.dn, self._settings.base):
+        if entry is None or not self._is_ours(entry):
             return None
         rules = await self._domain.rules(entry.text(RESULTANT_PSO), budget)
         groups = await self._groups.of(entry.values("tokenGroups"), budget)
@@ -115,6 +115,12 @@ class ActiveDirectory:
             return user_from(self.name, entry, self._settings.attributes, groups, rules, self._clock.now(), self._region)
         except MessageError as error:
             raise DirectoryUnavailable(f"directory {self.name} told an account without a usable objectGUID") from error
+
+    def _is_ours(self, entry: Entry) -> bool:
+        try:
+            return is_under(entry.dn, self._settings.base)
+        except MessageError as error:
+            raise DirectoryUnavailable(f"directory {self.name} told an account whose DN cannot be read") from error
 
     def _id(self, entry: Entry) -> str:
         try:
