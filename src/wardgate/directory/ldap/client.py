@@ -84,29 +84,34 @@ class Client:
     ) -> tuple[Entry, ...]:
         """See LdapClient."""
         query = _Query(base, scope, encode_filter(filter_text), tuple(attributes), tuple(controls))
-        many = scope is not Scope.BASE and not 0 < limit <= PAGE
         deadline = self._time() + timeout_s
+        if scope is not Scope.BASE and not 0 < limit <= PAGE:
 
-        def ask(one: Server, first_by: float) -> Awaitable[tuple[Entry, ...]]:
-            if many:
+            def ask(one: Server, first_by: float) -> Awaitable[tuple[Entry, ...]]:
                 return self._search_pages(one, query, limit or MAX_ENTRIES, limit == 0, first_by, deadline)
-            return self._search_once(one, query, limit, first_by, deadline)
 
-        return await self._on_some_server(ask, deadline, server)
-
-    async def _search_once(
-        self, server: Server, query: "_Query", limit: int, first_by: float, deadline: float
-    ) -> tuple[Entry, ...]:
-        connection = server.service.ready() or await server.service.take(first_by)
-        by = min(first_by, self._time() + self._operation_s)
-        if query.scope is Scope.BASE or not server.pages:
-            controls = messages.encode_controls(query.controls)
-        elif query.controls:
-            controls = messages.encode_controls((*query.controls, messages.page_control(limit, b"")))
-        else:
-            controls = messages.first_page(limit)
-        found = await self._ask(server, connection, query, by, controls, limit or 2, limit)
-        return await self._all_completed(server, connection, found, query, deadline) if found.unfinished else tuple(found.entries)
+            return await self._on_some_server(ask, deadline, server)
+        # Each login asks this way, so what `_on_some_server` does is done here: a coroutine less, and no function made.
+        lost: ConnectionLost | None = None
+        servers = self._all_up(server) or await self._candidates(deadline, server)
+        for at, one in enumerate(servers):
+            try:
+                first_by = self._share(deadline, len(servers) - at)
+                connection = one.service.ready() or await one.service.take(first_by)
+                now = self._time()
+                by = min(first_by, now + self._operation_s)
+                request = query.request(limit, max(1, math.ceil(by - now)))
+                found = await connection.search(request, by, _controls_of_one(one, query, limit), limit or 2)
+                found = _judged(one, found, limit, self._time() - now)
+                if found.unfinished:
+                    return await self._all_completed(one, connection, found, query, deadline)
+                return tuple(found.entries)
+            except ConnectionLost as error:
+                one.health.suspect(str(error))
+                lost = error
+            except MessageError as error:
+                raise DirectoryUnavailable(f"{one.name}: {error}", "directory_malformed") from error
+        raise _nobody(lost)
 
     async def _search_pages(
         self, server: Server, query: "_Query", most: int, is_cap: bool, first_by: float, deadline: float
@@ -171,17 +176,7 @@ class Client:
         began = self._time()
         request = query.request(limit, max(1, math.ceil(by - began)))
         found = await connection.search(request, by, controls, most)
-        code = found.result.code
-        if code in _TRY_ELSEWHERE:
-            raise ConnectionLost(f"{server.name} answers {code}: {found.result.diagnostic}")
-        server.health.answered(self._time() - began)
-        if code == Code.SUCCESS or (code == Code.SIZE_LIMIT and 0 < limit <= len(found.entries)):
-            return found
-        if code == Code.NO_SUCH_OBJECT:
-            return Found([], Result(Code.SUCCESS, server=server.name), False, {})
-        if code == Code.TIME_LIMIT:
-            raise DirectoryUnavailable(f"{server.name}: the search took too long", "directory_timeout")
-        raise LdapRefused(f"{server.name} refuses the search ({code}): {found.result.diagnostic}", found.result)
+        return _judged(server, found, limit, self._time() - began)
 
     async def _all_completed(
         self, server: Server, connection: Connection, found: Found, query: "_Query", deadline: float
@@ -267,20 +262,27 @@ class Client:
         _no_empty_bind(dn, password)
         deadline = self._time() + timeout_s
         encoded = messages.encode_controls(controls)
-
-        async def ask(one: Server, first_by: float) -> Result:
-            connection = await one.binds.take(first_by, source)
-            answered = False
+        # As in `search`: what `_on_some_server` does is done here.
+        lost: ConnectionLost | None = None
+        servers = self._all_up(server) or await self._candidates(deadline, server)
+        for at, one in enumerate(servers):
             try:
-                by = min(deadline, self._time() + self._operation_s)
-                result = await at_most_once(one, connection, messages.bind(dn, password.reveal()), by, encoded)
-                answered = True
-            finally:
-                one.binds.give(connection, answered)
-            _go_elsewhere_if_busy(one, result)
-            return result
-
-        return await self._on_some_server(ask, deadline, server)
+                connection = one.binds.ready() or await one.binds.take(self._share(deadline, len(servers) - at), source)
+                answered = False
+                try:
+                    by = min(deadline, self._time() + self._operation_s)
+                    result = await at_most_once(one, connection, messages.bind(dn, password.reveal()), by, encoded)
+                    answered = True
+                finally:
+                    one.binds.give(connection, answered)
+                _go_elsewhere_if_busy(one, result)
+                return result
+            except ConnectionLost as error:
+                one.health.suspect(str(error))
+                lost = error
+            except MessageError as error:
+                raise DirectoryUnavailable(f"{one.name}: {error}", "directory_malformed") from error
+        raise _nobody(lost)
 
     def bound_as(
         self,
@@ -527,6 +529,33 @@ async def at_most_once(server: Server, connection: Connection, operation: bytes,
         raise DirectoryUnavailable(str(error), "outcome_unknown") from error
     server.health.answered(loop.time() - began)
     return result
+
+
+def _judged(server: Server, found: Found, limit: int, took_s: float) -> Found:
+    """What a search brought, unless the server refused it."""
+    code = found.result.code
+    if code == Code.SUCCESS:
+        server.health.answered(took_s)
+        return found
+    if code in _TRY_ELSEWHERE:
+        raise ConnectionLost(f"{server.name} answers {code}: {found.result.diagnostic}")
+    server.health.answered(took_s)
+    if code == Code.SIZE_LIMIT and 0 < limit <= len(found.entries):
+        return found
+    if code == Code.NO_SUCH_OBJECT:
+        return Found([], Result(Code.SUCCESS, server=server.name), False, {})
+    if code == Code.TIME_LIMIT:
+        raise DirectoryUnavailable(f"{server.name}: the search took too long", "directory_timeout")
+    raise LdapRefused(f"{server.name} refuses the search ({code}): {found.result.diagnostic}", found.result)
+
+
+def _controls_of_one(server: Server, query: "_Query", limit: int) -> bytes:
+    """The controls of a search that is done with one page."""
+    if query.scope is Scope.BASE or not server.pages:
+        return messages.encode_controls(query.controls)
+    if query.controls:
+        return messages.encode_controls((*query.controls, messages.page_control(limit, b"")))
+    return messages.first_page(limit)
 
 
 def _go_elsewhere_if_busy(server: Server, result: Result) -> None:

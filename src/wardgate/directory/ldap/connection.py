@@ -8,13 +8,13 @@ import math
 import socket
 import ssl
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Final, cast
 
 from wardgate.directory.ldap import ber, messages
 from wardgate.directory.ldap.endpoints import Endpoint
 from wardgate.directory.ldap.port import Code, Entry, Result
 from wardgate.errors import DirectoryUnavailable, MessageError
+from wardgate.values import quick_value
 
 MAX_SEARCH_BYTES: Final = 64 * 1024 * 1024
 _KEEPALIVE_IDLE_S: Final = 30
@@ -32,7 +32,7 @@ class ConnectionLost(DirectoryUnavailable):
     code = "directory_unavailable"
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Found:
     """What a search brought. `stopped`: more came than was wanted, and we broke it off.
 
@@ -67,6 +67,8 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.opened_at = 0.0
         self.used_at = 0.0
+        self.usable = True
+        """Whether a new request may be sent here."""
         self.alone = False
         """Whether there is never more than one request in flight, so that none has to wait for others to leave with it."""
         self._loop = asyncio.get_running_loop()
@@ -85,11 +87,6 @@ class Connection(asyncio.Protocol):
     # --- state -------------------------------------------------------------------------------------------------------------
 
     @property
-    def usable(self) -> bool:
-        """Whether a new request may be sent here."""
-        return self._lost is None and not self._draining
-
-    @property
     def in_flight(self) -> int:
         """How many answers are awaited."""
         return len(self._pending)
@@ -101,7 +98,7 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Nothing new is sent; what is in flight may still be answered. Then it closes."""
-        self._draining = True
+        self._draining, self.usable = True, False
         if not self._pending:
             self.close()
 
@@ -132,19 +129,20 @@ class Connection(asyncio.Protocol):
     async def _ask(
         self, operation: bytes, deadline: float, controls: bytes, entries: list[Entry] | None, most: int
     ) -> Result | Found:
-        if self._lost is not None or self._draining or self._clear:
+        if not self.usable or self._clear:
             raise ConnectionLost(f"{self.server}: {self.problem or 'not yet secured by TLS'}")
         future: asyncio.Future[Result | Found] = self._loop.create_future()
-        message_id = self._next_id()
+        self._last_id = message_id = self._last_id % messages.MAX_MESSAGE_ID + 1
         self._pending[message_id] = _Pending(future, deadline, entries, most)
         if deadline < self._wakes_at:
             self._wake_at(deadline)
         self._send(messages.message(message_id, operation, controls))
         try:
             return await future
-        finally:
+        except BaseException:
             if self._pending.pop(message_id, None) is not None:  # the caller gave up
                 self._give_up(message_id)
+            raise
 
     async def start_tls(self, context: ssl.SSLContext, host: str, deadline: float) -> None:
         """Ask for TLS and begin it. Nothing else has been sent before; a server that refuses is not spoken to in clear."""
@@ -197,15 +195,22 @@ class Connection(asyncio.Protocol):
         at, end = 0, len(data)
         try:
             while at < end:
-                size = ber.frame_bytes(data, at)
-                if size is None or at + size > end:
-                    received += data[at:]
-                    self._needed = size or 0
-                    return
-                at += size
-                self._take(messages.decode(data, at - size, at), more=at < end)
-                if self._lost is not None:
-                    return
+                incoming = messages.opened(data, at, end)
+                if incoming is None:
+                    size = ber.frame_bytes(data, at)
+                    if size is None or at + size > end:
+                        received += data[at:]
+                        self._needed = size or 0
+                        return
+                    incoming = messages.decode(data, at, at + size)
+                at = incoming.end
+                pending = self._pending.get(incoming.message_id)
+                if pending is None or self._clear or not incoming.message_id:
+                    self._take_odd(incoming, at < end)
+                    if self._lost is not None:
+                        return
+                elif not pending.future.done():
+                    self._take(pending, incoming)
         except MessageError as error:
             self._fail(str(error))
 
@@ -218,16 +223,14 @@ class Connection(asyncio.Protocol):
         """asyncio: it is over."""
         self._break(f"the connection broke: {error}" if error else "the server closed the connection")
 
-    def _take(self, incoming: messages.Incoming, more: bool) -> None:
+    def _take_odd(self, incoming: messages.Incoming, more: bool) -> None:
+        """What is not simply an answer to something that is in flight; of an operation that we gave up, too."""
         if self._clear:
             self._take_in_clear(incoming, more)
-            return
-        if incoming.message_id == 0:
+        elif incoming.message_id == 0:
             self._take_notice(incoming)
-            return
-        pending = self._pending.get(incoming.message_id)
-        if pending is None or pending.future.done():
-            return  # of an operation that we gave up
+
+    def _take(self, pending: _Pending, incoming: messages.Incoming) -> None:
         if incoming.tag == messages.SEARCH_ENTRY:
             self._take_entry(pending, incoming)
         elif incoming.tag in messages.RESULTS:
@@ -338,7 +341,7 @@ class Connection(asyncio.Protocol):
     def _break(self, problem: str) -> None:
         if self._lost is not None:
             return
-        self._lost = problem
+        self._lost, self.usable = problem, False
         self._received.clear()
         if self._timer is not None:
             self._timer.cancel()

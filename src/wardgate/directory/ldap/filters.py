@@ -29,7 +29,11 @@ def escape(value: str | bytes) -> str:
     """`value` for use inside a filter, whatever it contains. Octets are escaped one by one: `objectGUID` is searched so."""
     if isinstance(value, bytes):
         return "".join(f"\\{octet:02x}" for octet in value)
-    return _SPECIAL.sub(lambda found: f"\\{ord(found[0]):02x}", value)
+    return _SPECIAL.sub(_escaped, value) if _SPECIAL.search(value) else value
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{ord(found[0]):02x}"
 
 
 class Filter(str):
@@ -50,8 +54,7 @@ class Filter(str):
 
 def equal(attribute: str, value: str) -> Filter:
     """The attribute has this value, whatever the value contains."""
-    encoded = ber.sequence(ber.octets(attribute), ber.octets(value), tag=_COMPARISONS["="])
-    return Filter(f"({attribute}={escape(value)})", encoded)
+    return Filter(f"({attribute}={escape(value)})", _equality(attribute.encode(), value.encode()))
 
 
 def both(*parts: Filter) -> Filter:
@@ -76,12 +79,20 @@ def encode_filter(text: str) -> bytes:
         raise _wrong(f"longer than {MAX_CHARS} characters")
     plain = _PLAIN.fullmatch(text)
     if plain is not None:
-        return ber.sequence(ber.octets(plain[1]), ber.octets(plain[2]), tag=_COMPARISONS["="])
+        return _equality(plain[1].encode(), plain[2].encode())
     parser = _Parser(text)
     encoded = parser.filter(MAX_DEPTH)
     if parser.at != len(text):
         raise _wrong(f"something stands behind its end, at character {parser.at}")
     return encoded
+
+
+def _equality(attribute: bytes, value: bytes) -> bytes:
+    """An equalityMatch, in one go where all lengths are short."""
+    size = len(attribute) + len(value) + 4
+    if size < 0x80:
+        return b"\xa3%c\x04%c%b\x04%c%b" % (size, len(attribute), attribute, len(value), value)
+    return ber.sequence(ber.octets(attribute), ber.octets(value), tag=_COMPARISONS["="])
 
 
 def _wrong(problem: str) -> MessageError:

@@ -37,6 +37,11 @@ RESPONSES: Final = RESULTS | {SEARCH_ENTRY, SEARCH_REFERENCE, INTERMEDIATE_RESPO
 _VERSION: Final = ber.integer(3)
 _NEVER_DEREFERENCE: Final = ber.integer(0, ber.ENUMERATED)
 _BOTH: Final = ber.boolean(False)  # typesOnly FALSE
+_MAX_NAMES: Final = 4096
+_NAMES: Final[dict[bytes, str]] = {}
+"""By how a description stands in a message, with tag and length: its name. Ranges are not among them, and never too many."""
+_ONE_VALUE: Final = tuple(bytes((ber.SET, size + 2, ber.OCTETS, size)) for size in range(0x80 - 2))
+"""What stands before the only value of an attribute, by the length of the value."""
 
 
 # --- requests: each function gives one protocol operation, `message` puts it into its envelope ---------------------------------
@@ -44,13 +49,24 @@ _BOTH: Final = ber.boolean(False)  # typesOnly FALSE
 
 def message(message_id: int, operation: bytes, controls: bytes = b"") -> bytes:
     """A whole message. `controls`: from `encode_controls`."""
-    content = ber.integer(message_id) + operation + controls
-    return b"\x30%c%b" % (len(content), content) if len(content) < 0x80 else ber.tlv(ber.SEQUENCE, content)
+    octets = message_id.bit_length() // 8 + 1
+    size = 2 + octets + len(operation) + len(controls)
+    if size < 0x80:
+        return b"\x30%c\x02%c%b%b%b" % (size, octets, message_id.to_bytes(octets), operation, controls)
+    return ber.tlv(ber.SEQUENCE, b"\x02%c%b%b%b" % (octets, message_id.to_bytes(octets), operation, controls))
 
 
 def encode_controls(controls: Sequence[Control]) -> bytes:
     """The controls part of a message; empty for none."""
+    if len(controls) == 1 and controls[0].value is None:
+        return _bare_control(controls[0].oid, controls[0].critical)
     return ber.sequence(*map(_control, controls), tag=0xA0) if controls else b""
+
+
+@lru_cache(64)
+def _bare_control(oid: str, critical: bool) -> bytes:
+    """The controls part for one control without a value, as each bind at OpenLDAP has it."""
+    return ber.sequence(_control(Control(oid, critical)), tag=0xA0)
 
 
 @lru_cache(64)
@@ -82,8 +98,8 @@ def search(
     base: str, scope: Scope, encoded_filter: bytes, attributes: Sequence[str], size_limit: int = 0, time_limit_s: int = 0
 ) -> bytes:
     """A search. Aliases are not followed: an alias is another way to an entry that has its own."""
-    limits = ber.integer(scope, ber.ENUMERATED) + _NEVER_DEREFERENCE + ber.integer(size_limit) + ber.integer(time_limit_s)
-    return ber.tlv(0x63, _text(base) + limits + _BOTH + encoded_filter + _attribute_list(tuple(attributes)))
+    before, behind = _around_filter(base, scope, tuple(attributes), size_limit, time_limit_s)
+    return ber.tlv(0x63, before + encoded_filter + behind)
 
 
 def modify(dn: str, changes: Sequence[Change]) -> bytes:
@@ -128,14 +144,10 @@ def page_cookie(result: Result) -> bytes:
 
 
 @lru_cache(512)
-def _text(text: str) -> bytes:
-    """Bases come again and again."""
-    return ber.octets(text)
-
-
-@lru_cache(256)
-def _attribute_list(names: tuple[str, ...]) -> bytes:
-    return ber.sequence(*map(ber.octets, names))
+def _around_filter(base: str, scope: Scope, attributes: tuple[str, ...], size_limit: int, time_limit_s: int) -> tuple[bytes, bytes]:
+    """What stands before and behind the filter of a search: the same for all users, so it is made once."""
+    limits = ber.integer(scope, ber.ENUMERATED) + _NEVER_DEREFERENCE + ber.integer(size_limit) + ber.integer(time_limit_s)
+    return ber.octets(base) + limits + _BOTH, ber.sequence(*map(ber.octets, attributes))
 
 
 def _attribute(name: str, values: Sequence[bytes]) -> bytes:
@@ -171,13 +183,9 @@ def decode(data: bytes, at: int = 0, end: int | None = None) -> Incoming:
     """Open the envelope of exactly one message, which is all of `data` or what lies between. Raises MessageError."""
     if end is None:
         end = len(data)
-    # Most answers are a few octets long: their lengths are one octet each, and are read here without a call for each element.
-    if at + 8 <= end <= len(data) and data[at] == ber.SEQUENCE and data[at + 1] < 0x80 and at + 2 + data[at + 1] == end:
-        start = at + 4 + data[at + 3]
-        if data[at + 2] == ber.INTEGER and 1 <= data[at + 3] <= 4 and start + 2 <= end and data[at + 4] < 0x80:
-            tag, stop = data[start], start + 2 + data[start + 1]
-            if tag in RESPONSES and data[start + 1] < 0x80 and stop <= end:
-                return Incoming(data, int.from_bytes(data[at + 4 : start]), tag, start + 2, stop, end)
+    found = opened(data, at, end)
+    if found is not None and found.end == end:
+        return found
     if end - at > ber.MAX_MESSAGE_BYTES:
         raise ber.malformed(f"a message of more than {ber.MAX_MESSAGE_BYTES} octets")
     tag, at, stop = ber.head(data, at, end)
@@ -193,6 +201,43 @@ def decode(data: bytes, at: int = 0, end: int | None = None) -> Incoming:
     if tag not in RESPONSES:
         raise ber.malformed(f"no response has tag {tag:#04x}")
     return Incoming(data, message_id, tag, start, stop, end)
+
+
+def opened(data: bytes, at: int, end: int) -> Incoming | None:
+    """Open the envelope of the message that begins at `at`, if it is whole by `end` and short in the way of nearly all messages.
+
+    None for any other, good or not: `decode` tells. A length of up to three octets (65,535) is read here, without a call for each.
+    """
+    if at + 12 > end or data[at] != 0x30:  # the shortest response that ends an operation has 14 octets
+        return None
+    size, start = data[at + 1], at + 2
+    if size >= 0x80:
+        if size == 0x81:
+            size, start = data[at + 2], at + 3
+        elif size == 0x82:
+            size, start = data[at + 2] << 8 | data[at + 3], at + 4
+        else:
+            return None
+    whole = start + size
+    id_bytes = data[start + 1]
+    # With 10 octets in it, the message holds an id of up to 4, and the head of the operation.
+    if whole > end or size < 10 or data[start] != 0x02 or not 1 <= id_bytes <= 4 or data[start + 2] >= 0x80:
+        return None
+    message_id = data[start + 2] if id_bytes == 1 else int.from_bytes(data[start + 2 : start + 2 + id_bytes])
+    start += 2 + id_bytes
+    tag, size = data[start], data[start + 1]
+    start += 2
+    if size >= 0x80:
+        if size == 0x81:
+            size = data[start]
+            start += 1
+        elif size == 0x82:
+            size = data[start] << 8 | data[start + 1]
+            start += 2
+        else:
+            return None
+    stop = start + size
+    return Incoming(data, message_id, tag, start, stop, whole) if stop <= whole and tag in RESPONSES else None
 
 
 def entry(incoming: Incoming) -> tuple[Entry, dict[str, int]]:
@@ -216,27 +261,25 @@ def entry(incoming: Incoming) -> tuple[Entry, dict[str, int]]:
     while at < end:
         # Nearly every attribute has one value, and all of it in short lengths. These are read here, without a call for each
         # element: that was half of the time of a search. The lookahead stays inside the message: what follows an attribute that
-        # is cut off belongs to it no more, and the comparisons with its end fail.
+        # is cut off belongs to it no more, and the comparisons with its end fail. A description is looked up with its tag and
+        # its length, so that neither has to be compared by itself.
         size = data[at + 1] if at + 8 <= end else 0x80
         stop = at + 2 + size
-        if size < 0x80 and stop <= end and data[at + 2] == 0x04 and data[at] == 0x30:
+        if size < 0x80 and stop <= end and data[at] == 0x30:
             values_at = at + 4 + data[at + 3]
             value_at = values_at + 4
-            if (
-                value_at <= stop
-                and data[values_at + 2] == 0x04
-                and data[values_at] == 0x31
-                and value_at + data[values_at + 3] == stop
-                and values_at + 2 + data[values_at + 1] == stop
-            ):
-                name, more_from = _described(data[at + 4 : values_at])
-                if more_from is None and name not in found:
-                    found[name] = (data[value_at:stop],)
+            size = stop - value_at
+            if size >= 0 and data[values_at:value_at] == _ONE_VALUE[size]:
+                known = _NAMES.get(data[at + 2 : values_at])
+                if known is not None and known not in found:
+                    found[known] = (data[value_at:stop],)
                     at = stop
                     left -= 2
                     continue
         description, values, at = _attribute_of(data, at, end, left)
         name, more_from = _described(description)
+        if more_from is None and len(_NAMES) < _MAX_NAMES:
+            _NAMES[ber.octets(description)] = name
         left -= len(values) + 1
         if left < 0:
             raise ber.malformed(f"more than {ber.MAX_ELEMENTS} elements")

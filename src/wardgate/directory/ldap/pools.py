@@ -48,18 +48,21 @@ class ServicePool:
         now = self._clock.monotonic()
         best: Connection | None = None
         stale = False
+        load = 0
         for connection in self._connections:
-            if not connection.usable or self._outlived(connection, now):
+            in_flight = connection.in_flight
+            idle_s = 0.0 if in_flight else now - connection.used_at
+            if not connection.usable or idle_s > RECYCLE_IDLE_S or now - connection.opened_at > RECYCLE_AGE_S:
                 stale = True
-            elif best is None or connection.in_flight < best.in_flight:
-                best = connection
+            elif best is None or in_flight < load:
+                best, load = connection, in_flight
         if stale:
             self._sort_out(now)
-        if best is None or (not best.in_flight and now - best.used_at > PROBE_IDLE_S):
+        if best is None or (not load and now - best.used_at > PROBE_IDLE_S):
             return None
-        if best.in_flight >= BUSY_AT and len(self._connections) < SERVICE_CONNECTIONS and self._opening is None:
+        if load >= BUSY_AT and len(self._connections) < SERVICE_CONNECTIONS and self._opening is None:
             self._begin()
-        if best.in_flight >= MAX_IN_FLIGHT:
+        if load >= MAX_IN_FLIGHT:
             raise DirectoryUnavailable(f"{best.server}: too many operations are in flight", "overloaded")
         best.used_at = now
         return best
@@ -142,6 +145,16 @@ class BindPool:
         self._used = 0
         self._waiting: FairQueue[asyncio.Future[Connection | None]] = FairQueue()
         self._closed = False
+
+    def ready(self) -> Connection | None:
+        """A connection that can be used right now; it must be given back. None where one has to be opened or waited for."""
+        if self._used < self._size and self._idle:
+            connection = self._idle[-1]
+            if connection.usable and self._clock.monotonic() - connection.used_at <= PROBE_IDLE_S:
+                self._idle.pop()
+                self._used += 1
+                return connection
+        return None
 
     async def take(self, deadline: float, source: str) -> Connection:
         """A connection for one bind; it must be given back. Raises ConnectionLost, Overloaded."""

@@ -15,6 +15,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.port import ServerState as ServerState
 from wardgate.directory.port import ServerStatus as ServerStatus
 from wardgate.errors import WardgateError
+from wardgate.values import quick_value
 
 
 class Code(IntEnum):
@@ -73,7 +74,7 @@ class Change:
     values: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Entry:
     """An entry: its DN as the server wrote it, and attributes by lower-case name (options such as `;binary` cut off)."""
 

@@ -233,15 +233,15 @@ def test_an_oversize_message_and_too_many_elements_are_refused(monkeypatch: pyte
     for values in ({"member": [b""] * 101}, {f"a{n}": [b"x"] for n in range(60)}, {f"a{n}": [] for n in range(101)}):
         with pytest.raises(MessageError):
             messages.entry(messages.decode(ldap_server.entry(1, "cn=a", values)))
-    monkeypatch.setattr(ber, "MAX_MESSAGE_BYTES", 200)
+    monkeypatch.setattr(ber, "MAX_MESSAGE_BYTES", 70_000)
     with pytest.raises(MessageError):
-        messages.decode(ldap_server.entry(1, "cn=a", {"cn": [b"x" * 300]}))
+        messages.decode(ldap_server.entry(1, "cn=a", {"cn": [b"x" * 71_000]}))
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        messages.message(-1, ber.tlv(0x61, ldap_server.result(0))),
+        ber.tlv(ber.SEQUENCE, ber.integer(-1) + ber.tlv(0x61, ldap_server.result(0))),
         messages.message(2**31, ber.tlv(0x61, ldap_server.result(0))),
         messages.message(1, messages.bind("cn=a", b"x")),
         messages.message(1, ber.tlv(0x61, ldap_server.result(0))) + b"\x00",
@@ -264,3 +264,33 @@ def test_controls_that_are_none_are_refused() -> None:
     ):
         with pytest.raises(MessageError):
             messages.result(messages.decode(messages.message(1, answer, junk)))
+
+
+@pytest.mark.parametrize("length_octets", [0, 1, 2, 3, 4])
+def test_an_envelope_is_opened_alike_however_long_its_lengths_are_written(length_octets: int) -> None:
+    def written(tag: int, content: bytes) -> bytes:
+        if not length_octets:
+            return ber.tlv(tag, content)
+        return bytes((tag, 0x80 | length_octets)) + len(content).to_bytes(length_octets) + content
+
+    body = ldap_server.result(0)
+    for message_id in (1, 127, 128, 70_000, 2**31 - 1):
+        whole = written(
+            0x30,
+            ber.integer(message_id)
+            + written(messages.BIND_RESPONSE, body)
+            + messages.encode_controls((Control("1.2", value=b"x"),)),
+        )
+        found = messages.decode(b"\x30\x00" + whole + b"\x30", 2, 2 + len(whole))
+        assert (found.message_id, found.tag, found.data[found.start : found.stop]) == (message_id, messages.BIND_RESPONSE, body)
+        assert found.end == 2 + len(whole)
+
+
+def test_an_envelope_that_is_cut_off_or_overlong_is_not_opened() -> None:
+    whole = ldap_server.entry(5, "cn=a", {"cn": [b"x" * 200], "sn": [b"y"]})
+    assert messages.opened(whole, 0, len(whole)) is not None
+    for end in range(len(whole)):
+        assert messages.opened(whole, 0, end) is None
+        assert messages.opened(whole[:end], 0, end) is None
+    inner = ber.integer(5) + bytes((messages.BIND_RESPONSE, 0x7F)) + ldap_server.result(0)
+    assert messages.opened(ber.tlv(0x30, inner) + bytes(200), 0, 200) is None
