@@ -336,13 +336,17 @@ def call(data: Path, name: str, params: Mapping[str, object], on_progress: Progr
     if len(request) > MAX_REQUEST_BYTES:
         raise UsageError(f"{name}: the request is larger than {MAX_REQUEST_BYTES} bytes")
     connection = _connect(data)
+    sent = False
     try:
         connection.sendall(request)
+        sent = True
         with connection.makefile("rb") as lines:
             return _await_result(lines, on_progress)
     except TimeoutError as error:
         raise ServerUnavailable(f"the server said nothing for {SILENCE_TIMEOUT_S:.0f} s: look at its log") from error
     except OSError as error:
+        if sent and isinstance(error, BrokenPipeError):
+            raise  # reading breaks no pipe: whoever reads what we print has enough
         raise ServerUnavailable(_HUNG_UP) from error
     finally:
         connection.close()

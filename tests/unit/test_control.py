@@ -226,6 +226,14 @@ async def test_progress_arrives_in_order(ask: Ask) -> None:
     assert events == [{"done": number} for number in range(50)]
 
 
+async def test_whoever_stops_reading_our_output_is_not_told_that_the_server_hung_up(ask: Ask) -> None:
+    def gone(_: Mapping[str, object]) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await ask("count", gone, to=50)
+
+
 async def test_a_caller_that_hangs_up_cancels_its_operation(tmp_path: Path, server: ControlServer, seen: Seen) -> None:
     _, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
     writer.write(b'{"operation": "hang", "params": {}}\n')

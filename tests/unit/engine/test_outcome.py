@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
-from wardgate.texts import Text
+from wardgate.texts import LANGUAGES, Text, catalogue
 
 words = st.text(max_size=40)
 values = st.dictionaries(words, words | st.integers(-(2**53), 2**53), max_size=4)
@@ -55,3 +55,11 @@ def test_a_kept_refusal_leaves_at_once() -> None:
 def test_nonsense_is_never_a_grant(stored: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
         load_outcome(stored)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_person_hears_of_a_password_fits_a_firewalls_prompt(language: str) -> None:
+    """Cut off, "then sign" is no advice. 120 characters is what a vendor without a limit of its own shows."""
+    told = {name: text.format(ref="X" * 8) for name, text in catalogue(language).items() if name.startswith("password.")}
+    assert told
+    assert {name: len(text) for name, text in told.items() if len(text) > 120} == {}
