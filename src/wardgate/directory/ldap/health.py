@@ -12,9 +12,9 @@ _JITTER: Final = 0.25
 _random = SystemRandom()
 
 
-def back_off_s(failures: int, longest_s: float = LONGEST_BACK_OFF_S) -> float:
+def back_off_s(failures: int) -> float:
     """How long to leave a server alone after so many failures in a row; spread, so that workers do not come all at once."""
-    wait_s = min(longest_s, FIRST_BACK_OFF_S * 2.0 ** min(failures - 1, 16))
+    wait_s = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** min(failures - 1, 16))
     return wait_s * (1 + _random.uniform(0, _JITTER))
 
 

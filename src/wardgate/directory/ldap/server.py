@@ -11,7 +11,7 @@ from wardgate.directory.ldap import messages
 from wardgate.directory.ldap.connection import Connection, ConnectionLost, connect
 from wardgate.directory.ldap.endpoints import Endpoint
 from wardgate.directory.ldap.filters import encode_filter
-from wardgate.directory.ldap.health import Health, back_off_s
+from wardgate.directory.ldap.health import Health
 from wardgate.directory.ldap.pools import PROBE, BindPool, ServicePool
 from wardgate.directory.ldap.port import Code, Entry, Scope
 from wardgate.directory.ldap.settings import LdapSettings
@@ -19,8 +19,8 @@ from wardgate.directory.ldap.tls import Trust
 from wardgate.errors import DirectoryUnavailable, SettingsError
 
 ROOT_DSE_S: Final = 300.0
-LONGEST_REFUSED_S: Final = 900.0
-"""A directory locks accounts after some wrong passwords in some minutes: ours must not be among them."""
+REFUSED_AGAIN_S: Final = (60.0, 1800.0)
+"""When a refused password is tried again: directories lock after some wrong ones in some minutes, and each worker tries."""
 _TRY_ELSEWHERE: Final = frozenset({Code.BUSY, Code.UNAVAILABLE})
 _ANYTHING: Final = encode_filter("(objectClass=*)")
 
@@ -62,7 +62,7 @@ class ServiceAccount:
         """A server did not. Another password is tried at once."""
         self._refusals = self._refusals + 1 if password == self._refused else 1
         self._refused, self._problem = password, problem
-        self._not_before = self._clock.monotonic() + back_off_s(self._refusals, LONGEST_REFUSED_S)
+        self._not_before = self._clock.monotonic() + REFUSED_AGAIN_S[min(self._refusals, len(REFUSED_AGAIN_S)) - 1]
 
 
 class Server:
