@@ -62,13 +62,14 @@ def mail_address(text: str) -> str | None:
 
 
 def phone_number(text: str) -> str | None:
-    """A phone number in E.164; None for an empty text."""
+    """A phone number in E.164; None for an empty text. No realm's region is asked: the same file means the same anywhere."""
     if not text.strip():
         return None
     try:
         return normalise_phone(text.strip())
     except MessageError as error:
-        raise UsageError(f"phone: {error.message}") from error
+        message = error.message.removesuffix(", or set a default region")
+        raise UsageError(f"phone: {message}") from error
 
 
 def language_tag(text: str) -> str | None:

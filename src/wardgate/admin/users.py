@@ -335,7 +335,7 @@ def _unlocked(office: Office, row: Row) -> Operation:
 
 
 def _no_such_user(directory: str, name: str) -> NotFound:
-    return NotFound(f"directory {directory} has no user {name[:64]}")
+    return NotFound(f"directory {directory} has no user {name[:64]}; wardgate subject show looks in every directory of the realm")
 
 
 def _iso(value: object) -> str | None:

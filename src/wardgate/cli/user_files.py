@@ -151,7 +151,7 @@ def _sink(output: Path | None) -> Iterator[TextIO]:
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        raise UsageError(f"{output}: is there already") from None
+        raise UsageError(f"{output}: is there already; name a new file") from None
     except OSError as error:
         raise UsageError(f"{output}: cannot be written: {error.strerror}") from error
     done = False

@@ -295,3 +295,13 @@ async def test_an_unlimited_list_is_limited(office: Office) -> None:
 
     assert len((await users.list_users(office, **HERE, limit=10**9))["users"]) == 1
     assert len((await users.list_users(office, **HERE, limit=-5))["users"]) == 1
+
+
+async def test_a_national_number_is_told_to_lack_its_country_code_and_nothing_that_does_not_help(office: Office) -> None:
+    with pytest.raises(UsageError, match=r"write it with \+ and the country code$"):
+        await add(office, phone="0532 123 45 67")
+
+
+async def test_who_is_not_found_here_may_be_in_another_directory(office: Office) -> None:
+    with pytest.raises(NotFound, match="wardgate subject show"):
+        await users.show_user(office, **HERE, name="alice")
