@@ -1,10 +1,11 @@
-"""Writes the generated pages of docs/reference from the code: settings, commands, audit events, RADIUS, reasons, metrics.
+"""Writes the generated pages of docs/reference from the code: settings, commands, events, RADIUS, reasons, metrics, schema.
 
 `python tools/reference.py` writes them; `--check` exits 1 when a page is not what the code says (the tests call that).
 """
 
 import argparse
 import dataclasses
+import json
 import sys
 import typing
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from wardgate.audit.events import Kind
 from wardgate.audit.incidents import IncidentKind
 from wardgate.cli.main import app
 from wardgate.config.document import LISTS, Document, settings_classes
+from wardgate.config.schema import schema_of_document
 from wardgate.factors import SECOND_FACTORS
 from wardgate.metrics import CATALOGUE, RESULTS, STEPS
 from wardgate.radius.dictionaries import BUILT_IN
@@ -34,15 +36,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page is out of date")
     arguments = parser.parse_args()
     stale = []
-    for name, lines in (
-        ("settings.md", settings_page()),
-        ("commands.md", commands_page()),
-        ("audit-events.md", events_page()),
-        ("radius-attributes.md", attributes_page()),
-        ("reasons.md", reasons_page()),
-        ("metrics.md", metrics_page()),
+    for name, text in (
+        ("settings.md", _page(settings_page())),
+        ("commands.md", _page(commands_page())),
+        ("audit-events.md", _page(events_page())),
+        ("radius-attributes.md", _page(attributes_page())),
+        ("reasons.md", _page(reasons_page())),
+        ("metrics.md", _page(metrics_page())),
+        ("configuration.schema.json", json.dumps(schema_of_document(), indent=2, ensure_ascii=False) + "\n"),
     ):
-        text = HEAD + "\n".join(lines).rstrip() + "\n"
         path = PAGES / name
         if arguments.check:
             stale += [] if path.exists() and path.read_text(encoding="utf-8") == text else [name]
@@ -52,6 +54,10 @@ def main() -> int:
     for name in stale:
         print(f"docs/reference/{name} is not what the code says: run tools/reference.py", file=sys.stderr)
     return 1 if stale else 0
+
+
+def _page(lines: Iterator[str]) -> str:
+    return HEAD + "\n".join(lines).rstrip() + "\n"
 
 
 # --- settings ----------------------------------------------------------------------------------------------------------

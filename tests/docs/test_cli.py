@@ -19,7 +19,7 @@ from wardgate.cli.main import GROUPS
 SCHEMAS = resources.files("wardgate.cli").joinpath("schemas")
 # Not one JSON object: lines, a script, and a server whose log goes to standard error.
 WITHOUT_JSON = {"serve", "audit export", "completion"}
-WITHOUT_DATA = {"completion"}
+WITHOUT_DATA = {"completion", "config schema", "config validate"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -53,6 +53,7 @@ def test_the_commands_that_are_promised_are_there() -> None:
         user add|user list|user show|user change|user disable|user enable|user unlock|user set-password|user remove|user import
         authenticator add|authenticator list|authenticator revoke|nas add|nas list|nas show|nas remove
         gateway list|gateway test|config apply|config export|config history|config diff|config rollback
+        config schema|config validate
         key rotate|audit verify|audit export|admin link|backup verify|backup key|epoch open|authenticator release"""
     first, *rest = promised.splitlines()
     names = set(first.split()) | {name.strip() for line in rest for name in line.split("|")}

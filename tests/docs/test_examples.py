@@ -1,10 +1,12 @@
 """What the pages show works: documents parse, commands exist, requests come out as they are meant."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 import typer
 
@@ -49,10 +51,14 @@ def completed(part: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def document_of(block: Block) -> Document:
+def plain_of(block: Block) -> dict[str, Any]:
     plain = read_yaml(block.text)
     assert isinstance(plain, dict), str(block)
-    return parse(plain if block.mark == "yaml: document" else completed(plain))
+    return plain if block.mark == "yaml: document" else completed(plain)
+
+
+def document_of(block: Block) -> Document:
+    return parse(plain_of(block))
 
 
 def test_every_example_of_a_document_says_whether_it_is_whole() -> None:
@@ -64,6 +70,12 @@ def test_every_example_of_a_document_says_whether_it_is_whole() -> None:
 @pytest.mark.parametrize("block", [block for block in YAML if "tutorial" not in block.mark], ids=str)
 def test_an_example_of_a_document_is_one(block: Block) -> None:
     document_of(block)
+
+
+@pytest.mark.parametrize("block", [block for block in YAML if "tutorial" not in block.mark], ids=str)
+def test_an_example_of_a_document_fits_the_published_schema(block: Block) -> None:
+    schema = json.loads((ROOT / "docs" / "reference" / "configuration.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(plain_of(block))
 
 
 GATEWAYS = [

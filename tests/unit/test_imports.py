@@ -95,7 +95,20 @@ ALLOWED: dict[str, frozenset[str]] = {
         }
     ),
     "cli": frozenset(
-        {"admin", "app", "audit", "backup", "control", "installation", "passwords", "radius", "settings", "simulator", "watch"}
+        {
+            "admin",
+            "app",
+            "audit",
+            "backup",
+            "config",
+            "control",
+            "installation",
+            "passwords",
+            "radius",
+            "settings",
+            "simulator",
+            "watch",
+        }
     ),
     # who knows all names
     "runtime": frozenset({"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "storage"}),

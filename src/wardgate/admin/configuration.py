@@ -1,13 +1,28 @@
 """The configuration document as a whole: apply, export, compare, history, rollback."""
 
+import asyncio
 import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
-from wardgate.config.document import Document, dump, dump_plain, parse, to_plain
+from wardgate.config.document import Document, dump, dump_plain, in_their_files, parse_sources, to_plain
 from wardgate.config.secrets import seal_document, unresolved
-from wardgate.config.store import Changes, compare, history, load, load_as_stored, load_current, load_to_replace, save
+from wardgate.config.sources import Source
+from wardgate.config.store import (
+    Changes,
+    compare,
+    compare_plain,
+    history,
+    load,
+    load_as_stored,
+    load_current,
+    load_to_replace,
+    save,
+)
+from wardgate.config.touches import touched
 from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.registry import kind_of
 from wardgate.errors import SettingsError
@@ -15,22 +30,33 @@ from wardgate.storage.port import Where
 
 
 async def apply_document(
-    office: Office, *, text: str, reason: str = "", dry_run: bool = False, expected_version: int | None = None
+    office: Office,
+    *,
+    text: str,
+    name: str = "",
+    included: Sequence[Source] = (),
+    reason: str = "",
+    dry_run: bool = False,
+    expected_version: int | None = None,
 ) -> dict[str, Any]:
-    """Put a whole document in force, or with `dry_run` only say what that would change.
+    """Put a whole document in force, or with `dry_run` only say what that would change, line by line, and whom it reaches.
 
     Refused when anything in it is wrong or a secret that it names is not there; only what a directory needs may come later, and is
     told as a warning, as is a directory whose ids may mean other people than before. With `expected_version`, refused as a conflict
     when another version is in force by now.
     """
     version, present = await load_to_replace(office.storage)
-    wanted = seal_document(parse(text), office.ring, present)
-    warnings = [*_proved(office, wanted), *await _strangers(office, present, wanted)]
+    expected = version if expected_version is None else expected_version
+    sources = (Source(name, text), *included)
+    wanted = await _wanted(office, sources, present)
+    warnings = [*_proved(office, wanted, sources), *await _strangers(office, present, wanted)]
     changes = compare(present, wanted)
-    if not dry_run and changes:
-        expected = version if expected_version is None else expected_version
+    if dry_run:
+        told = await _foreseen(present, wanted, changes, version, name)
+        return {"version": version, "applied": False, **_told(changes), "warnings": warnings, **told}
+    if changes:
         version = await save(office.storage, wanted, office.actor, reason, expected, office.clock, office.ring)
-    return {"version": version, "applied": bool(changes) and not dry_run, **_told(changes), "warnings": warnings}
+    return {"version": version, "applied": bool(changes), **_told(changes), "warnings": warnings}
 
 
 async def export_document(office: Office, *, version: int | None = None) -> dict[str, Any]:
@@ -51,23 +77,41 @@ async def export_document(office: Office, *, version: int | None = None) -> dict
 
 
 async def list_versions(office: Office, *, limit: int = 100) -> dict[str, Any]:
-    """The kept versions, newest first."""
-    versions = await history(office.storage, max(1, min(limit, 500)))
+    """The kept versions, newest first, each with what it changed."""
     return {
         "versions": [
-            {"version": each.version, "created_at": each.created_at.isoformat(), "author": each.author, "reason": each.reason}
-            for each in versions
+            {
+                "version": each.version,
+                "created_at": each.created_at.isoformat(),
+                "author": each.author,
+                "reason": each.reason,
+                "changes": _told(each.changes) if each.changes is not None else None,
+            }
+            for each in await history(office.storage, max(1, min(limit, 500)))
         ]
     }
 
 
-async def diff_document(office: Office, *, text: str) -> dict[str, Any]:
-    """What applying `text` would change: by name, and line by line. A changed secret shows as another sealed value."""
-    version, present = await load_to_replace(office.storage)
-    wanted = seal_document(parse(text), office.ring, present)
-    before = dump(present) if present is not None else ""
-    lines = difflib.unified_diff(before.splitlines(), dump(wanted).splitlines(), f"version {version}", "the file", lineterm="")
-    return {"version": version, **_told(compare(present, wanted)), "unified": "\n".join(lines)}
+async def diff_document(
+    office: Office, *, text: str, name: str = "", included: Sequence[Source] = (), version: int | None = None
+) -> dict[str, Any]:
+    """What lies between a version (default: the one in force) and a document: by name, and line by line.
+
+    A changed secret shows as another sealed value.
+    """
+    _, present = await load_to_replace(office.storage)
+    wanted = to_plain(await _wanted(office, (Source(name, text), *included), present))
+    version, before = await load_as_stored(office.storage, version)
+    return await _difference(version, before, None, wanted, name or "the file")
+
+
+async def diff_versions(office: Office, *, version: int | None = None, to: int | None = None) -> dict[str, Any]:
+    """What lies between two versions. Without `to`: up to the one in force. Without both: what the last change changed."""
+    to, after = await load_as_stored(office.storage, to)
+    if version is None and to == 1:
+        return await _difference(0, {}, to, after, "version 1")
+    version, before = await load_as_stored(office.storage, to - 1 if version is None else version)
+    return await _difference(version, before, to, after, f"version {to}")
 
 
 async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[str, Any]:
@@ -82,13 +126,44 @@ async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[s
     return {"version": present_version, "applied": bool(changes), **_told(changes), "warnings": warnings}
 
 
-def _proved(office: Office, sealed: Document) -> list[str]:
+async def _wanted(office: Office, sources: Sequence[Source], present: Document | None) -> Document:
+    """The document of these files, sealed. Read in a thread: a large one takes seconds, and logins go on beside it."""
+    document = await asyncio.to_thread(parse_sources, sources)
+    try:
+        return seal_document(document, office.ring, present)
+    except SettingsError as error:
+        raise SettingsError("\n".join(in_their_files(sources, [error.message]))) from error
+
+
+async def _foreseen(present: Document | None, wanted: Document, changes: Changes, version: int, name: str) -> dict[str, Any]:
+    """What a dry run tells beyond names."""
+    before = to_plain(present) if present is not None else {}
+    unified = await asyncio.to_thread(_unified, before, to_plain(wanted), f"version {version}", name or "the file")
+    touches = touched(present, wanted, (*changes.added, *changes.changed, *changes.removed))
+    return {"unified": unified, "touches": [asdict(each) for each in touches]}
+
+
+async def _difference(
+    version: int, before: Mapping[str, Any], to: int | None, after: Mapping[str, Any], after_name: str
+) -> dict[str, Any]:
+    unified = await asyncio.to_thread(_unified, before, after, f"version {version}", after_name)
+    return {"version": version, "to": to, **_told(compare_plain(before, after)), "unified": unified}
+
+
+def _unified(before: Mapping[str, Any], after: Mapping[str, Any], before_name: str, after_name: str) -> str:
+    old, new = (dump_plain(plain).splitlines() if plain else [] for plain in (before, after))
+    return "\n".join(difflib.unified_diff(old, new, before_name, after_name, lineterm=""))
+
+
+def _proved(office: Office, sealed: Document, sources: Sequence[Source] = ()) -> list[str]:
     """Prove that every secret is there. Returns what directories lack yet: they are down until it comes, and the others serve."""
     problems = unresolved(sealed, office.ring)
     missing = [message for section, message in problems if section != "directories"]
     if missing:
-        raise SettingsError("\n".join(["the document names secrets that are not there:", *missing]))
-    return [message for _, message in problems] + [message for each in sealed.directories for message in unreadable_files(each)]
+        told = in_their_files(sources, missing) if sources else missing
+        raise SettingsError("\n".join(["the document names secrets that are not there:", *told]))
+    later = [*(message for _, message in problems), *(told for each in sealed.directories for told in unreadable_files(each))]
+    return [f"{message}; the directory is down until it is there" for message in later]
 
 
 async def _strangers(office: Office, present: Document | None, wanted: Document) -> list[str]:

@@ -4,6 +4,7 @@ The functions here only fit the rooms' functions to plain parameters; their sign
 """
 
 import io
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ from wardgate.admin import (
 from wardgate.admin.import_file import read_records
 from wardgate.admin.management import Desk
 from wardgate.admin.people import found_person
+from wardgate.config.includes import MAX_FILES
+from wardgate.config.sources import Source
 from wardgate.config.store import load_current
 from wardgate.control import Operation, Progress
 from wardgate.crypto import Secret
@@ -458,17 +461,39 @@ async def directory_test(desk: Desk, name: str, user: str, password: Secret | No
 
 
 async def config_apply(
-    desk: Desk, document: Secret, reason: str = "", dry_run: bool = False, expected_version: int | None = None
+    desk: Desk,
+    document: Secret,
+    name: str = "",
+    included: Secret | None = None,
+    reason: str = "",
+    dry_run: bool = False,
+    expected_version: int | None = None,
 ) -> Result:
-    """Put a whole document in force. It travels as a secret: it may hold some in clear."""
+    """Put a whole document in force. It travels as a secret: it may hold some in clear. `included`: see `_included`."""
     return await configuration.apply_document(
-        desk.office, text=_document(document), reason=reason, dry_run=dry_run, expected_version=expected_version
+        desk.office,
+        text=_document(document),
+        name=name,
+        included=_included(included),
+        reason=reason,
+        dry_run=dry_run,
+        expected_version=expected_version,
     )
 
 
-async def config_diff(desk: Desk, document: Secret) -> Result:
-    """What applying a document would change."""
-    return await configuration.diff_document(desk.office, text=_document(document))
+async def config_diff(
+    desk: Desk,
+    document: Secret | None = None,
+    name: str = "",
+    included: Secret | None = None,
+    version: int | None = None,
+    to: int | None = None,
+) -> Result:
+    """What lies between a version and a document, or between two versions."""
+    if document is None:
+        return await configuration.diff_versions(desk.office, version=version, to=to)
+    files = _included(included)
+    return await configuration.diff_document(desk.office, text=_document(document), name=name, included=files, version=version)
 
 
 async def config_export(desk: Desk, version: int | None = None) -> Result:
@@ -491,6 +516,21 @@ def _document(document: Secret) -> str:
         return document.reveal().decode()
     except UnicodeDecodeError:
         raise UsageError("the document is not UTF-8") from None
+
+
+def _included(files: Secret | None) -> tuple[Source, ...]:
+    """The files that a document includes: a JSON list of [name, text], as the command has read them."""
+    if files is None:
+        return ()
+    try:
+        pairs = json.loads(files.reveal())
+    except ValueError:
+        raise UsageError("the included files are not JSON") from None
+    if not isinstance(pairs, list) or len(pairs) > MAX_FILES:
+        raise UsageError(f"the included files are not a list of at most {MAX_FILES}")
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair) for pair in pairs):
+        raise UsageError("the included files are not a list of names with texts")
+    return tuple(Source(name, text) for name, text in pairs)
 
 
 # --- the installation ----------------------------------------------------------------------------------------------------

@@ -1,22 +1,56 @@
 """`wardgate config ...`."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
-from wardgate.cli.output import emit, hand_over, note, say, table
+from wardgate.cli.output import EXIT_REFUSED, emit, hand_over, note, say, table
 from wardgate.cli.performing import perform
+from wardgate.errors import UsageError
+
+if TYPE_CHECKING:
+    from wardgate.config.faults import Fault
+    from wardgate.config.sources import Source
 
 # As much as the server takes; it says so itself for what YAML makes of it.
 MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 
 app = group("The configuration document: realms, directories, gateways, NAS, applications, policies.")
 
-File = Annotated[Path, typer.Argument(help="YAML or JSON file; - is standard input.")]
+MAX_VERSION_DIGITS: Final = 9
+MAX_NAMES_SHOWN: Final = 4
+
+File = Annotated[Path, typer.Argument(help="YAML or JSON file, with what it includes; - is standard input.")]
+
+
+@app.command(epilog=example("wardgate config validate wardgate.yaml"))
+def validate(file: File, as_json: Json = False) -> None:
+    """Say what is wrong with a document, as applying it would. Needs no server and no installation.
+
+    Every fault is told with its file, line and column. Whether the server has the secrets that {env: NAME}, {file: /PATH} and
+    {sealed: ...} stand for, only the server knows: see config apply --dry-run.
+    """
+    faults, files = _examined(file)
+    told = [
+        {"file": each.file, "line": each.line, "column": each.column, "path": each.path, "problem": each.told} for each in faults
+    ]
+    emit({"valid": not faults, "files": files, "faults": told}, as_json, lambda _: _show_faults(faults, files))
+    if faults:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+@app.command(epilog=example("wardgate config schema > configuration.schema.json"))
+def schema(as_json: Json = False) -> None:
+    """Print the JSON Schema of the document, for editors and for whoever generates documents."""
+    # Only here: it loads the settings of every room.
+    from wardgate.config.schema import schema_of_document
+
+    emit(schema_of_document(), as_json, lambda result: hand_over(json.dumps(result, indent=2, ensure_ascii=False)))
 
 
 @app.command(epilog=example('wardgate config apply wardgate.yaml --reason "new branch office"'))
@@ -24,7 +58,7 @@ def apply(
     file: File,
     data: Data = DEFAULT_DATA,
     reason: Annotated[str, typer.Option(help="Why, for the history and the audit trail.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and say what would change.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it; show what would change and what that reaches.")] = False,
     expect_version: Annotated[
         int | None, typer.Option(help="Refuse when another version than this one is in force by now.")
     ] = None,
@@ -32,10 +66,13 @@ def apply(
 ) -> None:
     """Put a whole document in force. What it leaves out is removed.
 
+    With --dry-run nothing is changed: it is checked in every way, and shown are the difference, line by line, and what uses the
+    things that change.
+
     References such as {env: NAME} and {file: /PATH} are resolved by the server, and by this command only when no server runs. One
     that is not there is refused; a directory's is told as a warning, and that directory is down until it is there.
     """
-    params = {"document": _read(file), "reason": reason, "dry_run": dry_run, "expected_version": expect_version}
+    params = {**_read(file), "reason": reason, "dry_run": dry_run, "expected_version": expect_version}
     emit(perform(data, "config.apply", params), as_json, _show_changes)
 
 
@@ -57,14 +94,23 @@ def history(
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many versions.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the kept versions, newest first."""
+    """List the kept versions, newest first: when, by whom, why, and what each changed."""
     emit(perform(data, "config.history", {"limit": limit}), as_json, _show_history)
 
 
-@app.command(epilog=example("wardgate config diff wardgate.yaml"))
-def diff(file: File, data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
-    """Say what applying a file would change, thing by thing and line by line."""
-    emit(perform(data, "config.diff", {"document": _read(file)}), as_json, _show_diff)
+@app.command(epilog=example("wardgate config diff wardgate.yaml", "wardgate config diff 41", "wardgate config diff 41 43"))
+def diff(
+    first: Annotated[str, typer.Argument(metavar="[FROM]", help="Version to begin with, or a file.")] = "",
+    second: Annotated[str, typer.Argument(metavar="[TO|FILE]", help="Version or file to compare with.")] = "",
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Say what changes, thing by thing and line by line: from the version in force to a file, or from one version to another.
+
+    One version alone is compared with the one in force; nothing given shows the last change. A number is a version: a file of
+    that name is written ./41.
+    """
+    emit(perform(data, "config.diff", _to_compare(first, second)), as_json, _show_diff)
 
 
 @app.command(epilog=example('wardgate config rollback 41 --reason "branch office has no link yet"'))
@@ -78,14 +124,64 @@ def rollback(
     emit(perform(data, "config.rollback", {"version": version, "reason": reason}), as_json, _show_changes)
 
 
-def _read(file: Path) -> str:
-    return read_text(file, MAX_DOCUMENT_BYTES)
+def _to_compare(first: str, second: str) -> dict[str, object]:
+    """What the two arguments of `diff` mean."""
+    version, to = _version(first), _version(second)
+    if first and second and version is None:
+        raise UsageError("the first of two is a version, such as: wardgate config diff 41 wardgate.yaml")
+    if first and version is None:
+        return _read(Path(first))
+    if second and to is None:
+        return {**_read(Path(second)), "version": version}
+    return {"version": version, "to": to}
+
+
+def _version(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= MAX_VERSION_DIGITS else None
+
+
+def _read(file: Path) -> dict[str, object]:
+    """The document and the files that it includes, as the operations take them."""
+    main, *included = _files(file)
+    params: dict[str, object] = {"document": main.text, "name": main.name}
+    if included:
+        params["included"] = json.dumps([[each.name, each.text] for each in included], ensure_ascii=False)
+    return params
+
+
+def _files(file: Path) -> "tuple[Source, ...]":
+    # Only here: help and completion read no documents.
+    from wardgate.config.includes import gather
+    from wardgate.config.sources import Source
+
+    piped = str(file) == "-"
+    return gather(Source("" if piped else str(file), read_text(file, MAX_DOCUMENT_BYTES)), None if piped else file)
+
+
+def _examined(file: Path) -> "tuple[list[Fault], int]":
+    """What is wrong, and how many files were read."""
+    # Only here: every other command leaves this to the server.
+    from wardgate.config.document import examine
+
+    files = _files(file)
+    return examine(files)[1], len(files)
+
+
+def _show_faults(faults: "list[Fault]", files: int) -> None:
+    for each in faults:
+        say(str(each))
+    count = "1 file" if files == 1 else f"{files} files"
+    say(f"{len(faults)} faults in {count}." if faults else f"Nothing is wrong in {count}.")
 
 
 def _show_changes(result: Mapping[str, Any]) -> None:
     _show_names(result)
+    for touch in result.get("touches", ()):
+        _show_touch(touch)
+    if result.get("unified"):
+        hand_over(result["unified"])
     for warning in result["warnings"]:
-        note(f"warning: {warning}. The directory is down until it is there.")
+        note(f"warning: {warning}")
     if result["applied"]:
         say(f"Version {result['version']} is in force.")
     elif any(result[what] for what in ("added", "changed", "removed")):
@@ -105,6 +201,22 @@ def _show_names(result: Mapping[str, Any]) -> None:
             say(f"{sign} {name}")
 
 
+def _show_touch(touch: Mapping[str, Any]) -> None:
+    used = [f"{what} {', '.join(touch[what])}" for what in ("realms", "applications", "nas") if touch[what]]
+    say(f"  {touch['what']} -> {'; '.join(filter(None, [*used, touch['note']]))}")
+
+
 def _show_history(result: Mapping[str, Any]) -> None:
     columns = ("version", "created_at", "author", "reason")
-    table([name.replace("_", " ") for name in columns], [[row[name] for name in columns] for row in result["versions"]])
+    rows = [[*(row[name] for name in columns), _in_short(row["changes"])] for row in result["versions"]]
+    table([*(name.replace("_", " ") for name in columns), "changes"], rows)
+
+
+def _in_short(changes: Mapping[str, Any] | None) -> str:
+    """What one version changed, on one line."""
+    if changes is None:
+        return ""
+    signs = (("added", "+"), ("changed", "~"), ("removed", "-"))
+    names = [f"{sign} {name}" for what, sign in signs for name in changes[what]]
+    more = [f"and {len(names) - MAX_NAMES_SHOWN} more"] if len(names) > MAX_NAMES_SHOWN else []
+    return ", ".join([*names[:MAX_NAMES_SHOWN], *more])

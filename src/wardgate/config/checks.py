@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from wardgate.config.faults import Fault, path_of
+from wardgate.config.faults import Fault, nearest, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
 from wardgate.directory.registry import check_settings as check_directory
@@ -29,6 +29,7 @@ MAX_NAME_CHARS: Final = 64
 MAX_ADDRESSES: Final = 256
 MAX_CIDR: Final = 1_000
 MAX_RULES: Final = 500
+MAX_NAMES_TOLD: Final = 10
 # Letters and digits of any script. No colon: conditions write `directory:group`, and a sealed secret is bound to its name.
 _NAME = re.compile(r"\w(?:[\w .-]*[\w.-])?")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -60,7 +61,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (BrakeSettings, "source_wait_s"): (1, 86_400),
 }
 
-_LIST_LIMITS: Final[Mapping[str, int]] = {
+LIST_LIMITS: Final[Mapping[str, int]] = {
     "addresses": MAX_ADDRESSES,
     "cidr": MAX_CIDR,
     "rules": MAX_RULES,
@@ -108,7 +109,7 @@ def _walk(value: Any, at: tuple[str | int, ...]) -> Iterator[Fault]:
                 yield Fault(path_of(here), f"must be one of {', '.join(LANGUAGES)}")
             yield from _walk(inner, here)
     elif isinstance(value, tuple):
-        limit = _LIST_LIMITS.get(str(at[-1])) if len(at) > 1 else None
+        limit = LIST_LIMITS.get(str(at[-1])) if len(at) > 1 else None
         if limit is not None and len(value) > limit:
             yield Fault(path_of(at), f"holds {len(value)} entries, more than {limit}")
         for number, inner in enumerate(value):
@@ -149,7 +150,7 @@ def _unique_names(items: Iterable[Any], at: tuple[str | int, ...]) -> Iterator[F
             yield Fault(here, f"must be 1 to {MAX_NAME_CHARS} letters, digits, blanks or . _ - and begin with a letter or digit")
         first = seen.setdefault(item.name.casefold(), number)
         if first != number:
-            yield Fault(here, f"the name {item.name!r} is already taken by {path_of((*at, first))}")
+            yield Fault(here, f"the name {item.name!r} is already taken by", path_of((*at, first)))
 
 
 def _realms(document: "Document") -> Iterator[Fault]:
@@ -189,8 +190,8 @@ def _all_known(names: Iterable[str], known: set[str], what: str, at: tuple[str |
 
 def _known(name: str, known: set[str], what: str, at: tuple[str | int, ...]) -> Iterator[Fault]:
     if name not in known:
-        there = ", ".join(sorted(known)[:10]) or "there is none yet"
-        yield Fault(path_of(at), f"no {what} has the name {name!r}: {there}")
+        there = ", ".join(sorted(known)[:MAX_NAMES_TOLD]) or "there is none yet"
+        yield Fault(path_of(at), f"no {what} has the name {name!r}: {nearest(name, known) or there}")
 
 
 # --- NAS -----------------------------------------------------------------------------------------------------------------
@@ -248,8 +249,7 @@ def _directories(document: "Document") -> Iterator[Fault]:
         try:
             check_directory(directory)
         except SettingsError as error:
-            at = path_of(("directories", number))
-            yield Fault("", error.message.replace(f"directories.{directory.name}.", f"{at}.", 1))
+            yield _as_told(error, "directories", directory.name, number)
 
 
 def _gateways(document: "Document") -> Iterator[Fault]:
@@ -258,9 +258,17 @@ def _gateways(document: "Document") -> Iterator[Fault]:
         try:
             check_settings(gateway)
         except SettingsError as error:
-            # The room knows the gateway by its name; an operator looks for its place in the file.
-            at = path_of(("gateways", number))
-            yield Fault("", error.message.replace(f"gateways.{gateway.name}.", f"{at}.", 1))
+            yield _as_told(error, "gateways", gateway.name, number)
+
+
+def _as_told(error: SettingsError, section: str, name: str, number: int) -> Fault:
+    """What a room says of one thing, which it knows by its name; an operator looks for its place in the file."""
+    here = path_of((section, number))
+    rest = error.message.removeprefix(f"{section}.{name}.")
+    setting, colon, problem = rest.partition(": ")
+    if rest == error.message or not colon:
+        return Fault(here, error.message)
+    return Fault(f"{here}.{setting}", problem)
 
 
 def _networks(document: "Document") -> Iterator[Fault]:
@@ -369,4 +377,6 @@ def _groups(when: object, owners: frozenset[str], at: tuple[str | int, ...]) -> 
     for group in (wanted,) if isinstance(wanted, str) else wanted if isinstance(wanted, list | tuple) else ():
         owner, colon, _ = str(group).partition(":")
         if colon and owner.lower() not in owners:
-            yield Fault(path_of((*at, "group")), f"{group!r}: no directory or realm has the name {owner!r}")
+            near = nearest(owner, owners)
+            told = f"{group!r}: no directory or realm has the name {owner!r}" + (f": {near}" if near else "")
+            yield Fault(path_of((*at, "group")), told)

@@ -10,9 +10,10 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wardgate.config.checks import check
-from wardgate.config.faults import Fault, from_pydantic, path_of, refuse, unknown_key
-from wardgate.config.reading import Plain, read_yaml
+from wardgate.config.faults import Fault, from_pydantic, nearest, path_of, refuse, unknown_key
+from wardgate.config.reading import Plain
 from wardgate.config.reference import ClearValue, SecretSetting
+from wardgate.config.sources import Joined, Source
 from wardgate.delivery import registry
 from wardgate.delivery.kind import GatewaySettings
 from wardgate.directory import registry as directories
@@ -59,18 +60,50 @@ SECTIONS: Final = tuple(item.name for item in fields(Document))
 def parse(source: str | Mapping[str, Any]) -> Document:
     """The checked document from YAML text or plain values.
 
-    Raises one SettingsError that lists every fault with its path.
+    Raises one SettingsError that lists every fault with its path, and with line and column when it came as text.
     """
-    plain = read_yaml(source) if isinstance(source, str) else source
-    if plain is None:
-        plain = {}
+    if isinstance(source, str):
+        return parse_sources([Source("", source)])
+    document, faults = _examined(source)
+    if document is None or faults:
+        raise refuse(faults, "the document")
+    return document
+
+
+def parse_sources(sources: Sequence[Source]) -> Document:
+    """The checked document from its files: the first one, and those that it includes. Raises SettingsError as `parse` does."""
+    document, faults = examine(sources)
+    if document is None or faults:
+        raise refuse(faults, "the document")
+    return document
+
+
+def examine(sources: Sequence[Source]) -> tuple[Document | None, list[Fault]]:
+    """The document of these files, or None with everything that is wrong, each with its file, line and column."""
+    joined = Joined(sources, SECTIONS, LISTS)
+    if faults := joined.faults(()):
+        # What is joined by halves would be full of names that are not there.
+        return None, faults
+    document, found = _examined(joined.plain)
+    return (None, joined.faults(found)) if found else (document, [])
+
+
+def in_their_files(sources: Sequence[Source], messages: Sequence[str]) -> list[str]:
+    """Messages that begin with a path of the document, `nas[0].secret: ...`, as they stand in the files that made it."""
+    parts = [message.partition(": ") for message in messages]
+    return [str(fault) for fault in Joined(sources, SECTIONS, LISTS).faults([Fault(path, told) for path, _, told in parts])]
+
+
+def _examined(plain: object) -> tuple[Document | None, list[Fault]]:
     if not isinstance(plain, Mapping):
-        raise SettingsError(f"the document must be keys with values, such as {', '.join(SECTIONS)}")
+        return None, [Fault("", f"must be keys with values, such as {', '.join(SECTIONS)}")]
     faults = [unknown_key((), key, SECTIONS) for key in plain if key not in SECTIONS]
     values = {name: _section(name, plain.get(name), faults) for name in SECTIONS}
     if faults:
-        raise refuse(faults, "the document")
-    return checked(Document(**values))
+        return None, faults
+    document = Document(**values)
+    faults = check(document)
+    return (None, faults) if faults else (document, [])
 
 
 def checked(document: Document) -> Document:
@@ -209,7 +242,9 @@ def _item(section: str, plain: Plain, at: tuple[str | int, ...], faults: list[Fa
     kind = plain.get("kind")
     cls = kinds.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        faults.append(Fault(path_of((*at, "kind")), f"must be one of {', '.join(sorted(kinds))}"))
+        near = nearest(kind, kinds) if isinstance(kind, str) else ""
+        told = f"must be one of {', '.join(sorted(kinds))}" + (f"; {near}" if near else "")
+        faults.append(Fault(path_of((*at, "kind")), told))
         return None
     return _settings(cls, plain, at, faults)
 

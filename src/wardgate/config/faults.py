@@ -11,6 +11,8 @@ from wardgate.config.reference import SecretSetting
 from wardgate.errors import SettingsError
 
 MAX_FAULTS_SHOWN = 50
+# How much of an unknown word is compared with known ones: the work grows with its length.
+MAX_WORD_CHARS = 128
 HOW_TO_NAME_ONE = "write one of {env: NAME}, {file: /PATH}, {value: ...} (sealed when stored) or {sealed: ...} from an export"
 _SECRET_CLASSES = {cls.__name__ for cls in get_args(SecretSetting)}
 _WANTED = {
@@ -28,13 +30,33 @@ _WANTED = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong, and where. `path` reads `nas[0].addresses[1]`."""
+    """One thing that is wrong, and where. `path` reads `nas[0].addresses[1]`.
+
+    `other`: a second place that the problem ends with. `file`, `line` and `column` (from 1) are known when it came from a text;
+    an editor jumps to `wardgate.yaml:3:7:`.
+    """
 
     path: str
     problem: str
+    other: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    @property
+    def told(self) -> str:
+        """The problem with the second place that it speaks of."""
+        return f"{self.problem} {self.other}" if self.other else self.problem
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.problem}" if self.path else self.problem
+        return place_of(self.file, self.line, self.column) + (f"{self.path}: {self.told}" if self.path else self.told)
+
+
+def place_of(file: str, line: int, column: int) -> str:
+    """The beginning of a message: where in which file."""
+    if not line:
+        return f"{file}: " if file else ""
+    return f"{file}:{line}:{column}: " if file else f"line {line}, column {column}: "
 
 
 def refuse(faults: Sequence[Fault], what: str) -> SettingsError:
@@ -62,12 +84,18 @@ def from_pydantic(error: ValidationError, root: type, at: Sequence[str | int] = 
     return list(found.values())
 
 
-def unknown_key(at: Sequence[str | int], key: str, known: Iterable[str]) -> Fault:
+def unknown_key(owner: Sequence[str | int], key: str, known: Iterable[str]) -> Fault:
     """A key that nothing reads: a typing error would otherwise pass in silence."""
     known = list(known)
-    close = get_close_matches(key, known, 1)
-    cure = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
-    return Fault(path_of((*at, key)), f"unknown key; {cure}")
+    cure = nearest(key, known) or f"known here: {', '.join(known)}"
+    return Fault(path_of((*owner, key)), f"unknown key; {cure}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'vpn'?` for what was probably meant, and nothing when nothing is near. Case does not count."""
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(word[:MAX_WORD_CHARS].casefold(), folded, 1)
+    return f"did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def path_of(parts: Iterable[str | int]) -> str:

@@ -34,7 +34,7 @@ MAX_TEXT_CHARS: Final = 16_384
 
 Plain = dict[str, "Plain"] | list["Plain"] | str | int | float | bool | None
 
-_LOADER = getattr(yaml, "CLoader", yaml.Loader)  # the loader is used for its parser only: events, never objects
+LOADER = getattr(yaml, "CLoader", yaml.Loader)  # the loader is used for its parser only: events, never objects
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}(?:[eE][-+][0-9]{1,3})?")
 _WORDS: Final[dict[str, Plain]] = {
@@ -46,22 +46,32 @@ _WORDS: Final[dict[str, Plain]] = {
 }
 
 
+class YamlError(SettingsError):
+    """The text is not what we read. `line` and `column` count from 1; 0 where there is no place to name."""
+
+    def __init__(self, problem: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(f"line {line}, column {column}: {problem}" if line else problem)
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
 def read_yaml(text: str) -> Plain:
     """The one document in `text` as dicts with text keys, lists, text, numbers, booleans and None.
 
-    Raises SettingsError with the line for bad syntax, a key that stands twice, a tag, a second document, and for anything
+    Raises YamlError with line and column for bad syntax, a key that stands twice, a tag, a second document, and for anything
     beyond the limits. The message never shows the text itself, which may hold a secret.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_DOCUMENT_BYTES:
-        raise SettingsError(f"the document is larger than {MAX_DOCUMENT_BYTES // 1024 // 1024} MiB")
+        raise YamlError(f"the document is larger than {MAX_DOCUMENT_BYTES // 1024 // 1024} MiB")
     try:
-        return _Builder(yaml.parse(text, Loader=_LOADER)).document()
+        return _Builder(yaml.parse(text, Loader=LOADER)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-        raise SettingsError(f"not YAML: {where}{error.problem or error.context or 'cannot be read'}") from None
+        place = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+        raise YamlError(f"not YAML: {error.problem or error.context or 'cannot be read'}", *place) from None
     except (yaml.YAMLError, UnicodeError) as error:
-        raise SettingsError("not YAML: a character that YAML does not allow") from error
+        raise YamlError("not YAML: a character that YAML does not allow") from error
 
 
 class _Builder:
@@ -171,6 +181,6 @@ def _bounded(event: ScalarEvent) -> None:
         raise _fault(event, f"a text is longer than {MAX_TEXT_CHARS} characters")
 
 
-def _fault(event: Event, problem: str) -> SettingsError:
+def _fault(event: Event, problem: str) -> YamlError:
     mark = event.start_mark
-    return SettingsError(f"line {mark.line + 1}: {problem}" if mark is not None else problem)
+    return YamlError(problem, mark.line + 1, mark.column + 1) if mark is not None else YamlError(problem)

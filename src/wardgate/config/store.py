@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import Clock, from_ms, to_ms
@@ -23,6 +23,7 @@ MAX_EDIT_TRIES: Final = 20
 MAX_NAMES_IN_AUDIT: Final = 40
 MAX_REASON_CHARS: Final = 500
 _RETRY_PAUSE_S: Final = 0.005
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,13 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One stored version, without its content."""
+    """One stored version, without its content. `changes`: from the version before it; None when that is not kept any more."""
 
     version: int
     author: str
     reason: str
     created_at: datetime
+    changes: Changes | None = None
 
 
 def first_document(demo: bool) -> Document:
@@ -110,12 +112,29 @@ async def _row(storage: Reader, version: int) -> Row:
 
 
 async def history(storage: Reader, limit: int = KEPT_VERSIONS) -> list[Version]:
-    """The kept versions, newest first."""
-    rows = await storage.find(TOPIC, order_by="version", descending=True, limit=limit)
-    return [
-        Version(int(row["version"] or 0), str(row["author"]), str(row["reason"]), from_ms(int(row["created_at"] or 0)))
-        for row in rows
-    ]
+    """The kept versions, newest first. One after the other: each may have megabytes."""
+    row: Row | None = await _newest(storage)
+    versions: list[Version] = []
+    while row is not None and len(versions) < limit:
+        before = await storage.get(TOPIC, {"version": int(row["version"] or 0) - 1})
+        versions.append(_version(row, before))
+        row = before
+    return versions
+
+
+def _version(row: Row, before: Row | None) -> Version:
+    number = int(row["version"] or 0)
+    changes = compare_plain(_plain(before), _plain(row) or {}) if before is not None or number == 1 else None
+    return Version(number, str(row["author"]), str(row["reason"]), from_ms(int(row["created_at"] or 0)), changes)
+
+
+def _plain(row: Row | None) -> dict[str, Any] | None:
+    """A stored document unchecked; what is damaged counts as empty, because the history must be shown in any case."""
+    try:
+        plain = json.loads(str(row["document"])) if row is not None else None
+    except ValueError:
+        return {}
+    return plain if isinstance(plain, dict) or plain is None else {}
 
 
 async def save(
@@ -186,16 +205,56 @@ async def edit(
 
 def compare(before: Document | None, after: Document) -> Changes:
     """What `after` adds, changes and removes."""
+    return _compare(_contents(before) if before is not None else None, _contents(after))
+
+
+def compare_plain(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Changes:
+    """The same of documents as they are stored, whether or not this release can use them."""
+    return _compare(_plain_contents(before) if before is not None else None, _plain_contents(after))
+
+
+Contents = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Section to the name of a thing to its fields; what is no list has one thing, without a name."""
+
+
+def _contents(document: Document) -> Contents:
+    return {
+        section: {item.name: _values(item) for item in getattr(document, section)}
+        if section in LISTS
+        else {"": _values(getattr(document, section))}
+        for section in SECTIONS
+    }
+
+
+def _values(item: Any) -> dict[str, Any]:
+    return {each.name: getattr(item, each.name) for each in fields(item)}
+
+
+def _plain_contents(plain: Mapping[str, Any]) -> Contents:
+    return {
+        section: {str(item.get("name")): item for item in _of(list, plain.get(section)) if isinstance(item, dict)}
+        if section in LISTS
+        else {"": _of(dict, plain.get(section))}
+        for section in SECTIONS
+    }
+
+
+def _of(kind: type[T], value: object) -> T:
+    """The value, or an empty one: what is stored may be damaged."""
+    return value if isinstance(value, kind) else kind()
+
+
+def _compare(before: Contents | None, after: Contents) -> Changes:
     added: list[str] = []
     changed: list[str] = []
     removed: list[str] = []
     for section in SECTIONS:
+        new = after[section]
         if section not in LISTS:
-            if before is not None and getattr(before, section) != getattr(after, section):
-                changed.append(_changed(section, getattr(before, section), getattr(after, section)))
+            if before is not None and before[section] != new:
+                changed.append(_changed(section, before[section][""], new[""]))
             continue
-        old = {item.name: item for item in getattr(before, section)} if before is not None else {}
-        new = {item.name: item for item in getattr(after, section)}
+        old = before[section] if before is not None else {}
         added += [f"{section} {name}" for name in new if name not in old]
         changed += [_changed(f"{section} {name}", old[name], new[name]) for name in new if name in old and old[name] != new[name]]
         removed += [f"{section} {name}" for name in old if name not in new]
@@ -204,10 +263,10 @@ def compare(before: Document | None, after: Document) -> Changes:
     return Changes(tuple(added), tuple(changed), tuple(removed))
 
 
-def _changed(name: str, old: Any, new: Any) -> str:
-    if type(old) is not type(new):
+def _changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if old.get("kind") != new.get("kind"):
         return f"{name} (kind)"
-    keys = [item.name for item in fields(new) if getattr(old, item.name) != getattr(new, item.name)]
+    keys = [key for key in dict.fromkeys((*new, *old)) if key not in old or key not in new or old[key] != new[key]]
     return f"{name} ({', '.join(keys)})"
 
 

@@ -79,7 +79,7 @@ def test_a_lock_that_another_process_keeps_is_unavailable(alone: Cli, monkeypatc
     [
         ("nas: [{name: fw, adresses: [10.0.0.1]}]", "nas[0].adresses: unknown key; did you mean 'addresses'?"),
         ("a: 1\na: 2", "stands here a second time"),
-        ("x: [", "not YAML: line"),
+        ("x: [", "d.yaml:2:1: not YAML: "),
         ("a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
             f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20)), "holds too much"),
     ],

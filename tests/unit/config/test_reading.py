@@ -41,7 +41,7 @@ def test_an_anchor_may_be_used_again() -> None:
 
 
 def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
-    with pytest.raises(SettingsError, match="line 2: the key 'a' stands here a second time"):
+    with pytest.raises(SettingsError, match="line 2, column 1: the key 'a' stands here a second time"):
         read_yaml("a: 1\na: 2")
 
 
