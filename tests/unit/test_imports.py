@@ -71,6 +71,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "installation",
             "leases",
             "passwords",
+            "policy",
             "radius",
             "settings",
             "storage",
@@ -199,7 +200,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
     ("web", "admin"): frozenset({"admin.links"}),
     # Management changes settings and lifts brakes; it has no way to begin or answer a login.
-    ("admin", "engine"): frozenset({"engine", "engine.brakes", "engine.settings", "engine.transaction"}),
+    ("admin", "engine"): frozenset({"engine", "engine.brakes", "engine.holders", "engine.settings", "engine.transaction"}),
     ("config", "engine"): frozenset({"engine.settings"}),
     ("backup", "engine"): frozenset({"engine.settings"}),
     ("backup", "factors"): frozenset({"factors.totp"}),

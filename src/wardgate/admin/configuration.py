@@ -8,6 +8,7 @@ from typing import Any
 
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
+from wardgate.admin.policy import prove_policies
 from wardgate.config.document import Document, dump, dump_plain, in_their_files, parse_sources, to_plain
 from wardgate.config.secrets import seal_document, unresolved
 from wardgate.config.sources import Source
@@ -157,6 +158,7 @@ def _unified(before: Mapping[str, Any], after: Mapping[str, Any], before_name: s
 
 def _proved(office: Office, sealed: Document, sources: Sequence[Source] = ()) -> list[str]:
     """Prove that every secret is there. Returns what directories lack yet: they are down until it comes, and the others serve."""
+    prove_policies(sealed)
     problems = unresolved(sealed, office.ring)
     missing = [message for section, message in problems if section != "directories"]
     if missing:

@@ -21,6 +21,7 @@ from wardgate.admin import (
     keys,
     links,
     nas,
+    policy,
     subjects,
     traces,
     user_export,
@@ -533,6 +534,31 @@ def _included(files: Secret | None) -> tuple[Source, ...]:
     return tuple(Source(name, text) for name, text in pairs)
 
 
+# --- policy --------------------------------------------------------------------------------------------------------------
+
+
+async def policy_explain(
+    desk: Desk,
+    user: str,
+    application: str | None = None,
+    nas: str | None = None,
+    nas_identifier: str | None = None,
+    client: str | None = None,
+    at: str | None = None,
+    goal: str = "login",
+    directory: str | None = None,
+) -> Result:
+    """Why a login would be decided as it would."""
+    asked = policy.Asked(application, nas, nas_identifier, client, at, goal)
+    return await policy.explain_decision(desk.office, user=user, asked=asked, directory=directory)
+
+
+async def policy_test(desk: Desk, document: Secret | None = None, policy_name: str | None = None) -> Result:
+    """Run the tests of a document's policies."""
+    text = None if document is None else _document(document)
+    return await policy.run_policy_tests(desk.office, text=text, policy=policy_name)
+
+
 # --- the installation ----------------------------------------------------------------------------------------------------
 
 
@@ -701,6 +727,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "config.export": config_export,
     "config.history": config_history,
     "config.rollback": config_rollback,
+    "policy.explain": policy_explain,
+    "policy.test": policy_test,
     "key.rotate": key_rotate,
     "backup.set_recipients": backup_set_recipients,
     "backup.note": backup_note,

@@ -26,6 +26,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("nas", "wardgate.cli.nas", "NAS: the firewalls, VPNs and switches that ask by RADIUS."),
     ("gateway", "wardgate.cli.gateway", "Gateways that send SMS and e-mail."),
     ("config", "wardgate.cli.config", "The configuration document: apply, export, compare, roll back."),
+    ("policy", "wardgate.cli.policy", "Policies: why a login is decided as it is, and their tests."),
     ("key", "wardgate.cli.key", "Keys that seal secrets in the database."),
     ("storage", "wardgate.cli.storage", "Move the database from SQLite to PostgreSQL."),
     ("backup", "wardgate.cli.backup", "Back up while serving, encrypted; prove that a backup can be restored."),

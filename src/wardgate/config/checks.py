@@ -16,6 +16,7 @@ from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import compile_policy
 from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings
+from wardgate.policy.testing import check_test
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.release import compile_release
 from wardgate.radius.settings import NasSettings
@@ -66,6 +67,7 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
     "cidr": MAX_CIDR,
     "rules": MAX_RULES,
     "floors": MAX_RULES,
+    "tests": MAX_RULES,
     "release": MAX_RULES,
     "steps": 8,
     "directories": 100,
@@ -304,6 +306,11 @@ def _policies(document: "Document") -> Iterator[Fault]:
         for place, floor in enumerate(policy.floors):
             yield from _compiles(replace(policy, rules=(), floors=(floor,)), networks, (*at, "floors", place))
             yield from _asked_of(floor.when, owners, names, (*at, "floors", place, "when"))
+        for place, test in enumerate(policy.tests):
+            try:
+                check_test(test)
+            except SettingsError as error:
+                yield Fault(path_of((*at, "tests", place)), error.message)
 
 
 def _asked_of(when: object, owners: frozenset[str], names: Mapping[str, set[str]], at: tuple[str | int, ...]) -> Iterator[Fault]:

@@ -49,9 +49,23 @@ class FloorSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyTestSettings:
+    """One test: for these facts the decision must be this. Nothing is looked up: groups and the like are given."""
+
+    name: str = field(default="", metadata={"help": "what a message calls it; default: its place in the list"})
+    given: Mapping[str, object] = field(
+        metadata={"help": "user, realm, directory, groups, attributes, enrolled, application, nas, nas_identifier, from, at ..."}
+    )
+    expect: Mapping[str, object] = field(metadata={"help": "what must come of it: rule, steps, floors, strong_factors, denied"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySettings:
     """Ordered rules (the first that matches decides; none: denied), floors, and what must come of them."""
 
     name: str
     rules: tuple[RuleSettings, ...] = field(metadata={"help": "the first one that matches decides the steps; none: denied"})
     floors: tuple[FloorSettings, ...] = field(default=(), metadata={"help": "demands on top of whatever rule matched"})
+    tests: tuple[PolicyTestSettings, ...] = field(
+        default=(), metadata={"help": "run whenever a document is applied; one that fails stops it"}
+    )

@@ -1,0 +1,225 @@
+"""Policy for an operator: the tests that a document carries, and why a login is decided as it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wardgate.account.authenticator import active_and_held, kept_authenticators
+from wardgate.account.contact import kept_contacts
+from wardgate.account.subject import NO_SUBJECT
+from wardgate.admin.office import Office
+from wardgate.admin.people import Person, found_person
+from wardgate.config.document import Document, parse
+from wardgate.config.store import load_current
+from wardgate.directory.realm import Realm, Realms, parse_login_name
+from wardgate.engine.holders import holder_of
+from wardgate.engine.settings import ApplicationSettings
+from wardgate.errors import NotFound, SettingsError, UsageError
+from wardgate.factors import KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS
+from wardgate.policy.conditions import GOALS
+from wardgate.policy.explain import Looked, Told, explain
+from wardgate.policy.facts import Facts
+from wardgate.policy.groups import qualified_groups
+from wardgate.policy.plan import NoEntry
+from wardgate.policy.rules import Policy, compile_policy, decide, default_policy
+from wardgate.policy.settings import PolicySettings
+from wardgate.policy.testing import Tested, run_tests, zone_of
+from wardgate.policy.windows import parse_moment
+from wardgate.radius.settings import NasSettings
+
+MAX_FAILURES_TOLD: Final = 20
+
+
+# --- tests ---------------------------------------------------------------------------------------------------------------
+
+
+def prove_policies(document: Document) -> None:
+    """Raises SettingsError that tells what each failing test expected and what came."""
+    failed = [
+        f"policies.{settings.name}: test {each.name}: {each.difference}"
+        for settings in document.policies
+        for each in _tested(document, settings)
+        if not each.passed
+    ]
+    if failed:
+        more = [f"and {len(failed) - MAX_FAILURES_TOLD} more"] if len(failed) > MAX_FAILURES_TOLD else []
+        raise SettingsError("\n".join(["tests of policies fail:", *failed[:MAX_FAILURES_TOLD], *more]))
+
+
+async def run_policy_tests(office: Office, *, text: str | None = None, policy: str | None = None) -> dict[str, Any]:
+    """Run the tests of a document, by default of the one in force. Raises SettingsError, NotFound."""
+    if text is None:
+        _, document = await load_current(office.storage)
+    else:
+        document = parse(text)
+    wanted = [each for each in document.policies if policy is None or each.name == policy]
+    if policy is not None and not wanted:
+        raise NotFound(f"there is no policy {policy[:64]}: {', '.join(each.name for each in document.policies) or 'there is none'}")
+    tests = [_test_told(each.name, tested) for each in wanted for tested in _tested(document, each)]
+    failed = sum(not each["passed"] for each in tests)
+    return {"ok": failed == 0, "passed": len(tests) - failed, "failed": failed, "tests": tests}
+
+
+def _tested(document: Document, settings: PolicySettings) -> list[Tested]:
+    if not settings.tests:
+        return []
+    try:
+        return run_tests(compile_policy(settings, KINDS, STRONG_KINDS, document.networks), settings.tests)
+    except SettingsError as error:
+        raise SettingsError(f"policies.{settings.name}: {error.message}") from error
+
+
+def _test_told(policy: str, tested: Tested) -> dict[str, Any]:
+    difference = "" if tested.passed else tested.difference
+    return {"policy": policy, "test": tested.name, "passed": tested.passed, "difference": difference}
+
+
+# --- why -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The login that is asked about, beside its user. What is None is taken from the NAS, or is not known."""
+
+    application: str | None = None
+    nas: str | None = None
+    nas_identifier: str | None = None
+    client: str | None = None
+    at: str | None = None
+    goal: str = "login"
+
+
+async def explain_decision(office: Office, *, user: str, asked: Asked, directory: str | None = None) -> dict[str, Any]:
+    """The decision that the engine would take for this user, with every rule up to the one that decided, and why.
+
+    The user is read from his directory now; nothing is written and no password is needed. Raises NotFound, UsageError,
+    SettingsError, DirectoryUnavailable.
+    """
+    _, document = await load_current(office.storage)
+    nas = _nas(document, asked.nas)
+    application = _application(document, asked.application or (nas.application if nas is not None else None))
+    policy = _policy(document, application)
+    if asked.goal not in GOALS:
+        raise UsageError(f"there is no goal {asked.goal[:32]}: {', '.join(GOALS)}")
+    async with found_person(office, user, directory) as person:
+        facts = await _facts(office, person, _realm(document, user, person, directory), application, policy, nas, asked)
+    return _explained(policy, application, facts)
+
+
+async def _facts(
+    office: Office,
+    person: Person,
+    realm: str,
+    application: ApplicationSettings,
+    policy: Policy,
+    nas: NasSettings | None,
+    asked: Asked,
+) -> Facts:
+    user, now = person.user, office.clock.now()
+    identifier = asked.nas_identifier
+    return Facts(
+        goal=asked.goal,
+        application=application.name,
+        door="radius",
+        realm=realm,
+        directory=user.directory,
+        user=user.name,
+        at=now if asked.at is None else parse_moment(asked.at, now, zone_of(policy)),
+        nas=nas.name if nas is not None else "",
+        nas_identifier=identifier if identifier is not None else (nas.identifier or "") if nas is not None else "",
+        client=asked.client if nas is None or nas.trust_client_address else None,
+        groups=qualified_groups((user.directory, realm), user.groups, user.group_aliases),
+        attributes={name.lower(): values for name, values in user.attributes.items()},
+        enrolled=await _enrolled(office, person),
+        proved_elsewhere=frozenset({PASSWORD}) if nas is not None and nas.mode == "code_only" else frozenset(),
+        application_kind=application.kind,
+    )
+
+
+async def _enrolled(office: Office, person: Person) -> frozenset[str]:
+    """What the person has, as the engine sees it: what a restore holds counts too."""
+    subject_id = person.subject_id or NO_SUBJECT
+    rows, contacts = await office.storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
+    active, held = active_and_held(rows)
+    holder = holder_of(office.ring, subject_id, person.user, active, held, contacts)
+    return frozenset([factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)] + [each.kind for each in held])
+
+
+def _realm(document: Document, user: str, person: Person, directory: str | None) -> str:
+    """The realm that the login would belong to."""
+    if directory is None:
+        realm, _ = parse_login_name(user, Realms([Realm(each, ()) for each in document.realms]))
+        return realm.name
+    return next((realm.name for realm in document.realms if person.user.directory in realm.directories), "")
+
+
+def _nas(document: Document, name: str | None) -> NasSettings | None:
+    found = next((each for each in document.nas if each.name == name), None)
+    if name is not None and found is None:
+        raise NotFound(f"there is no NAS {name[:64]}: {', '.join(each.name for each in document.nas[:20]) or 'there is none'}")
+    return found
+
+
+def _application(document: Document, name: str | None) -> ApplicationSettings:
+    known = ", ".join(each.name for each in document.applications[:20]) or "there is none"
+    if name is None:
+        raise UsageError(f"say for which application, or from which NAS: {known}")
+    found = next((each for each in document.applications if each.name == name), None)
+    if found is None:
+        raise NotFound(f"there is no application {name[:64]}: {known}")
+    return found
+
+
+def _policy(document: Document, application: ApplicationSettings) -> Policy:
+    settings = next((each for each in document.policies if each.name == application.policy), None)
+    if settings is None:
+        return default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
+    return compile_policy(settings, KINDS, STRONG_KINDS, document.networks)
+
+
+def _explained(policy: Policy, application: ApplicationSettings, facts: Facts) -> dict[str, Any]:
+    decision = decide(policy, facts)
+    why = explain(policy, facts)
+    refused = isinstance(decision, NoEntry)
+    steps = () if isinstance(decision, NoEntry) else decision.steps
+    return {
+        "user": facts.user,
+        "directory": facts.directory,
+        "realm": facts.realm,
+        "application": application.name,
+        "policy": policy.name,
+        "facts": _facts_told(facts),
+        "allowed": not refused,
+        "reason": decision.reason if isinstance(decision, NoEntry) else None,
+        "rule": decision.rule or None,
+        "steps": [{"factors": list(step), "has": [kind for kind in step if _has(kind, facts)]} for step in steps],
+        "strong_factors": 0 if isinstance(decision, NoEntry) else decision.strong_factors,
+        "rules": [_looked(each) for each in why.rules],
+        "floors": [_looked(each) for each in why.floors],
+    }
+
+
+def _has(kind: str, facts: Facts) -> bool:
+    return kind == PASSWORD or kind in facts.enrolled
+
+
+def _facts_told(facts: Facts) -> dict[str, Any]:
+    return {
+        "goal": facts.goal,
+        "door": facts.door,
+        "at": facts.at.isoformat(),
+        "nas": facts.nas or None,
+        "nas_identifier": facts.nas_identifier or None,
+        "client": facts.client,
+        "enrolled": sorted(facts.enrolled),
+        "groups": sorted(facts.groups),
+        "proved_elsewhere": sorted(facts.proved_elsewhere),
+    }
+
+
+def _looked(looked: Looked) -> dict[str, Any]:
+    return {"name": looked.name, "matches": looked.holds, "when": None if looked.when is None else _told(looked.when)}
+
+
+def _told(told: Told) -> Mapping[str, Any]:
+    return {"condition": told.name, "holds": told.holds, "asks": told.words, "parts": [_told(part) for part in told.parts]}

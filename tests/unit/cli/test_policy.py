@@ -1,0 +1,148 @@
+"""`wardgate policy`: why a login is decided as it is, and a failing test stops an apply."""
+
+from pathlib import Path
+
+from .conftest import Cli
+
+PASSWORD = "a lantern over the lake"
+DOCUMENT = """
+realms: [{name: default, default: true, directories: [local]}]
+directories: [{name: local, kind: local}]
+nas:
+  - {name: fw, addresses: [192.0.2.1], secret: {value: s3cret-of-the-firewall}, application: vpn}
+  - {name: codes, addresses: [192.0.2.2], secret: {value: s3cret-of-the-firewall}, application: vpn, mode: code_only}
+applications: [{name: vpn, policy: remote}, {name: wifi}]
+networks: [{name: office, cidr: [198.51.100.0/24]}]
+policies:
+  - name: remote
+    rules:
+      - {name: contractors, when: {group: ["local:contractors"]}, then: {deny: true}}
+      - name: office
+        when: {network: [office], at: {days: [mon-fri], from: "08:00", to: "18:00", zone: Europe/Istanbul}}
+        then: {steps: [[password]]}
+      - name: staff
+        when: {any: [{group: ["local:staff"]}, {user: eve}], not: {enrolled: [hotp]}}
+        then: {steps: [[password], [totp, sms]]}
+      - {name: rest, then: {deny: true}}
+    floors:
+      - {name: administrators, when: {group: ["local:admins"]}, then: {strong_factors: 1, never: [sms]}}
+    tests:
+      - {name: ada outside, given: {user: ada, groups: ["local:staff"], at: "mon 09:00"}, expect: {rule: staff, floors: []}}
+      - {given: {from: 198.51.100.7, at: "mon 09:00"}, expect: {rule: office, steps: [[password]]}}
+"""
+OUTSIDE = """\
+ada (local, realm default) for vpn, login, Sun 2026-11-22 00:00 UTC
+  from 203.0.113.7, NAS fw
+  has sms
+policy remote: the first rule that matches decides
+  contractors: does not match
+    no   group: local:contractors
+  office: does not match
+    no   all
+      no   network: office
+      no   at: mon, tue, wed, thu, fri 08:00 to 18:00 Europe/Istanbul
+  staff: matches
+    yes  all
+      yes  any
+        yes  group: local:staff
+        no   user: eve
+      yes  not
+        no   enrolled: hotp
+  rest: not reached
+floors: all that match count
+  administrators: does not match
+    no   group: local:admins
+asked for, by rule staff:
+  1. password
+  2. totp or sms
+"""
+
+
+def configured(cli: Cli, tmp_path: Path) -> Path:
+    document = tmp_path / "document.yaml"
+    document.write_text(DOCUMENT)
+    assert cli("config", "apply", str(document)).code == 0
+    return document
+
+
+def person(cli: Cli, name: str, *groups: str) -> None:
+    options = [word for group in groups for word in ("--group", group)]
+    assert cli("user", "add", name, "--phone", "+90 532 123 45 67", *options, "--password-stdin", stdin=PASSWORD).code == 0
+
+
+def test_an_explanation_is_the_decision_rule_by_rule(cli: Cli, tmp_path: Path) -> None:
+    configured(cli, tmp_path)
+    person(cli, "ada", "staff")
+    at = "2026-11-22T03:00+03:00"
+    asked = ("policy", "explain", "--user", "ada", "--nas", "fw", "--from", "203.0.113.7", "--at", at)
+    assert cli(*asked).out == OUTSIDE
+    told = cli(*asked, "--json").json("policy-explain")
+    assert (told["allowed"], told["rule"], told["reason"]) == (True, "staff", None)
+    assert told["steps"] == [{"factors": ["password"], "has": ["password"]}, {"factors": ["totp", "sms"], "has": ["sms"]}]
+    assert told["rules"][3] == {"name": "rest", "matches": None, "when": None}
+
+
+def test_times_networks_floors_and_nas_count(cli: Cli, tmp_path: Path) -> None:
+    configured(cli, tmp_path)
+    person(cli, "olga", "staff", "admins")
+    office = cli(
+        "policy", "explain", "--user", "olga", "--application", "vpn", "--from", "198.51.100.7", "--at", "mon 09:00", "--json"
+    ).json("policy-explain")
+    assert office["rule"] == "office"
+    assert [floor["matches"] for floor in office["floors"]] == [True]
+    assert office["strong_factors"] == 1
+    night = cli("policy", "explain", "--user", "olga", "--application", "vpn", "--from", "198.51.100.7", "--at", "mon 07:00")
+    assert "asked for, by rule staff:\n  1. password\n  2. totp; the user has none of these and cannot come in\n" in night.out
+    codes = cli("policy", "explain", "--user", "olga", "--nas", "codes", "--at", "mon 07:00", "--json").json()
+    assert [step["factors"] for step in codes["steps"]] == [["totp"]]
+    assert codes["facts"]["proved_elsewhere"] == ["password"]
+
+
+def test_who_is_refused_is_told_by_which_rule(cli: Cli, tmp_path: Path) -> None:
+    configured(cli, tmp_path)
+    person(cli, "carl", "contractors")
+    refused = cli("policy", "explain", "--user", "carl", "--application", "vpn")
+    assert refused.code == 0
+    assert refused.out.endswith("rest: not reached\nrefused: rule contractors denies\n")
+    told = cli("policy", "explain", "--user", "carl", "--application", "wifi", "--json").json("policy-explain")
+    assert (told["policy"], told["rule"], told["floors"]) == ("default", "default", [])
+
+
+def test_what_is_not_there_is_said(cli: Cli, tmp_path: Path) -> None:
+    configured(cli, tmp_path)
+    person(cli, "ada")
+    for arguments in (
+        ("--user", "nobody", "--application", "vpn"),
+        ("--user", "ada", "--application", "vpm"),
+        ("--user", "ada", "--nas", "fv"),
+        ("--user", "ada"),
+        ("--user", "ada", "--application", "vpn", "--at", "noon"),
+        ("--user", "ada", "--application", "vpn", "--goal", "login in"),
+    ):
+        assert cli("policy", "explain", *arguments).code in (1, 2), arguments
+
+
+def test_a_failing_test_stops_an_apply_and_tells_what_came(cli: Cli, tmp_path: Path) -> None:
+    document = configured(cli, tmp_path)
+    document.write_text(DOCUMENT.replace("198.51.100.0/24", "198.51.101.0/24"))
+    for arguments in (("config", "apply", str(document)), ("config", "apply", str(document), "--dry-run")):
+        refused = cli(*arguments)
+        assert refused.code != 0
+        assert "policies.remote: test number 2: expected rule office, steps [[password]]; came rule rest, steps []" in refused.err
+    assert cli("policy", "test").out == "ok   remote: test ada outside\nok   remote: test number 2\n2 passed, 0 failed.\n"
+    failed = cli("policy", "test", str(document), "--json")
+    assert failed.code == 1
+    told = failed.json("policy-test")
+    assert (told["ok"], told["passed"], told["failed"]) == (False, 1, 1)
+    assert cli("policy", "test", str(document), "--policy", "other").code != 0
+
+
+def test_a_document_without_tests_says_so(cli: Cli) -> None:
+    assert cli("policy", "test").out == "The policies carry no tests.\n"
+
+
+def test_a_half_written_test_is_refused_with_its_place(cli: Cli, tmp_path: Path) -> None:
+    document = tmp_path / "document.yaml"
+    document.write_text(DOCUMENT.replace("expect: {rule: office, ", "expect: {rul: office, "))
+    refused = cli("config", "apply", str(document))
+    assert "policies[0].tests[1]: expect.rul: unknown" in refused.err
