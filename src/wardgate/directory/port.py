@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from wardgate.crypto import Secret
 from wardgate.errors import UsageError, WardgateError
+from wardgate.values import quick_value
 
 
 class AccountState(StrEnum):
@@ -66,7 +67,7 @@ class Lockout:
     failures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class DirectoryUser:
     """One user as the directory tells it. `immutable_id` never changes and is never given to another person.
 

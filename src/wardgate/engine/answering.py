@@ -6,6 +6,7 @@ race means that another packet took the step: then this one is worth nothing, ri
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators, release
 from wardgate.account.subject import SubjectId, link_of, subject_in
@@ -69,6 +70,7 @@ class _Answer:
     keys: brakes.BrakeKeys
     seen: brakes.Seen
     spent_key: bytes
+    now: datetime
     now_ms: int
     note: tuple[Operation, ...] = ()
 
@@ -119,8 +121,11 @@ class Answering:
         request.trail.result, request.trail.reason = "repeated", "duplicate"
         return outcome
 
-    async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest) -> Step | None:
-        """Judge the answer. `carried`: what the sealed handle says. None: the step was taken by another request."""
+    async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime) -> Step | None:
+        """Judge the answer by the moment at which it came. `carried`: what the sealed handle says.
+
+        None: the step was taken by another request.
+        """
         transaction = carried or await self._stored(handle)
         if transaction is None:
             return None
@@ -151,7 +156,7 @@ class Answering:
             return self.repeat(handle_from_row(used[0]), request)
         if _typed(request.user_name) != transaction.name_key:
             return self._refuse(request, transaction, "state_other_user", "flow.unknown")
-        now_ms = to_ms(self._parts.clock.now())
+        now_ms = to_ms(now)
         application = self._parts.configuration().applications.get(transaction.application)
         if application is None or transaction.is_over(now_ms):
             reason = "transaction_expired" if application else "no_rule"
@@ -163,7 +168,7 @@ class Answering:
         holder = holder_of(ring, subject_id, user, active, held, contacts)
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
         note = known_names.note(realm, name, user, known, now_ms)
-        answer = _Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now_ms, note)
+        answer = _Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now, now_ms, note)
         return await self._judge(answer)
 
     async def _stored(self, handle: Handle) -> Transaction | None:
@@ -217,7 +222,7 @@ class Answering:
         chosen = self._asker.chosen(given, answer.transaction, answer.holder)
         if chosen is not None:
             return await self._change_factor(answer, chosen)
-        task = Task(answer.transaction.id, self._parts.clock.now(), self._parts.configuration().codes, self._parts.ring())
+        task = Task(answer.transaction.id, answer.now, self._parts.configuration().codes, self._parts.ring())
         factor = BY_KIND[answer.transaction.factor]
         if not factor.enrolled(answer.holder) or len(given) > MAX_ANSWER_BYTES:
             return await self._wrong(answer, Wrong("code_wrong"))

@@ -62,15 +62,16 @@ class Asker:
         if not ways or ways[0].channel is not None:
             return None
         factor, ring, now = ways[0], self._parts.ring(), self._parts.clock.now()
+        now_ms = to_ms(now)
         asked = factor.ask(holder, Task(transaction.id, now, self._parts.configuration().codes, ring), {})
         handle = seal_login(ring, transaction, factor.kind, origin.binding, self._parts.epoch)
         if handle is None or asked.memory or asked.sending:
             return None
         trail.note("asked for a factor", factor=factor.kind)
-        left_s = -(-(transaction.expires_at - to_ms(now)) // 1000)
+        left_s = -(-(transaction.expires_at - now_ms) // 1000)
         texts = (asked.prompt, *_other_ways(ways[1:]))
         challenge = Challenge(handle, factor.kind, texts, max(1, left_s), transaction.language, transaction.reference)
-        recording = Recording(self._parts, trail, application.settings.name, holder.subject_id)
+        recording = Recording(self._parts, trail, application.settings.name, holder.subject_id, now_ms)
         details = {"factor": factor.kind, "rule": transaction.rule}
         commit = await recording.commit(settle, Kind.LOGIN_CHALLENGED, challenge, transaction.user_name, **details)
         return challenge if isinstance(commit, Committed) else None
@@ -178,11 +179,8 @@ class Asker:
         """
         step = transaction.steps[transaction.step]
         channels = self._parts.configuration().channels
-        return [
-            factor
-            for factor in (BY_KIND[kind] for kind in step if kind not in transaction.proved)
-            if factor.enrolled(holder) and (factor.channel is None or factor.channel in channels)
-        ]
+        factors = [BY_KIND[kind] for kind in step if kind not in transaction.proved]
+        return [each for each in factors if each.enrolled(holder) and (each.channel is None or each.channel in channels)]
 
     async def ask_step(
         self, transaction: Transaction, holder: Holder, application: Application, trail: Trail, *status: Text

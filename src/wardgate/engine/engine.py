@@ -6,6 +6,8 @@ conditions hold decides. Refusals before the password is proved are alike and ca
 """
 
 from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
 
 from wardgate.account.subject import create_subject
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -180,7 +182,7 @@ class Engine:
             nas=request.origin.nas,
             nas_identifier=request.origin.nas_identifier,
             client=request.origin.client,
-            groups=qualified_groups((user.directory, attempt.realm.name), user.groups, user.group_aliases),
+            groups=_groups(user, attempt.realm.name),
             attributes={name.lower(): values for name, values in user.attributes.items()},
             # What is held is enrolled all the same: a restore must not make somebody count as one who has nothing.
             enrolled=frozenset(
@@ -188,7 +190,6 @@ class Engine:
                 + [each.kind for each in person.holder.held]
             ),
             proved_elsewhere=request.proved_elsewhere,
-            application_kind=attempt.application.settings.kind,
         )
 
     async def _challenge(self, attempt: Attempt, person: Person, plan: Plan) -> Outcome:
@@ -320,7 +321,8 @@ class Engine:
         """Judge an answer to a challenge. Raises StorageUnavailable or ClockWrong: the door then fails closed in its own way."""
         self._trust_clock()
         request.trail.user = request.user_name
-        found = await self._handle(request.handle, request.origin.binding, canonical_name(request.user_name) or "")
+        now = self._clock.now()
+        found = await self._handle(request.handle, request.origin.binding, canonical_name(request.user_name) or "", now)
         if found is None:
             return self._closed(request, "state_unknown")
         handle, transaction = found
@@ -328,18 +330,18 @@ class Engine:
             return self._closed(request, "state_other_nas")
         if handle.consumed_at is not None:
             return self._answering.repeat(handle, request) or self._closed(request, "state_used")
-        return await self._answering.answer(handle, transaction, request) or self._closed(request, "state_used")
+        return await self._answering.answer(handle, transaction, request, now) or self._closed(request, "state_used")
 
     async def cancel(self, handle: bytes, trail: Trail) -> Denied:
         """The person gave up: close the login so that its codes are worth nothing."""
-        found = await self._handle(handle, "", "")
+        found = await self._handle(handle, "", "", self._clock.now())
         closed = await self._answering.cancel(*found, trail) if found is not None else None
         return closed or Denied("state_unknown", Text("flow.unknown", {"ref": trail.reference}), "en", trail.reference)
 
-    async def _handle(self, value: bytes, binding: str, name_key: str) -> tuple[Handle, Transaction | None] | None:
+    async def _handle(self, value: bytes, binding: str, name_key: str, now: datetime) -> tuple[Handle, Transaction | None] | None:
         """The stored handle, or the sealed handle and its transaction."""
         ring = self._parts.ring()
-        sealed = open_login(ring, value, binding, name_key, self._parts.epoch, to_ms(self._clock.now()))
+        sealed = open_login(ring, value, binding, name_key, self._parts.epoch, to_ms(now))
         if sealed is not None:
             return unused_handle(ring, value, sealed.transaction, binding if sealed.here else ANOTHER_BINDING), sealed.transaction
         row = await self._storage.get("handle", {"handle_mac": handle_mac(ring, value)})
@@ -359,3 +361,14 @@ class Engine:
         trail = request.trail
         trail.result, trail.reason = "denied", reason
         return Denied(reason, Text("flow.unknown", {"ref": trail.reference}), request.origin.language or "en", trail.reference)
+
+
+def _groups(user: DirectoryUser, realm: str) -> frozenset[str]:
+    places = (user.directory, realm)
+    return qualified_groups(places, user.groups, user.group_aliases) if user.group_aliases else _plain_groups(places, user.groups)
+
+
+# Many users have the same groups.
+@lru_cache(maxsize=1024)
+def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset[str]:
+    return qualified_groups(places, groups, {})

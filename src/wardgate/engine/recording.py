@@ -32,12 +32,16 @@ class Rate:
 class Recording:
     """One step's record."""
 
-    def __init__(self, parts: EngineParts, trail: Trail, application: str, subject_id: str | None) -> None:
+    def __init__(
+        self, parts: EngineParts, trail: Trail, application: str, subject_id: str | None, now_ms: int | None = None
+    ) -> None:
+        """`now_ms`: the present, where it is known already."""
         self._parts = parts
         self._steps = Steps(parts)
         self._trail = trail
         self._application = application
         self._subject_id = subject_id
+        self._now_ms = now_ms
 
     async def commit(
         self, operations: Sequence[Operation], kind: Kind, outcome: Challenge | Granted | Denied, user: str, **details: object
@@ -48,7 +52,7 @@ class Recording:
         """
         trail = self._trail
         self._finish(outcome)
-        now_ms = to_ms(self._parts.clock.now())
+        now_ms = to_ms(self._parts.clock.now()) if self._now_ms is None else self._now_ms
         unit = [*operations, self._event(kind, user, details, now_ms), trail.entry(self._parts.ring(), now_ms)]
         began = self._steps.begin()
         commit = await self._parts.storage.commit(unit)

@@ -11,6 +11,7 @@ to the epoch, because a restore ends all logins that were open.
 
 import hashlib
 import struct
+from functools import lru_cache
 
 from wardgate.crypto import KeyRing, same
 from wardgate.engine.transaction import Transaction
@@ -131,6 +132,8 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
     return SealedLogin(transaction, same(bound, _mark(binding)))
 
 
+# Of each binding, and of a name at both ends of its login.
+@lru_cache(maxsize=4096)
 def _mark(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_MARK_BYTES).digest()
 

@@ -24,7 +24,7 @@ class HotpFactor:
 
     def enrolled(self, holder: Holder) -> bool:
         """Whether the subject has a device."""
-        return bool(holder.of_kind(self.kind))
+        return holder.has(self.kind)
 
     def destination(self, holder: Holder) -> str | None:
         """Nothing is sent."""

@@ -27,6 +27,10 @@ class Holder:
     mail: str | None
     held: Sequence[Authenticator] = ()
 
+    def has(self, kind: str) -> bool:
+        """Whether the subject has an authenticator of this kind."""
+        return kind in [each.kind for each in self.authenticators]
+
     def of_kind(self, kind: str) -> list[Authenticator]:
         """The subject's authenticators of one kind, newest first."""
         return [each for each in reversed(self.authenticators) if each.kind == kind]

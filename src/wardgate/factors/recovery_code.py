@@ -20,7 +20,7 @@ class RecoveryCodeFactor:
 
     def enrolled(self, holder: Holder) -> bool:
         """Whether the subject has a sheet."""
-        return bool(holder.of_kind(self.kind))
+        return holder.has(self.kind)
 
     def destination(self, holder: Holder) -> str | None:
         """Nothing is sent."""

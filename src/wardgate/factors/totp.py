@@ -22,6 +22,7 @@ PERIODS_S = (30, 60)
 DEFAULT_DIGITS = 6
 DEFAULT_PERIOD_S = 30
 DEFAULT_ALGORITHM = "SHA1"
+PROMPT = Text("code.ask_totp")
 
 
 def hotp(secret: Secret, counter: int, digits: int, algorithm: str = DEFAULT_ALGORITHM) -> str:
@@ -82,7 +83,7 @@ class TotpFactor:
 
     def enrolled(self, holder: Holder) -> bool:
         """Whether the subject has an app."""
-        return bool(holder.of_kind(self.kind))
+        return holder.has(self.kind)
 
     def destination(self, holder: Holder) -> str | None:
         """Nothing is sent."""
@@ -90,11 +91,11 @@ class TotpFactor:
 
     def ask(self, holder: Holder, task: Task, memory: Mapping[str, object]) -> Asked:
         """Ask for the code that the app shows."""
-        return Asked(Text("code.ask_totp"))
+        return Asked(PROMPT)
 
     def repeat(self, holder: Holder, memory: Mapping[str, object]) -> Text:
         """Ask again."""
-        return Text("code.ask_totp")
+        return PROMPT
 
     def verify(self, holder: Holder, task: Task, memory: Mapping[str, object], answer: bytes) -> Verdict:
         """Try the code on each app of the subject."""
