@@ -107,6 +107,8 @@ class _Local:
         work = self._management.run(name, params, on_progress or (lambda event: None), actor_of(None))
         try:
             return dict(self._runner.run(work))
+        except BrokenPipeError:
+            raise  # whoever reads our output has enough
         except OSError as error:
             raise StorageUnavailable(f"{error.strerror or error}") from error
 

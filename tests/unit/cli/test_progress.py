@@ -1,9 +1,12 @@
 """Progress on a terminal."""
 
 import io
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from wardgate.cli.performing import perform
 from wardgate.cli.progress import counting
 
 
@@ -43,3 +46,11 @@ def test_nothing_is_drawn_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> Non
     with counting("copying") as advance:
         advance(1, "row")
     assert capsys.readouterr().err == ""
+
+
+def test_whoever_has_read_enough_is_no_fault_of_the_database(data: Path) -> None:
+    def gone(_: Mapping[str, object]) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        perform(data, "directory.examine", {"name": "local", "scratch": None, "scratch_password": None}, gone)
