@@ -83,12 +83,16 @@ class Entry:
 
     def values(self, name: str) -> tuple[bytes, ...]:
         """All values of an attribute; none when it is absent."""
-        return self.attributes.get(name.lower(), ())
+        found = self.attributes.get(name)
+        return self.attributes.get(name.lower(), ()) if found is None else found
 
     def texts(self, name: str) -> tuple[str, ...]:
         """The values that are UTF-8."""
+        values = self.values(name)
+        if not values:
+            return ()
         found = []
-        for value in self.values(name):
+        for value in values:
             try:
                 found.append(value.decode())
             except UnicodeDecodeError:
@@ -97,7 +101,12 @@ class Entry:
 
     def text(self, name: str) -> str | None:
         """The first value."""
-        return next(iter(self.texts(name)), None)
+        for value in self.values(name):
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                continue
+        return None
 
     def number(self, name: str) -> int | None:
         """The first value as a number; None when it is absent or none."""

@@ -37,7 +37,7 @@ _STATE_ATTRIBUTES: Final = (
     "pwdEndTime",
     "shadowExpire",
 )
-_STATE_NAMES: Final = tuple(name.lower() for name in (*_STATE_ATTRIBUTES, "modifyTimestamp"))
+_STATE_NAMES: Final = tuple((name.lower(), name.lower().encode() + b"\0") for name in (*_STATE_ATTRIBUTES, "modifyTimestamp"))
 
 
 class UserReader:
@@ -129,9 +129,9 @@ class UserReader:
 
     def _attributes(self, entry: Entry) -> dict[str, tuple[str, ...]]:
         more = {
-            name: tuple(_short(value) for value in entry.texts(name)[:MAX_VALUES])
+            name: tuple(_short(value) for value in values[:MAX_VALUES])
             for name in self._settings.attributes.more
-            if entry.texts(name)
+            if (values := entry.texts(name))
         }
         return {**more, DN: (entry.dn,)}
 
@@ -188,7 +188,7 @@ def version_of(entry: Entry) -> int:
     0: nothing can be read that a change of the password would show in.
     """
     # Neither a name nor a value of these can hold a NUL or a line end.
-    told = b"\n".join(name.encode() + b"\0" + b"\0".join(entry.values(name)) for name in _STATE_NAMES if entry.values(name))
+    told = b"\n".join([label + b"\0".join(values) for name, label in _STATE_NAMES if (values := entry.values(name))])
     digest = int.from_bytes(hashlib.blake2b(told, digest_size=8).digest())
     changed = _changed_us(entry)
     if changed is None:
