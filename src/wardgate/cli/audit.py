@@ -79,6 +79,8 @@ def verify(
         "wardgate audit export > audit.jsonl",
         "wardgate audit export --since 2026-11-22T00:00:00Z --output audit.jsonl",
         "wardgate audit export --follow --output audit.jsonl --cursor audit.cursor",
+        "wardgate audit export --format cef --output audit.cef",
+        "wardgate audit export --follow --syslog siem.acme.test:6514 --tls --ca-file siem-ca.pem --cursor siem.cursor",
     )
 )
 def export(
@@ -94,11 +96,45 @@ def export(
     cursor: Annotated[
         Path | None, typer.Option(help="Keep in this file how far it came, and go on from there next time.", dir_okay=False)
     ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="[jsonl|cef]",
+            help="jsonl: JSON lines with signed heads, which can be verified. cef: events as ArcSight CEF, which prove nothing. "
+            "Default: jsonl, with --syslog cef.",
+        ),
+    ] = None,
+    syslog: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Send it to this syslog receiver (RFC 5425).")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="With --syslog, which sends nothing in clear.")] = False,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of who vouches for the receiver's certificate. Default: this machine's list.", dir_okay=False),
+    ] = None,
 ) -> None:
-    """Print every event and signed head as a line of JSON, to be kept elsewhere and verified there."""
-    from wardgate.cli.audit_export import Export
+    """Print every event and signed head as a line of JSON, to be kept elsewhere and verified there.
 
-    Export(data, output, cursor, since).run(follow)
+    To a syslog receiver a page counts as sent when its machine has taken it; what was under way when a connection broke is sent
+    again, so that an event may come twice, with the same externalId.
+    """
+    from wardgate.cli.audit_export import Export, Target
+    from wardgate.cli.audit_lines import Form
+
+    if form is not None and form not in list(Form):
+        raise UsageError(f"{form[:20]!r} is no format: jsonl or cef")
+    if syslog is None:
+        if tls or ca_file is not None:
+            raise UsageError("--tls and --ca-file go with --syslog HOST:PORT")
+        target = Target(output, Form(form or Form.JSONL))
+    else:
+        from wardgate.cli.audit_syslog import receiver
+
+        if output is not None:
+            raise UsageError("--output and --syslog are two exports: run two, each with a cursor of its own")
+        if not tls:
+            raise UsageError("the audit trail names people and addresses and is never sent in clear: add --tls")
+        target = Target(None, Form(form or Form.CEF), receiver(syslog, ca_file))
+    Export(data, target, cursor, since).run(follow)
 
 
 @app.command(

@@ -13,10 +13,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
+from wardgate.cli.audit_lines import Form, Shape, shaped, written
 from wardgate.cli.output import note
 from wardgate.cli.performing import Performer
 from wardgate.cli.progress import Advance, counting
@@ -29,15 +31,49 @@ CHAINS_EVERY_POLLS: Final = 10
 CURSOR_FORMAT: Final = 1
 MAX_CURSOR_BYTES: Final = 4 * 1024 * 1024
 
+if TYPE_CHECKING:
+    from wardgate.cli.audit_syslog import Receiver
+
 Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is written where: into `output` (None: standard output), or to a syslog `receiver`."""
+
+    output: Path | None = None
+    form: Form = Form.JSONL
+    receiver: "Receiver | None" = None
+
+
+class Sink(Protocol):
+    """Where the lines of an export go."""
+
+    def begins(self, place: Mapping[str, int] | None) -> bool:
+        """Go back to the cursor's `place`; whether this is the beginning of a file, pipe or connection."""
+        ...
+
+    def write(self, text: str) -> None:
+        """Some whole lines of an export."""
+        ...
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        ...
+
+    def settle(self) -> dict[str, int] | None:
+        """Make what was written safe; returns which file it is and how long, if it is one of ours."""
+        ...
 
 
 class Export:
     """One run of `wardgate audit export`."""
 
-    def __init__(self, data: Path, output: Path | None, cursor: Path | None, since: str | None) -> None:
+    def __init__(self, data: Path, target: Target, cursor: Path | None, since: str | None) -> None:
         self._data = data
-        self._output = output
+        self._target = target
+        self._output = target.output
+        self._shape: Shape = shaped(target.form)
         self._cursor = cursor
         self._since = since
         self._installation = ""
@@ -48,8 +84,9 @@ class Export:
     def run(self, follow: bool) -> None:
         """Write everything, then with `follow` what comes, until SIGINT or SIGTERM. Raises WardgateError."""
         # On a terminal the lines themselves show how far it is.
-        shown = counting("events") if self._output is not None or not sys.stdout.isatty() else nullcontext(_quiet)
-        with self._alone(), self._sink() as sink, shown as advance:
+        silent = self._output is None and self._target.receiver is None and sys.stdout.isatty()
+        shown = nullcontext(_quiet) if silent else counting("events")
+        with self._alone(), self._sink(follow) as sink, shown as advance:
             if not follow:
                 with Performer(self._data) as performer:
                     self._begin(performer.do, sink)
@@ -60,7 +97,7 @@ class Export:
 
     # --- following ---
 
-    def _follow(self, sink: "_Sink", advance: Advance) -> None:
+    def _follow(self, sink: Sink, advance: Advance) -> None:
         # The first time also without a server: then this process holds the installation only as long as that takes.
         asked, polls, told = False, 0, False
         while not self._stop.is_set():
@@ -79,7 +116,7 @@ class Export:
                 told = True
             self._stop.wait(POLL_S)
 
-    def _first(self, sink: "_Sink", advance: Advance) -> None:
+    def _first(self, sink: Sink, advance: Advance) -> None:
         with Performer(self._data) as performer:
             if not self._installation:
                 self._begin(performer.do, sink)
@@ -90,13 +127,15 @@ class Export:
 
     # --- pages ---
 
-    def _begin(self, ask: Ask, sink: "_Sink") -> None:
+    def _begin(self, ask: Ask, sink: Sink) -> None:
         known = self._read_cursor()
         goes_on = known is not None and known["positions"] is not None
         begun = ask("audit.begin_export", {"since": None if goes_on else self._since})
         self._installation = begun["installation"]
         if known is not None and known["installation"] != self._installation:
             raise UsageError(f"{self._cursor} belongs to another installation: name another cursor and another output")
+        if known is not None and known.get("lines", Form.JSONL) != self._target.form:
+            raise UsageError(f"{self._cursor} belongs to an export of another form: name another cursor")
         begins = sink.begins(None if known is None else known.get("output"))
         if known is None:
             # Before the first line: who is killed between the two would find a file that belongs to no cursor.
@@ -108,7 +147,7 @@ class Export:
         self._positions = begun["positions"] if known is None or not goes_on else known["positions"]
         self._keep_cursor(sink)
 
-    def _pull(self, ask: Ask, sink: "_Sink", advance: Advance, look_for_chains: bool = True) -> None:
+    def _pull(self, ask: Ask, sink: Sink, advance: Advance, look_for_chains: bool = True) -> None:
         """Fetch until nothing more is there."""
         more = True
         while more and not self._stop.is_set():
@@ -122,6 +161,7 @@ class Export:
                 self._keep_cursor(sink)
             self._events += page["events"]
             advance(self._events, "")
+        sink.flush()
 
     # --- the cursor ---
 
@@ -142,13 +182,14 @@ class Export:
             raise UsageError(f"{self._cursor} is no cursor of an export: name another file") from error
         return dict(plain)
 
-    def _keep_cursor(self, sink: "_Sink") -> None:
+    def _keep_cursor(self, sink: Sink) -> None:
         """After the lines are safe: what the cursor counts as written must be."""
         if self._cursor is None:
             sink.flush()
             return
         place = sink.settle()
         plain = {"format": CURSOR_FORMAT, "installation": self._installation, "positions": self._positions, "output": place}
+        plain["lines"] = self._target.form.value
         part = self._cursor.with_name(self._cursor.name + ".new")
         with part.open("w", encoding="utf-8") as file:
             json.dump(plain, file)
@@ -170,9 +211,20 @@ class Export:
             yield
 
     @contextmanager
-    def _sink(self) -> Iterator["_Sink"]:
+    def _sink(self, follow: bool) -> Iterator[Sink]:
+        if self._target.receiver is not None:
+            from wardgate.cli.audit_syslog import SyslogSink
+
+            sender = SyslogSink(self._target.receiver, self._shape, self._stop, follow)
+            try:
+                yield sender
+            finally:
+                sender.close()
+            return
+        # Lines that were fetched as they are to be written are not taken apart.
+        shape = None if self._target.form is Form.JSONL else self._shape
         if self._output is None:
-            yield _Sink(sys.stdout.buffer, None)
+            yield _Sink(sys.stdout.buffer, None, shape)
             return
         known = self._read_cursor()
         if known is None and self._output.exists() and self._output.stat().st_size:
@@ -180,13 +232,14 @@ class Export:
         # It names people and where they come from.
         descriptor = os.open(self._output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "ab") as file:
-            yield _Sink(file, self._output)
+            yield _Sink(file, self._output, shape)
 
 
 class _Sink:
-    """Where the lines go."""
+    """Into a file or a pipe. `shape`: what becomes of the lines before."""
 
-    def __init__(self, file: BinaryIO, path: Path | None) -> None:
+    def __init__(self, file: BinaryIO, path: Path | None, shape: Shape | None) -> None:
+        self._shape = shape
         self._file = file
         self._path = path
 
@@ -202,7 +255,7 @@ class _Sink:
 
     def write(self, text: str) -> None:
         """Some whole lines."""
-        self._file.write(text.encode())
+        self._file.write((text if self._shape is None else written(self._shape, text)).encode())
 
     def flush(self) -> None:
         """Hand on what was written."""
