@@ -371,7 +371,7 @@ def _group_owners(document: "Document") -> frozenset[str]:
 
 
 def _groups(when: object, owners: frozenset[str], at: tuple[str | int, ...]) -> Iterator[Fault]:
-    """Groups whose directory or realm does not exist: such a condition would never hold."""
+    """Groups and units whose directory or realm does not exist: such a condition would never hold."""
     if isinstance(when, list | tuple):
         for number, inner in enumerate(when):
             yield from _groups(inner, owners, (*at, number))
@@ -380,10 +380,11 @@ def _groups(when: object, owners: frozenset[str], at: tuple[str | int, ...]) -> 
     for key, inner in when.items():
         if key in ("any", "all", "not"):
             yield from _groups(inner, owners, (*at, key))
-    wanted = when.get("group", ())
-    for group in (wanted,) if isinstance(wanted, str) else wanted if isinstance(wanted, list | tuple) else ():
-        owner, colon, _ = str(group).partition(":")
-        if colon and owner.lower() not in owners:
-            near = nearest(owner, owners)
-            told = f"{group!r}: no directory or realm has the name {owner!r}" + (f": {near}" if near else "")
-            yield Fault(path_of((*at, "group")), told)
+    for name in ("group", "ou"):
+        wanted = when.get(name, ())
+        for group in (wanted,) if isinstance(wanted, str) else wanted if isinstance(wanted, list | tuple) else ():
+            owner, colon, _ = str(group).partition(":")
+            if colon and owner.lower() not in owners:
+                near = nearest(owner, owners)
+                told = f"{group!r}: no directory or realm has the name {owner!r}" + (f": {near}" if near else "")
+                yield Fault(path_of((*at, name)), told)

@@ -102,7 +102,10 @@ class Matching:
 
     def holds(self, view: View) -> bool:
         """Whether it holds."""
-        return any(matches(self.pattern, value) for value in view.held(self.key))
+        for value in view.held(self.key):  # noqa: SIM110 - as for `all`
+            if matches(self.pattern, value):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,10 @@ class AllOf:
 
     def holds(self, view: View) -> bool:
         """Whether it holds."""
-        return all(part.holds(view) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110 - a login waits, and a generator costs as much as what it asks
+            if not part.holds(view):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,10 @@ class AnyOf:
 
     def holds(self, view: View) -> bool:
         """Whether it holds."""
-        return any(part.holds(view) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110 - as above
+            if part.holds(view):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)

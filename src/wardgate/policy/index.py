@@ -1,8 +1,9 @@
 """Finds the rules that match without asking each of them: what is asked of one fact in many rules is asked once.
 
-The rules are bits of one number. For each question (application, group, network, time ...) a table holds which rules ask for which
-value; the answer of the facts leaves only the rules that ask for it or do not ask at all. What no table can hold (patterns, `any`,
-a second question of the same kind) is asked of the rules that are left, in their order, and once where several ask the same.
+The rules are bits of one number; one with `any` is several, one for each way to match. For each question (application, group,
+network, time ...) a table holds which rules ask for which value; the answer of the facts leaves the rules that ask for it or do
+not ask at all. What no table can hold (patterns, a second question of the same kind) is asked of the rules that are left, in their
+order, and once where several ask the same.
 """
 
 from bisect import bisect_right
@@ -18,23 +19,27 @@ _ORDER: Final = (
     "application", "application_kind", "door", "goal", "realm", "directory", "nas", "nas_identifier", "user", "group", "client",
 )  # fmt: skip
 
+MAX_WAYS: Final = 8
+
 
 class Index:
     """The conditions of a list of rules, in the order of the rules."""
 
-    __slots__ = ("_all", "_residuals", "_tables")
+    __slots__ = ("_all", "_residuals", "_rules", "_tables")
 
     def __init__(self, conditions: Sequence[Node]) -> None:
-        self._all = (1 << len(conditions)) - 1
+        ways = [(number, way) for number, condition in enumerate(conditions) for way in _ways(condition)]
+        self._all = (1 << len(ways)) - 1
+        self._rules = tuple(number for number, _ in ways)
         texts: dict[str, _TextTable] = {}
         times: dict[str, _TimeTable] = {}
         networks = _NetworkTable()
         residuals: list[tuple[tuple[int, Node], ...]] = []
         numbers: dict[Node, int] = {}
-        for number, condition in enumerate(conditions):
-            bit = 1 << number
+        for place, (_, way) in enumerate(ways):
+            bit = 1 << place
             left: list[tuple[int, Node]] = []
-            for node in _conjuncts(condition):
+            for node in way:
                 asked, excluded = (node.part, True) if isinstance(node, Not) else (node, False)
                 taken = False
                 if isinstance(asked, OneOf):
@@ -63,10 +68,13 @@ class Index:
             if concerned:
                 left &= table.matching(view) | ~table.concerned
         known: dict[int, bool] = {}
+        last = -1
         while left:
             lowest = left & -left
-            number = lowest.bit_length() - 1
-            if _all_hold(self._residuals[number], view, known):
+            place = lowest.bit_length() - 1
+            number = self._rules[place]
+            if number != last and _all_hold(self._residuals[place], view, known):
+                last = number
                 yield number
             left ^= lowest
 
@@ -79,6 +87,18 @@ def _all_hold(nodes: Sequence[tuple[int, Node]], view: View, known: dict[int, bo
         if not found:
             return False
     return True
+
+
+def _ways(condition: Node) -> list[tuple[Node, ...]]:
+    """The ways in which a condition can hold, each as what must then hold: `any` taken apart, as long as they are few."""
+    ways: list[tuple[Node, ...]] = [()]
+    for node in _conjuncts(condition):
+        parts = [tuple(_conjuncts(part)) for part in node.parts] if isinstance(node, AnyOf) else []
+        if 0 < len(parts) * len(ways) <= MAX_WAYS:
+            ways = [(*way, *part) for way in ways for part in parts]
+        else:
+            ways = [(*way, node) for way in ways]
+    return ways
 
 
 def _conjuncts(node: Node) -> Iterator[Node]:
