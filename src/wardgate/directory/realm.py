@@ -73,9 +73,13 @@ def names_meant(typed: str, name: str) -> tuple[str, ...]:
 
     `name`: what `parse_login_name` made of it. Where that is nobody in the whole realm, `u@d` is looked up as it was typed: a
     realm's domain is mostly its mail domain too, and what stands before the @ of a mail address or of a userPrincipalName need
-    be no login name. `ada.lovelace@acme.test` may be `ada`.
+    be no login name. `ada.lovelace@acme.test` may be `ada`. RADIUS gateways make `acme.test\\ada.lovelace` of it.
     """
-    whole = canonical_name(typed) if name and typed.rpartition("@")[0] == name else None
+    whole = None
+    if name and typed.rpartition("@")[0] == name:
+        whole = canonical_name(typed)
+    elif name and "@" not in name and "." in (domain := _before_backslash(typed)[0]) and typed != name:
+        whole = canonical_name(f"{name}@{domain}")
     return (canonical_name(name) or "", *([whole] if whole else []))
 
 

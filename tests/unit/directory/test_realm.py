@@ -55,6 +55,8 @@ def test_an_unknown_domain_never_becomes_the_default_realms_user(typed: str) -> 
         ("ACME\\Ada", ("ada",)),
         ("Ada@x.test", ("ada@x.test",)),
         ("Ada@Acme.test", ("ada", "ada@acme.test")),
+        ("Acme.test\\Ada", ("ada", "ada@acme.test")),
+        ("Other.test\\Ada", ("other.test\\ada",)),
         ("extern.example\\ada@extern.example", ("ada@extern.example",)),
         ("", ("",)),
         ("a\0da@acme.test", ("",)),
