@@ -118,16 +118,26 @@ class Figures:
     missing: list[str]
     lookups: dict[str, LookUp]
 
+    def ratios(self, work: str) -> list[float]:
+        """Ours against the peer's for a CPU second, round by round."""
+        pairs = zip(self.slices.get((work, "Wardgate"), ()), self.slices.get((work, PEER), ()), strict=False)
+        return [ours.per_cpu_s / theirs.per_cpu_s for ours, theirs in pairs]
+
     def ratio(self, work: str) -> float | None:
-        """Ours against the peer's for a CPU second: the middle of the rounds."""
-        pairs = list(zip(self.slices.get((work, "Wardgate"), ()), self.slices.get((work, PEER), ()), strict=False))
-        return statistics.median(ours.per_cpu_s / theirs.per_cpu_s for ours, theirs in pairs) if pairs else None
+        """The middle of the rounds."""
+        found = self.ratios(work)
+        return statistics.median(found) if found else None
 
     def bars(self) -> list[Bar]:
         """The budgets."""
         return [
-            Bar(f"{work} on TLS, per client CPU second, against {PEER}", self.ratio(work), 1.0, 1.3, "x", True) for work in WORKS
+            Bar(f"{work} on TLS, per client CPU second, against {PEER}", self.ratio(work), 1.0, 1.3, "x", True, self._spread(work))
+            for work in WORKS
         ]
+
+    def _spread(self, work: str) -> str:
+        found = self.ratios(work)
+        return f"rounds {min(found):.2f} to {max(found):.2f}" if found else ""
 
 
 # --- one slice of ours ----------------------------------------------------------------------------------------------------------
