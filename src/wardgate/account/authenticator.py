@@ -25,6 +25,7 @@ class AuthenticatorState(StrEnum):
 
 
 HELD = AuthenticatorState.HELD
+_STATES = {state.value: state for state in AuthenticatorState}
 _IS_KEPT = Where("state", "in", (AuthenticatorState.ACTIVE.value, AuthenticatorState.HELD.value))
 
 
@@ -62,7 +63,7 @@ def from_row(row: Row) -> Authenticator:
         settings=_settings(str(row["settings"])),
         counter=int(row["counter"] or 0),
         sealed=bytes(sealed) if isinstance(sealed, bytes) else None,
-        state=AuthenticatorState(str(row["state"])),
+        state=_STATES[str(row["state"])],
     )
 
 

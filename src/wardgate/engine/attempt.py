@@ -1,6 +1,7 @@
 """What is known while a first request is worked on: the request, who it may be, and whose first factor is proved."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from wardgate.account.authenticator import Authenticator
 from wardgate.account.subject import SubjectId
@@ -24,6 +25,7 @@ class Attempt:
     application: Application
     realm: Realm
     names: tuple[str, ...]
+    now: datetime
     now_ms: int
 
     @property

@@ -93,7 +93,8 @@ class Engine:
             return None
         realm, typed = parse_login_name(request.user_name, configuration.realms)
         names = names_meant(request.user_name, typed)
-        return Attempt(request, configuration, application, realm, names, to_ms(self._clock.now()))
+        now = self._clock.now()
+        return Attempt(request, configuration, application, realm, names, now, to_ms(now))
 
     async def _replays_spent_code(self, attempt: Attempt, given: Secret) -> bool:
         """Whether the password field holds the code that this user just spent here: a portal's credentials at the gateway.
@@ -128,7 +129,7 @@ class Engine:
             trail.note("no grace for administrators")
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)
-        plan = replace(decision, steps=tuple([step for step in decision.steps if step != (PASSWORD,)]))
+        plan = _after_password(decision)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not plan.steps or len(plan.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
@@ -178,7 +179,7 @@ class Engine:
             realm=attempt.realm.name,
             directory=user.directory,
             user=user.name,
-            at=self._clock.now(),
+            at=attempt.now,
             nas=request.origin.nas,
             nas_identifier=request.origin.nas_identifier,
             client=request.origin.client,
@@ -372,3 +373,10 @@ def _groups(user: DirectoryUser, realm: str) -> frozenset[str]:
 @lru_cache(maxsize=1024)
 def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset[str]:
     return qualified_groups(places, groups, {})
+
+
+# There are as many plans as rules, and each login has one of them.
+@lru_cache(maxsize=256)
+def _after_password(plan: Plan) -> Plan:
+    """What a plan demands beside the password."""
+    return replace(plan, steps=tuple(step for step in plan.steps if step != (PASSWORD,)))

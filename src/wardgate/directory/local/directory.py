@@ -148,7 +148,10 @@ class LocalDirectory:
         return row if row and row["directory"] == self.name else None
 
     def _user(self, row: Row | None) -> DirectoryUser | None:
-        return self._new.user(row, self._now_ms()) if row else None
+        if row is None:
+            return None
+        # The clock says nothing about an account that does not end.
+        return self._new.user(row, 0 if row["expires_at"] is None else self._now_ms())
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())

@@ -14,6 +14,7 @@ from wardgate.storage.port import Row, Storage, Value, Where
 TABLE: Final = "local_user"
 # Stands before a stored hash that must stay as it was imported. It belongs to the hash, so a new password removes it.
 _KEPT: Final = "keep:"
+_STATES: Final = {state.value: state for state in AccountState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ async def row_by_name(storage: Storage, directory: str, name: str) -> Row | None
 
 def state_of(row: Row, now_ms: int) -> AccountState:
     """The state of the account as it is at `now_ms`."""
-    state = AccountState(str(row["state"]))
+    state = _STATES[str(row["state"])]
     expires_at = row["expires_at"]
     if state is AccountState.ACTIVE and isinstance(expires_at, int) and expires_at <= now_ms:
         return AccountState.EXPIRED
