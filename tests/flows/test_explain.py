@@ -1,0 +1,71 @@
+"""`policy explain` decides on the facts that the engine decides on: read by another way, they must be the same."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.flows.world import World
+from tests.unit.admin.memory_kind import MemorySettings, register
+from wardgate.admin import policy as admin_policy
+from wardgate.admin.office import Office
+from wardgate.admin.policy import Asked, explain_decision
+from wardgate.config.document import Document
+from wardgate.config.reference import EnvReference
+from wardgate.config.store import save
+from wardgate.directory.settings import RealmSettings
+from wardgate.engine import engine
+from wardgate.engine.settings import ApplicationSettings
+from wardgate.passwords import PasswordHasher
+from wardgate.policy.facts import Facts
+from wardgate.policy.plan import Decision
+from wardgate.policy.rules import Policy, decide
+from wardgate.radius.settings import NasSettings
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Facts]:
+    """The facts of each decision."""
+    found: list[Facts] = []
+
+    def look(policy: Policy, facts: Facts) -> Decision:
+        found.append(facts)
+        return decide(policy, facts)
+
+    monkeypatch.setattr(engine, "decide", look)
+    monkeypatch.setattr(admin_policy, "decide", look)
+    return found
+
+
+@pytest.fixture
+def hasher() -> Iterator[PasswordHasher]:
+    made = PasswordHasher(1, 10, time_cost=1, memory_kib=8)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("typed", ["ada", "ACME\\ada", "ada@acme.test"])
+async def test_the_facts_are_those_of_a_login(
+    typed: str, seen: list[Facts], hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    attributes = {"Department": ("Sales",), "distinguishedName": ("CN=ada,OU=sales,DC=acme,DC=test",)}
+    user = await world.person("ada", groups=("Staff",), attributes=attributes, phone="+905321234567")
+    await world.give_totp(user)
+    await world.give_recovery_codes(user)
+    register(world.directory, monkeypatch)
+    nas = NasSettings(name="hq", addresses=("192.0.2.10",), secret=EnvReference(env="X"), application="vpn")
+    document = Document(
+        realms=(RealmSettings(name="acme", default=True, directories=("local",), domains=("acme.test", "ACME")),),
+        directories=(MemorySettings(name="local", kind="memory"),),  # type: ignore[arg-type]
+        nas=(nas,),
+        applications=(ApplicationSettings(name="vpn"),),
+    )
+    await save(world.storage, document, "test", "", 0, world.clock, world.ring)
+    await world.begin(typed, "correct horse")
+    office = Office(world.storage, world.ring, world.clock, hasher, "test")
+    told = await explain_decision(office, user=typed, asked=Asked(nas="hq", client="203.0.113.7"))
+    of_the_login, of_the_explanation = seen
+    assert of_the_explanation == of_the_login
+    assert of_the_login.enrolled == {"totp", "recovery_code", "sms"}
+    assert told["allowed"]
+    assert told["rule"] == "default"
