@@ -9,7 +9,8 @@ from typing import Any
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
 from wardgate.admin.policy import prove_policies
-from wardgate.config.document import Document, dump, dump_plain, in_their_files, parse_sources, to_plain
+from wardgate.config.document import Document, dump, dump_plain, examine, in_their_files, in_their_places, parse_sources, to_plain
+from wardgate.config.faults import Fault
 from wardgate.config.secrets import seal_document, unresolved
 from wardgate.config.sources import Source
 from wardgate.config.store import (
@@ -28,6 +29,28 @@ from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.registry import kind_of
 from wardgate.errors import SettingsError
 from wardgate.storage.port import Where
+
+
+def validate_document(sources: Sequence[Source]) -> list[Fault]:
+    """What applying a document would refuse but for secrets, which only the server has: faults, and tests of policies that fail."""
+    document, faults = examine(sources)
+    if document is None:
+        return faults
+    try:
+        prove_policies(document)
+    except SettingsError as error:
+        _, *failed = error.message.splitlines() if "\n" in error.message else ["", error.message]
+        return in_their_places(sources, [_fault_of_test(document, line) for line in failed])
+    return []
+
+
+def _fault_of_test(document: Document, line: str) -> Fault:
+    """`policies.NAME: what failed` with the place of the policy's tests."""
+    for number, policy in enumerate(document.policies):
+        beginning = f"policies.{policy.name}: "
+        if line.startswith(beginning):
+            return Fault(f"policies[{number}].tests", line.removeprefix(beginning))
+    return Fault("", line)
 
 
 async def apply_document(

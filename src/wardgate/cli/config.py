@@ -161,10 +161,10 @@ def _files(file: Path) -> "tuple[Source, ...]":
 def _examined(file: Path) -> "tuple[list[Fault], int]":
     """What is wrong, and how many files were read."""
     # Only here: every other command leaves this to the server.
-    from wardgate.config.document import examine
+    from wardgate.admin.configuration import validate_document
 
     files = _files(file)
-    return examine(files)[1], len(files)
+    return validate_document(files), len(files)
 
 
 def _show_faults(faults: "list[Fault]", files: int) -> None:

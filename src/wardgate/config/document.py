@@ -91,7 +91,12 @@ def examine(sources: Sequence[Source]) -> tuple[Document | None, list[Fault]]:
 def in_their_files(sources: Sequence[Source], messages: Sequence[str]) -> list[str]:
     """Messages that begin with a path of the document, `nas[0].secret: ...`, as they stand in the files that made it."""
     parts = [message.partition(": ") for message in messages]
-    return [str(fault) for fault in Joined(sources, SECTIONS, LISTS).faults([Fault(path, told) for path, _, told in parts])]
+    return [str(fault) for fault in in_their_places(sources, [Fault(path, told) for path, _, told in parts])]
+
+
+def in_their_places(sources: Sequence[Source], faults: Sequence[Fault]) -> list[Fault]:
+    """What was found wrong with the document of these files later on, each with its file, line and column."""
+    return Joined(sources, SECTIONS, LISTS).faults(faults)
 
 
 def _examined(plain: object) -> tuple[Document | None, list[Fault]]:

@@ -172,3 +172,18 @@ def test_the_schema_is_printed_and_takes_what_is_exported(cli: Cli, document: Pa
     assert json.loads(cli("config", "schema").out) == schema
     cli("config", "apply", str(document))
     jsonschema.Draft202012Validator(schema).validate(cli("config", "export", "--json").json()["document"])
+
+
+def test_a_policy_whose_test_fails_is_refused_before_and_at_apply(cli: Cli, document: Path) -> None:
+    tests = "tests: [{given: {user: ada}, expect: {steps: [[password], [totp]]}}]"
+    document.write_text("include: [nas/*.yaml]\n" + DOCUMENT.replace("{name: web, ", f"{{name: web, {tests}, "))
+    ran = cli("config", "validate", str(document), "--json")
+    (fault,) = ran.json("config-validate")["faults"]
+    assert (ran.code, fault["file"], fault["line"], fault["column"]) == (1, str(document), 5, 24)
+    assert fault["path"] == "policies[0].tests"
+    for command in (("apply", str(document), "--dry-run"), ("apply", str(document))):
+        assert cli("config", *command).code == 1
+    document.write_text(
+        "include: [nas/*.yaml]\n" + DOCUMENT.replace("{name: web, ", f"{{name: web, {tests}, ").replace(", [totp]]}}]", "]}}]")
+    )
+    assert cli("config", "validate", str(document)).code == 0
