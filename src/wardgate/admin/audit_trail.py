@@ -10,6 +10,7 @@ from typing import Any, Final
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person
 from wardgate.audit import export
+from wardgate.audit.erasure import Erasure, erase_page
 from wardgate.audit.heads import Patience, fingerprint, public_pem, sign_all_heads, signing_key
 from wardgate.audit.offline import Report, Verifier, check_links
 from wardgate.audit.search import Wanted, payload_of, search
@@ -24,6 +25,7 @@ MAX_PAGE: Final = 500
 MAX_FINDINGS: Final = 100
 MAX_HEADS: Final = 1_000
 MAX_NAMES: Final = 50
+MAX_REASON_CHARS: Final = 500
 WAITS_FOR_LATE_COMMITS: Final = 1
 
 Position = tuple[str, int, int, int]
@@ -46,6 +48,9 @@ async def verify_audit(office: Office, *, progress: Progress, heads: Sequence[st
     signed = await _check_heads(office, walked.events, progress)
     told = {(each.writer, each.epoch, each.seq) for each in walked.findings}
     findings = [*walked.findings, *(each for each in signed.findings if (each.writer, each.epoch, each.seq) not in told)]
+    if walked.erased > walked.on_record:
+        beyond = f"{walked.erased - walked.on_record} payloads were erased by no erasure that is on record"
+        findings.append(Finding("", 0, 0, beyond))
     result = described(signed, findings, len(findings))
     return result | {
         "events": walked.events,
@@ -258,6 +263,33 @@ async def _subjects(office: Office, users: Sequence[str]) -> tuple[str, ...]:
         except (NotFound, UnavailableError, SettingsError):
             continue
     return tuple(found)
+
+
+# --- erasure -----------------------------------------------------------------------------------------------------------
+
+
+async def erase_payloads(
+    office: Office,
+    *,
+    users: Sequence[str],
+    reason: str,
+    subjects: Sequence[str] | None = None,
+    look_up: bool = True,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """Erase one page of payloads about a person. `look_up`: ask the directories for the people behind the names too."""
+    if not users and not subjects:
+        raise UsageError("say about whom: --user or --subject")
+    names = tuple(users[:MAX_NAMES])
+    said = reason.strip()
+    if not said or len(said) > MAX_REASON_CHARS:
+        raise UsageError(f"give a reason of at most {MAX_REASON_CHARS} characters: it stays on record")
+    if any(name.casefold() in said.casefold() for name in names):
+        raise UsageError("the reason names the person, and stays on record: write the number of the request, or the like")
+    known = (*(subjects or ()), *(await _subjects(office, names) if look_up else ()))[:MAX_NAMES]
+    erasure = Erasure(names, known, said, office.actor)
+    done = await erase_page(office.storage, erasure, office.now_ms(), None if cursor is None else _positions(cursor))
+    return {"erased": done.erased, "scanned": done.scanned, "cursor": _cursor(done.positions), "subjects": list(known)}
 
 
 def _time(text: str | None) -> int | None:

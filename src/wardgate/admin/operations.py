@@ -618,6 +618,20 @@ async def audit_search(
     )
 
 
+async def audit_erase(
+    desk: Desk,
+    users: list[str],
+    reason: str,
+    subjects: list[str] | None = None,
+    look_up: bool = True,
+    cursor: str | None = None,
+) -> Result:
+    """Erase a page of payloads about a person."""
+    return await audit_trail.erase_payloads(
+        desk.office, users=users, reason=reason, subjects=subjects, look_up=look_up, cursor=cursor
+    )
+
+
 async def audit_key(desk: Desk) -> Result:
     """The public key of the audit heads."""
     return await audit_trail.describe_key(desk.office)
@@ -735,6 +749,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "check": check,
     "audit.verify": audit_verify,
     "audit.search": audit_search,
+    "audit.erase": audit_erase,
     "audit.key": audit_key,
     "audit.begin_export": audit_begin_export,
     "audit.export_page": audit_export_page,

@@ -24,6 +24,7 @@ _SEVERITIES: Final = {
     Kind.SUBJECT_RELINKED.stored: _MEDIUM,
     Kind.ADMIN_LINK_USED.stored: _MEDIUM,
     Kind.USERS_EXPORTED.stored: _MEDIUM,
+    Kind.PAYLOADS_ERASED.stored: _MEDIUM,
     Kind.BRAKE_LOCKED.stored: _HIGH,
     Kind.CLOCK_JUMPED.stored: _HIGH,
     Kind.CLOCK_DIFFERS.stored: _HIGH,

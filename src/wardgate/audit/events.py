@@ -58,6 +58,10 @@ class Kind(Enum):
     MASTER_KEY_REPLACED = ("crypto:master:replaced", "Every data key was wrapped by a new key-encryption key.")
     BACKUP_KEY_SET = ("admin:backup:key_set", "From now on backups are encrypted to these recipients.")
     BACKUP_MADE = ("admin:backup:made", "A backup was written: its size and SHA-256, and to whom it is encrypted.")
+    PAYLOADS_ERASED = (
+        "audit:payload:erased",
+        "Payloads about a person were erased, and why: how many, in which chains. Their events stay, proved by their commitments.",
+    )
     EPOCH_OPENED = (
         "app:epoch:opened",
         "The first event of a new epoch: why it was opened, the backup that was restored, the last heads known, what was closed.",

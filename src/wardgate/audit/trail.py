@@ -9,8 +9,9 @@ given a head that was noted down before. It needs the key; `heads.py` and `offli
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from wardgate.audit.events import commitment
+from wardgate.audit.events import Kind, commitment
 from wardgate.crypto import HmacSha256, KeyRing, same
+from wardgate.jsons import loads
 from wardgate.storage.port import Reader, Row, Where
 
 LINK_BYTES = 32
@@ -69,12 +70,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of a whole verification."""
+    """The result of a whole verification. `on_record`: how many payloads the events of erasures say were erased."""
 
     events: int
     erased: int
     heads: tuple[Head, ...]
     findings: tuple[Finding, ...]
+    on_record: int = 0
 
 
 async def verify(
@@ -87,7 +89,7 @@ async def verify(
 
     `progress` is told now and then how many events were seen.
     """
-    events = erased = 0
+    events = erased = on_record = 0
     heads: list[Head] = []
     findings: list[Finding] = []
     for writer, epoch in await list_chains(storage):
@@ -101,6 +103,7 @@ async def verify(
                 progress(events)
             problem, gone = _check(chain, previous, seq, row)
             erased += gone
+            on_record += _erasures(row) if problem is None else 0
             previous = bytes(row["link"]) if isinstance(row["link"], bytes) else b""
             if problem is None and seq in wanted and wanted[seq] != previous.hex():
                 problem = "differs from the head that was noted down"
@@ -115,7 +118,7 @@ async def verify(
         for head in expected_heads
         if (head.writer, head.epoch) not in known
     ]
-    return Verification(events, erased, tuple(heads), tuple(findings))
+    return Verification(events, erased, tuple(heads), tuple(findings), on_record)
 
 
 def _check(chain: Chain, previous: bytes, seq: int, row: Row) -> tuple[str | None, int]:
@@ -131,6 +134,14 @@ def _check(chain: Chain, previous: bytes, seq: int, row: Row) -> tuple[str | Non
     if not isinstance(salt, bytes) or not isinstance(kept, bytes) or not same(commitment(salt, str(payload)), kept):
         return "the payload was changed", 0
     return None, 0
+
+
+def _erasures(row: Row) -> int:
+    """How many payloads this event says were erased."""
+    if row["kind"] != Kind.PAYLOADS_ERASED.stored or row["payload"] is None:
+        return 0
+    count = loads(str(row["payload"])).get("events")
+    return count if isinstance(count, int) else 0
 
 
 async def list_chains(storage: Reader, table: str = "audit_event") -> list[tuple[str, int]]:

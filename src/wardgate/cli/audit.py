@@ -12,7 +12,7 @@ from wardgate.cli.performing import perform
 from wardgate.cli.progress import counting
 from wardgate.errors import UsageError
 
-app = group("The audit trail: verify it, search it, export it.")
+app = group("The audit trail: verify it, search it, export it, erase from it.")
 
 KEY_FROM = {
     "installation": "the key of this installation",
@@ -180,6 +180,32 @@ def search(
         "end": audit_search.moment(end),
     }
     emit(audit_search.search(data, asked, limit, cursor), as_json, audit_search.show)
+
+
+@app.command(epilog=example('wardgate audit erase --user ada --user "ACME\\\\ada" --reason "request 4711"'))
+def erase(
+    reason: Annotated[str, typer.Option(help="Why. It stays on record and must not name the person.")],
+    data: Data = DEFAULT_DATA,
+    user: Annotated[
+        list[str] | None, typer.Option(help="Whose payloads: the name, and each other form in which it was typed; may be repeated.")
+    ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(help="The person's own id (wardgate subject show), when no directory knows the name any more."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Erase what the audit trail tells of a person; the chain stays whole.
+
+    Kinds, times and ids of ours stay, and so does an event that says how many payloads went and why. Backups and exports that were
+    made before keep theirs. What a restore from such a backup would have to take away again cannot be read any more: make a backup.
+    """
+    from wardgate.cli import audit_search
+
+    def show(result: Mapping[str, Any]) -> None:
+        say(f"{result['erased']} payloads erased; {result['scanned']} events looked through.")
+
+    emit(audit_search.erase(data, user or [], subject or [], reason), as_json, show)
 
 
 @app.command(epilog=example("wardgate audit key > wardgate-audit.pem"))

@@ -1,4 +1,4 @@
-"""`wardgate audit search`: pages of the trail until there is enough, shown with times as the operator's clock shows them."""
+"""`wardgate audit search` and `audit erase`: pages of the trail until there is enough, times as the operator's clock shows them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -32,6 +32,21 @@ def search(data: Path, asked: Mapping[str, object], limit: int, cursor: str | No
             advance(scanned, "")
             if cursor is None or len(events) >= limit or scanned >= MAX_SCANNED:
                 return {"events": events, "scanned": scanned, "reached": reached, "cursor": cursor}
+
+
+def erase(data: Path, users: list[str], subjects: list[str], reason: str) -> dict[str, Any]:
+    """Erase page by page, back to the first event: a person's events may lie anywhere."""
+    asked: dict[str, object] = {"users": users, "subjects": subjects, "reason": reason}
+    erased, scanned = 0, 0
+    cursor: str | None = None
+    with Performer(data) as performer, counting("looking through") as advance:
+        while True:
+            page = performer.do("audit.erase", {**asked, "cursor": cursor})
+            erased, scanned = erased + page["erased"], scanned + page["scanned"]
+            cursor, asked = page["cursor"], {**asked, "subjects": page["subjects"], "look_up": False}
+            advance(scanned, f"{erased} erased")
+            if cursor is None:
+                return {"erased": erased, "scanned": scanned, "subjects": page["subjects"]}
 
 
 def moment(text: str | None) -> str | None:

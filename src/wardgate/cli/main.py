@@ -32,7 +32,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("backup", "wardgate.cli.backup", "Back up while serving, encrypted; prove that a backup can be restored."),
     ("restore", "wardgate.cli.restore", "Make an installation of a backup."),
     ("epoch", "wardgate.cli.epoch", "A new epoch, after a standby that lacked commits was promoted."),
-    ("audit", "wardgate.cli.audit", "The audit trail: verify, search, export."),
+    ("audit", "wardgate.cli.audit", "The audit trail: verify, search, export, erase."),
     ("simulate", "wardgate.cli.simulate", "Play a NAS against a running server."),
     ("trace", "wardgate.cli.trace", "Why a login went as it did."),
     ("admin", "wardgate.cli.admin", "A one-time link to the live log."),
