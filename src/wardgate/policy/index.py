@@ -64,9 +64,10 @@ class Index:
         """The numbers of the rules that match, the first one first."""
         left = self._all
         for table in self._tables:
-            concerned = left & table.concerned
-            if concerned:
-                left &= table.matching(view) | ~table.concerned
+            if left & table.concerned:
+                left &= table.matching(view)
+                if not left:
+                    return
         known: dict[int, bool] = {}
         last = -1
         while left:
@@ -144,14 +145,16 @@ class _TextTable:
         self._wanted = frozenset(self._values)
 
     def matching(self, view: View) -> int:
-        """Which of the rules that are concerned may match."""
+        """Which rules may match; those that ask nothing of this may."""
         found, excluded = ~self._asking, 0
-        # Somebody may be in a thousand groups: of two sets, the smaller is walked.
-        for value in self._wanted.intersection(view.held(self.key)):
-            asks, excludes = self._values[value]
-            found |= asks
-            excluded |= excludes
-        return found & ~excluded
+        held, values = view.held(self.key), self._values
+        # Most facts have one value. Somebody may be in a thousand groups: of two sets, the smaller is walked.
+        for value in held if type(held) is tuple else self._wanted.intersection(held):
+            hit = values.get(value)
+            if hit is not None:
+                found |= hit[0]
+                excluded |= hit[1]
+        return found & ~excluded if excluded else found
 
 
 class _NetworkTable:
@@ -179,7 +182,7 @@ class _NetworkTable:
         return True
 
     def matching(self, view: View) -> int:
-        """Which of the rules that are concerned may match."""
+        """Which rules may match; those that ask nothing of this may."""
         address = view.address()
         found = ~self._asking
         if address is None:
@@ -228,7 +231,7 @@ class _TimeTable:
             self._masks.append(found & ~excluded)
 
     def matching(self, view: View) -> int:
-        """Which of the rules that are concerned may match."""
+        """Which rules may match; those that ask nothing of this may."""
         return self._masks[bisect_right(self._begins, view.minute_of_week(self._zone)) - 1]
 
 

@@ -37,7 +37,8 @@ class View:
         """Every value that the facts have for a question: `group`, `user`, `attribute.department` ..."""
         found = self._held.get(key)
         if found is None:
-            found = self._held[key] = _attribute(self.facts, key) if key.startswith(ATTRIBUTE) else _QUESTIONS[key](self.facts)
+            ask = _QUESTIONS.get(key)
+            found = self._held[key] = ask(self.facts) if ask is not None else _attribute(self.facts, key)
         return found
 
     def address(self) -> Address | None:
