@@ -4,7 +4,7 @@ import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
@@ -29,6 +29,9 @@ from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.registry import kind_of
 from wardgate.errors import SettingsError
 from wardgate.storage.port import Where
+
+# Comparing line by line takes a minute of the processor when every one of ten thousand things differs.
+MAX_THINGS_COMPARED: Final = 200
 
 
 def validate_document(sources: Sequence[Source]) -> list[Fault]:
@@ -162,7 +165,7 @@ async def _wanted(office: Office, sources: Sequence[Source], present: Document |
 async def _foreseen(present: Document | None, wanted: Document, changes: Changes, version: int, name: str) -> dict[str, Any]:
     """What a dry run tells beyond names."""
     before = to_plain(present) if present is not None else {}
-    unified = await asyncio.to_thread(_unified, before, to_plain(wanted), f"version {version}", name or "the file")
+    unified = await _unified(changes, before, to_plain(wanted), f"version {version}", name or "the file")
     touches = touched(present, wanted, (*changes.added, *changes.changed, *changes.removed))
     return {"unified": unified, "touches": [asdict(each) for each in touches]}
 
@@ -170,11 +173,20 @@ async def _foreseen(present: Document | None, wanted: Document, changes: Changes
 async def _difference(
     version: int, before: Mapping[str, Any], to: int | None, after: Mapping[str, Any], after_name: str
 ) -> dict[str, Any]:
-    unified = await asyncio.to_thread(_unified, before, after, f"version {version}", after_name)
-    return {"version": version, "to": to, **_told(compare_plain(before, after)), "unified": unified}
+    changes = compare_plain(before, after)
+    unified = await _unified(changes, before, after, f"version {version}", after_name)
+    return {"version": version, "to": to, **_told(changes), "unified": unified}
 
 
-def _unified(before: Mapping[str, Any], after: Mapping[str, Any], before_name: str, after_name: str) -> str:
+async def _unified(changes: Changes, before: Mapping[str, Any], after: Mapping[str, Any], before_name: str, after_name: str) -> str:
+    """The difference line by line, in a thread."""
+    count = len(changes.added) + len(changes.changed) + len(changes.removed)
+    if before and count > MAX_THINGS_COMPARED:
+        return f"# {count} things differ; line by line are shown at most {MAX_THINGS_COMPARED}"
+    return await asyncio.to_thread(_lines_that_differ, before, after, before_name, after_name)
+
+
+def _lines_that_differ(before: Mapping[str, Any], after: Mapping[str, Any], before_name: str, after_name: str) -> str:
     old, new = (dump_plain(plain).splitlines() if plain else [] for plain in (before, after))
     return "\n".join(difflib.unified_diff(old, new, before_name, after_name, lineterm=""))
 

@@ -113,3 +113,14 @@ async def test_a_directory_that_takes_the_place_of_another_is_told_before_strang
 
 def test_the_document_of_these_tests_is_one() -> None:
     assert parse(DOCUMENT).nas[0].name == "hq"
+
+
+async def test_a_difference_of_very_many_things_is_not_compared_line_by_line(office: Office) -> None:
+    """It would keep the processor from logins for a minute."""
+    await save(office.storage, parse(DOCUMENT), "test", "", 0, office.clock, office.ring)
+    nas = "".join(
+        f", {{name: n{n}, addresses: [10.1.{n % 250}.{n // 250}], secret: {{env: A}}, application: vpn}}" for n in range(300)
+    )
+    told = await diff_document(office, text=DOCUMENT.replace("application: vpn}]", f"application: vpn}}{nas}]"))
+    assert len(told["added"]) == 300
+    assert told["unified"] == "# 300 things differ; line by line are shown at most 200"
