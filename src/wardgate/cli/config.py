@@ -171,7 +171,8 @@ def _show_faults(faults: "list[Fault]", files: int) -> None:
     for each in faults:
         say(str(each))
     count = "1 file" if files == 1 else f"{files} files"
-    say(f"{len(faults)} faults in {count}." if faults else f"Nothing is wrong in {count}.")
+    wrong = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    say(f"{wrong} in {count}." if faults else f"Nothing is wrong in {count}.")
 
 
 def _show_changes(result: Mapping[str, Any]) -> None:
