@@ -43,7 +43,9 @@ def _rows(data: Path) -> dict[str, list[Row]]:
 def _fill(cli: Cli) -> None:
     """Users, authenticators, a NAS, and values of every kind."""
     assert (
-        cli("user", "add", "Ada", "--password-stdin", "--mail", "ada@acme.test", "--group", "vpn", stdin="correct horse battery\n").code
+        cli(
+            "user", "add", "Ada", "--password-stdin", "--mail", "ada@acme.test", "--group", "vpn", stdin="correct horse battery\n"
+        ).code
         == 0
     )
     assert cli("authenticator", "add", "ada", "totp").code == 0
