@@ -1,13 +1,17 @@
 """What is asked of a domain, how often, and what becomes of answers that no test server gives."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from tests.active_directory import parts
+from tests.unit.directory.active_directory.test_settings import GOOD
 from wardgate.clock import FixedClock
 from wardgate.directory.active_directory import groups as groups_module
+from wardgate.directory.active_directory.directory import ActiveDirectory
 from wardgate.directory.active_directory.domain import RULES_LIFE_S, Domain
 from wardgate.directory.active_directory.groups import LIFE_S, Groups
 from wardgate.directory.active_directory.reading import Reader
@@ -38,6 +42,9 @@ class Asked:
         self.searches: list[tuple[str, str]] = []
         self.root = Entry("", {"defaultnamingcontext": (BASE.encode(),), "configurationnamingcontext": (CONFIGURATION.encode(),)})
 
+    def stuck(self, key: str) -> None:
+        return None
+
     async def root_dse(self, **_: Any) -> Entry:
         return self.root
 
@@ -53,6 +60,24 @@ def made(asked: Asked) -> tuple[Reader, Domain, FixedClock]:
     clock = FixedClock(datetime(2026, 1, 5, 8, 0, tzinfo=UTC))
     reader = Reader("ad", asked, clock)  # type: ignore[arg-type]
     return reader, Domain(reader), clock
+
+
+async def found_as(dn: str) -> object:
+    """What becomes of an account that the server tells under this DN."""
+    guid = "12345678-1234-1234-1234-123456789012"
+    asked = Asked()
+    asked.found[f"<GUID={guid}>"] = [Entry(dn, {})]
+    return await ActiveDirectory(replace(GOOD, base=BASE), asked, parts()).get(guid, 5)  # type: ignore[arg-type]
+
+
+async def test_an_account_whose_dn_cannot_be_read_is_a_directory_that_fails() -> None:
+    with pytest.raises(DirectoryUnavailable, match="DN cannot be read"):
+        await found_as(f"no dn at all,{BASE}")
+
+
+@pytest.mark.parametrize("dn", ["CN=ada,DC=other,DC=test", f"CN=ada,DC=x{BASE}"])
+async def test_an_account_that_was_moved_out_of_the_base_is_nobody_here(dn: str) -> None:
+    assert await found_as(dn) is None
 
 
 async def test_the_names_and_rules_are_read_once_for_a_while() -> None:
