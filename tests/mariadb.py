@@ -11,7 +11,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,23 +23,11 @@ import pymysql
 
 from tests.neighbours import executable
 from tests.postgresql import free_port
+from tests.watchdog import watch
 
 USER = "wardgate"
 PASSWORD = "of the tests"
 START_S = 90.0
-# Sits beside a server, and ends it when the process that started both is gone.
-_WATCH = """
-import os, select, shutil, signal, sys
-server = os.pidfd_open(int(sys.argv[1]))
-os.close(1)
-sys.stdin.buffer.read()
-try:
-    signal.pidfd_send_signal(server, signal.SIGKILL)
-    select.select([server], [], [], 30)
-except ProcessLookupError:
-    pass
-shutil.rmtree(sys.argv[2], ignore_errors=True)
-"""
 _numbers = count(1)
 
 
@@ -135,10 +122,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stderr=log, stdout=log, start_new_session=True, **self._as
             )
-        watch = [sys.executable, "-c", _WATCH, str(self._process.pid), str(self.directory)]
-        self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        if self._watch.stdout is not None:
-            self._watch.stdout.read()  # until it watches
+        self._watch = watch(self._process.pid, self.directory)
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -170,12 +154,12 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End it: SIGTERM in order, SIGKILL leaves it no time for anything."""
         process, self._process = self._process, None
-        watch, self._watch = self._watch, None
+        watching, self._watch = self._watch, None
         if process is None:
             return
-        if watch is not None:
-            watch.kill()
-            watch.communicate()
+        if watching is not None:
+            watching.kill()
+            watching.communicate()
         process.send_signal(how)
         process.wait(START_S)
 

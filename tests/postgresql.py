@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -26,27 +25,12 @@ from typing import Any
 
 import asyncpg
 
+from tests.watchdog import watch
 from wardgate.storage.schema import metadata
 from wardgate.storage.settings import DatabaseSettings
 
 USER = "wardgate"
 START_S = 60.0
-# Sits beside a server, and ends it when the process that started both is gone. Not PR_SET_PDEATHSIG: that is about the thread
-# which started the server, and tests start some in threads that end earlier.
-_WATCH = """
-import os, select, shutil, signal, sys
-server = os.pidfd_open(int(sys.argv[1]))
-os.close(1)
-sys.stdin.buffer.read()
-for how, patience_s in ((signal.SIGQUIT, 30), (signal.SIGKILL, 30)):
-    try:
-        signal.pidfd_send_signal(server, how)
-    except ProcessLookupError:
-        break
-    if select.select([server], [], [], patience_s)[0]:
-        break
-shutil.rmtree(sys.argv[2], ignore_errors=True)
-"""
 _numbers = count(1)
 
 
@@ -154,10 +138,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stderr=log, stdout=log, start_new_session=True, **self._as
             )
-        watch = [sys.executable, "-c", _WATCH, str(self._process.pid), str(self.directory)]
-        self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        if self._watch.stdout is not None:
-            self._watch.stdout.read()  # until it watches
+        self._watch = watch(self._process.pid, self.directory, "SIGQUIT")
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -172,12 +153,12 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it: SIGINT disconnects everybody in order, SIGQUIT at once, SIGKILL leaves it no time for anything."""
         process, self._process = self._process, None
-        watch, self._watch = self._watch, None
+        watching, self._watch = self._watch, None
         if process is None:
             return
-        if watch is not None:
-            watch.kill()
-            watch.communicate()
+        if watching is not None:
+            watching.kill()
+            watching.communicate()
         children = _children(process.pid)
         process.send_signal(how)
         process.wait(START_S)

@@ -20,7 +20,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.neighbours import executable
+from tests.watchdog import watch
 
 HOST = "127.0.0.1"
 BASE = "dc=acme,dc=test"
@@ -70,20 +70,6 @@ POLICIES: Mapping[str, Mapping[str, str]] = {
 }
 
 Values = str | bytes | Iterable[str | bytes]
-
-# Sits beside a server, and ends it when the process that started both is gone.
-_WATCH = """
-import os, select, shutil, signal, sys
-server = os.pidfd_open(int(sys.argv[1]))
-os.close(1)
-sys.stdin.buffer.read()
-try:
-    signal.pidfd_send_signal(server, signal.SIGKILL)
-    select.select([server], [], [], 30)
-except ProcessLookupError:
-    pass
-shutil.rmtree(sys.argv[2], ignore_errors=True)
-"""
 
 
 def generalized(at: datetime) -> str:
@@ -408,10 +394,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        watch = [sys.executable, "-c", _WATCH, str(self._process.pid), str(self.directory)]
-        self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        if self._watch.stdout is not None:
-            self._watch.stdout.read()  # until it watches
+        self._watch = watch(self._process.pid, self.directory)
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -429,12 +412,12 @@ class Server:
     def stop(self) -> None:
         """End it in order; at once when it is frozen."""
         process, self._process = self._process, None
-        watch, self._watch = self._watch, None
+        watching, self._watch = self._watch, None
         if process is None:
             return
-        if watch is not None:
-            watch.kill()
-            watch.communicate()
+        if watching is not None:
+            watching.kill()
+            watching.communicate()
         process.send_signal(signal.SIGCONT)
         process.terminate()
         try:

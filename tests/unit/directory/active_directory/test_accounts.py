@@ -14,6 +14,7 @@ from wardgate.directory.active_directory.accounts import (
     version_of,
 )
 from wardgate.directory.active_directory.domain import Rules
+from wardgate.directory.active_directory.groups import Group
 from wardgate.directory.active_directory.settings import ActiveDirectoryAttributes
 from wardgate.directory.active_directory.values import NEVER, filetime
 from wardgate.directory.ldap.port import Entry
@@ -162,3 +163,10 @@ def test_a_domain_takes_the_password_before_for_an_hour(
 ) -> None:
     given = {"pwdLastSet": str(filetime(changed)) if changed else "0"} | ({"whenCreated": created} if created else {})
     assert user(entry(**given)).old_password_until == until
+
+
+def test_a_floor_on_one_of_two_groups_of_the_same_name_still_finds_its_dn() -> None:
+    groups = (Group("Admins", ("cn=admins,dc=a", "s-1-1")), Group("Admins", ("cn=admins,dc=b", "s-1-2")), Group("S-1-9", ()))
+    told = user_from("ad", entry(), ActiveDirectoryAttributes(), groups, RULES, NOW, None)
+    assert told.groups == ("Admins", "S-1-9")
+    assert told.group_aliases == {"Admins": ("cn=admins,dc=a", "s-1-1", "cn=admins,dc=b", "s-1-2")}
