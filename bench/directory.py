@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import freeradius_server, wardgate_server
+from bench.freeradius_server import MAIN
 from bench.load import Result, percentiles
 from bench.processes import tree_cpu_s
 from bench.report import Bar, Report, as_json, as_markdown, as_text, progress, put_into
@@ -192,38 +193,9 @@ def _socket(port: int) -> Iterator[socket.socket]:
 
 # --- the servers --------------------------------------------------------------------------------------------------------
 
-_FREERADIUS = """
-prefix = /usr
-confdir = {folder}
-raddbdir = {folder}
-logdir = {folder}
-run_dir = {folder}
-db_dir = {folder}
-libdir = /usr/lib/freeradius
-name = bench
-max_requests = 65536
-cleanup_delay = 2
-proxy_requests = no
-log {{
-    destination = stdout
-}}
-security {{
-    reject_delay = 0
-    status_server = no
-}}
-client bench {{
-    ipaddr = 127.0.0.1
-    secret = {secret}
-    require_message_authenticator = yes
-}}
-thread pool {{
-    start_servers = {threads}
-    max_servers = {threads}
-    min_spare_servers = 1
-    max_spare_servers = {threads}
-    max_queue_size = 65536
-}}
-modules {{
+_FREERADIUS = (
+    MAIN
+    + """modules {{
     ldap {{
         server = "{url}"
         identity = "{identity}"
@@ -279,6 +251,7 @@ server bench {{
     }}
 }}
 """
+)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ from bench.wardgate_server import SECRET, START_S, Running, free_ports
 
 PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
-_CONFIGURATION = """
+# How every FreeRADIUS of ours begins.
+MAIN = """
 prefix = /usr
 confdir = {folder}
 raddbdir = {folder}
@@ -49,13 +50,17 @@ client bench {{
     require_message_authenticator = yes
 }}
 thread pool {{
-    start_servers = 4
-    max_servers = 4
+    start_servers = {threads}
+    max_servers = {threads}
     min_spare_servers = 1
-    max_spare_servers = 4
+    max_spare_servers = {threads}
     max_queue_size = 65536
 }}
-modules {{
+"""
+
+_CONFIGURATION = (
+    MAIN
+    + """modules {{
     pap {{
     }}
     totp {{
@@ -128,6 +133,7 @@ server bench {{
     }}
 }}
 """
+)
 
 
 # The step is taken from the server's clock, as rlm_totp takes it; a code of an earlier step was refused by then.
@@ -220,7 +226,7 @@ def running(folder: Path, people: Sequence[User], peer: Peer = FILES, cluster: C
     (folder / "dictionary").write_text("$INCLUDE /usr/share/freeradius/dictionary\n")
     sql = _SQL.format(driver=_database(folder, people, peer, cluster)) if peer.once else ""
     once = _ONCE.format() if peer.once else ""
-    text = _CONFIGURATION.format(folder=folder, port=port, secret=SECRET, sql=sql, once=once)
+    text = _CONFIGURATION.format(folder=folder, port=port, secret=SECRET, threads=4, sql=sql, once=once)
     (folder / "radiusd.conf").write_text(text)
     with (folder / "users").open("w") as users:
         users.writelines(_entry(each, peer) for each in people)
