@@ -24,6 +24,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "values": frozenset(),
     "crypto": frozenset({"errors"}),
     "contacts": frozenset(),
+    "durations": frozenset(),
     "fair_queue": frozenset(),
     "foreign_hashes": frozenset(),
     "hash_making": frozenset({"foreign_hashes"}),

@@ -149,6 +149,7 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
         "level": 0,
         "succeeded_at": 0,
         "stamps": "[]",
+        "label": None,
         "expires_at": 0,
     }
     if old is not None and _number(old, "expires_at") > now:

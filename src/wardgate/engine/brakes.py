@@ -50,6 +50,7 @@ _EMPTY: dict[str, Value] = {
     "level": 0,
     "succeeded_at": 0,
     "stamps": "[]",
+    "label": None,
     "expires_at": 0,
 }
 

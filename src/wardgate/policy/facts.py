@@ -11,7 +11,10 @@ class Facts:
 
     `groups` are qualified: `directory:group` and `realm:group`, lower case, each by all its names (see `policy.groups`). `client`
     is the address of the person's machine as the NAS tells it, or None. `proved_elsewhere`: factors that the NAS's own
-    configuration vouches for. `attributes`: by name in lower case.
+    configuration vouches for. `attributes`: by name in lower case. `device`: what the NAS tells about the person's machine, by our
+    keys (`os`, `hostname`, `app_version`, `user_domain`): hearsay. `known_device`: one that the person told us to trust and that
+    proved itself with what we gave it, never what a NAS or a client says. `country`: of the address, two letters in lower case, or
+    empty where it is not known. `risk`: the band, `safe`, `low`, `moderate` or `high`; empty while risk is off.
     """
 
     goal: str
@@ -29,3 +32,7 @@ class Facts:
     enrolled: frozenset[str] = frozenset()
     proved_elsewhere: frozenset[str] = frozenset()
     application_kind: str = "radius"
+    device: Mapping[str, str] = field(default_factory=dict)
+    known_device: bool = False
+    country: str = ""
+    risk: str = ""

@@ -194,7 +194,8 @@ spent_code = Table(
     PrimaryKeyConstraint("application", "user_key"),
 )
 
-# `owner`: the key of the user whom a `user_source` row is about, so that an operator can lift all of his waits.
+# `owner`: the key of the user whom a `user_source` row is about, so that an operator can lift all of his waits. `label`: who or
+# what is held, sealed, for an operator's list; only while something is.
 brake = Table(
     "brake",
     metadata,
@@ -210,9 +211,72 @@ brake = Table(
     _number("succeeded_at"),
     _text("stamps"),
     _number("expires_at"),
+    _bytes("label", null=True),
     PrimaryKeyConstraint("kind", "key"),
     Index("ix_brake_expires_at", "expires_at"),
     Index("ix_brake_owner", "owner"),
+)
+
+# What a full login at a portal leaves for the gateway's request that follows it: used once, from the same address.
+hand_over = Table(
+    "hand_over",
+    metadata,
+    _text("application"),
+    _bytes("user_key"),
+    _bytes("client_key"),
+    _text("subject_id"),
+    _text("transaction_id"),
+    _bytes("sealed"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("application", "user_key", "client_key"),
+    Index("ix_hand_over_expires_at", "expires_at"),
+)
+
+# What policy demands of a person beside his factors, as far as he has put it off.
+demand = Table(
+    "demand",
+    metadata,
+    _text("subject_id"),
+    _text("action"),
+    _number("put_off"),
+    _number("put_off_at"),
+    _number("reminded_at"),
+    _number("met_at", null=True),
+    PrimaryKeyConstraint("subject_id", "action"),
+)
+
+# Browsers and workstations that a person told us to trust. Only fingerprints of what they hold; `previous_mac`: of before the last
+# rotation, which nobody but a thief shows again.
+trusted_device = Table(
+    "trusted_device",
+    metadata,
+    _text("id"),
+    _text("subject_id"),
+    _bytes("secret_mac"),
+    _bytes("previous_mac", null=True),
+    _number("rotated_at"),
+    _text("label"),
+    _text("state"),
+    _number("created_at"),
+    _number("last_used_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_trusted_device_subject_id", "subject_id"),
+    Index("ix_trusted_device_expires_at", "expires_at"),
+)
+
+# From where, with what and when a person was let in before: what risk compares with. `value_key`: a keyed fingerprint.
+habit = Table(
+    "habit",
+    metadata,
+    _text("subject_id"),
+    _text("kind"),
+    _bytes("value_key"),
+    _number("times"),
+    _number("first_at"),
+    _number("last_at"),
+    PrimaryKeyConstraint("subject_id", "kind", "value_key"),
+    Index("ix_habit_last_at", "last_at"),
 )
 
 # --- delivery --------------------------------------------------------------------------------------------------------
@@ -240,6 +304,18 @@ outbox = Table(
     PrimaryKeyConstraint("id"),
     Index("ix_outbox_due", "state", "next_try_at"),
     Index("ix_outbox_created_at", "created_at"),
+)
+
+# How many messages went to which part of the world on a day, and how many were not let go: what they cost, and the caps.
+sending = Table(
+    "sending",
+    metadata,
+    _number("day"),
+    _text("channel"),
+    _text("prefix"),
+    _number("messages"),
+    _number("refused"),
+    PrimaryKeyConstraint("day", "channel", "prefix"),
 )
 
 # --- what happened ---------------------------------------------------------------------------------------------------
