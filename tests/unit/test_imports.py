@@ -32,10 +32,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "certificates": frozenset(),
     "metrics": frozenset(),
     "storage": frozenset(),
-    "policy": frozenset(),
+    "policy": frozenset({"durations"}),
     # what the engine stands on
     "account": frozenset({"directory", "storage"}),
-    "audit": frozenset({"storage"}),
+    "audit": frozenset({"durations", "storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
     "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),

@@ -167,6 +167,14 @@ def parse_condition(when: Mapping[str, object], networks: Networks | None = None
     return _Parser(networks or {}).mapping(when, 0)
 
 
+def condition_at(where: str, when: Mapping[str, object], networks: Networks | None = None) -> Node:
+    """The same; an error begins with `where` the condition stands."""
+    try:
+        return parse_condition(when, networks)
+    except SettingsError as error:
+        raise SettingsError(f"{where}.{error.message}") from error
+
+
 def prefix_of(network: Network) -> int:
     """The bits that all addresses of a network have in common."""
     return int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
