@@ -15,20 +15,18 @@ FILES = sorted(COOKBOOK.glob("*.yaml"))
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One policy of one file."""
+    """One file, by its name."""
 
     name: str
     document: Document
-    settings: PolicySettings
 
-    def compiled(self, settings: PolicySettings | None = None) -> Policy:
-        """The policy, or another one in its place, among the networks of the document."""
-        return compile_policy(settings or self.settings, KINDS, STRONG_KINDS, self.document.networks)
+    def compiled(self) -> Iterator[tuple[PolicySettings, Policy]]:
+        """Each of its policies as it stands there and as it decides."""
+        for settings in self.document.policies:
+            yield settings, compile_policy(settings, KINDS, STRONG_KINDS, self.document.networks)
 
 
 def recipes() -> Iterator[Recipe]:
-    """Every policy of every file, by the file's name."""
+    """Every file."""
     for path in FILES:
-        document = parse(path.read_text(encoding="utf-8"))
-        for settings in document.policies:
-            yield Recipe(path.stem, document, settings)
+        yield Recipe(path.stem, parse(path.read_text(encoding="utf-8")))
