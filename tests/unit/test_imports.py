@@ -33,6 +33,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "metrics": frozenset(),
     "storage": frozenset(),
     "policy": frozenset({"durations"}),
+    "risk": frozenset({"storage"}),
     # what the engine stands on
     "account": frozenset({"directory", "storage"}),
     "audit": frozenset({"durations", "storage"}),
@@ -175,6 +176,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("delivery", "storage"): frozenset({"storage.port"}),
     ("directory", "storage"): frozenset({"storage.port"}),
     ("factors", "storage"): frozenset({"storage.port"}),
+    ("risk", "storage"): frozenset({"storage.port"}),
     ("engine", "storage"): frozenset({"storage.port"}),
     ("radius", "storage"): frozenset({"storage.port"}),
     ("web", "storage"): frozenset({"storage.port"}),
@@ -223,6 +225,10 @@ IO_AND_CHANCE = """
 IMPURE = frozenset(IO_AND_CHANCE.split())
 PURE = {
     "policy": IMPURE - {"datetime"},  # facts carry a moment; nothing asks for the present one
+    "risk.scoring": IMPURE,
+    "risk.carried": IMPURE,
+    "risk.mmdb": IMPURE,
+    "risk.networks": IMPURE,
     "radius.packet": IMPURE,
     "radius.attributes": IMPURE - {"datetime"},
     "radius.pap": IMPURE,
