@@ -5,8 +5,9 @@ way, each by the first entry that matches; `afterwards.py` compiles it.
 """
 
 import ipaddress
+import itertools
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from wardgate.errors import SettingsError
 from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compile_fail, compile_lifetimes, compile_text
@@ -20,7 +21,6 @@ from wardgate.policy.view import View
 
 PASSWORD = "password"  # noqa: S105 - a factor's name
 MAX_STEPS = 4
-NOTHING = Index(())
 NO_RULE = NoEntry("no_rule")
 
 
@@ -51,20 +51,26 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A compiled policy."""
+    """A compiled policy. `index` holds the conditions of all four lists, one after the other; `sections` are its bits for each."""
 
     name: str
-    rules: tuple[Rule, ...]
-    floors: tuple[Floor, ...]
     strong: tuple[str, ...]
-    rule_index: Index
-    floor_index: Index
-    fail: FailModes = CLOSED
+    rules: tuple[Rule, ...]
+    floors: tuple[Floor, ...] = ()
     actions: tuple[Actions, ...] = ()
     lifetimes: tuple[Lasting, ...] = ()
-    action_index: Index = NOTHING
-    lifetime_index: Index = NOTHING
+    fail: FailModes = CLOSED
     self_service: SelfService = NO_SELF_SERVICE
+    index: Index = field(init=False)
+    sections: tuple[int, int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the index."""
+        lists = (self.rules, self.floors, self.actions, self.lifetimes)
+        index = Index([each.when for several in lists for each in several])
+        ends = list(itertools.accumulate(map(len, lists), initial=0))
+        object.__setattr__(self, "index", index)
+        object.__setattr__(self, "sections", tuple(index.bits(begin, end) for begin, end in itertools.pairwise(ends)))
 
 
 def compile_policy(
@@ -88,16 +94,15 @@ def compile_policy(
         if unknown:
             raise SettingsError(f"{path}.floors.{floor.name}.then.never: unknown factor {unknown[0]}")
         floors.append(Floor(floor.name, condition_at(f"{path}.{floor.name}", floor.when, named), floor.then))
-    actions = compile_actions(path, settings.actions, known, named)
-    lifetimes = compile_lifetimes(path, settings.lifetimes, named)
-    return replace(
-        _policy(settings.name, rules, floors, strong),
-        fail=fail,
-        actions=actions,
-        lifetimes=lifetimes,
-        action_index=Index([each.when for each in actions]),
-        lifetime_index=Index([each.when for each in lifetimes]),
-        self_service=compile_self_service(f"{path}.self_service", settings.self_service, known, strong, named),
+    return Policy(
+        settings.name,
+        tuple(strong),
+        tuple(rules),
+        tuple(floors),
+        compile_actions(path, settings.actions, known, named),
+        compile_lifetimes(path, settings.lifetimes, named),
+        fail,
+        compile_self_service(f"{path}.self_service", settings.self_service, known, strong, named),
     )
 
 
@@ -112,24 +117,31 @@ def compile_networks(networks: Iterable[NetworkSettings]) -> Networks:
 def default_policy(second_factors: Collection[str], strong: Collection[str]) -> Policy:
     """What holds where nothing is configured: the password and any one enrolled second factor."""
     then = ThenSettings(steps=((PASSWORD,), tuple(second_factors)))
-    return _policy("default", [_rule("default", parse_condition({}), then)], (), strong)
+    return Policy("default", tuple(strong), (_rule("default", parse_condition({}), then),))
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:
     """The plan for these facts. Pure."""
     view = View(facts)
-    number = next(policy.rule_index.matching(view), None)
+    index = policy.index
+    known: dict[int, bool] = {}
+    left = index.left(view)
+    of_rules, of_floors, of_actions, of_lifetimes = policy.sections
+    number = index.first(left & of_rules, view, known)
     if number is None:
         return NO_RULE
     rule = policy.rules[number]
     if rule.then.deny:
         return rule.refusal
-    floors = [policy.floors[number] for number in policy.floor_index.matching(view)] if policy.floors else []
+    before = len(policy.rules)
+    floors = [policy.floors[each - before] for each in index.every(left & of_floors, view, known)] if left & of_floors else []
     actions = lifetimes = None
-    if policy.actions and (number := next(policy.action_index.matching(view), None)) is not None:
-        actions = policy.actions[number]
-    if policy.lifetimes and (number := next(policy.lifetime_index.matching(view), None)) is not None:
-        lifetimes = policy.lifetimes[number]
+    before += len(policy.floors)
+    if left & of_actions and (number := index.first(left & of_actions, view, known)) is not None:
+        actions = policy.actions[number - before]
+    before += len(policy.actions)
+    if left & of_lifetimes and (number := index.first(left & of_lifetimes, view, known)) is not None:
+        lifetimes = policy.lifetimes[number - before]
     return plan_of(policy, facts, rule, floors, actions, lifetimes)
 
 
@@ -180,11 +192,6 @@ def _lifetimes_under(floors: Sequence[Floor], entry: Lasting | None) -> Lifetime
         if floor.distrusts:
             return NO_TRUST if entry is None else entry.distrusting
     return NO_LIFETIMES if entry is None else entry.lifetimes
-
-
-def _policy(name: str, rules: Sequence[Rule], floors: Sequence[Floor], strong: Collection[str]) -> Policy:
-    indexes = Index([rule.when for rule in rules]), Index([floor.when for floor in floors])
-    return Policy(name, tuple(rules), tuple(floors), tuple(strong), *indexes)
 
 
 def _rule(name: str, when: Node, then: ThenSettings, fail: FailModes = CLOSED, text: tuple[tuple[str, str], ...] = ()) -> Rule:

@@ -199,9 +199,11 @@ class PolicyTestSettings:
 
     name: str = field(default="", metadata={"help": "what a message calls it; default: its place in the list"})
     given: Mapping[str, object] = field(
-        metadata={"help": "user, realm, directory, groups, attributes, enrolled, application, nas, nas_identifier, from, at ..."}
+        metadata={"help": "user, groups, attributes, enrolled, application, nas, from, country, known_device, risk, device, at ..."}
     )
-    expect: Mapping[str, object] = field(metadata={"help": "what must come of it: rule, steps, floors, strong_factors, denied"})
+    expect: Mapping[str, object] = field(
+        metadata={"help": "what must come of it: rule, steps, floors, strong_factors, denied, demands, lifetimes, needs ..."}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
