@@ -48,7 +48,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
     # management: uses the ports to manage things, never to log anyone in
-    "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "policy", "radius", "storage"}),
+    "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "policy", "radius", "risk", "storage"}),
     "settings": frozenset({"config", "storage"}),
     "logs": frozenset({"settings"}),
     "control": frozenset(),

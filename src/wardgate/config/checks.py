@@ -22,6 +22,8 @@ from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.release import compile_release
 from wardgate.radius.settings import NasSettings
 from wardgate.radius.vendors import VENDORS
+from wardgate.risk.checking import MAX_LISTS, check_risk
+from wardgate.risk.checking import RANGES as RISK_RANGES
 from wardgate.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (BrakeSettings, "source_failures"): (1, 100_000),
     (BrakeSettings, "source_window_s"): (10, 86_400),
     (BrakeSettings, "source_wait_s"): (1, 86_400),
+    **RISK_RANGES,
 }
 
 LIST_LIMITS: Final[Mapping[str, int]] = {
@@ -74,6 +77,7 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
     "directories": 100,
     "domains": 100,
     "resend_after_s": 10,
+    "reputation": MAX_LISTS,
 }
 
 
@@ -89,6 +93,7 @@ def check(document: "Document") -> list[Fault]:
         *_gateways(document),
         *_networks(document),
         *_policies(document),
+        *_risk(document),
         *_releases(document),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
@@ -286,6 +291,18 @@ def _networks(document: "Document") -> Iterator[Fault]:
             found = _network(text)
             if isinstance(found, str):
                 yield Fault(path_of((*here, "cidr", place)), found)
+
+
+def _risk(document: "Document") -> Iterator[Fault]:
+    lists = ("risk", "reputation")
+    yield from _unique_names(document.risk.reputation, lists)
+    for number, each in enumerate(document.risk.reputation):
+        for place, text in enumerate(each.cidr):
+            found = _network(text)
+            if isinstance(found, str):
+                yield Fault(path_of((*lists, number, "cidr", place)), found)
+    for below, problem in check_risk(document.risk):
+        yield Fault(path_of(("risk", *below)), problem)
 
 
 def _policies(document: "Document") -> Iterator[Fault]:

@@ -24,6 +24,7 @@ from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSet
 from wardgate.errors import SettingsError
 from wardgate.policy.settings import NetworkSettings, PolicySettings
 from wardgate.radius.settings import NasSettings
+from wardgate.risk.settings import RiskSettings
 
 # How many things a list may hold: a mistake in a generated file is told instead of filling the memory.
 MAX_ITEMS: Final[Mapping[str, int]] = {
@@ -36,7 +37,12 @@ MAX_ITEMS: Final[Mapping[str, int]] = {
     "policies": 1_000,
 }
 # What is no list, but one thing without a name.
-_SINGLE: Final[Mapping[str, type]] = {"codes": CodeSettings, "brakes": BrakeSettings, "retention": RetentionSettings}
+_SINGLE: Final[Mapping[str, type]] = {
+    "codes": CodeSettings,
+    "brakes": BrakeSettings,
+    "retention": RetentionSettings,
+    "risk": RiskSettings,
+}
 SECRET_CLASSES: Final = get_args(SecretSetting)
 _ADAPTER_CONFIG = ConfigDict(extra="forbid", strict=True)
 
@@ -55,6 +61,7 @@ class Document:
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    risk: RiskSettings = field(default_factory=RiskSettings)
 
 
 LISTS: Final = tuple(MAX_ITEMS)
