@@ -91,6 +91,7 @@ class Builder:
             self._applications(document),
             codes=document.codes,
             brakes=document.brakes,
+            sending=document.sending,
             channels=frozenset(gateway.channel for gateway in gateways),
         )
         runtime = Runtime(version, document, engine, self._radius(document, secret), gateways, tuple(directories.values()))
