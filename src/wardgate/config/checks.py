@@ -12,7 +12,7 @@ from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
 from wardgate.directory.registry import check_settings as check_directory
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.settings import BrakeSettings, CodeSettings, ReleaseRuleSettings, SendingSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, ReleaseRuleSettings, SendingSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.kba.settings import MAX_COMMON, KbaSettings
