@@ -41,7 +41,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
     "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
-    "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
+    "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "risk", "storage"}),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
     "web": frozenset({"admin", "audit", "delivery", "metrics", "storage", "watch"}),

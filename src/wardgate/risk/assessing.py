@@ -54,6 +54,9 @@ class Assessed:
         return self.assessment.band if self.assessment is not None else ""
 
 
+NOT_ASSESSED: Final = Assessed()
+
+
 class Assessor:
     """The settings of risk with the files that they name. Reads the files when it is built, and on `refresh`."""
 
