@@ -21,6 +21,7 @@ from wardgate.admin.office import Office
 from wardgate.admin.operations import OPERATIONS
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.heads import SIGN_EVERY_S, sign_all_heads
+from wardgate.audit.incidents import IncidentKind
 from wardgate.audit.recorder import Recorder
 from wardgate.clock import to_ms
 from wardgate.clock_watch import ClockWatch, WatchedClock
@@ -31,6 +32,7 @@ from wardgate.delivery.outbox import OutboxState
 from wardgate.delivery.worker import OutboxEvent, OutboxWorker
 from wardgate.directory.port import Closing, Directory
 from wardgate.engine.engine import Engine
+from wardgate.engine.locks import OF_MANY
 from wardgate.engine.runtime import EngineParts
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.installation import Opened
@@ -56,6 +58,7 @@ DRAIN_S: Final = 5.0
 MAX_WAITING_PASSWORDS: Final = 256
 STORAGE_ASKED_EVERY_S = 1.0
 CHANGES_ASKED_EVERY_S = 1.0
+FILES_ASKED_EVERY_S = 60.0
 PART_AGAIN_S = 1.0
 # A login makes some hundred values and no cycles: looking for cycles as often as Python does costs it 4 to 9 % of its time.
 COLLECTED_EVERY: Final = (20_000, 20, 50)
@@ -204,6 +207,7 @@ class Worker:
         self._keep(self._recorder.run, "recorder")
         self._keep(self._watch.run, "clock watch")
         self._keep(self._look_for_changes, "changes")
+        self._keep(self._look_at_files, "files")
         if "delivery" in roles:
             self._outbox = OutboxWorker(
                 self._storage,
@@ -241,6 +245,7 @@ class Worker:
             epoch=self._opened.epoch_id,
             observe=self._metrics.step,
             observe_directory=self._metrics.directory,
+            observe_lock=self._lock_began,
         )
         parts = RadiusParts(
             engine=Engine(engine),
@@ -391,6 +396,13 @@ class Worker:
                 self._seen_version = int(versions[0]["version"] or 0)
                 await self._reload_or_keep()
 
+    async def _look_at_files(self) -> None:
+        """What risk reads of an operator's files, which something may renew every night, without anybody saying so."""
+        while True:
+            await asyncio.sleep(FILES_ASKED_EVERY_S)
+            if (assessor := self._now().engine.risk) is not None:
+                await asyncio.to_thread(assessor.refresh)
+
     def _end_with_epoch(self) -> None:
         """Whoever opened the epoch found no node at work, and we are one: what is open here must not outlive it.
 
@@ -461,6 +473,13 @@ class Worker:
             "took_ms": event.age_ms,
         }
         return [self._recorder.late(event.reference, event.transaction_id, event.user_name, body)]
+
+    def _lock_began(self, kind: str, held: str, wait_s: int) -> None:
+        """Counted by kind; what is about more than one person is an incident too, for those who look at the live log."""
+        self._metrics.lock(kind)
+        if kind in OF_MANY:
+            self._recorder.incident(IncidentKind.BRAKE, held, detail=f"{kind}, {wait_s} s")
+            log.warning("brake_began", brake=kind, held=held, wait_s=wait_s)
 
     def _storage_failed(self) -> None:
         """No Status-Server is answered until a write succeeds: every login would be refused here, and the NAS has other servers.
