@@ -11,8 +11,8 @@ from wardgate.engine.attempt import Attempt
 from wardgate.engine.brakes import Seen as SeenFailures
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.transaction import Transaction
-from wardgate.risk.assessing import Assessed, Assessor, Seen
-from wardgate.storage.port import Operation, Row
+from wardgate.risk.assessing import Assessed, Assessor, Seen, failures_in
+from wardgate.storage.port import Operation
 
 
 async def look_around(
@@ -25,7 +25,7 @@ async def look_around(
         binding=origin.binding,
         device=origin.device,
         trusted_device=trusted_device,
-        failures=_failures(failures.user, attempt.now_ms),
+        failures=failures_in(failures.user, attempt.now_ms),
     )
     found = await assessor.assess(parts.storage, parts.ring(), subject_id, seen, attempt.now)
     _note(attempt.request.trail, found)
@@ -46,11 +46,3 @@ def _note(trail: Trail, found: Assessed) -> None:
         trail.note("risk assessed", **found.assessment.told(), country=country)
     elif country is not None:
         trail.note("country of the address", country=country)
-
-
-def _failures(row: Row | None, now_ms: int) -> int:
-    """Wrong proofs of this person since the last login that succeeded, from anywhere."""
-    if row is None:
-        return 0
-    failures, until = row["failures"], row["expires_at"]
-    return failures if isinstance(failures, int) and isinstance(until, int) and until > now_ms else 0
