@@ -212,7 +212,13 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
     ("web", "admin"): frozenset({"admin.links"}),
     # Management changes settings and lifts brakes; it has no way to begin or answer a login.
-    ("admin", "engine"): frozenset({"engine", "engine.brakes", "engine.holders", "engine.settings", "engine.transaction"}),
+    ("admin", "engine"): frozenset(
+        {
+            "engine",
+            *("engine.brake_label", "engine.brake_rows", "engine.brakes", "engine.holders", "engine.sending", "engine.settings"),
+            *("engine.transaction", "engine.wide_brakes"),
+        }
+    ),
     ("config", "engine"): frozenset({"engine.settings"}),
     ("backup", "engine"): frozenset({"engine.settings"}),
     ("backup", "factors"): frozenset({"factors.totp"}),

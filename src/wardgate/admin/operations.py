@@ -20,6 +20,7 @@ from wardgate.admin import (
     gateways,
     keys,
     links,
+    locks,
     nas,
     policy,
     questions,
@@ -563,6 +564,34 @@ def _included(files: Secret | None) -> tuple[Source, ...]:
     return tuple(Source(name, text) for name, text in pairs)
 
 
+async def gateway_costs(desk: Desk, since: str | None = None, until: str | None = None) -> Result:
+    """Messages of some days, and what they cost."""
+    return await locks.delivery_costs(desk.office, since=since, until=until)
+
+
+# --- brakes --------------------------------------------------------------------------------------------------------------
+
+
+async def lock_list(desk: Desk, kind: str | None = None, user: str | None = None) -> Result:
+    """Who or what has to wait."""
+    return await locks.list_locks(desk.office, kind=kind, user=user)
+
+
+async def lock_clear(
+    desk: Desk,
+    user: str | None = None,
+    directory: str | None = None,
+    source: str | None = None,
+    nas: str | None = None,
+    everything: bool = False,
+    reason: str = "",
+) -> Result:
+    """Lift waits."""
+    return await locks.clear_locks(
+        desk.office, user=user, directory=directory, source=source, nas=nas, everything=everything, reason=reason
+    )
+
+
 # --- policy --------------------------------------------------------------------------------------------------------------
 
 
@@ -776,6 +805,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "nas.remove": nas_remove,
     "gateway.list": gateway_list,
     "gateway.test": gateway_test,
+    "gateway.costs": gateway_costs,
+    "lock.list": lock_list,
+    "lock.clear": lock_clear,
     "directory.list": directory_list,
     "directory.examine": directory_examine,
     "directory.test": directory_test,
