@@ -155,6 +155,7 @@ class World:
         proved_elsewhere: frozenset[str] = frozenset(),
         engine: Engine | None = None,
         application: str = "vpn",
+        device: Secret | None = None,
     ) -> Outcome:
         """The first request."""
         request = BeginRequest(
@@ -166,6 +167,7 @@ class World:
             code=Secret(code) if code is not None else None,
             can_challenge=can_challenge,
             proved_elsewhere=proved_elsewhere,
+            device=device,
         )
         return await (engine or self.engine).begin(request)
 
