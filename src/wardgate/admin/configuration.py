@@ -159,7 +159,7 @@ async def _wanted(office: Office, sources: Sequence[Source], present: Document |
     try:
         return seal_document(document, office.ring, present)
     except SettingsError as error:
-        raise SettingsError("\n".join(in_their_files(sources, [error.message]))) from error
+        raise SettingsError("\n".join(in_their_files(sources, error.message.splitlines()))) from error
 
 
 async def _foreseen(present: Document | None, wanted: Document, changes: Changes, version: int, name: str) -> dict[str, Any]:

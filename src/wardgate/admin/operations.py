@@ -29,6 +29,7 @@ from wardgate.admin import (
     user_export,
     user_import,
     users,
+    versions,
 )
 from wardgate.admin.import_file import read_records
 from wardgate.admin.management import Desk
@@ -401,6 +402,7 @@ async def nas_add(
     identifier: str | None = None,
     limit_proxy_state: bool = True,
     language: str | None = None,
+    reason: str = "",
 ) -> Result:
     """Add a NAS."""
     return await nas.add_nas(
@@ -419,6 +421,7 @@ async def nas_add(
         identifier=identifier,
         limit_proxy_state=limit_proxy_state,
         language=language,
+        reason=reason,
     )
 
 
@@ -432,6 +435,7 @@ async def nas_change(
     message_authenticator: MessageAuthenticatorPolicy | None = None,
     mode: Mode | None = None,
     limit_proxy_state: bool | None = None,
+    reason: str = "",
 ) -> Result:
     """Change a NAS."""
     return await nas.change_nas(
@@ -444,6 +448,7 @@ async def nas_change(
         message_authenticator=message_authenticator,
         mode=mode,
         limit_proxy_state=limit_proxy_state,
+        reason=reason,
     )
 
 
@@ -457,9 +462,9 @@ async def nas_show(desk: Desk, name: str) -> Result:
     return await nas.show_nas(desk.office, name=name)
 
 
-async def nas_remove(desk: Desk, name: str) -> Result:
+async def nas_remove(desk: Desk, name: str, reason: str = "") -> Result:
     """Remove a NAS."""
-    return await nas.remove_nas(desk.office, name=name)
+    return await nas.remove_nas(desk.office, name=name, reason=reason)
 
 
 async def gateway_list(desk: Desk) -> Result:
@@ -535,6 +540,11 @@ async def config_export(desk: Desk, version: int | None = None) -> Result:
 async def config_history(desk: Desk, limit: int = 100) -> Result:
     """The kept versions."""
     return await configuration.list_versions(desk.office, limit=limit)
+
+
+async def config_version(desk: Desk, version: int) -> Result:
+    """One kept version: by whom, why, and what it changed line by line."""
+    return await versions.show_version(desk.office, version=version)
 
 
 async def config_rollback(desk: Desk, version: int, reason: str = "") -> Result:
@@ -815,6 +825,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "config.diff": config_diff,
     "config.export": config_export,
     "config.history": config_history,
+    "config.version": config_version,
     "config.rollback": config_rollback,
     "policy.explain": policy_explain,
     "policy.test": policy_test,

@@ -88,13 +88,17 @@ def export(
     emit(result, as_json, lambda _: hand_over(text))
 
 
-@app.command(epilog=example("wardgate config history"))
+@app.command(epilog=example("wardgate config history", "wardgate config history 41"))
 def history(
+    version: Annotated[int | None, typer.Argument(min=1, help="Only this version, with all that it changed, line by line.")] = None,
     data: Data = DEFAULT_DATA,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many versions.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the kept versions, newest first: when, by whom, why, and what each changed."""
+    if version is not None:
+        emit(perform(data, "config.version", {"version": version}), as_json, _show_version)
+        return
     emit(perform(data, "config.history", {"limit": limit}), as_json, _show_history)
 
 
@@ -122,6 +126,11 @@ def rollback(
 ) -> None:
     """Put an earlier version in force again, as a new one."""
     emit(perform(data, "config.rollback", {"version": version, "reason": reason}), as_json, _show_changes)
+
+
+def _show_version(result: Mapping[str, Any]) -> None:
+    _show_history(result)
+    say("What the version before held is not kept any more." if result["unified"] is None else result["unified"])
 
 
 def _to_compare(first: str, second: str) -> dict[str, object]:
