@@ -615,9 +615,26 @@ async def policy_explain(
     at: str | None = None,
     goal: str = "login",
     directory: str | None = None,
+    country: str = "",
+    known_device: bool = False,
+    risk: str = "",
+    device: list[str] | None = None,
+    proofs: list[str] | None = None,
 ) -> Result:
     """Why a login would be decided as it would."""
-    asked = policy.Asked(application, nas, nas_identifier, client, at, goal)
+    asked = policy.Asked(
+        application=application,
+        nas=nas,
+        nas_identifier=nas_identifier,
+        client=client,
+        at=at,
+        goal=goal,
+        country=country,
+        known_device=known_device,
+        risk=risk,
+        device=tuple(device or ()),
+        proofs=tuple(proofs or ()),
+    )
     return await policy.explain_decision(desk.office, user=user, asked=asked, directory=directory)
 
 
