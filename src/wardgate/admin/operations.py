@@ -18,6 +18,7 @@ from wardgate.admin import (
     contacts,
     directories,
     gateways,
+    impact,
     keys,
     links,
     locks,
@@ -499,11 +500,13 @@ async def directory_test(desk: Desk, name: str, user: str, password: Secret | No
 async def config_apply(
     desk: Desk,
     document: Secret,
+    progress: Progress,
     name: str = "",
     included: Secret | None = None,
     reason: str = "",
     dry_run: bool = False,
     expected_version: int | None = None,
+    with_impact: bool = True,
 ) -> Result:
     """Put a whole document in force. It travels as a secret: it may hold some in clear. `included`: see `_included`."""
     return await configuration.apply_document(
@@ -514,22 +517,34 @@ async def config_apply(
         reason=reason,
         dry_run=dry_run,
         expected_version=expected_version,
+        with_impact=with_impact,
+        progress=progress,
     )
 
 
 async def config_diff(
     desk: Desk,
+    progress: Progress,
     document: Secret | None = None,
     name: str = "",
     included: Secret | None = None,
     version: int | None = None,
     to: int | None = None,
+    with_impact: bool = True,
 ) -> Result:
     """What lies between a version and a document, or between two versions."""
     if document is None:
         return await configuration.diff_versions(desk.office, version=version, to=to)
     files = _included(included)
-    return await configuration.diff_document(desk.office, text=_document(document), name=name, included=files, version=version)
+    return await configuration.diff_document(
+        desk.office,
+        text=_document(document),
+        name=name,
+        included=files,
+        version=version,
+        with_impact=with_impact,
+        progress=progress,
+    )
 
 
 async def config_export(desk: Desk, version: int | None = None) -> Result:
@@ -642,6 +657,30 @@ async def policy_test(desk: Desk, document: Secret | None = None, policy_name: s
     """Run the tests of a document's policies."""
     text = None if document is None else _document(document)
     return await policy.run_policy_tests(desk.office, text=text, policy=policy_name)
+
+
+async def policy_impact(
+    desk: Desk,
+    document: Secret,
+    progress: Progress,
+    name: str = "",
+    included: Secret | None = None,
+    application: str | None = None,
+    goal: str = "login",
+    client: str | None = None,
+    at: str | None = None,
+    nas: str | None = None,
+    limit_s: float | None = None,
+) -> Result:
+    """What a document would mean for how many users."""
+    return await configuration.impact_of_document(
+        desk.office,
+        text=_document(document),
+        name=name,
+        included=_included(included),
+        wanted=impact.Wanted(application, goal, client, at, nas, limit_s),
+        progress=progress,
+    )
 
 
 # --- the installation ----------------------------------------------------------------------------------------------------
@@ -846,6 +885,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "config.rollback": config_rollback,
     "policy.explain": policy_explain,
     "policy.test": policy_test,
+    "policy.impact": policy_impact,
     "key.rotate": key_rotate,
     "backup.set_recipients": backup_set_recipients,
     "backup.note": backup_note,

@@ -11,9 +11,11 @@ from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
 from wardgate.cli.output import EXIT_DONE, EXIT_REFUSED, emit, say
 from wardgate.cli.performing import perform
+from wardgate.cli.policy_impact import EXAMPLES, impact
 from wardgate.cli.policy_lines import tree
 
 app = group("Policies: why a login is decided as it is, and the tests that a document carries.")
+app.command(epilog=EXAMPLES)(impact)
 
 
 @app.command(
