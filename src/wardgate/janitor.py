@@ -67,6 +67,8 @@ RETENTIONS = (
     Retention("handle", "expires_at", _HOUR_MS),
     Retention("login_transaction", "expires_at", _DAY_MS),
     Retention("brake", "expires_at", 0),
+    Retention("hand_over", "expires_at", 0),
+    Retention("trusted_device", "expires_at", 0),
     Retention("sending", "day", 400 * _DAY_MS, written=lambda at_ms: at_ms // _DAY_MS),
     Retention("kba_round", "expires_at", 0),
     Retention("lease", "held_until", _DAY_MS),
