@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data = Path(place) / "data"
         print(f"importing {2 * each} users", file=sys.stderr)
         wardgate_server.make(data, [*existing, *disabled], 0, disabled)
+        # More guesses than any brake over many people lets through: it would speak in the place of what is measured.
+        wardgate_server.configure(data, 0, "brakes: {network_failures: 0, nas_failures: 0, global_failures: 0}")
         with wardgate_server.running(data) as server:
             warm_up(server)
             told = judge(ask_all(server, probes(existing, disabled)))

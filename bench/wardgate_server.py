@@ -97,13 +97,14 @@ def install(data: Path, url: str = "") -> None:
     asyncio.run(Installation.create(data, demo=False, clock=SystemClock(), settings=settings))
 
 
-def configure(data: Path, verified_cache_s: int) -> None:
-    """Set how long verified passwords are remembered."""
+def configure(data: Path, verified_cache_s: int, more: str = "") -> None:
+    """Set how long verified passwords are remembered. `more`: further sections of the document."""
     document = f"""
 realms: [{{name: default, default: true, directories: [local]}}]
 directories: [{{name: local, kind: local, keep_hashes: true, verified_cache_s: {verified_cache_s}}}]
 nas: [{{name: bench, addresses: [127.0.0.0/8], secret: {{value: {SECRET}}}, application: vpn}}]
 applications: [{{name: vpn}}]
+{more}
 """
     command("config", "apply", "-", "--data", str(data), stdin=document)
 
