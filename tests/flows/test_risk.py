@@ -11,6 +11,8 @@ import pytest
 from tests.flows.test_radius_door import Door, a_nas
 from tests.flows.world import BACKENDS, NAS, World, a_storage, elsewhere, floor, is_granted, reason, rule
 from tests.mmdb import write_mmdb
+from wardgate.account.device import make as make_device
+from wardgate.clock import to_ms
 from wardgate.directory.port import DirectoryUser, PasswordVerdict
 from wardgate.engine.outcome import Challenge, Origin, Outcome
 from wardgate.engine.runtime import EngineConfiguration
@@ -242,6 +244,21 @@ async def test_the_known_name_of_a_machine_lowers_nothing_below_its_address(worl
     await world.logs_in()
     await world.begin("ada", origin=elsewhere(client=ABROAD.client, device=LAPTOP))
     assert world.assessed(0) == {"score": 25, "band": "safe", "new_address": 25}
+
+
+async def test_a_device_that_the_person_trusts_is_not_new_and_one_that_says_its_name_is(
+    world: RiskWorld, ada: DirectoryUser
+) -> None:
+    """What it proves is what we gave it; what it is called, it may change with each release of its system."""
+    world.use_risk()
+    await world.logs_in()
+    value, operations = make_device(world.ring, await world.subject_of(ada), "Firefox", to_ms(world.clock.now()), 86_400)
+    await world.storage.commit(operations)
+    upgraded = elsewhere(device={"hostname": "ADAS-LAPTOP", "os": "Microsoft Windows 12"})
+    await world.begin("ada", origin=upgraded)
+    assert world.assessed(0) == {"score": 20, "band": "safe", "new_device": 20}
+    assert is_granted(await world.begin("ada", origin=upgraded, device=value))
+    assert world.assessed(0) == {"score": 0, "band": "safe"}
 
 
 # --- what rules do with it -----------------------------------------------------------------------------------------------

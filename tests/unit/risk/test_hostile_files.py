@@ -113,7 +113,9 @@ def test_a_pipe_does_not_keep_us_waiting(tmp_path: Path) -> None:
     file = countries(str(tmp_path / "pipe"))
     file.look()
     assert (file.value, file.problem) == (None, "it is no ordinary file")
-    assert countries("/dev/zero").value is None
+    endless = countries("/dev/zero")
+    endless.look()
+    assert (endless.value, endless.problem) == (None, "it is no ordinary file")
 
 
 def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:
