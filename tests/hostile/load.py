@@ -169,3 +169,10 @@ def load(
             made.stop.set()
             for thread in threads:
                 thread.join()
+
+
+def unanswered_packets(served: Served) -> float:
+    """How many packets the server has left without a reply. A NAS that asks again hides that from whoever logs in."""
+    with served.web() as web:
+        lines = web.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("wardgate_radius_drops_total"))

@@ -30,7 +30,7 @@ from tests.functional.harness import (
     serve,
     wait_for,
 )
-from tests.hostile.load import Load, Verdict, device_users, load
+from tests.hostile.load import Load, Verdict, device_users, load, unanswered_packets
 from wardgate.cli.performing import Performer, perform
 from wardgate.control import call
 from wardgate.errors import ServerUnavailable
@@ -176,15 +176,8 @@ def _let_in(logins: Load, count: int) -> None:
     wait_for(lambda: logins.accepted_since(since) >= count, 60)
 
 
-def _unanswered(served: Served) -> float:
-    """How many packets the server has left without a reply. A NAS that asks again hides that from whoever logs in."""
-    with served.web() as web:
-        lines = web.get("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("wardgate_radius_drops_total"))
-
-
 def test_no_login_fails_while_documents_are_applied(site: Site) -> None:
-    unanswered = _unanswered(site.served)
+    unanswered = unanswered_packets(site.served)
     with load(site.served, site.persons[:4], NAS) as logins:
         _let_in(logins, 8)
         for number in range(1, APPLIES + 1):
@@ -197,7 +190,7 @@ def test_no_login_fails_while_documents_are_applied(site: Site) -> None:
     # Each of the users may be in the middle of a login when the test ends.
     assert [each for each in failed if each.verdict is not Verdict.SILENCE] == []
     assert len(failed) <= len(logins.sessions)
-    assert _unanswered(site.served) == unanswered
+    assert unanswered_packets(site.served) == unanswered
     versions_are_whole(site.data, set())
 
 

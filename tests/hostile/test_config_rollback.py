@@ -5,6 +5,7 @@ realms, networks, policies, applications and NAS shows in what other logins come
 """
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
@@ -23,6 +24,7 @@ from tests.functional.harness import (
     cli_json,
     csv_of,
     ended,
+    enrol_devices,
     free_udp_ports,
     make_installation,
     people,
@@ -30,6 +32,7 @@ from tests.functional.harness import (
     totp_code,
     wait_for,
 )
+from tests.hostile.load import Verdict, device_users, load, unanswered_packets
 from tests.hostile.nodes import PATIENCE_S, move_to_postgresql, second_node, serve_cheap, wires_by_slot
 from wardgate.cli.performing import perform
 from wardgate.config.document import Document, dump_plain
@@ -140,6 +143,7 @@ class Site:
 
     servers: list[Served]
     persons: list[Person]
+    devices: list[Person]
     places: list[tuple[Wire, Wire]] = field(default_factory=list)
     addresses: Iterator[str] = field(default_factory=lambda: (f"198.51.{n // 250}.{n % 250 + 1}" for n in itertools.count()))
 
@@ -191,10 +195,11 @@ def _two_nodes(place: Path, stack: ExitStack) -> Sequence[Served]:
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Servers with the base of the chain in force."""
     place = tmp_path_factory.mktemp("rollback")
-    persons = people("ada", 2)
-    make_installation(place / "here", dump_plain(chain()[0].plain), csv_of(persons))
+    persons, devices = people("ada", 2), device_users("dev", 4)
+    make_installation(place / "here", dump_plain(chain()[0].plain), csv_of([*persons, *devices]))
+    enrol_devices(place / "here", *devices)
     with ExitStack() as stack:
-        site = Site(list(request.param(place, stack)), persons)
+        site = Site(list(request.param(place, stack)), persons, devices)
         for served in site.servers:
             if len(site.servers) == 1:
                 wires = [[one for [one] in wires_by_slot(stack, served, source, 1)] for source in (MAIN, LAB)]
@@ -266,3 +271,32 @@ def test_a_login_that_keeps_its_plan_is_refused_when_the_account_was_disabled_me
     reply = _answer(site, 1, challenge)
     assert reply.code is Code.ACCESS_REJECT
     assert reason_of(site.servers[-1], reply) == "user_changed"
+
+
+# --- logins all the while ----------------------------------------------------------------------------------------------
+
+
+def test_no_login_fails_while_every_step_is_applied_and_rolled_back(site: Site) -> None:
+    versions = [deepcopy(version.plain) for version in chain()]
+    for plain in versions:
+        plain["policies"][0]["rules"] = [{"name": "all", "then": {"steps": [["password"], ["hotp"]]}}]
+    _apply(site, versions[0])
+    before = [unanswered_packets(served) for served in site.servers]
+    with ExitStack() as stack:
+        shares = [site.devices[number :: len(site.servers)] for number in range(len(site.servers))]
+        loads = [stack.enter_context(load(served, share, MAIN)) for served, share in zip(site.servers, shares, strict=True)]
+        for plain in (*versions, *reversed(versions[:-1])):
+            _apply(site, plain)
+            since = time.monotonic()
+            for each in loads:
+                wait_for(lambda each=each, since=since: each.accepted_since(since) >= 1, PATIENCE_S)
+    tries = [one for each in loads for one in each.tries]
+    failed = [one for one in tries if one.verdict not in (Verdict.CHALLENGED, Verdict.ACCEPTED, Verdict.SILENCE)]
+    assert failed == []
+    # Each of the users may be in the middle of a login when the test ends.
+    assert sum(one.verdict is Verdict.SILENCE for one in tries) <= len(site.devices)
+    assert [unanswered_packets(served) for served in site.servers] == before
+
+
+def _apply(site: Site, plain: Plain) -> None:
+    site.perform(0, "config.apply", {"document": dump_plain(plain)})
