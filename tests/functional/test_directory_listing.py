@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +43,10 @@ def groups_of(users: Sequence[DirectoryUser | None]) -> list[object]:
     ]
 
 
+def settled(user: DirectoryUser) -> DirectoryUser:
+    return replace(user, version=0, lockout=None)
+
+
 # --- Active Directory --------------------------------------------------------------------------------------------------
 
 
@@ -59,10 +64,8 @@ async def test_everybody_in_active_directory_is_listed_as_he_is_found() -> None:
         for name in people:
             alone = await directory.find(name, SOON)
             assert alone is not None
-            # What another test may do to an account meanwhile is a lock or a count of failures, and no more than that.
-            assert groups_of([users[name]]) == groups_of([alone])
-            assert users[name].version == alone.version
-            assert users[name] == alone
+            # Who logs in meanwhile moves the server's change number and his count of failures, and nothing else.
+            assert settled(users[name]) == settled(alone)
     finally:
         await directory.close()
     assert searches < 12

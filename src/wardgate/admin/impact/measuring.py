@@ -16,7 +16,7 @@ from wardgate.admin.impact.effects import Decided, Effect, effect_of
 from wardgate.admin.impact.enrolments import PAGE, enrolled_of
 from wardgate.admin.impact.people import MAX_REMEMBERED, Mark, Person, Telling
 from wardgate.admin.impact.rest import Rest
-from wardgate.admin.impact.situations import Given, Situation, Situations, situations_of
+from wardgate.admin.impact.situations import Given, Situation, Situations, is_address, situations_of
 from wardgate.admin.impact.standing import NO_DOCUMENT, Standing, differing
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, opened
@@ -108,6 +108,8 @@ class _Walk:
         names, wanted = differing(*self._sides), self._wanted
         if wanted.goal not in GOALS:
             raise UsageError(f"there is no goal {wanted.goal[:32]}: {', '.join(GOALS)}")
+        if wanted.client is not None and not is_address(wanted.client):
+            raise UsageError(f"{wanted.client[:64]!r} is no address: write 203.0.113.7")
         only = wanted.application
         if wanted.nas is not None:
             nas = [side.nas[wanted.nas] for side in self._sides if wanted.nas in side.nas]

@@ -89,7 +89,7 @@ def _asked(policies: list[Policy], key: str) -> frozenset[str]:
 
 def _places(before: Standing, after: Standing, application: str, policies: list[Policy]) -> list[tuple[str, str | None]]:
     """One address of each part of the address space, with the names of the networks that hold it; and elsewhere."""
-    labelled = {text: frozenset([ip_network(text)]) for text in sorted(_asked(policies, "client")) if _is_address(text)}
+    labelled = {text: frozenset([ip_network(text)]) for text in sorted(_asked(policies, "client")) if is_address(text)}
     for text in dict.fromkeys((*before.networks(application), *after.networks(application))):
         now, then = before.network(text), after.network(text)
         if now == then or not (now and then):
@@ -121,7 +121,8 @@ def _parts(labelled: Mapping[str, frozenset[Network]], version: int) -> Iterator
             yield held, str(IPv4Address(at) if version == 4 else IPv6Address(at))
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is one IPv4 or IPv6 address."""
     try:
         ip_address(text)
     except ValueError:

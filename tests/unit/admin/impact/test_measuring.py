@@ -258,7 +258,7 @@ async def test_a_directory_that_cannot_list_its_users_is_told(
     assert told["problems"] == [{"directory": "acme", "problem": "a directory of kind local does not list its users"}]
 
 
-@pytest.mark.parametrize("wanted", [{"goal": "lunch"}, {"application": "x"}, {"nas": "x"}, {"at": "some day"}])
+@pytest.mark.parametrize("wanted", [{"goal": "lunch"}, {"application": "x"}, {"nas": "x"}, {"at": "some day"}, {"client": "home"}])
 async def test_what_is_not_there_is_refused(office: Office, acme: MemoryDirectory, wanted: dict[str, Any]) -> None:
     with pytest.raises((UsageError, NotFound, measuring.SettingsError)):
         await impact(office, document(), document({"then": CODE}), **wanted)
