@@ -19,7 +19,7 @@ from wardgate.errors import ServerUnavailable, UsageError, WardgateError
 if TYPE_CHECKING:
     from wardgate.simulator.codes import Outbox
     from wardgate.simulator.line import Exchange, Line, Server
-    from wardgate.simulator.login import Answer, Login
+    from wardgate.simulator.login import Answer, Gateway, Login
     from wardgate.simulator.nas import SimulatedNas
     from wardgate.simulator.transcript import Silent, Transcript
 
@@ -139,6 +139,9 @@ def paloalto(
     cookie: Annotated[
         bool, typer.Option("--cookie", help="The gateway takes the portal's authentication override cookie: one login in all.")
     ] = False,
+    hand_over: Annotated[
+        bool, typer.Option("--hand-over", help="The server is to take the portal's code once more at the gateway (hand_over_s).")
+    ] = False,
     no_message_authenticator: NoMessageAuthenticator = False,
     chap_first: ChapFirst = False,
     retransmit: Retransmit = DEFAULT_RETRANSMIT,
@@ -162,7 +165,10 @@ def paloalto(
         chap_first=chap_first,
     )
     given = Given(user, data, password, password_stdin, server, secret_stdin, retransmit, timeout, tuple(code or ()), auto, script)
-    _finish(given, asyncio.run(_play(given, nas, cookie, as_json)), as_json)
+    if cookie and hand_over:
+        raise UsageError("either --cookie or --hand-over")
+    gateway: Gateway = "cookie" if cookie else "hand_over" if hand_over else "asks"
+    _finish(given, asyncio.run(_play(given, nas, gateway, as_json)), as_json)
 
 
 @app.command(
@@ -205,8 +211,8 @@ def generic(
 # --- playing -----------------------------------------------------------------------------------------------------------
 
 
-async def _play(given: Given, nas: "SimulatedNas", cookie: bool | None, as_json: bool) -> dict[str, Any]:
-    """Play what was asked for and tell it as one object. `cookie` is None for a device that is no GlobalProtect."""
+async def _play(given: Given, nas: "SimulatedNas", gateway: "Gateway | None", as_json: bool) -> dict[str, Any]:
+    """Play what was asked for and tell it as one object. `gateway` is None for a device that is no GlobalProtect."""
     from wardgate.simulator.line import Line
     from wardgate.simulator.transcript import Silent, Transcript
 
@@ -217,7 +223,7 @@ async def _play(given: Given, nas: "SimulatedNas", cookie: bool | None, as_json:
     if given.user is None:
         raise UsageError("give --user NAME, or --script FILE")
     line = Line(known.server, given.timeout_s, given.retransmit, report)
-    return await _play_logins(given, given.user, nas, known, report, cookie, line)
+    return await _play_logins(given, given.user, nas, known, report, gateway, line)
 
 
 async def _play_script(given: Given, nas: "SimulatedNas", known: Known, report: "Transcript | Silent") -> dict[str, Any]:
@@ -241,14 +247,20 @@ async def _play_script(given: Given, nas: "SimulatedNas", known: Known, report: 
 
 
 async def _play_logins(
-    given: Given, user: str, nas: "SimulatedNas", known: Known, report: "Transcript | Silent", cookie: bool | None, line: "Line"
+    given: Given,
+    user: str,
+    nas: "SimulatedNas",
+    known: Known,
+    report: "Transcript | Silent",
+    gateway: "Gateway | None",
+    line: "Line",
 ) -> dict[str, Any]:
     from wardgate.simulator.login import Device, Person, overall
 
     person = Person(user, _password(given, known), _answers(given, known))
     async with line:
         device = Device(nas, line, report, known.explain)
-        logins = [await device.log_in("login", person)] if cookie is None else await device.log_in_globalprotect(person, cookie)
+        logins = [await device.log_in("login", person)] if gateway is None else await device.log_in_globalprotect(person, gateway)
     return {
         "outcome": overall(logins).value,
         "server": known.server.name,

@@ -3,9 +3,9 @@
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from wardgate.errors import UsageError
 from wardgate.radius.client import build_access_request
@@ -72,6 +72,9 @@ class Login:
     reason: str | None = None
     expected: bool = True
     """False for a refusal that belongs to the play, and does not make it fail."""
+
+
+Gateway = Literal["asks", "cookie", "hand_over"]
 
 
 @dataclass(slots=True)
@@ -157,22 +160,39 @@ class Device:
 
     # --- GlobalProtect -------------------------------------------------------------------------------------------
 
-    async def log_in_globalprotect(self, person: Person, cookie: bool) -> list[Login]:
+    async def log_in_globalprotect(self, person: Person, gateway: Gateway) -> list[Login]:
         """The portal, then the gateway, as the app does it.
 
         The app gives the gateway what it gave the portal last: after a challenge that is the spent code. Only with an
-        authentication override cookie (`cookie`) is there no second RADIUS login at all.
+        authentication override cookie is there no second RADIUS login at all. Where the server hands the login over, the code is
+        taken once at the gateway, and not again.
         """
         portal = await self.log_in("portal", person)
         if portal.outcome is not Outcome.ACCEPT:
             return [portal]
-        if cookie:
+        if gateway == "cookie":
             self.report.remark("gateway: takes the portal's authentication override cookie and does not ask by RADIUS")
             return [portal]
+        if gateway == "hand_over":
+            return [portal, *await self._handed_over(person, portal)]
         again = await self._reuse(person, portal)
         if again.outcome is not Outcome.REJECT:
             return [portal, again]
         return [portal, again, await self.log_in("gateway", person)]
+
+    async def _handed_over(self, person: Person, portal: Login) -> list[Login]:
+        """The gateway with the portal's credentials, which the server takes once: the second time must be refused."""
+        if portal.typed is None:
+            return [await self.log_in("gateway with the portal's credentials", person)]
+        first = await self.log_in("gateway with the portal's credentials", person, portal.typed)
+        if first.outcome is not Outcome.ACCEPT:
+            self._complain("the portal's login was not handed over: see hand_over_s of the application, and what the NAS tells")
+            return [first]
+        again = await self.log_in("the same once more", person, portal.typed)
+        if again.outcome is Outcome.ACCEPT:
+            self._complain("what was handed over was taken twice")
+            return [first, again]
+        return [first, replace(again, expected=False)]
 
     async def _reuse(self, person: Person, portal: Login) -> Login:
         """The gateway with the portal's credentials."""
@@ -212,5 +232,5 @@ def plain_reason(reason: str, user: str) -> str:
 
 
 def overall(logins: list[Login]) -> Outcome:
-    """How the whole play ended: as its last login did."""
-    return logins[-1].outcome
+    """How the whole play ended: as its last login did, apart from refusals that belong to the play."""
+    return next((login.outcome for login in reversed(logins) if login.expected), logins[-1].outcome)
