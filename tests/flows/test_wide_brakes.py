@@ -136,16 +136,6 @@ async def test_a_right_password_with_a_wrong_code_is_told_the_strangers_wait(wor
     assert [text[:20] for text in told] == ["Too many tries. Wait"] * 2
 
 
-async def test_two_names_of_one_person_are_not_linked_by_their_part(world: World) -> None:
-    """A bucket is split by the name that was typed, so that the parts of two names say nothing about whose they are."""
-    world.brakes = BrakeSettings(**{**LOOSE, "nas_failures": 16 * 64})
-    await world.person("ada", mail="ada@acme.test")
-    for typed in ("ada", "ada@acme.test", "ACME\\ada", "nobody"):
-        await world.begin(typed, "guess")
-    parts = {row["key"] for row in await world.rows("brake") if row["kind"] == "nas"}
-    assert 2 <= len(parts) <= 4
-
-
 async def test_the_wait_doubles_and_is_forgotten_after_an_hour_of_peace(world: World) -> None:
     world.brakes = NETWORK
     waits = []
@@ -265,6 +255,12 @@ async def test_a_lock_is_recorded_with_its_kind_wait_and_level(world: World, set
     await spray(world, 10)
     [told] = await world.payloads("engine:brake:locked")
     assert (told["brake"], told["wait_s"], told["level"], told["failures"]) == (name.removeprefix("brake_"), 300, 1, 10)
+    assert "user" not in told, "whoever came last is not whom it is about"
+
+
+async def test_the_record_of_a_lock_does_not_hold_a_password_typed_as_a_name(world: World) -> None:
+    await world.wrong_passwords("hunter2-is-my-secret", 5)
+    assert [told["user"] for told in await world.payloads("engine:brake:locked")] == ["h*** (20)"]
 
 
 async def test_a_flood_of_names_of_nobody_is_recorded_as_the_lock_that_it_begins(world: World) -> None:

@@ -77,7 +77,7 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.LOGIN_DENIED: _LOGIN,
     Kind.LOGIN_CHALLENGED: _LOGIN,
     Kind.LOGIN_ANSWER_WRONG: _LOGIN,
-    Kind.BRAKE_LOCKED: _LOGIN,
+    Kind.BRAKE_LOCKED: {**_LOGIN, "brake": As.WORD, "wait_s": As.NUMBER, "level": As.NUMBER, "failures": As.NUMBER},
     Kind.BRAKE_RELEASED: _USER,
     Kind.CODE_SENT: {"channel": As.WORD, "message": As.ID},
     Kind.DOOR_REFUSALS: {"refused": As.COUNTS},

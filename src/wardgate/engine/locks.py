@@ -104,13 +104,16 @@ class Locks:
                 self._parts.observe_lock(lock.kind, self._held(lock, to), lock.wait_s)
 
     def _told(self, lock: BeganLock, user: str, subject_id: str | None, known: bool, to: str = "") -> list[Operation]:
-        label = self._label(lock, user if known else masked_name(user), known, to)
+        shown = user if known else masked_name(user)
+        label = self._label(lock, shown, known, to)
+        # Who came last to a brake over many people is not whom it is about.
+        about = lock.kind in _OF_A_USER or lock.kind == brakes.DESTINATION
         details = {
             "brake": lock.kind,
             "wait_s": lock.wait_s,
             "level": lock.level,
             "failures": lock.failures,
-            "user": user,
+            **({"user": shown} if about else {}),
             "application": self._application,
             **whence(self._trail),
         }
@@ -120,7 +123,7 @@ class Locks:
             "engine",
             transaction_id=self._trail.transaction_id,
             reference=self._trail.reference,
-            subject_id=subject_id,
+            subject_id=subject_id if about else None,
             details={**details, "network": label.network} if label.network else details,
         )
         return [record(event), write_label(self._parts.ring(), lock.kind, lock.key, label)]

@@ -43,8 +43,9 @@ FAILURES = (NETWORK, NAS, GLOBAL)
 MESSAGES = (NETWORK_MESSAGES, NAS_MESSAGES, GLOBAL_MESSAGES)
 
 MAX_PARTS = 16
-# A part is no smaller: names fall into the parts by chance, and in small numbers chance is uneven.
-LEAST_OF_A_PART = 64
+# A part is no smaller: names fall into the parts by chance, and guesses at a few names alone, up to the hard stop of each, must not
+# empty one.
+LEAST_OF_A_PART = 250
 # From here on a stranger takes his token first. Before it as many may be judged at once as passwords can be checked at once.
 HEADROOM = 64
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.flows.world import a_ring
 from wardgate.engine import wide_brakes
+from wardgate.engine.brakes import brake_keys
 from wardgate.engine.settings import BrakeSettings
 from wardgate.engine.wide_brakes import (
     FAILURES,
@@ -125,9 +126,26 @@ def test_buckets_of_failures_and_of_messages_are_no_ones_else() -> None:
     assert len({bucket.key for bucket in found}) == 6
 
 
-@pytest.mark.parametrize(("limit", "parts"), [(1, 1), (127, 1), (128, 2), (1_000, 15), (5_000, 16), (1_000_000, 16)])
+@pytest.mark.parametrize(("limit", "parts"), [(1, 1), (499, 1), (500, 2), (1_000, 4), (5_000, 16), (1_000_000, 16)])
 def test_a_bucket_is_split_into_no_more_parts_than_its_size_allows(limit: int, parts: int) -> None:
     assert parts_of(limit) == parts
+
+
+def test_the_part_of_a_known_name_is_the_one_of_the_name_and_not_of_the_person() -> None:
+    """Else two names of one person would always share one, and could be linked by the lock of it."""
+    known = brake_keys(RING, "subject 1", "198.51.100.7", "radius:hq:", typed="acme:ada")
+    unknown = brake_keys(RING, "acme:ada", "198.51.100.7", "radius:hq:", of_name=True)
+    assert known.wide is not None
+    assert unknown.wide is not None
+    assert known.wide(SETTINGS) == unknown.wide(SETTINGS)
+    of_others = [brake_keys(RING, "subject 1", None, "radius:hq:", typed=f"acme:{number}").wide for number in range(100)]
+    assert len({wide(SETTINGS)[-1].key for wide in of_others if wide is not None}) > 1
+
+
+def test_guesses_at_a_few_names_do_not_empty_the_part_that_they_share() -> None:
+    defaults = BrakeSettings()
+    for bucket in buckets(RING, None, "radius:hq:", b"\0" * 32, defaults):
+        assert bucket.limit >= 5 * defaults.user_failures
 
 
 def test_an_operator_reaches_every_part_that_a_login_may_fall_into() -> None:
