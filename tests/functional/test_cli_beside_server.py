@@ -77,3 +77,27 @@ def test_logins_go_on_while_keys_are_rotated(tmp_path: Path) -> None:
         # And everything opens with what is left of the keys.
         assert cli_json("check", data=served.data)["ok"] is True
         assert cli("user", "show", "erin", data=served.data).returncode == 0
+
+
+def test_who_has_to_wait_is_listed_and_let_go_while_the_server_runs(tmp_path: Path) -> None:
+    with ended(serve_demo(tmp_path / "data")) as served:
+        ada, bad = user_of(served, "ada"), "not the password"
+        with Wire(served, served.told["radius"]["secret"]) as wire:
+            for _ in range(5):
+                assert wire.log_in("ada", bad).code == Code.ACCESS_REJECT
+                assert wire.log_in("hunter2", bad).code == Code.ACCESS_REJECT
+            listed = cli_json("lock", "list", data=served.data)
+            validate(listed, "lock-list")
+            assert {(lock["brake"], lock["user"]) for lock in listed["locks"]} == {
+                ("user_source", "ada"),
+                ("user_source", "h*** (7)"),
+            }
+            assert wire.log_in("ada", ada["password"]).code == Code.ACCESS_REJECT
+            lifted = cli_json("lock", "clear", "ada", "--reason", "ticket 4711", data=served.data)
+            validate(lifted, "lock-clear")
+            assert lifted["lifted"] >= 1
+            assert wire.log_in("ada", ada["password"]).code == Code.ACCESS_CHALLENGE
+            assert cli_json("lock", "clear", "hunter2", data=served.data)["lifted"] >= 1
+        assert cli_json("lock", "list", data=served.data)["locks"] == []
+        validate(cli_json("gateway", "costs", data=served.data), "gateway-costs")
+        served.stop()
