@@ -246,6 +246,7 @@ class Worker:
             observe=self._metrics.step,
             observe_directory=self._metrics.directory,
             observe_lock=self._lock_began,
+            channel_down=lambda channel: self._outbox is not None and self._outbox.is_down(channel),
         )
         parts = RadiusParts(
             engine=Engine(engine),

@@ -65,6 +65,15 @@ class Lanes:
             lane = self._by_name[gateway.name] = Lane(gateway)
         return lane
 
+    def all_failed(self, gateways: Sequence[Gateway]) -> bool:
+        """Whether the last tries of all these failed a moment ago. Never without gateways, and no longer than a pause.
+
+        What is not asked for because of this would otherwise never be tried again.
+        """
+        now = self._monotonic()
+        lanes = [self.of(gateway) for gateway in gateways]
+        return bool(lanes) and all(lane.is_open and now < lane.opens_until for lane in lanes)
+
     def choose(self, gateways: Sequence[Gateway]) -> Gateway:
         """Whom to ask now: the first that is ready, else the first. `gateways` is not empty.
 

@@ -168,6 +168,10 @@ class OutboxWorker:
                 self._wake_later.cancel()
             self._ended.set()
 
+    def is_down(self, channel: Channel) -> bool:
+        """Whether every gateway of a channel failed a moment ago, as far as this worker has asked them."""
+        return self._lanes.all_failed([gateway for gateway in self._gateways() if gateway.channel is channel])
+
     def _announced(self, key: str) -> None:
         """A message was put in: of all that hear it, the worker that it names looks at once, so that normally one reads and claims.
 

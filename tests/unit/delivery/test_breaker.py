@@ -90,6 +90,20 @@ def test_a_lone_gateway_is_always_asked() -> None:
     assert world.lanes.choose([world.first]).name == "first"
 
 
+def test_all_have_failed_only_while_none_is_due_for_a_probe() -> None:
+    """A step that was left out because of this sends nothing: what is never asked would be down for ever."""
+    world = World()
+    gateways = [world.first, world.second]
+    world.fail(FAILURES_TO_OPEN)
+    assert not world.lanes.all_failed(gateways)
+    for _ in range(FAILURES_TO_OPEN):
+        world.lanes.of(world.second).failed(world.clock.monotonic())
+    assert world.lanes.all_failed(gateways)
+    assert not world.lanes.all_failed([])
+    world.clock.advance(FIRST_PAUSE_S)
+    assert not world.lanes.all_failed(gateways)
+
+
 def test_a_gateway_that_was_configured_anew_begins_without_a_past() -> None:
     world = World()
     world.fail(50)
