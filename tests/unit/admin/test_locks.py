@@ -1,6 +1,7 @@
 """Locks: what an operator is shown of them, what lifting one leaves, and what messages cost."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from wardgate.admin.locks import clear_locks, delivery_costs, list_locks
 from wardgate.admin.office import Office
 from wardgate.config.document import parse
 from wardgate.config.store import save
+from wardgate.crypto import MAC_ROOT, KeyRing, new_key
 from wardgate.engine.outcome import Challenge
 from wardgate.engine.settings import BrakeSettings, SendingSettings
 from wardgate.errors import NotFound, UsageError
@@ -169,3 +171,18 @@ async def test_days_that_are_none_are_told(desk: Office, days: dict[str, str]) -
 def test_defaults_shut_no_company_out() -> None:
     assert BrakeSettings().network_failures >= 5 * BrakeSettings().source_failures
     assert SendingSettings() == SendingSettings(sms_prefixes=(), sms_per_day=0)
+
+
+async def test_what_began_before_a_key_was_rotated_away_is_listed_without_words(world: World, desk: Office) -> None:
+    await world.wrong_passwords("somebody", 3)
+    desk = replace(desk, ring=KeyRing({MAC_ROOT: new_key(), 2: new_key()}))
+    [lock] = (await list_locks(desk))["locks"]
+    assert (lock["brake"], lock["held"], lock["user"], lock["level"]) == ("user_source", "unknown", None, 1)
+
+
+async def test_a_persons_typed_names_are_not_listed_as_if_they_were_others(world: World, desk: Office) -> None:
+    """Guesses at `ada@acme.test` hold ada; a second line for the name would tell nothing but confuse."""
+    await world.person("ada", mail="ada@acme.test")
+    await world.wrong_passwords("ada@acme.test", 3)
+    assert [lock["user"] for lock in (await list_locks(desk))["locks"]] == ["ada"]
+    assert (await clear_locks(desk, source="2001:db8::/48"))["lifted"] == 0
