@@ -1,5 +1,7 @@
 """What policy demands once all is proved: put off so many times, counted once, and then no entry without it."""
 
+from typing import Any
+
 import pytest
 
 from tests.flows.plans import use_plan
@@ -23,7 +25,7 @@ ENROL = ActionEntrySettings(enrol="totp", level="forced", deferrals=2)
 CONFIRM = ActionEntrySettings(confirm="contact", level="forced", deferrals=1, every="180d")
 
 
-async def bob(world: World, **fields: str) -> DirectoryUser:
+async def bob(world: World, **fields: Any) -> DirectoryUser:
     """Somebody who has nothing but his phone."""
     return await world.person("bob", phone=PHONE, **fields)
 
@@ -208,6 +210,27 @@ async def test_a_password_that_must_be_changed_is_refused_for_that(world: World)
     assert reason(await sign_in(world, "erin")) == "must_change"
     await bob(world)
     assert "second step" in told(await sign_in(world))
+
+
+async def test_a_password_that_is_too_old_is_to_be_changed_and_a_change_begins_the_count_anew(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(change="password", level="forced", deferrals=1, every="90d")])
+    user = await bob(world, password_changed_at=world.clock.now())
+    world.later(89 * DAY)
+    assert told(await sign_in(world)) == ""
+    world.later(DAY)
+    assert "choose a new password" in told(await sign_in(world))
+    world.later(EIGHT_HOURS)
+    assert reason(await sign_in(world)) == "action_required"
+    world.directory.remove(user)
+    await world.person("erin", phone="+905327654321", password_changed_at=world.clock.now())
+    assert told(await sign_in(world, "erin")) == ""
+
+
+async def test_a_password_of_unknown_age_is_not_too_old(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(change="password", level="forced", deferrals=0, every="90d")])
+    await bob(world)
+    world.later(400 * DAY)
+    assert told(await sign_in(world)) == ""
 
 
 async def test_a_clock_that_was_set_back_gives_no_deferrals_and_takes_none(world: World) -> None:

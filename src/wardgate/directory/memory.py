@@ -7,6 +7,7 @@ checks that it was asked for.
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from wardgate.crypto import Secret, new_id
@@ -97,6 +98,7 @@ class MemoryDirectory:
         groups: tuple[str, ...] = (),
         attributes: Mapping[str, tuple[str, ...]] | None = None,
         must_change: bool = False,
+        password_changed_at: datetime | None = None,
         group_aliases: Mapping[str, tuple[str, ...]] | None = None,
         protected: bool = False,
         verdict: PasswordVerdict = PasswordVerdict.RIGHT,
@@ -122,6 +124,7 @@ class MemoryDirectory:
             groups=groups,
             attributes=attributes or {},
             must_change=must_change,
+            password_changed_at=password_changed_at,
             version=1,
             group_aliases=group_aliases or {},
             protected=protected,

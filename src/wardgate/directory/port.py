@@ -76,7 +76,7 @@ class DirectoryUser:
     (its DN, its SID). `protected`: the directory itself holds the account to be an administrator's. `lockout`: None where the
     directory does not tell, or does not lock. `unusable`: what stands there and cannot be used, such as a malformed phone number:
     the attribute and why, never the value. `old_password_until`: until then the directory may take the password before the present
-    one for right as well, so that none that it takes is remembered.
+    one for right as well, so that none that it takes is remembered. `password_changed_at`: where the directory tells it.
     """
 
     directory: str
@@ -99,6 +99,7 @@ class DirectoryUser:
     lockout: Lockout | None = None
     unusable: tuple[str, ...] = ()
     old_password_until: datetime | None = None
+    password_changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

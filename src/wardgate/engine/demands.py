@@ -117,7 +117,7 @@ def put_off(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     now, deferrals, at = _number(arguments, "now"), _number(arguments, "deferrals"), _number(row, "put_off_at")
     if not arguments["forced"]:
         reminded = _number(row, "reminded_at")
-        if reminded and now - CLOCK_STEP_MS - _number(arguments, "remind_ms") < reminded <= now + CLOCK_STEP_MS:
+        if now - _number(arguments, "remind_ms") < reminded <= now + CLOCK_STEP_MS:
             return Modified(None)
         return Modified({**row, "reminded_at": now})
     done = min(deferrals, _number(row, "put_off")) if _number(arguments, "met_at") <= at else 0
@@ -143,6 +143,9 @@ def _is_met(demand: Demand, person: Standing, now_ms: int) -> bool:
 
 def _met_at(demand: Demand, person: Standing) -> int:
     """When it was last done, as far as anybody knows; 0: never."""
+    changed_at = person.user.password_changed_at
+    if demand.action == CHANGE_PASSWORD and changed_at is not None:
+        return to_ms(changed_at)
     return person.contact_at_ms if demand.action == CONFIRM_CONTACT else 0
 
 

@@ -143,6 +143,7 @@ def user_from(
         attributes={DN_ATTRIBUTE: (entry.dn,), **{name: entry.texts(name) for name in names.more if entry.texts(name)}},
         must_change=must_change(entry),
         password_expires_at=None if expiry == NEVER else moment(expiry),
+        password_changed_at=moment(entry.number("pwdLastSet")),
         version=version_of(entry),
         other_mails=mails[1:],
         other_phones=phones[1:],

@@ -54,6 +54,7 @@ def user_from_row(row: Row, now_ms: int, max_age_ms: int = 0) -> DirectoryUser:
         must_change=bool(row["must_change"]),
         password_expires_at=from_ms(password_set_ms(row) + max_age_ms) if max_age_ms and row["password_hash"] else None,
         version=number(row["version"]),
+        password_changed_at=from_ms(password_set_ms(row)) if row["password_hash"] else None,
     )
 
 

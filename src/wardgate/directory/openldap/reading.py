@@ -104,6 +104,7 @@ class UserReader:
             attributes=self._attributes(entry),
             must_change=must_change(entry, policy),
             password_expires_at=expires_at(entry, policy),
+            password_changed_at=read_time(entry.text("pwdChangedTime")),
             version=version_of(entry),
             other_mails=tuple(mails[1:]),
             other_phones=phones[1:],

@@ -80,6 +80,7 @@ def read_account(row: Row, settings: SqlSettings, now: datetime, region: str | N
         attributes={name: (text(row[column]),) for name, column in settings.attributes.items() if text(row[column])},
         must_change=_flag(row, columns.must_change, unreadable=True),
         password_expires_at=ends,
+        password_changed_at=_password_changed(row, settings),
         version=_version(row, settings, groups),
         other_mails=tuple(mails[1:]),
         other_phones=phones[1:],
@@ -128,10 +129,16 @@ def _state(row: Row, settings: SqlSettings, now: datetime) -> AccountState:
     return AccountState.EXPIRED if ends is not None and ends <= now else AccountState.ACTIVE
 
 
+def _password_changed(row: Row, settings: SqlSettings) -> datetime | None:
+    """Since when the password has been what it is."""
+    column = settings.columns.password_changed_at
+    return moment(row[column], zone_of(settings.time_zone), unreadable=ALWAYS_OVER) if column else None
+
+
 def _password_end(row: Row, settings: SqlSettings) -> datetime | None:
     """When the password expires."""
     columns, zone = settings.columns, zone_of(settings.time_zone)
-    changed = moment(row[columns.password_changed_at], zone, unreadable=ALWAYS_OVER) if columns.password_changed_at else None
+    changed = _password_changed(row, settings)
     ends = moment(row[columns.password_expires_at], zone, unreadable=ALWAYS_OVER) if columns.password_expires_at else None
     days = settings.password_rules.max_age_days
     if days and changed is not None:
