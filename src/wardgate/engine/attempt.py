@@ -49,6 +49,7 @@ class Candidate:
     what gives the reserved attempts back once the password was right, with the next commit. `refusal`: the password was right and
     has to be changed, so this is what the login comes to once all is proved. `proved`: a factor that was proved, and spent, before
     the password. `grace`: the directory is down, and the user is as it told him last. `known`: the row of his known name, if read.
+    `opened`: the brake that `proved` let him past; if he fails after all, it is what he hears.
     """
 
     directory: Directory | None
@@ -64,6 +65,7 @@ class Candidate:
     proved: str = ""
     grace: bool = False
     known: Row | None = None
+    opened: brakes.Hold | None = None
 
     @property
     def found(self) -> DirectoryUser:

@@ -134,7 +134,7 @@ class Reservation(StrEnum):
 class Hold:
     """The attempt has to wait. Not `told`: for guesses at another name of this person, and to say so would link the two names.
 
-    `wide`: it holds because of what others did. `strong_opens`: not for who proves a strong factor first.
+    `wide`: it holds because of what others did. `strong_opens`: not for who proves a strong factor before his password.
     """
 
     reason: str
@@ -177,7 +177,8 @@ async def held_by(storage: Reader, keys: BrakeKeys, found: Seen, settings: Brake
     hold = _holds(found, settings, now_ms)
     if hold is None or keys.typed is None:
         return hold
-    return _holds(seen(await storage.read(asked(keys.typed()))), settings, now_ms) or replace(hold, told=False)
+    named = _holds(seen(await storage.read(asked(keys.typed()))), settings, now_ms)
+    return replace(named or hold, told=named is not None, strong_opens=hold.strong_opens and (named or hold).strong_opens)
 
 
 def _holds(found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
@@ -190,7 +191,8 @@ def _holds(found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
         return Hold("brake_source", wait_s(found.source, now_ms), strong_opens=True)
     failures = number(found.user, "failures") if found.user and lives(found.user, now_ms) else 0
     if failures >= settings.user_failures:
-        return Hold("brake_user", settings.user_source_wait_max_s, strong_opens=True)
+        # NIST SP 800-63B 3.2.2: no more than a hundred failed attempts in a row, whatever they are made with.
+        return Hold("brake_user", settings.user_source_wait_max_s, strong_opens=failures < 2 * settings.user_failures)
     return None
 
 

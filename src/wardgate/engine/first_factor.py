@@ -5,7 +5,7 @@ What comes out is a `Candidate` whose password was right, or a refusal that is l
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TypeGuard
@@ -161,7 +161,11 @@ class FirstFactor:
         settings = attempt.configuration.brakes
         keys = await brakes.admit(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
         if isinstance(keys, brakes.Hold):
-            return await self._refusing.held(attempt, candidate, keys)
+            counted = self._refusing.counts_held(attempt, keys)
+            proved = await self._strong_first(attempt, candidate) if counted and keys.strong_opens else ""
+            if proved:
+                return replace(candidate, proved=proved, opened=keys)
+            return await self._refusing.held(attempt, candidate, keys, counted)
         return replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms)) if keys.taken else candidate
 
     def _remembers(self, candidate: Candidate, password: Secret | None) -> bool:
@@ -240,7 +244,7 @@ class FirstFactor:
 
     async def _judge(self, attempt: Attempt, candidate: Candidate, places: _Places, account: BindKey | None) -> Candidate | Denied:
         trail, user = attempt.request.trail, candidate.user
-        bind, proved, asked = places.bind, "", False
+        bind, proved, asked = places.bind, candidate.proved, False
         began = self._steps.begin()
         try:
             if bind is not None and await self._overdraws(candidate, bind, proved=False):
@@ -294,9 +298,32 @@ class FirstFactor:
 
         The code is spent with the reservation, so that it opens this door once, whatever the password turns out to be.
         """
+        place = bind_brake.reserve(account, to_ms(self._clock.now()), proved=True, refuse=True)
+        if candidate.proved:
+            commit = await self._storage.commit([place])
+            return (bind_brake.reserved(account, commit.results[-1]) if isinstance(commit, Committed) else None), candidate.proved
+        for kind, claim in self._proofs(attempt, candidate):
+            commit = await self._storage.commit([*claim, place])
+            if isinstance(commit, Committed):
+                attempt.request.trail.note("the code was right: the password is checked after all", factor=kind)
+                return bind_brake.reserved(account, commit.results[-1]), kind
+        return None, ""
+
+    async def _strong_first(self, attempt: Attempt, candidate: Candidate) -> str:
+        """The strong factor that the code of the same request proves, which is spent by it; empty when it proves none."""
+        for kind, claim in self._proofs(attempt, candidate):
+            if isinstance(await self._storage.commit(claim), Committed):
+                attempt.request.trail.note(
+                    "a brake holds, and the code was right: the password is checked all the same", factor=kind
+                )
+                return kind
+        return ""
+
+    def _proofs(self, attempt: Attempt, candidate: Candidate) -> Iterator[tuple[str, tuple[Operation, ...]]]:
+        """The strong factors that the code proves, each with what spends it."""
         code, subject_id, user = attempt.request.code, candidate.subject_id, candidate.user
         if not code or subject_id is None or user is None or len(code.reveal()) > MAX_ANSWER_BYTES:
-            return None, ""
+            return
         trail = attempt.request.trail
         trail.transaction_id = trail.transaction_id or new_transaction_id()
         task = Task(trail.transaction_id, self._clock.now(), attempt.configuration.codes, self._parts.ring())
@@ -305,14 +332,8 @@ class FirstFactor:
             if not factor.strong or factor.channel is not None or not factor.enrolled(holder):
                 continue
             verdict = factor.verify(holder, task, {}, code.reveal())
-            if not isinstance(verdict, Right):
-                continue
-            place = bind_brake.reserve(account, to_ms(self._clock.now()), proved=True, refuse=True)
-            commit = await self._storage.commit([*verdict.claim, place])
-            if isinstance(commit, Committed):
-                trail.note("the code was right: the password is checked after all", factor=factor.kind)
-                return bind_brake.reserved(account, commit.results[-1]), factor.kind
-        return None, ""
+            if isinstance(verdict, Right) and verdict.claim:
+                yield factor.kind, tuple(verdict.claim)
 
     async def _verdict(self, attempt: Attempt, candidate: Candidate, kept_away: bool) -> PasswordVerdict:
         password, origin = attempt.request.password, attempt.request.origin

@@ -50,27 +50,34 @@ class Refusing:
         """A directory does not answer: the same for all whose name it might hold."""
         return self.refuse(attempt, "directory_down", Text("down.directory", {"ref": attempt.request.trail.reference}))
 
-    async def held(self, attempt: Attempt, candidate: Candidate, hold: brakes.Hold) -> Denied:
+    def counts_held(self, attempt: Attempt, hold: brakes.Hold) -> bool:
+        """Whether this attempt counts for its name though it is held: as many as may be; asked once for each."""
+        counts = hold.wide or (hold.strong_opens and bool(attempt.request.code))
+        return counts and self._held.allows(attempt.request.trail.nas)
+
+    async def held(self, attempt: Attempt, candidate: Candidate, hold: brakes.Hold, counted: bool = False) -> Denied:
         """A brake holds before anything is proved. The same for names that do not exist: they have brakes as well.
 
         One that must not show looks and counts like a guess at a name of nobody. What is held because of what others did counts
-        like a wrong guess: whoever was let past that brake and guesses is counted too, and the names must not differ afterwards.
+        like a wrong guess (`counted`): whoever was let past that brake and guesses is counted too, and the names must not differ
+        afterwards. So does a code that came along, or codes could be tried without end on somebody who is held.
         """
         settings = attempt.configuration.brakes
         note = "a brake holds" if hold.told else "a brake holds, which must not show"
         attempt.request.trail.note(note, brake=hold.reason, wait_s=hold.wait_s)
         refusal = await self._waiting(attempt, candidate.keys, hold.reason, hold if hold.told else None)
-        if hold.wide and not self._held.allows(attempt.request.trail.nas):
-            attempt.request.trail.counted_only = True
-        elif hold.wide:
+        if counted:
             await self.record_unproved(attempt, candidate, brakes.settle_held(candidate.keys, settings, attempt.now_ms), refusal)
+        elif hold.wide:
+            attempt.request.trail.counted_only = True
         elif not hold.told:
             await self.record_unproved(attempt, candidate, brakes.settle_unseen(candidate.keys, settings, attempt.now_ms), refusal)
         return refusal
 
     async def wrong(self, attempt: Attempt, candidate: Candidate, reason: str) -> Denied:
         """A guess was wrong."""
-        return await self._waiting(attempt, candidate.keys, reason, None)
+        opened = candidate.opened
+        return await self._waiting(attempt, candidate.keys, reason, opened if opened is not None and opened.told else None)
 
     def hold(self, attempt: Attempt, hold: brakes.Hold) -> Denied:
         """A brake began to hold while all that was asked for was proved."""
