@@ -8,7 +8,7 @@ from tests.flows.plans import use_plan
 from tests.flows.world import World, at_once, elsewhere, floor, is_granted, reason
 from wardgate.directory.port import AccountState
 from wardgate.engine.outcome import Challenge, Granted, Outcome
-from wardgate.engine.settings import ApplicationSettings
+from wardgate.engine.settings import ApplicationSettings, CodeSettings
 from wardgate.engine.spent_code import user_key
 from wardgate.storage.port import Upsert
 
@@ -55,6 +55,27 @@ async def test_the_password_opens_the_gateway_once_and_is_checked(world: World) 
     [_, payload] = await world.payloads("engine:login:granted")
     assert payload["handed_over"] == reference
     assert isinstance(await world.begin("ada", origin=GATEWAY), Challenge)
+
+
+async def test_a_field_with_password_and_code_is_taken_once_more_too(world: World) -> None:
+    world.application = ApplicationSettings(name="vpn", hand_over_s=WITHIN_S)
+    await world.give_totp(await world.person("ada"))
+    code = world.totp()
+    assert is_granted(await world.begin("ada", code=code, can_challenge=False))
+    other = await world.begin("ada", code=world.totp(5), can_challenge=False, origin=GATEWAY)
+    assert reason(other) == "code_wrong"
+    outcome = await world.begin("ada", code=code, can_challenge=False, origin=GATEWAY)
+    assert isinstance(outcome, Granted)
+    assert outcome.factors == ("password", "hand_over")
+    assert reason(await world.begin("ada", code=code, can_challenge=False, origin=GATEWAY)) == "code_replayed"
+
+
+@pytest.mark.parametrize("notice_s", [0, 10])
+async def test_it_lasts_as_long_as_it_says_however_long_replays_are_noticed(world: World, notice_s: int) -> None:
+    world.codes = CodeSettings(replay_notice_s=notice_s)
+    code = await at_portal(world)
+    world.later(50)
+    assert is_granted(await world.begin("ada", code, origin=GATEWAY))
 
 
 async def test_off_a_replay_is_refused_uncounted_and_nothing_is_left(world: World) -> None:

@@ -145,7 +145,7 @@ class Engine:
         """
         if not may_be_code(given):
             return False
-        within_s = attempt.configuration.codes.replay_notice_s
+        within_s = max(attempt.configuration.codes.replay_notice_s, attempt.application.settings.hand_over_s)
         application = attempt.application.settings.name
         ring = self._parts.ring()
         key = user_key(ring, attempt.realm.name, attempt.name)
