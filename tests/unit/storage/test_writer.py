@@ -79,8 +79,8 @@ def peer(writing: WriterProcess) -> Iterator[Peer]:
     it.socket.close()
 
 
-WRITE = (0, 2, "brake", "INSERT INTO brake VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "", True, "")
 ROW = tuple(brake("by hand").values())
+WRITE = (0, 2, "brake", f"INSERT INTO brake VALUES ({', '.join('?' * len(ROW))})", "", True, "")
 
 
 def _unit(*values: object) -> object:
