@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from wardgate.errors import SettingsError
-from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compile_fail, compile_lifetimes, compile_text
+from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compile_fail, compile_lifetimes, compile_text, known_kind
 from wardgate.policy.conditions import Networks, Node, condition_at, parse_condition
 from wardgate.policy.facts import Facts
 from wardgate.policy.index import Index
@@ -90,9 +90,8 @@ def compile_policy(
         rules.append(_rule(rule.name, condition_at(f"{path}.rules.{rule.name}", rule.when, named), rule.then, fail, text))
     floors = []
     for floor in settings.floors:
-        unknown = [factor for factor in floor.then.never if factor not in known]
-        if unknown:
-            raise SettingsError(f"{path}.floors.{floor.name}.then.never: unknown factor {unknown[0]}")
+        for factor in floor.then.never:
+            known_kind(f"{path}.floors.{floor.name}.then.never", factor, known)
         floors.append(Floor(floor.name, condition_at(f"{path}.floors.{floor.name}", floor.when, named), floor.then))
     return Policy(
         settings.name,
@@ -201,9 +200,12 @@ def _rule(name: str, when: Node, then: ThenSettings, fail: FailModes = CLOSED, t
 
 
 def _strengthen(steps: list[tuple[str, ...]], strong: tuple[str, ...], needed: int) -> list[tuple[str, ...]]:
-    """Leave only strong alternatives in the last steps, adding steps until `needed` of them are strong."""
+    """Leave only strong alternatives after the password, adding steps until `needed` of them are strong.
+
+    A step that has none, such as `[sms]`, takes any strong factor instead: what is stricter must not be a wall.
+    """
     second = [step for step in steps if step != (PASSWORD,)]
-    narrowed = [tuple(factor for factor in step if factor in strong) for step in second]
+    narrowed = [tuple(factor for factor in step if factor in strong) or strong for step in second]
     while len(narrowed) < needed:
         narrowed.append(strong)
     return [step for step in steps if step == (PASSWORD,)] + narrowed

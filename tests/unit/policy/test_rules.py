@@ -70,6 +70,14 @@ def test_strong_factors_leave_only_strong_alternatives_and_add_steps() -> None:
     assert steps(alone) == (("password",), STRONG_KINDS)
 
 
+def test_a_floor_asks_a_strong_factor_instead_of_a_text_message() -> None:
+    """`[sms]` under such a floor was a step without any factor: nobody whom the floor meant could come in."""
+    of = policy(rule("all", ["password"], ["sms"]), floors=[floor("one", strong=1)])
+    assert steps(of) == (("password",), STRONG_KINDS)
+    without = policy(rule("all", ["password"], ["sms"]), floors=[floor("one", strong=1, never=["sms", "totp"])])
+    assert steps(without) == (("password",), tuple(kind for kind in STRONG_KINDS if kind != "totp"))
+
+
 def test_the_password_is_not_a_strong_factor() -> None:
     of = policy(rule("all", ["password"], ["totp"]), floors=[floor("one", strong=1)])
     assert steps(of) == (("password",), ("totp",))
@@ -130,7 +138,7 @@ def test_a_rule_that_cannot_be_meant_is_refused_by_name(wrong: Any) -> None:
 
 def test_a_floor_of_an_unknown_factor_is_refused() -> None:
     """`never: [smss]` would leave SMS open."""
-    with pytest.raises(SettingsError, match="smss"):
+    with pytest.raises(SettingsError, match=r"never: unknown factor smss; known are .*sms"):
         policy(rule("r", ["password"]), floors=[floor("f", never=["smss"])])
 
 
@@ -152,9 +160,11 @@ floors = st.builds(
 @given(rules, st.lists(floors, max_size=3))
 def test_a_floor_never_opens_anything(one: Any, several: list[Any]) -> None:
     bare, floored = steps(policy(one)), steps(policy(one, floors=several))
+    never = {kind for each in several for kind in each.then.never}
     assert len(floored) >= len(bare)
     for before, after in zip(bare, floored, strict=False):
-        assert set(after) <= set(before)
+        # Another factor than the rule's own is a strong one, and stands where the rule has none.
+        assert set(after) <= set(before) or (set(after) <= set(STRONG_KINDS) and set(before).isdisjoint(set(STRONG_KINDS) - never))
     assert floored[0] == ("password",)
 
 
