@@ -9,6 +9,7 @@ from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason
 from wardgate.audit.timeline import Trail
 from wardgate.crypto import Secret
 from wardgate.engine.outcome import Challenge, Origin
+from wardgate.policy.settings import FloorSettings, FloorThenSettings, RuleSettings, ThenSettings
 from wardgate.storage.port import Commit, Operation, Storage
 
 PHONE = "+905321234567"
@@ -237,3 +238,23 @@ async def test_the_fold_key_tells_neither_name_nor_password(world: World) -> Non
     assert b"correct horse" not in bytes(row["fold_key"] or b"")
     assert "correct horse" not in str(row)
     assert NAS.client is not None
+
+
+async def test_a_login_is_not_folded_into_one_that_was_decided_more_weakly(world: World) -> None:
+    """The password is known, and the login from the office laptop waits for its text message; the same one from another machine."""
+    rules = [RuleSettings(name="all", then=ThenSettings(steps=(("password",), ("totp", "sms"))))]
+    strict = FloorThenSettings(strong_factors=1)
+    elsewhere_strict = FloorSettings(name="other machines", when={"not": {"device": {"hostname": "acme-1042"}}}, then=strict)
+    world.use_policy(rules, [elsewhere_strict])
+    await world.person("bob", phone=PHONE)
+    office = await world.challenged("bob", origin=elsewhere(device={"hostname": "acme-1042"}))
+    assert office.factor == "sms"
+    other = await world.begin("bob", origin=elsewhere(device={"hostname": "home"}))
+    assert reason(other) == "no_factor"
+    assert len(await world.messages()) == 1
+
+
+async def test_a_login_after_an_apply_is_not_folded_into_one_of_before(world: World) -> None:
+    await bob(world)
+    world.use_policy([RuleSettings(name="strong", then=ThenSettings(steps=(("password",), ("totp",))))])
+    assert reason(await world.begin("bob")) == "no_factor"

@@ -36,13 +36,14 @@ from wardgate.engine.sealed_handle import ANOTHER_BINDING, open_login
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps
 from wardgate.engine.surroundings import look_around
-from wardgate.engine.terms import Terms, terms_of
+from wardgate.engine.terms import Terms, dump_terms, terms_of
 from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, unused_handle
 from wardgate.engine.trusted import TRUSTED_DEVICE, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
 from wardgate.factors.port import Right, Task, Wrong
+from wardgate.jsons import dumps
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
 from wardgate.policy.plan import NoEntry, Plan
@@ -363,7 +364,7 @@ class Engine:
         asked = await self._asker.ask_sealed(transaction, holder, application, origin, trail, settle, preface)
         if asked is not None:
             return asked
-        fold_key = self._fold_key(attempt, person)
+        fold_key = self._fold_key(attempt, person, course)
         for _ in range(FOLD_TRIES):
             folded = await self._asker.fold(fold_key, origin.binding, trail, application, holder, settle, preface)
             if folded is not None:
@@ -407,8 +408,11 @@ class Engine:
             risk=person.surroundings.carried,
         )
 
-    def _fold_key(self, attempt: Attempt, person: Person) -> bytes:
-        """Same person, password, application, NAS and client address: the same login again, not a second one."""
+    def _fold_key(self, attempt: Attempt, person: Person, course: Course) -> bytes:
+        """Same person, password, application, NAS and client address, and decided the same: the same login again, not a second one.
+
+        Without what was decided, a login that needs a strong factor here and now would be joined to one that was let off elsewhere.
+        """
         request = attempt.request
         password = request.password.reveal() if request.password is not None else b""
         where = request.origin.client or request.origin.source
@@ -420,6 +424,7 @@ class Engine:
             where.encode(),
             (canonical_name(request.user_name) or "").encode(),
             person.refusal.encode(),
+            dumps([course.rule, course.floors, course.steps, course.fail_open, dump_terms(course.terms)]).encode(),
             password,
         )
 
