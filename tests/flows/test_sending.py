@@ -8,6 +8,7 @@ from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason
 from wardgate.engine.outcome import Challenge, Denied, Outcome
 from wardgate.engine.sending import is_allowed, prefix_of
 from wardgate.engine.settings import BrakeSettings, CodeSettings, SendingSettings
+from wardgate.policy.settings import RuleSettings, ThenSettings
 
 
 async def somebody(world: World, number: int, country: str = "+90532") -> Outcome:
@@ -35,6 +36,21 @@ async def test_a_number_of_a_closed_prefix_is_as_if_there_were_none(world: World
     assert await world.messages() == []
     assert (await counted(world))["sms", "+882"] == (0, 2)
     assert isinstance(await somebody(world, 1), Challenge)
+
+
+async def test_policy_does_not_count_a_closed_prefix_as_a_second_factor(world: World) -> None:
+    world.sending = SendingSettings(sms_prefixes=("+90",))
+    then = ThenSettings(steps=(("password",), ("sms",)))
+    world.use_policy(
+        [
+            RuleSettings(name="has a phone", when={"enrolled": ["sms"]}, then=then),
+            RuleSettings(name="has none", then=ThenSettings(steps=(("password",),))),
+        ]
+    )
+    await world.person("far", phone="+4915112345678")
+    await world.person("near", phone="+905321234567")
+    assert is_granted(await world.begin("far"))
+    assert isinstance(await world.begin("near"), Challenge)
 
 
 async def test_a_closed_prefix_is_neither_offered_nor_chosen_by_its_word(world: World) -> None:

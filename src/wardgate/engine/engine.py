@@ -16,6 +16,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.delivery.port import Channel
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
@@ -33,6 +34,8 @@ from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, open_login
+from wardgate.engine.sending import is_allowed
+from wardgate.engine.settings import SendingSettings
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps
 from wardgate.engine.surroundings import look_around
@@ -42,7 +45,7 @@ from wardgate.engine.trusted import TRUSTED_DEVICE, seen_device, stands_for_fact
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
-from wardgate.factors.port import Right, Task, Wrong
+from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
 from wardgate.jsons import dumps
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
@@ -340,7 +343,7 @@ class Engine:
             attributes={name.lower(): values for name, values in user.attributes.items()},
             # What is held is enrolled all the same: a restore must not make somebody count as one who has nothing.
             enrolled=frozenset(
-                [factor.kind for factor in SECOND_FACTORS if factor.enrolled(person.holder)]
+                [factor.kind for factor in SECOND_FACTORS if _reaches(factor, person.holder, attempt.configuration.sending)]
                 + [each.kind for each in person.holder.held]
             ),
             proved_elsewhere=request.proved_elsewhere,
@@ -577,3 +580,8 @@ def _refusal_told(decision: NoEntry, language: str, application: str, reference:
     if not decision.text:
         return Text("policy.denied", {"application": application, "ref": reference})
     return Text("policy.told_refusal", {**_told(decision.text, language).values, "ref": reference})
+
+
+def _reaches(factor: Factor, holder: Holder, sending: SendingSettings) -> bool:
+    """Whether the person has the factor. A phone whose prefix is closed is none."""
+    return factor.enrolled(holder) and (factor.channel is not Channel.SMS or is_allowed(holder.phone, sending))
