@@ -101,12 +101,10 @@ class TableRows:
         self.uniques = [_Unique(shape, names) for names in shape.uniques]
 
     def take_in(self, version: int, values: Values) -> None:
-        """A row that was read."""
+        """A row that was read. One that was read twice may have changed in between: the later reading counts."""
         key = self.shape.key_of(values)
         self.known[key] = Known(version, values)
-        self.rows[key] = values
-        for unique in self.uniques:
-            unique.add(key, values)
+        self.put(key, values)
 
     def take_absent(self, keys: Iterable[Values]) -> None:
         """Keys that were looked for: what was not found is not there."""
@@ -447,14 +445,19 @@ class Work:
         self.missing = Needs()
         self.relied: list[tuple[TableRows, Values]] = []
         # What each step of the present unit put where, and what was there.
-        self._done: list[tuple[TableRows, Values, object, Values | None]] = []
+        self._done: list[tuple[TableRows, Values, object]] = []
+        # Unique values that a row took without anybody knowing whether another row of the database had them.
+        self._taken: list[tuple[TableRows, int, Values, Values]] = []
 
     def run(self, units: Sequence[Unit]) -> list[Outcome]:
         """Run the units in order. When `missing` holds something afterwards, it has to be read and the work done anew."""
-        return [self._unit(unit) for unit in units]
+        outcomes = [self._unit(unit) for unit in units]
+        if self._taken:
+            self._look_up_unseen()
+        return outcomes
 
     def _unit(self, unit: Unit) -> Outcome:
-        head = self.head
+        head, taken = self.head, len(self._taken)
         self._done.clear()
         self.relied.clear()
         results: list[object] = []
@@ -473,33 +476,44 @@ class Work:
             for table, key in self.relied:
                 table.relied.add(key)
             return Committed(tuple(results))
-        self._take_back()
+        self._take_back(taken)
         self.head = head
         return outcome
 
-    def _take_back(self) -> None:
-        for table, key, before, values in reversed(self._done):
-            # Nothing of a refused unit is written, so the database will not say whether what was assumed for it was true,
-            # and with it whether the unit was not to be refused earlier.
+    def _take_back(self, taken: int) -> None:
+        # Nothing of a refused unit is written, so the database will not say whether what was assumed for it was true,
+        # and with it whether the unit was not to be refused earlier.
+        for table, number, values, _ in self._taken[taken:]:
+            self._look_up(table, number, values)
+        del self._taken[taken:]
+        for table, key, before in reversed(self._done):
             if table.known[key] is ASSUMED and before is _UNKNOWN:
                 self.missing.keys.setdefault(table.shape.name, set()).add(key)
-            if values is not None:
-                self._look_up(table, key, values)
             if before is _UNKNOWN:
                 table.forget(key)
             else:
                 table.put(key, before)  # type: ignore[arg-type]
 
-    def _look_up(self, table: TableRows, key: Values, values: Values) -> None:
-        for number, unique in enumerate(table.uniques):
-            taken = unique.taken(values)
-            if taken is not None and unique.holder(taken) in (None, key) and not unique.known(taken, key, table):
-                self.missing.uniques.setdefault((table.shape.name, number), set()).add(taken)
+    def _look_up_unseen(self) -> None:
+        """Look up the values that were taken from a row unread without the database refusing it.
+
+        The database sees only how the batch ends: it says nothing about values that nobody has in the end, nor when the batch
+        replaces the row that had them. Such a row was replaced blindly; all others that the batch changes are known.
+        """
+        tables = {table.shape.name: table for table, _, _, _ in self._taken}
+        blind = {name: {key for key, known in table.known.items() if known is BLIND} for name, table in tables.items()}
+        for table, number, taken, key in self._taken:
+            others = len(blind[table.shape.name]) - (key in blind[table.shape.name])
+            if others or table.uniques[number].holder(taken) is None:
+                self._look_up(table, number, taken)
+
+    def _look_up(self, table: TableRows, number: int, taken: Values) -> None:
+        self.missing.uniques.setdefault((table.shape.name, number), set()).add(taken)
 
     def put(self, table: TableRows, key: Values, values: Values | None, unknown: Known) -> None:
         """Set or remove a row. `unknown`: what is believed of the database when nobody has looked there."""
         before = table.rows.get(key, _UNKNOWN)
-        self._done.append((table, key, before, values))
+        self._done.append((table, key, before))
         if before is _UNKNOWN:
             table.known[key] = unknown
         table.put(key, values)
@@ -512,7 +526,7 @@ class Work:
         return None
 
     def clashes(self, table: TableRows, key: Values, values: Values) -> bool:
-        """Whether another row has one of these unique values. What nobody has looked up is free, or `missing`."""
+        """Whether another row has one of these unique values. What nobody has looked up is taken for free, or `missing`."""
         for number, unique in enumerate(table.uniques):
             taken = unique.taken(values)
             if taken is None:
@@ -520,8 +534,11 @@ class Work:
             holder = unique.holder(taken)
             if holder is not None and holder != key:
                 return True
-            if self.thorough and not unique.known(taken, key, table):
-                self.missing.uniques.setdefault((table.shape.name, number), set()).add(taken)
+            if holder is None and not unique.known(taken, key, table):
+                if self.thorough:
+                    self._look_up(table, number, taken)
+                else:
+                    self._taken.append((table, number, taken, key))
         return False
 
     def changes(self) -> Iterator[Changes]:

@@ -35,6 +35,12 @@ def _halve(current: Row | None, arguments: Row) -> Modified:
     return Modified(None, tries) if tries == 0 else Modified({**current, "tries": int(tries or 0) // 2}, tries)
 
 
+def _rename(current: Row | None, arguments: Row) -> Modified:
+    """A user of that name, who may be new; a name of None leaves everything as it is."""
+    name = arguments["name"]
+    return Modified(None if name is None else {**(current or user("", "")), "name_key": name}, name)
+
+
 def _message(identifier: str, tries: int, sent_at: int | None) -> dict[str, str | int | bytes | None]:
     return message(identifier, tries=tries, sent_at=sent_at)
 
@@ -59,6 +65,14 @@ _operations = st.one_of(
     st.builds(Insert, st.just("local_user"), st.builds(user, _ids, _ids)),
     st.builds(Upsert, st.just("local_user"), st.builds(user, _ids, _ids)),
     st.builds(Update, st.just("local_user"), st.fixed_dictionaries({"id": _ids}), st.fixed_dictionaries({"name_key": _ids})),
+    st.builds(
+        Modify,
+        st.just("local_user"),
+        st.fixed_dictionaries({"id": _ids}),
+        st.just(_rename),
+        st.fixed_dictionaries({"name": st.none() | _ids}),
+    ),
+    st.builds(Delete, st.just("local_user"), st.tuples(st.builds(Where, st.sampled_from(["id", "name_key"]), st.just("="), _ids))),
     st.builds(event, st.sampled_from(["x", "y"])),
 )
 _turns = st.lists(st.lists(st.lists(_operations, max_size=4), min_size=1, max_size=4), min_size=1, max_size=4)
