@@ -186,3 +186,15 @@ async def test_a_persons_typed_names_are_not_listed_as_if_they_were_others(world
     await world.wrong_passwords("ada@acme.test", 3)
     assert [lock["user"] for lock in (await list_locks(desk))["locks"]] == ["ada"]
     assert (await clear_locks(desk, source="2001:db8::/48"))["lifted"] == 0
+
+
+async def test_an_attacker_cannot_hide_locks_from_the_operator_behind_those_of_typed_names(world: World, desk: Office) -> None:
+    """Each person who is found by a name has two rows that lock, and one of them holds nobody."""
+    world.brakes = replace(world.brakes, network_failures=0, nas_failures=0, global_failures=0)
+    for number in range(210):
+        await world.person(f"p{number}")
+        await world.wrong_passwords(f"p{number}", 3, origin=elsewhere(client=f"198.51.{number}.1"))
+        world.later(0.1)
+    assert len((await list_locks(desk, limit=150))["locks"]) == 150
+    assert (await clear_locks(desk, everything=True, reason="attack over"))["lifted"] == 210
+    assert (await list_locks(desk))["locks"] == []
