@@ -12,6 +12,9 @@ from wardgate.delivery.port import Gateway
 FAILURES_TO_OPEN = 2
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 15.0
+# One number that a service cannot serve is no service that is down. Who may log in with less while a channel is down must not be
+# able to bring that about by numbers of his own.
+ADDRESSES_TO_BE_DOWN = 3
 # A try that is this old makes the next messages go round: by the time it fails, they are delivered.
 SLOW_S = 2.0
 
@@ -23,12 +26,17 @@ class Lane:
     gateway: Gateway
     failures: int = 0
     opens_until: float = 0.0
+    failed_for: set[int] = field(default_factory=set)
     in_flight: dict[int, float] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
         """Whether the last tries failed."""
         return self.failures >= FAILURES_TO_OPEN
+
+    def is_down(self, now: float) -> bool:
+        """Whether it failed a moment ago, and since it last answered for messages to several addresses."""
+        return self.is_open and now < self.opens_until and len(self.failed_for) >= ADDRESSES_TO_BE_DOWN
 
     def is_ready(self, now: float, room: int) -> bool:
         """Whether a message may go here first: it works or is due for a probe, does not hang, and has room.
@@ -42,10 +50,13 @@ class Lane:
     def succeeded(self) -> None:
         """It answered: it is alive, whatever it said."""
         self.failures = 0
+        self.failed_for.clear()
 
-    def failed(self, now: float) -> None:
-        """It did not take a message for a reason of its own. Pauses double up to the longest."""
+    def failed(self, now: float, to: str) -> None:
+        """It did not take a message to this address for a reason of its own. Pauses double up to the longest."""
         self.failures += 1
+        if len(self.failed_for) < ADDRESSES_TO_BE_DOWN:
+            self.failed_for.add(hash(to))
         doublings = min(self.failures - FAILURES_TO_OPEN, 10)
         self.opens_until = now + min(FIRST_PAUSE_S * 2.0**doublings, LONGEST_PAUSE_S)
 
@@ -66,13 +77,12 @@ class Lanes:
         return lane
 
     def all_failed(self, gateways: Sequence[Gateway]) -> bool:
-        """Whether the last tries of all these failed a moment ago. Never without gateways, and no longer than a pause.
+        """Whether all these are down. Never without gateways, and no longer than a pause.
 
         What is not asked for because of this would otherwise never be tried again.
         """
         now = self._monotonic()
-        lanes = [self.of(gateway) for gateway in gateways]
-        return bool(lanes) and all(lane.is_open and now < lane.opens_until for lane in lanes)
+        return bool(gateways) and all(self.of(gateway).is_down(now) for gateway in gateways)
 
     def choose(self, gateways: Sequence[Gateway]) -> Gateway:
         """Whom to ask now: the first that is ready, else the first. `gateways` is not empty.

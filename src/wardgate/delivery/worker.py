@@ -169,7 +169,7 @@ class OutboxWorker:
             self._ended.set()
 
     def is_down(self, channel: Channel) -> bool:
-        """Whether every gateway of a channel failed a moment ago, as far as this worker has asked them."""
+        """Whether every gateway of a channel is down, as far as this worker has asked them."""
         return self._lanes.all_failed([gateway for gateway in self._gateways() if gateway.channel is channel])
 
     def _announced(self, key: str) -> None:
@@ -374,7 +374,7 @@ class OutboxWorker:
             del lane.in_flight[ticket]
         was_open = lane.is_open
         if outcome is AttemptOutcome.UNAVAILABLE:
-            lane.failed(self._clock.monotonic())
+            lane.failed(self._clock.monotonic(), message.to)
         else:
             lane.succeeded()
         answer = scrub(answer, message)

@@ -1,7 +1,7 @@
 """Which gateway is asked first."""
 
 from tests.unit.delivery.fakes import FakeGateway, clock
-from wardgate.delivery.breaker import FAILURES_TO_OPEN, FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOW_S, Lanes
+from wardgate.delivery.breaker import ADDRESSES_TO_BE_DOWN, FAILURES_TO_OPEN, FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOW_S, Lanes
 
 PARALLEL = 8
 
@@ -20,8 +20,12 @@ class World:
 
     def fail(self, times: int = 1) -> None:
         """The first gateway fails."""
-        for _ in range(times):
-            self.lanes.of(self.first).failed(self.clock.monotonic())
+        self.fail_for(self.first, *[f"+90532000000{number % 10}" for number in range(times)])
+
+    def fail_for(self, gateway: FakeGateway, *numbers: str) -> None:
+        """A gateway fails for messages to these numbers."""
+        for number in numbers:
+            self.lanes.of(gateway).failed(self.clock.monotonic(), number)
 
 
 def test_the_configured_order_holds_while_all_is_well() -> None:
@@ -94,14 +98,27 @@ def test_all_have_failed_only_while_none_is_due_for_a_probe() -> None:
     """A step that was left out because of this sends nothing: what is never asked would be down for ever."""
     world = World()
     gateways = [world.first, world.second]
-    world.fail(FAILURES_TO_OPEN)
+    numbers = [f"+9053200000{number}" for number in range(ADDRESSES_TO_BE_DOWN)]
+    world.fail_for(world.first, *numbers)
     assert not world.lanes.all_failed(gateways)
-    for _ in range(FAILURES_TO_OPEN):
-        world.lanes.of(world.second).failed(world.clock.monotonic())
+    world.fail_for(world.second, *numbers)
     assert world.lanes.all_failed(gateways)
     assert not world.lanes.all_failed([])
-    world.clock.advance(FIRST_PAUSE_S)
+    world.clock.advance(LONGEST_PAUSE_S)
     assert not world.lanes.all_failed(gateways)
+
+
+def test_an_attacker_with_a_bad_number_of_his_own_does_not_make_a_gateway_count_as_down() -> None:
+    """Else he would spare himself a colleague's code where policy skips what cannot be sent."""
+    world = World()
+    for _ in range(20):
+        world.fail_for(world.first, "+905320000001", "+905320000002")
+        assert not world.lanes.all_failed([world.first])
+    world.fail_for(world.first, "+905320000003")
+    assert world.lanes.all_failed([world.first])
+    world.lanes.of(world.first).succeeded()
+    world.fail_for(world.first, "+905320000001", "+905320000002", "+905320000001")
+    assert not world.lanes.all_failed([world.first])
 
 
 def test_a_gateway_that_was_configured_anew_begins_without_a_past() -> None:
