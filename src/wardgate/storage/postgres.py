@@ -548,11 +548,12 @@ class _Writer:
         self, connection: Connection, units: Sequence[Unit], thorough: bool, locking: bool, writing: list[bool]
     ) -> tuple[list[Outcome], float | None]:
         appends = any(unit.appends for unit in units)
-        head = await self._present_head(connection) if appends else NO_EVENT
+        # Another epoch may begin while the batch waits for an answer: it belongs whole to the chain that it began with.
         chain = self._chain
+        head = await self._present_head(connection, chain) if appends else NO_EVENT
         if locking:
             await self._execute(connection, "BEGIN")
-        work, outcomes = await self._worked(connection, units, thorough, locking, head)
+        work, outcomes = await self._worked(connection, units, thorough, locking, chain, head)
         changes = list(work.changes())
         swapped = work.swapped()
         if swapped and not locking:
@@ -561,6 +562,7 @@ class _Writer:
         query = self._writes.make(present, self._notices(units, outcomes))
         if query is None:
             await self._undo(connection)
+            self._learn(chain, work.head, appends)
             return outcomes, None
         started = perf_counter()
         writing[0] = True
@@ -572,13 +574,11 @@ class _Writer:
         await self._fetch(connection, query)
         if locking:
             await self._execute(connection, "COMMIT")
-        # A batch without events knows nothing of the head.
-        if appends and self._chain is chain:
-            self._head = work.head
+        self._learn(chain, work.head, appends)
         return outcomes, perf_counter() - started
 
     async def _worked(
-        self, connection: Connection, units: Sequence[Unit], thorough: bool, locking: bool, head: Head
+        self, connection: Connection, units: Sequence[Unit], thorough: bool, locking: bool, chain: ChainLink | None, head: Head
     ) -> tuple[Work, list[Outcome]]:
         """The units run on the rows that they are about."""
         needs = needs_of(units, thorough)
@@ -589,7 +589,7 @@ class _Writer:
                 query, tables = self._loads.make(more, locking)
                 (row,) = await self._fetch(connection, query)
                 found += zip(tables, row, strict=True)
-            work = Work(self._chain, head, thorough)
+            work = Work(chain, head, thorough)
             _take_in(work, needs, found)
             outcomes = work.run(units)
             if not work.missing:
@@ -614,12 +614,19 @@ class _Writer:
             return _SEPARATOR.join((self._instance, announcement.topic, ""))
         return text
 
-    async def _present_head(self, connection: Connection) -> Head:
-        if self._head is None and self._chain is not None:
-            mine = (Where("writer", "=", self._chain.writer), Where("epoch", "=", self._chain.epoch))
-            rows = await self._fetch(connection, self._reads.find(Find(AUDIT.name, mine, "seq", True, 1)))
-            self._head = Head(rows[0]["seq"], rows[0]["link"]) if rows else NO_EVENT
-        return self._head or NO_EVENT
+    async def _present_head(self, connection: Connection, chain: ChainLink | None) -> Head:
+        if self._head is not None or chain is None:
+            return self._head or NO_EVENT
+        mine = (Where("writer", "=", chain.writer), Where("epoch", "=", chain.epoch))
+        rows = await self._fetch(connection, self._reads.find(Find(AUDIT.name, mine, "seq", True, 1)))
+        head = Head(rows[0]["seq"], rows[0]["link"]) if rows else NO_EVENT
+        self._learn(chain, head, True)
+        return head
+
+    def _learn(self, chain: ChainLink | None, head: Head, appends: bool) -> None:
+        """Remember the end of the chain. A batch without events knows nothing of it, nor does one of another chain."""
+        if appends and self._chain is chain:
+            self._head = head
 
     async def _fetch(self, connection: Connection, query: Query) -> list[Any]:
         self.round_trips += 1

@@ -326,6 +326,9 @@ def _deleted(work: "Work", table: TableRows, keys: Sequence[Values], tests: Sequ
             break
         current = table.rows[key]
         if current is not None and meets(current, tests):
+            if table.known[key] is APPENDED:
+                # Nothing of it is written, so the database will not say whether its number was free.
+                work.missing.keys.setdefault(table.shape.name, set()).add(key)
             work.put(table, key, None, ABSENT)
             gone += 1
     return gone
@@ -339,8 +342,9 @@ def _append(item: Append) -> Step:
         work.head = head = extend(work.chain, work.head, event)
         row = _event_row(work.chain, head, values)
         table, key = work.tables[AUDIT.name], AUDIT.key_of(row)
-        if table.rows.get(key) is not None:
-            # This batch has read an event of that number: the head is not what we think, and the event must not be written over.
+        if table.known.get(key, APPENDED).version is not None or table.rows.get(key) is not None:
+            # This batch has read an event of that number, which it may have removed since: the head is not what we think, and
+            # the event must not be written over.
             raise LookFirst
         work.put(table, key, row, APPENDED)
         return head.seq

@@ -6,9 +6,22 @@ from pathlib import Path
 import pytest
 
 from tests import postgresql
-from tests.conformance.storage.rows import TextChain, brake, committed, event, message, refused
-from wardgate.errors import StorageError
-from wardgate.storage.port import GENESIS_LINK, Append, Insert, Operation, Row, Storage, Update, Where
+from tests.conformance.storage.rows import TextChain, brake, committed, event, insert, message, refused
+from wardgate.errors import StorageError, StorageUnavailable
+from wardgate.storage.port import (
+    GENESIS_LINK,
+    Append,
+    Committed,
+    Delete,
+    Insert,
+    Operation,
+    Refused,
+    Row,
+    Storage,
+    Update,
+    Upsert,
+    Where,
+)
 from wardgate.storage.postgres import PostgresStorage
 
 
@@ -135,6 +148,114 @@ async def test_an_event_that_is_erased_is_not_written_over_by_the_one_that_tells
     key: Row = {"writer": chain.writer, "epoch": chain.epoch, "seq": 1}
     assert await committed(storage, Update("audit_event", key, {"payload": None, "salt": None}), event("c")) == (None, 3)
     await _check(storage, chain, ["a", "b", "c"])
+
+
+async def test_an_event_that_is_removed_at_once_is_counted_and_leaves_nothing(storage: Storage) -> None:
+    """As by whoever clears away old events while one comes that is dated back."""
+    storage.use_chain(TextChain())
+    old = Delete("audit_event", (Where("kind", "=", "old"),))
+    assert await committed(storage, event("a"), event("old"), old) == (1, 2, 1)
+    assert await committed(storage, event("old"), old) == (3, 1)
+    units: list[list[Operation]] = [[event("old")], [old], [event("b")]]
+    outcomes = await asyncio.gather(*[storage.commit(unit) for unit in units])
+    assert outcomes == [Committed((4,)), Committed((1,)), Committed((5,))]
+    assert [(row["seq"], row["kind"]) for row in await storage.find("audit_event", order_by="seq")] == [(1, "a"), (5, "b")]
+
+
+async def test_refused_units_of_every_kind_leave_the_end_of_the_chain_where_it_was(storage: Storage) -> None:
+    """Several events in a unit, refused before, between and after them, beside units without events, in one batch and in turn."""
+    chain = TextChain()
+    storage.use_chain(chain)
+    await insert(storage, "brake", brake("k"))
+    bad: list[Operation] = [
+        Update("brake", {"kind": "user", "key": b"missing"}, {"level": 1}),
+        Insert("brake", brake("k")),
+        Update("audit_event", {"writer": chain.writer, "epoch": chain.epoch, "seq": 99}, {"payload": None}),
+    ]
+    expected: list[str] = []
+    for turn in range(3):
+        units: list[list[Operation]] = []
+        for number, each in enumerate(bad):
+            units += [[each, event("lost")], [event("lost"), each, event("lost")], [event("lost"), event("lost"), each]]
+            kinds = [f"{turn}.{number}.{n}" for n in range(number + 1)]
+            units += [[event(kind) for kind in kinds], [Update("brake", {"kind": "user", "key": b"k"}, {"level": turn})]]
+            expected += kinds
+        if turn % 2:
+            outcomes = [await storage.commit(unit) for unit in units]
+        else:
+            outcomes = await asyncio.gather(*[storage.commit(unit) for unit in units])
+        assert [type(outcome) for outcome in outcomes] == ([Refused] * 3 + [Committed] * 2) * 3
+    await _check(storage, chain, expected)
+
+
+@pytest.mark.neighbour("postgresql")
+async def test_an_event_is_linked_to_the_one_before_it_in_its_own_chain_when_the_chain_changes_meanwhile(tmp_path: Path) -> None:
+    """A batch that is under way when a new epoch begins belongs whole to the old chain or whole to the new one."""
+    storage = await PostgresStorage.open(postgresql.shared().settings(await postgresql.empty_database("chain")), tmp_path)
+    try:
+        for turns in range(12):
+            first, second = TextChain(f"first {turns}"), TextChain(f"second {turns}")
+            storage.use_chain(first)
+            await committed(storage, event("a"))
+            storage.use_chain(first)  # its end has to be read again
+            pending = asyncio.ensure_future(storage.commit([Insert("outbox", message(f"{turns}")), event("b")]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            storage.use_chain(second)
+            assert isinstance(await pending, Committed)
+            await committed(storage, event("c"))
+            ended = await storage.count("audit_event", [Where("writer", "=", first.writer)])
+            await _check(storage, first, ["a", "b"][:ended])
+            await _check(storage, second, ["b", "c"][ended - 1 :])
+    finally:
+        await storage.close()
+
+
+@pytest.mark.neighbour("postgresql")
+async def test_the_chain_goes_on_where_it_was_after_its_connection_was_ended(tmp_path: Path) -> None:
+    """Also where nobody can tell whether the event that was being written was kept."""
+    database = await postgresql.empty_database("chain")
+    storage = await PostgresStorage.open(postgresql.shared().settings(database), tmp_path)
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND application_name = 'wardgate'"
+    told: list[str] = []
+    try:
+        chain = TextChain()
+        storage.use_chain(chain)
+        for number in range(10):
+            ending = asyncio.ensure_future(postgresql.shared().execute(end))
+            for kind in (f"{number}.{n}" for n in range(10)):
+                try:
+                    await committed(storage, event(kind), event(kind))
+                    await committed(storage, Upsert("brake", brake("k", level=number)))
+                except StorageUnavailable:
+                    continue
+                told.append(kind)
+            await ending
+        kinds = [str(row["kind"]) for row in await storage.find("audit_event", order_by="seq")]
+        await _check(storage, chain, kinds)
+        assert [kind for kind in kinds if kind in told] == [kind for kind in told for _ in range(2)]
+    finally:
+        await storage.close()
+
+
+@pytest.mark.neighbour("postgresql")
+async def test_an_event_of_somebody_else_that_is_removed_is_not_written_over_either(tmp_path: Path) -> None:
+    """Two processes with one chain, which a mistake in an installation could bring about."""
+    database = await postgresql.empty_database("chain")
+    one, two = [await PostgresStorage.open(postgresql.shared().settings(database), tmp_path) for _ in range(2)]
+    try:
+        chain = TextChain()
+        for each in (one, two):
+            each.use_chain(chain)
+        await committed(one, event("a"))
+        await committed(two, event("b"), event("c"))
+        assert await committed(one, Delete("audit_event", (Where("kind", "=", "b"),)), event("d")) == (1, 4)
+        found = await one.find("audit_event", order_by="seq")
+        assert [(row["seq"], row["kind"]) for row in found] == [(1, "a"), (3, "c"), (4, "d")]
+        assert found[2]["link"] == chain.link(bytes(found[1]["link"]), 4, found[2])  # type: ignore[arg-type]
+    finally:
+        await one.close()
+        await two.close()
 
 
 @pytest.mark.neighbour("postgresql")
