@@ -9,7 +9,7 @@ from typing import Any, Final
 from wardgate.admin import impact
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
-from wardgate.admin.policy import prove_policies
+from wardgate.admin.policy import failing_tests, prove_policies
 from wardgate.audit.retention import RetentionSettings, shortened
 from wardgate.config.document import Document, dump, dump_plain, examine, in_their_files, in_their_places, parse_sources, to_plain
 from wardgate.config.faults import Fault
@@ -43,21 +43,7 @@ def validate_document(sources: Sequence[Source]) -> list[Fault]:
     document, faults = examine(sources)
     if document is None:
         return faults
-    try:
-        prove_policies(document)
-    except SettingsError as error:
-        _, *failed = error.message.splitlines() if "\n" in error.message else ["", error.message]
-        return in_their_places(sources, [_fault_of_test(document, line) for line in failed])
-    return []
-
-
-def _fault_of_test(document: Document, line: str) -> Fault:
-    """`policies.NAME: what failed` with the place of the policy's tests."""
-    for number, policy in enumerate(document.policies):
-        beginning = f"policies.{policy.name}: "
-        if line.startswith(beginning):
-            return Fault(f"policies[{number}].tests", line.removeprefix(beginning))
-    return Fault("", line)
+    return in_their_places(sources, failing_tests(document))
 
 
 async def apply_document(
@@ -243,7 +229,7 @@ def _lines_that_differ(before: Mapping[str, Any], after: Mapping[str, Any], befo
 
 def _proved(office: Office, sealed: Document, sources: Sequence[Source] = ()) -> list[str]:
     """Prove that every secret is there. Returns what directories lack yet: they are down until it comes, and the others serve."""
-    prove_policies(sealed)
+    prove_policies(sealed, sources)
     problems = unresolved(sealed, office.ring)
     missing = [message for section, message in problems if section != "directories"]
     if missing:

@@ -11,7 +11,9 @@ from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
 from wardgate.admin.presented import presented_proofs, self_service_told
 from wardgate.admin.risk import Coming, assess_now, risk_told
-from wardgate.config.document import Document, parse
+from wardgate.config.document import Document, in_their_places, parse
+from wardgate.config.faults import Fault, path_of
+from wardgate.config.sources import Source
 from wardgate.config.store import load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
 from wardgate.engine.holders import holder_of
@@ -38,17 +40,23 @@ MAX_FAILURES_TOLD: Final = 20
 # --- tests ---------------------------------------------------------------------------------------------------------------
 
 
-def prove_policies(document: Document) -> None:
-    """Raises SettingsError that tells what each failing test expected and what came."""
-    failed = [
-        f"policies.{settings.name}: test {each.name}: {each.difference}"
-        for settings in document.policies
-        for each in _tested(document, settings)
-        if not each.passed
+def failing_tests(document: Document) -> list[Fault]:
+    """What each failing test expected and what came, at its place in the document."""
+    return [
+        Fault(path_of(("policies", number, "tests", place)), f"test {tested.name} of {settings.name}: {tested.difference}")
+        for number, settings in enumerate(document.policies)
+        for place, tested in enumerate(_tested(document, settings))
+        if not tested.passed
     ]
+
+
+def prove_policies(document: Document, sources: Sequence[Source] = ()) -> None:
+    """Raises SettingsError that tells what each failing test expected and what came, and where in `sources` it stands."""
+    failed = failing_tests(document)
     if failed:
+        told = in_their_places(sources, failed[:MAX_FAILURES_TOLD]) if sources else failed[:MAX_FAILURES_TOLD]
         more = [f"and {len(failed) - MAX_FAILURES_TOLD} more"] if len(failed) > MAX_FAILURES_TOLD else []
-        raise SettingsError("\n".join(["tests of policies fail:", *failed[:MAX_FAILURES_TOLD], *more]))
+        raise SettingsError("\n".join(["tests of policies fail:", *map(str, told), *more]))
 
 
 async def run_policy_tests(office: Office, *, text: str | None = None, policy: str | None = None) -> dict[str, Any]:

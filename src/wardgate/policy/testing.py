@@ -4,27 +4,26 @@ A test is whole: it asks no directory and no clock, so that it says the same on 
 enrolled factors are therefore given, not looked up; of what is left out, nothing is known.
 """
 
+import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from wardgate.durations import seconds_of, written_as
 from wardgate.errors import SettingsError
-from wardgate.policy.conditions import BANDS, COUNTRY, GOALS, MAX_VALUES, AllOf, AnyOf, AtTime, Node, Not
+from wardgate.policy.conditions import BANDS, COUNTRY, GOALS, AllOf, AnyOf, AtTime, Leaf, Node, Not
+from wardgate.policy.expecting import read_expected, what_came
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import written_forms
-from wardgate.policy.needs import Need, need_of
-from wardgate.policy.plan import Decision, NoEntry
-from wardgate.policy.rules import Policy, decide
+from wardgate.policy.plain import MAX_TEXT_CHARS, flag_at, mapping_at, text_at, texts_at
+from wardgate.policy.rules import Policy
 from wardgate.policy.settings import PolicyTestSettings
-from wardgate.policy.view import DEVICE_KEYS
+from wardgate.policy.view import DEVICE_KEYS, DN_ATTRIBUTES
 from wardgate.policy.windows import parse_moment
 
 # A Monday in winter: a test that names a day of the week means the one after it.
 WEEK: Final = datetime(2026, 1, 5, tzinfo=UTC)
-MAX_TEXT_CHARS: Final = 4096
 _UTC: Final = ZoneInfo("UTC")
 _TEXTS: Final = (
     "goal",
@@ -40,38 +39,37 @@ _TEXTS: Final = (
     "risk",
 )
 _GIVEN: Final = (*_TEXTS, "from", "at", "groups", "attributes", "enrolled", "known_device", "device")
-_EXPECTED: Final = (
-    "rule", "steps", "floors", "strong_factors", "denied", "actions", "demands", "lifetimes", "trusted_device", "needs",
-)  # fmt: skip
-_NEEDS: Final = ("proofs", "weight", "strongest", "alone", "never")
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """What came of one test. `expected` and `came` have the same keys."""
+    """What came of one test. `expected` and `came` have the same keys; `problem`: why there is nothing to compare."""
 
     name: str
     passed: bool
     expected: Mapping[str, object]
     came: Mapping[str, object]
+    problem: str = ""
 
     @property
     def difference(self) -> str:
-        """What was expected and what came, as far as they differ."""
+        """What was expected and what came, as far as they differ; or why it cannot be said."""
+        if self.problem:
+            return self.problem
         keys = [key for key in self.expected if self.expected[key] != self.came[key]]
         expected = ", ".join(f"{key} {_shown(self.expected[key])}" for key in keys)
         return f"expected {expected}; came {', '.join(f'{key} {_shown(self.came[key])}' for key in keys)}"
 
 
 def run_tests(policy: Policy, tests: Sequence[PolicyTestSettings]) -> list[Tested]:
-    """Run every test. Raises SettingsError for one that cannot be run."""
+    """Run every test. One that does not say enough fails. Raises SettingsError for what `check_test` refuses."""
     return [_run(policy, test, number) for number, test in enumerate(tests)]
 
 
 def check_test(test: PolicyTestSettings) -> None:
     """Raises SettingsError that names what is wrong with a test by itself."""
     facts_of_test(test.given, _UTC)
-    _expected(test.expect)
+    read_expected(test.expect)
 
 
 def name_of(test: PolicyTestSettings, number: int) -> str:
@@ -81,7 +79,7 @@ def name_of(test: PolicyTestSettings, number: int) -> str:
 
 def zone_of(policy: Policy) -> ZoneInfo:
     """Whose clocks a moment without a zone means: those of the policy's windows when they are of one zone, else UTC."""
-    zones = {window.window.zone.key: window.window.zone for window in _windows_of(policy)}
+    zones = {window.window.zone.key: window.window.zone for window in _leaves_of(policy) if isinstance(window, AtTime)}
     return next(iter(zones.values())) if len(zones) == 1 else _UTC
 
 
@@ -90,12 +88,13 @@ def facts_of_test(given: Mapping[str, object], zone: ZoneInfo) -> Facts:
     unknown = [key for key in given if key not in _GIVEN]
     if unknown:
         raise SettingsError(f"given.{unknown[0][:32]}: unknown; known are {', '.join(_GIVEN)}")
-    texts = {key: _text(key, given.get(key, "")) for key in _TEXTS}
+    texts = {key: text_at(f"given.{key}", given.get(key, "")) for key in _TEXTS}
     if texts["goal"] and texts["goal"] not in GOALS:
         raise SettingsError(f"given.goal: known are {', '.join(GOALS)}")
-    client = _text("from", given["from"]) if "from" in given else None
+    client = address_of("given.from", given["from"]) if "from" in given else None
+    moment = text_at("given.at", given["at"]) if "at" in given else None
     try:
-        at = parse_moment(_text("at", given["at"]), WEEK, zone) if "at" in given else WEEK
+        at = parse_moment(moment, WEEK, zone) if moment is not None else WEEK
     except SettingsError as error:
         raise SettingsError(f"given.at: {error.message}") from error
     try:
@@ -115,13 +114,22 @@ def facts_of_test(given: Mapping[str, object], zone: ZoneInfo) -> Facts:
         client=client,
         groups=frozenset(form for group in _groups(given.get("groups", ())) for form in written_forms(group)),
         attributes=_attributes(given.get("attributes", {})),
-        enrolled=frozenset(_texts("enrolled", given.get("enrolled", ()))),
+        enrolled=frozenset(texts_at("given.enrolled", given.get("enrolled", ()))),
         application_kind=texts["application_kind"] or "radius",
         device=device,
-        known_device=_yes_or_no("known_device", given.get("known_device", False)),
+        known_device=flag_at("given.known_device", given.get("known_device", False)),
         country=country,
         risk=risk,
     )
+
+
+def address_of(path: str, value: object) -> str:
+    """The address of a machine as facts have it. Raises SettingsError for what is none: it would lie in no network."""
+    text = text_at(path, value)
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise SettingsError(f"{path}: {text[:64]!r} is no address: write 203.0.113.7 or 2001:db8::7") from error
 
 
 def country_of(text: str) -> str:
@@ -151,107 +159,26 @@ def device_of(value: object) -> Mapping[str, str]:
 
 
 def _run(policy: Policy, test: PolicyTestSettings, number: int) -> Tested:
-    if "at" not in test.given and any(_windows_of(policy)):
-        raise SettingsError(f'test {name_of(test, number)}: given.at: a rule asks for the time: say when, such as "mon 09:00"')
-    expected = _expected(test.expect)
+    expected = read_expected(test.expect)
     facts = facts_of_test(test.given, zone_of(policy))
-    came = {**_came(decide(policy, facts)), "needs": _needs(need_of(policy.self_service, facts), expected.get("needs"))}
-    kept = {key: came[key] for key in expected}
-    return Tested(name_of(test, number), kept == expected, expected, kept)
+    problem = next(_left_unsaid(policy, test.given, facts), "")
+    if problem:
+        return Tested(name_of(test, number), False, {}, {}, problem)
+    came = what_came(policy, facts, expected)
+    return Tested(name_of(test, number), came == expected, expected, came)
 
 
-def _came(decision: Decision) -> Mapping[str, object]:
-    if isinstance(decision, NoEntry):
-        return {
-            "rule": decision.rule or None,
-            "steps": [],
-            "floors": [],
-            "strong_factors": 0,
-            "denied": decision.reason,
-            "actions": None,
-            "demands": [],
-            "lifetimes": None,
-            "trusted_device": written_as(0),
-        }
-    return {
-        "rule": decision.rule,
-        "steps": [list(step) for step in decision.steps],
-        "floors": list(decision.floors),
-        "strong_factors": decision.strong_factors,
-        "denied": None,
-        "actions": decision.actions or None,
-        "demands": [demand.action for demand in decision.demands],
-        "lifetimes": decision.lifetimes.name or None,
-        "trusted_device": written_as(decision.lifetimes.trusted_device_s),
-    }
-
-
-def _needs(need: Need | None, expected: object) -> object:
-    """What came of those parts of a need that are expected."""
-    if need is None or not isinstance(expected, Mapping):
-        return None
-    came = {
-        "proofs": need.proofs,
-        "weight": need.weight,
-        "strongest": need.strongest,
-        "alone": sorted(need.alone),
-        "never": sorted(need.never),
-    }
-    return {key: came[key] for key in expected}
-
-
-def _expected(expect: Mapping[str, object]) -> Mapping[str, object]:
-    if not expect:
-        raise SettingsError(f"expect: say what has to come: {', '.join(_EXPECTED)}")
-    for key, value in expect.items():
-        if key not in _EXPECTED:
-            raise SettingsError(f"expect.{key[:32]}: unknown; known are {', '.join(_EXPECTED)}")
-        if key in ("rule", "actions", "lifetimes") and value is not None:
-            _text(key, value, "expect")
-        if key == "denied" and value not in ("no_rule", "rule_denies", None):
-            raise SettingsError("expect.denied: no_rule, rule_denies or null is needed")
-        if key == "strong_factors":
-            _number(key, value)
-    expected = dict(expect)
-    for key in ("floors", "demands"):
-        if key in expect:
-            expected[key] = _texts(key, expect[key], "expect")
-    if "steps" in expect:
-        expected["steps"] = [_texts("steps", step, "expect") for step in _list("steps", expect["steps"], "expect")]
-    if "trusted_device" in expect:
-        expected["trusted_device"] = _span(expect["trusted_device"])
-    if "needs" in expect:
-        expected["needs"] = _expected_needs(expect["needs"])
-    return expected
-
-
-def _expected_needs(value: object) -> Mapping[str, object] | None:
-    if value is None:
-        return None
-    if not isinstance(value, Mapping) or not value or any(key not in _NEEDS for key in value):
-        raise SettingsError(f"expect.needs: keys with values are needed: {', '.join(_NEEDS)}; or null")
-    kinds = ("alone", "never")
-    return {
-        str(key): sorted(_texts(f"needs.{key}", each, "expect")) if key in kinds else _number(f"needs.{key}", each)
-        for key, each in value.items()
-    }
-
-
-def _span(value: object) -> str:
-    try:
-        return written_as(seconds_of(value if isinstance(value, str | int) else ""))
-    except SettingsError as error:
-        raise SettingsError(f"expect.trusted_device: {error.message}") from error
-
-
-def _number(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise SettingsError(f"expect.{key}: a number is needed")
-    return value
+def _left_unsaid(policy: Policy, given: Mapping[str, object], facts: Facts) -> Iterator[str]:
+    """What a rule asks for and the test forgot: it would pass, or fail, for no reason that anybody sees."""
+    asked = {leaf.name for leaf in _leaves_of(policy)}
+    if "at" in asked and "at" not in given:
+        yield 'given.at: a rule asks for the time: say when, such as "mon 09:00"'
+    if "ou" in asked and not facts.directory and not facts.realm and any(name in facts.attributes for name in DN_ATTRIBUTES):
+        yield "given.directory: a rule asks for `ou`: say in whose tree the name stands, or no unit matches"
 
 
 def _groups(value: object) -> list[str]:
-    groups = _texts("groups", value)
+    groups = texts_at("given.groups", value)
     for group in groups:
         if ":" not in group:
             raise SettingsError(f"given.groups: '{group[:64]}' does not say whose group it is; write directory:{group[:64]}")
@@ -259,47 +186,25 @@ def _groups(value: object) -> list[str]:
 
 
 def _attributes(value: object) -> Mapping[str, tuple[str, ...]]:
-    if not isinstance(value, Mapping) or len(value) > MAX_VALUES:
-        raise SettingsError("given.attributes: names with values are needed, such as {department: sales}")
-    return {str(name).lower(): tuple(_texts(f"attributes.{name}", each)) for name, each in value.items()}
+    given = mapping_at("given.attributes", value)
+    return {name.lower(): tuple(texts_at(f"given.attributes.{name[:64]}", each)) for name, each in given.items()}
 
 
-def _yes_or_no(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise SettingsError(f"given.{key}: true or false is needed")
-    return value
-
-
-def _texts(key: str, value: object, of: str = "given") -> list[str]:
-    values = [value] if isinstance(value, str) else _list(key, value, of)
-    return [_text(key, each, of) for each in values]
-
-
-def _list(key: str, value: object, of: str) -> Sequence[object]:
-    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) > MAX_VALUES:
-        raise SettingsError(f"{of}.{key}: a list of at most {MAX_VALUES} is needed")
-    return value
-
-
-def _text(key: str, value: object, of: str = "given") -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT_CHARS:
-        raise SettingsError(f"{of}.{key}: a text is needed")
-    return value
-
-
-def _windows_of(policy: Policy) -> Iterator[AtTime]:
+def _leaves_of(policy: Policy) -> Iterator[Leaf]:
+    """Every question of a policy."""
     conditions = [rule.when for goal in policy.self_service.goals.values() for rule in goal.rules]
     conditions += [*(each.when for each in policy.rules), *(each.when for each in policy.floors)]
     conditions += [*(each.when for each in policy.actions), *(each.when for each in policy.lifetimes)]
     for when in conditions:
-        yield from _windows(when)
+        yield from _leaves(when)
 
 
-def _windows(node: Node) -> Iterator[AtTime]:
-    if isinstance(node, AtTime):
+def _leaves(node: Node) -> Iterator[Leaf]:
+    if not isinstance(node, AllOf | AnyOf | Not):
         yield node
-    for part in node.parts if isinstance(node, AllOf | AnyOf) else (node.part,) if isinstance(node, Not) else ():
-        yield from _windows(part)
+        return
+    for part in (node.part,) if isinstance(node, Not) else node.parts:
+        yield from _leaves(part)
 
 
 def _shown(value: object) -> str:
@@ -307,4 +212,6 @@ def _shown(value: object) -> str:
         return "none"
     if isinstance(value, list):
         return "[" + ", ".join(_shown(each) for each in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shown(each)}" for key, each in value.items()) + "}"
     return str(value)

@@ -175,14 +175,16 @@ def test_the_schema_is_printed_and_takes_what_is_exported(cli: Cli, document: Pa
 
 
 def test_a_policy_whose_test_fails_is_refused_before_and_at_apply(cli: Cli, document: Path) -> None:
-    tests = "tests: [{given: {user: ada}, expect: {steps: [[password], [totp]]}}]"
+    tests = "tests: [{given: {user: bob}, expect: {denied: null}}, {given: {user: ada}, expect: {steps: [[password], [totp]]}}]"
     document.write_text("include: [nas/*.yaml]\n" + DOCUMENT.replace("{name: web, ", f"{{name: web, {tests}, "))
     ran = cli("config", "validate", str(document), "--json")
     (fault,) = ran.json("config-validate")["faults"]
-    assert (ran.code, fault["file"], fault["line"], fault["column"]) == (1, str(document), 5, 24)
-    assert fault["path"] == "policies[0].tests"
+    assert (ran.code, fault["file"], fault["line"], fault["column"]) == (1, str(document), 5, 78)
+    assert fault["path"] == "policies[0].tests[1]"
     for command in (("apply", str(document), "--dry-run"), ("apply", str(document))):
-        assert cli("config", *command).code == 1
+        refused = cli("config", *command)
+        assert refused.code == 1
+        assert f"{document}:5:78: policies[0].tests[1]: test number 2 of web: expected steps" in refused.err
     document.write_text(
         "include: [nas/*.yaml]\n" + DOCUMENT.replace("{name: web, ", f"{{name: web, {tests}, ").replace(", [totp]]}}]", "]}}]")
     )

@@ -128,7 +128,8 @@ def test_a_failing_test_stops_an_apply_and_tells_what_came(cli: Cli, tmp_path: P
     for arguments in (("config", "apply", str(document)), ("config", "apply", str(document), "--dry-run")):
         refused = cli(*arguments)
         assert refused.code != 0
-        assert "policies.remote: test number 2: expected rule office, steps [[password]]; came rule rest, steps []" in refused.err
+        told = "policies[0].tests[1]: test number 2 of remote: expected rule office, steps [[password]]; came rule rest, steps []"
+        assert f"{document}:24:9: {told}" in refused.err
     assert cli("policy", "test").out == "ok   remote: test ada outside\nok   remote: test number 2\n2 passed, 0 failed.\n"
     failed = cli("policy", "test", str(document), "--json")
     assert failed.code == 1

@@ -9,12 +9,18 @@ from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import Policy, compile_policy
 from wardgate.policy.settings import (
+    AcceptWeakerSettings,
     ActionEntrySettings,
     ActionSettings,
+    FailSettings,
     LifetimesSettings,
     LifetimesThenSettings,
     PolicySettings,
     PolicyTestSettings,
+    RuleSettings,
+    SelfServiceGoalSettings,
+    SelfServiceSettings,
+    ThenSettings,
 )
 from wardgate.policy.testing import check_test, run_tests, zone_of
 
@@ -99,9 +105,90 @@ def test_a_moment_is_on_the_clocks_of_the_policy_and_must_be_given() -> None:
     assert passes({"at": "mon 07:59"}, {"rule": "hours"}, of)
     assert passes({"at": "mon 07:59 UTC"}, {"rule": "rest"}, of)
     assert passes({"at": "sun 12:00"}, {"rule": "hours"}, of)
-    with pytest.raises(SettingsError, match="say when"):
-        passes({}, {"rule": "rest"}, of)
+    [unsaid] = run_tests(of, [PolicyTestSettings(given={}, expect={"rule": "rest"})])
+    assert not unsaid.passed
+    assert "say when" in unsaid.difference
     assert zone_of(POLICY).key == "UTC"
+
+
+def test_a_unit_in_nobodys_tree_is_no_silent_mismatch() -> None:
+    """Without a directory no `ou` matches: a test that expects a refusal would pass for the wrong reason."""
+    of = policy(rule("sales", ["password"], when={"ou": ["ad:OU=sales,DC=t"]}))
+    attributes = {"distinguishedName": "CN=Ada,OU=Sales,DC=t"}
+    [unsaid] = run_tests(of, [PolicyTestSettings(given={"attributes": attributes}, expect={"denied": "no_rule"})])
+    assert not unsaid.passed
+    assert "given.directory" in unsaid.difference
+    assert passes({"attributes": attributes, "directory": "ad"}, {"rule": "sales"}, of)
+    assert passes({"attributes": attributes, "realm": "acme"}, {"denied": "no_rule"}, of)
+    assert passes({"user": "ada"}, {"denied": "no_rule"}, of)
+
+
+def test_an_address_is_given_in_any_of_its_writings() -> None:
+    of = policy(rule("here", ["password"], when={"client": "2001:db8::7"}))
+    assert passes({"from": "2001:DB8:0::7"}, {"rule": "here"}, of)
+
+
+FOLLOWED = compile_policy(
+    PolicySettings(
+        name="p",
+        rules=(
+            RuleSettings(name="out", when={"user": "eve"}, then=ThenSettings(deny=True, text={"en": "No."})),
+            RuleSettings(name="in", then=ThenSettings(steps=(("password",),), text={"en": "Hi", "tr": "Selam"})),
+        ),
+        actions=(
+            ActionSettings(
+                name="a",
+                then=(
+                    ActionEntrySettings(enrol="totp", level="forced", deferrals=2),
+                    ActionEntrySettings(confirm="contact", every="180d", remind="48h"),
+                ),
+            ),
+        ),
+        lifetimes=(LifetimesSettings(name="l", then=LifetimesThenSettings(session="4h", code=90)),),
+        fail=FailSettings(directory_down="closed"),
+        self_service=SelfServiceSettings(
+            reset=SelfServiceGoalSettings(accept_weaker=AcceptWeakerSettings(reason="move", until="2027-06-30"))
+        ),
+    ),
+    KINDS,
+    STRONG_KINDS,
+)
+
+
+@pytest.mark.parametrize(
+    ("expect", "wrong"),
+    [
+        ({"lifetimes": {"session": "240m"}}, {"lifetimes": {"session": "8h"}}),
+        ({"lifetimes": {"name": "l", "code": "90s", "idle": None, "trusted_device": "7d"}}, {"lifetimes": {"name": "m"}}),
+        ({"lifetimes": {"session": 14400}}, {"lifetimes": {"idle": "15m"}}),
+        (
+            {"demands": ["enrol:totp", {"action": "confirm:contact", "level": "optional", "every": "180d", "remind": "2d"}]},
+            {"demands": ["enrol:totp", {"action": "confirm:contact", "level": "forced"}]},
+        ),
+        (
+            {"demands": [{"action": "enrol:totp", "level": "forced", "deferrals": 2, "every": 0}, "confirm:contact"]},
+            {"demands": [{"action": "enrol:totp", "deferrals": 3}, "confirm:contact"]},
+        ),
+        ({"demands": ["enrol:totp", "confirm:contact"]}, {"demands": {"action": "enrol:totp"}}),
+        ({"text": {"tr": "Selam", "en": "Hi"}}, {"text": {"en": "Hi"}}),
+        ({"fail": {"directory_down": "closed"}}, {"fail": {"directory_down": "closed", "gateway_down": "skip"}}),
+        ({"weaker_until": None}, {"weaker_until": "2027-06-30"}),
+    ],
+)
+def test_the_values_of_what_follows_can_be_expected(expect: dict[str, Any], wrong: dict[str, Any]) -> None:
+    assert passes({}, expect, FOLLOWED)
+    assert not passes({}, wrong, FOLLOWED)
+
+
+def test_what_a_refusal_tells_and_how_long_recovery_may_be_weaker_can_be_expected() -> None:
+    assert passes({"user": "eve"}, {"denied": "rule_denies", "text": {"en": "No."}}, FOLLOWED)
+    assert not passes({"user": "eve"}, {"fail": {"directory_down": "closed"}}, FOLLOWED)
+    assert passes({"goal": "reset"}, {"weaker_until": "2027-06-30"}, FOLLOWED)
+    assert passes({"goal": "reset", "at": "2027-07-01T02:59+03:00"}, {"weaker_until": "2027-06-30"}, FOLLOWED)
+    assert passes({"goal": "reset", "at": "2027-07-01T03:00"}, {"weaker_until": None}, FOLLOWED)
+    test = PolicyTestSettings(given={}, expect={"lifetimes": {"session": "8h", "code": 90}})
+    [tested] = run_tests(FOLLOWED, [test])
+    assert tested.difference == "expected lifetimes {session: 8h, code: 90s}; came lifetimes {session: 4h, code: 90s}"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +209,22 @@ def test_a_moment_is_on_the_clocks_of_the_policy_and_must_be_given() -> None:
         ({"known_device": "yes"}, {"rule": "x"}),
         ({"device": {"colour": "red"}}, {"rule": "x"}),
         ({"device": "Windows"}, {"rule": "x"}),
+        ({"from": "203.0.113.300"}, {"rule": "x"}),
+        ({"from": "10.0.0.0/8"}, {"rule": "x"}),
+        ({}, {"lifetimes": {}}),
+        ({}, {"lifetimes": {"sesion": "4h"}}),
+        ({}, {"lifetimes": {"session": "soon"}}),
+        ({}, {"lifetimes": {"name": 5}}),
+        ({}, {"demands": [{"level": "forced"}]}),
+        ({}, {"demands": [{"action": "confirm:contact", "level": "of"}]}),
+        ({}, {"demands": [{"action": "confirm:contact", "every": "soon"}]}),
+        ({}, {"demands": [{"action": "confirm:contact", "deferals": 3}]}),
+        ({}, {"text": "Hi"}),
+        ({}, {"text": {"en": 5}}),
+        ({}, {"fail": {"gateway_down": "grace"}}),
+        ({}, {"fail": {}}),
+        ({}, {"weaker_until": "soon"}),
+        ({}, {"weaker_until": 5}),
         ({}, {"trusted_device": "soon"}),
         ({}, {"demands": 5}),
         ({}, {"lifetimes": 5}),
