@@ -53,6 +53,8 @@ MAX_CURRENCY_CHARS: Final = 8
 _NAME = re.compile(r"\w(?:[\w .-]*[\w.-])?")
 # The beginning of a number in E.164: at most a country code, and as much of an operator's block.
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,9}")
+# What a condition asks for, where it is not called so.
+_CALLED: Final = {"enrolled": "factor", "enrolled_not": "factor"}
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 # What every kind of gateway has; the rest of its settings is checked by the kind.
@@ -110,6 +112,13 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     **RISK_RANGES,
 }
 
+# What is said of a condition on what nothing tells, and the cure.
+UNHEARD: Final = "a condition asks for the"
+TELL: Final[Mapping[str, str]] = {
+    "risk": "set risk.enabled: true, or take the condition out",
+    "country": "set risk.country_file, or take it out",
+}
+
 LIST_LIMITS: Final[Mapping[str, int]] = {
     "addresses": MAX_ADDRESSES,
     "cidr": MAX_CIDR,
@@ -154,6 +163,28 @@ def check(document: "Document") -> list[Fault]:
     ]
     # A number out of its range is told by its range, and by the room that cannot use it.
     return list(dict.fromkeys(found))
+
+
+def doubts(document: "Document") -> list[Fault]:
+    """What can be applied but hardly be meant: conditions, and groups in tests of policies, that nothing ever meets."""
+    owners = _group_owners(document)
+    found = [Fault(path, f"{UNHEARD} {name}, which nothing tells: {TELL[name]}") for _, name, path in unheard(document)]
+    for number, policy in enumerate(document.policies):
+        for place, test in enumerate(policy.tests):
+            given = {"group": test.given.get("groups", ())}
+            at = path_of(("policies", number, "tests", place))
+            found += [Fault(f"{at}.given.groups", fault.problem) for fault in _groups(given, owners, ())]
+    return found
+
+
+def unheard(document: "Document") -> Iterator[tuple[str, str, str]]:
+    """Conditions on a risk or a country that nothing tells: policy, condition and path. They never hold, and under `not` always."""
+    told = {"risk": document.risk.enabled, "country": document.risk.country_file is not None}
+    for number, policy in enumerate(document.policies):
+        for part in _parts(policy, ("policies", number)):
+            for place, name, _ in _entries(part.when, (*part.at, "when")):
+                if not told.get(name, True):
+                    yield policy.name, name, path_of((*place, name))
 
 
 # --- every value by itself ---------------------------------------------------------------------------------------------
@@ -376,6 +407,10 @@ def _policies(document: "Document") -> Iterator[Fault]:
     names = {
         "application": {each.name.lower() for each in document.applications},
         "nas": {each.name.lower() for each in document.nas},
+        "realm": {each.name.lower() for each in document.realms},
+        "directory": {each.name.lower() for each in document.directories},
+        "enrolled": set(KINDS),
+        "enrolled_not": set(KINDS),
     }
     # Those that are wrong are told where they stand.
     networks = tuple(
@@ -437,7 +472,7 @@ def _asked_of(when: object, owners: frozenset[str], names: Mapping[str, set[str]
     for place, name, value in _entries(when, at):
         wanted = (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
         for each in wanted if name in names else ():
-            yield from _known(str(each).lower(), names[name], name, (*place, name))
+            yield from _known(str(each).lower(), names[name], _CALLED.get(name, name), (*place, name))
 
 
 def _entries(when: object, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str, object]]:

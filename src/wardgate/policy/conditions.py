@@ -219,11 +219,15 @@ class _Parser:
         if text in self._networks:
             return self._networks[text]
         try:
-            return (ipaddress.ip_network(text),)
+            network = ipaddress.ip_network(text)
         except ValueError as error:
             known = ", ".join(sorted(self._networks)[:10])
             named = f", or the name of one of the networks: {known}" if known else ""
             raise SettingsError(f"when.network: {error}; write 10.0.0.0/8{named}") from error
+        if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+            # A client's address is never told so, and a floor that asks for one would never hold.
+            raise SettingsError(f"when.network: {text} is IPv4 inside IPv6; write the IPv4 network")
+        return (network,)
 
 
 def _group(name: str, value: object) -> Node:
@@ -237,6 +241,20 @@ def _group(name: str, value: object) -> Node:
 def _fact(name: str, value: object) -> Node:
     texts = _texts(name, value)
     return OneOf(name, name, frozenset(texts), _words(texts))
+
+
+def _client(name: str, value: object) -> Node:
+    """Addresses as a NAS's are read, whatever they are written like: as texts, `2001:db8:0::1` would never be met."""
+    return _fact(name, [_address(text) for text in _texts(name, value)])
+
+
+def _address(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as error:
+        raise SettingsError(f"when.client: {text[:64]!r} is no address; for networks there is `network`") from error
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def _goal(name: str, value: object) -> Node:
@@ -335,7 +353,7 @@ _PARSERS: Mapping[str, Callable[[str, object], Node]] = {
     "door": _fact,
     "nas": _fact,
     "nas_identifier": _fact,
-    "client": _fact,
+    "client": _client,
     "attribute": _attribute,
     "at": _at,
     "enrolled": _enrolled,

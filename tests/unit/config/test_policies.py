@@ -38,6 +38,10 @@ def test_networks_and_tests_come_back_as_they_were() -> None:
         ("{application: vpm}", "policies[0].rules[0].when.application: no application has the name 'vpm'"),
         ("{not: {application: [vpn, vpm]}}", "policies[0].rules[0].when.not.application"),
         ("{any: [{user: ada}, {nas: fw}]}", "policies[0].rules[0].when.any[1].nas: no nas has the name 'fw'"),
+        ("{enrolled_not: [topt]}", "policies[0].rules[0].when.enrolled_not: no factor has the name 'topt'"),
+        ("{enrolled: [topt]}", "policies[0].rules[0].when.enrolled: no factor has the name 'topt'"),
+        ("{realm: akme}", "policies[0].rules[0].when.realm: no realm has the name 'akme'"),
+        ("{not: {directory: stuff}}", "policies[0].rules[0].when.not.directory: no directory has the name 'stuff'"),
         (
             '{ou: ["stuff:ou=x,dc=t"]}',
             "policies[0].rules[0].when.ou: 'stuff:ou=x,dc=t': no directory or realm has the name 'stuff'",

@@ -38,7 +38,7 @@ _texts = {
     "goal": ["login", "reset"],
     "nas": ["hq", "branch"],
     "nas_identifier": ["portal", ""],
-    "client": ["192.0.2.1", "10.1.2.3", "2001:db8::1", "00-11-22"],
+    "client": ["192.0.2.1", "10.1.2.3", "2001:db8::1", "198.51.100.7"],
     "group": ["ad:x", "ad:y", "acme:x", "staff:x"],
     "ou": ["ad:ou=sales,dc=t", "acme:dc=t", "ad:ou=lab,dc=t"],
     "enrolled": ["totp", "sms"],

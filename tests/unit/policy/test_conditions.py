@@ -323,3 +323,24 @@ def test_enrolled_not_means_none_of_these(enrolled: frozenset[str], named: list[
 def test_a_condition_is_pure(when: dict[str, object], who: Facts) -> None:
     condition = compile_condition(when)
     assert [condition(who) for _ in range(3)] == [condition(who)] * 3
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("2001:DB8:0:0::7", "2001:db8::7"),
+        ("2001:0db8::0007", "2001:db8::7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("::FFFF:cb00:7107", "203.0.113.7"),
+    ],
+)
+def test_a_floor_on_a_client_cannot_be_dodged_because_its_address_was_written_otherwise(written: str, told: str) -> None:
+    """A NAS's addresses are read into one form; a text that is compared with them as it stands would never be met."""
+    assert compile_condition({"client": written})(facts(client=told))
+    assert not compile_condition({"not": {"client": [written, "192.0.2.1"]}})(facts(client=told))
+
+
+@pytest.mark.parametrize("when", [{"client": "00-11-22-33-44-55"}, {"client": "10.0.0.0/8"}, {"network": "::ffff:10.0.0.0/104"}])
+def test_addresses_that_no_client_can_have_are_refused(when: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match=r"when\.(client|network)"):
+        compile_condition(when)
