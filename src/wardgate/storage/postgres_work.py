@@ -103,8 +103,12 @@ class TableRows:
     def take_in(self, version: int, values: Values) -> None:
         """A row that was read. One that was read twice may have changed in between: the later reading counts."""
         key = self.shape.key_of(values)
+        if key in self.known:
+            self.forget(key)
         self.known[key] = Known(version, values)
-        self.put(key, values)
+        self.rows[key] = values
+        for unique in self.uniques:
+            unique.add(key, values)
 
     def take_absent(self, keys: Iterable[Values]) -> None:
         """Keys that were looked for: what was not found is not there."""

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests import postgresql
-from tests.conformance.storage.rows import TextChain, brake, brake_key, committed, event, insert, message, user
+from tests.conformance.storage.rows import TextChain, brake, brake_key, committed, event, insert, message, row, user
 from wardgate.certificates import self_signed
 from wardgate.errors import SettingsError, StorageError, StorageUnavailable
 from wardgate.storage.port import (
@@ -21,6 +21,7 @@ from wardgate.storage.port import (
     Insert,
     Modified,
     Modify,
+    Operation,
     Refused,
     Row,
     Update,
@@ -108,6 +109,32 @@ async def test_rows_that_are_new_are_written_in_one_round_trip(database: str, tm
         before = storage.stats().round_trips
         await asyncio.gather(*[committed(storage, Insert("outbox", message(f"{n}")), event("x")) for n in range(50)])
         assert storage.stats().round_trips - before == 1
+
+
+async def test_a_unique_value_that_every_login_takes_and_gives_up_costs_no_round_trip(database: str, tmp_path: Path) -> None:
+    """The index judges it, as long as it stays; only one that is taken for a moment within a batch is looked up."""
+
+    def began(n: int) -> Insert:
+        return Insert("login_transaction", row("login_transaction", id=f"{n}", fold_key=f"{n}".encode()))
+
+    def ended(n: int) -> Update:
+        return Update("login_transaction", {"id": f"{n}"}, {"fold_key": None}, (Where("state", "=", ""),))
+
+    async with opened(postgresql.shared().settings(database), tmp_path) as (storage,):
+        await committed(storage, event("first"))
+
+        async def trips(*units: list[Operation]) -> int:
+            before = storage.stats().round_trips
+            await asyncio.gather(*[committed(storage, *unit) for unit in units])
+            return storage.stats().round_trips - before
+
+        begins: list[list[Operation]] = [[began(n), event("x")] for n in range(50)]
+        ends: list[list[Operation]] = [[ended(n + 50), event("x")] for n in range(50)]
+        both: list[list[Operation]] = [[began(n + 50), ended(n), event("x")] for n in range(50)]
+        assert await trips(*begins) == 1
+        assert await trips(*both) == 2
+        assert await trips(*ends) == 2
+        assert await trips([began(100)], [ended(100)]) == 3
 
 
 async def test_a_read_of_several_finds_takes_one_round_trip(database: str, tmp_path: Path) -> None:
