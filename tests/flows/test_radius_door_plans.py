@@ -1,17 +1,22 @@
 """What a plan says beside its steps, as a NAS receives it. Whole packets, no sockets."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.flows.plans import use_plan
 from tests.flows.test_radius_door import CLIENT, Door, a_nas, message, one
 from tests.flows.world import World
 from wardgate.engine.settings import ApplicationSettings, ReleaseRuleSettings
+from wardgate.policy.afterwards import MAX_TEXT_CHARS, MAX_TEXT_OCTETS
 from wardgate.policy.settings import ActionEntrySettings, LifetimesThenSettings
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.door import MIN_PREFACE_CHARS
 from wardgate.radius.packet import Code, Type
 from wardgate.radius.release import compile_release
-from wardgate.texts import catalogue
+from wardgate.radius.vendors import VENDORS
+from wardgate.radius.vendors.port import VendorProfile
+from wardgate.texts import LANGUAGES, catalogue
 
 FOUR_HOURS, QUARTER = LifetimesThenSettings(session="4h", idle="15m"), 900
 
@@ -77,15 +82,42 @@ async def test_an_accept_tells_what_can_still_be_put_off_and_the_reject_what_to_
     assert message(refused).endswith(door.trail.reference)
 
 
-@pytest.mark.parametrize("words", ["Contractors only.", "Contractors only. " * 11])
+@pytest.mark.parametrize("words", ["Contractors only.", "Contractors only. " * 5])
 async def test_the_policys_words_never_cut_the_question(world: World, words: str) -> None:
-    use_plan(world, text={"en": words[:200]})
+    use_plan(world, text={"en": words})
     await ada(world)
     question = message(await Door(world, nas=a_nas(vendor="paloalto")).sends("ada", "correct horse"))
     asked = catalogue("en")["code.ask_totp"]
     assert question.endswith(asked)
     assert question.startswith("Contractors only.")
     assert len(question) <= a_nas(vendor="paloalto").profile.max_prompt_chars
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_longest_words_of_a_refusal_are_shown_whole(world: World, vendor: VendorProfile, language: str) -> None:
+    words = "ğ" * MAX_TEXT_CHARS
+    assert len(words.encode()) == MAX_TEXT_OCTETS
+    use_plan(world, deny=True, text={language: words})
+    await ada(world, language=language)
+    door = Door(world, nas=a_nas(vendor=vendor.name))
+    refused = await door.sends("ada", "correct horse")
+    assert refused.code is Code.ACCESS_REJECT
+    assert door.trail is not None
+    assert message(refused).startswith(f"{words} Refer")
+    assert message(refused).endswith(door.trail.reference)
+
+
+@pytest.mark.parametrize("letter", ["ğ", "漢", "𐐷"])
+async def test_words_before_a_question_are_not_cut_inside_of_a_letter(world: World, letter: str) -> None:
+    """Nor is the question: three octets a letter leave fewer letters than the device has room for."""
+    profile = replace(a_nas().profile, max_prompt_chars=MAX_TEXT_CHARS + 80, max_prompt_octets=120)
+    use_plan(world, text={"en": letter * (MAX_TEXT_OCTETS // len(letter.encode()))})
+    await ada(world)
+    question = message(await Door(world, nas=replace(a_nas(), profile=profile)).sends("ada", "correct horse"))
+    words, cut, asked = question.partition("\N{HORIZONTAL ELLIPSIS} ")
+    assert (set(words), bool(cut), asked) == ({letter}, True, catalogue("en")["code.ask_totp"])
+    assert len(question.encode()) <= profile.max_prompt_octets
 
 
 async def test_words_without_room_are_left_out(world: World) -> None:

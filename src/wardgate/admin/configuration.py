@@ -11,6 +11,7 @@ from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
 from wardgate.admin.policy import failing_tests, prove_policies
 from wardgate.audit.retention import RetentionSettings, shortened
+from wardgate.config.checks import doubts
 from wardgate.config.document import Document, dump, dump_plain, examine, in_their_files, in_their_places, parse_sources, to_plain
 from wardgate.config.faults import Fault
 from wardgate.config.secrets import seal_document, unresolved
@@ -38,12 +39,15 @@ IMPACT_LIMIT_S: Final = 20.0
 MAX_THINGS_COMPARED: Final = 200
 
 
-def validate_document(sources: Sequence[Source]) -> list[Fault]:
-    """What applying a document would refuse but for secrets, which only the server has: faults, and tests of policies that fail."""
+def validate_document(sources: Sequence[Source]) -> tuple[list[Fault], list[Fault]]:
+    """What applying a document would refuse, and what it would take though it can hardly be meant.
+
+    Refused are faults and tests of policies that fail; secrets only the server has.
+    """
     document, faults = examine(sources)
     if document is None:
-        return faults
-    return in_their_places(sources, failing_tests(document))
+        return faults, []
+    return in_their_places(sources, failing_tests(document)), in_their_places(sources, doubts(document))
 
 
 async def apply_document(
@@ -71,6 +75,7 @@ async def apply_document(
     sources = (Source(name, text), *included)
     wanted = await _wanted(office, sources, present)
     warnings = [*_proved(office, wanted, sources), *await _strangers(office, present, wanted), *_shorter(present, wanted)]
+    warnings += map(str, in_their_places(sources, doubts(wanted)))
     changes = compare(present, wanted)
     if dry_run:
         told = await _foreseen(present, wanted, changes, version, name)

@@ -9,7 +9,8 @@ from typing import Any
 from wardgate.admin.findings import Finding, Level
 from wardgate.admin.office import Office
 from wardgate.clock import to_ms
-from wardgate.config.document import Document, to_plain
+from wardgate.config.checks import TELL, UNHEARD, unheard
+from wardgate.config.document import Document
 from wardgate.engine import brakes
 from wardgate.risk.assessing import NOT_ASSESSED, Assessed, Seen, assessor_for, failures_in
 from wardgate.risk.settings import RiskSettings
@@ -57,25 +58,8 @@ def risk_findings(document: Document) -> list[Finding]:
 
 def _unheard(document: Document) -> Iterator[Finding]:
     """Without a score or a country such a condition never holds, and under `not` always."""
-    told = {"risk": document.risk.enabled, "country": document.risk.country_file is not None}
-    cures = {"risk": "set risk.enabled: true, or take the condition out", "country": "set risk.country_file, or take it out"}
-    for policy in to_plain(document).get("policies", ()):
-        asked = set(_asked(policy))
-        for name in ("risk", "country"):
-            if name in asked and not told[name]:
-                what = f"policy {policy['name']}: a condition asks for the {name}, which nothing tells"
-                yield Finding(Level.WARNING, what, cures[name])
-
-
-def _asked(part: object, in_condition: bool = False) -> Iterator[str]:
-    """The names of all conditions, wherever in a policy they stand."""
-    if isinstance(part, Mapping):
-        for name, inner in part.items():
-            if in_condition:
-                yield name
-            # What an attribute is called is no condition; neither is what a test is given.
-            if name not in ("attribute", "device", "given"):
-                yield from _asked(inner, in_condition or name == "when")
-    elif isinstance(part, list):
-        for inner in part:
-            yield from _asked(inner, in_condition)
+    asked = {(policy, name) for policy, name, _ in unheard(document)}
+    for policy in document.policies:
+        for name, cure in TELL.items():
+            if (policy.name, name) in asked:
+                yield Finding(Level.WARNING, f"policy {policy.name}: {UNHEARD} {name}, which nothing tells", cure)

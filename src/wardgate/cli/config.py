@@ -35,14 +35,12 @@ File = Annotated[Path, typer.Argument(help="YAML or JSON file, with what it incl
 def validate(file: File, as_json: Json = False) -> None:
     """Say what is wrong with a document, as applying it would. Needs no server and no installation.
 
-    Every fault is told with its file, line and column. Whether the server has the secrets that {env: NAME}, {file: /PATH} and
-    {sealed: ...} stand for, only the server knows: see config apply --dry-run.
+    Every fault is told with its file, line and column; a warning is what can be applied, but hardly be meant. Whether the server has
+    the secrets that {env: NAME}, {file: /PATH} and {sealed: ...} stand for, only the server knows: see config apply --dry-run.
     """
-    faults, files = _examined(file)
-    told = [
-        {"file": each.file, "line": each.line, "column": each.column, "path": each.path, "problem": each.told} for each in faults
-    ]
-    emit({"valid": not faults, "files": files, "faults": told}, as_json, lambda _: _show_faults(faults, files))
+    faults, doubts, files = _examined(file)
+    told = {"valid": not faults, "files": files, "faults": _told(faults), "warnings": _told(doubts)}
+    emit(told, as_json, lambda _: _show_faults(faults, doubts, files))
     if faults:
         raise typer.Exit(EXIT_REFUSED)
 
@@ -177,18 +175,26 @@ def _files(file: Path) -> "tuple[Source, ...]":
     return gather(Source("" if piped else str(file), read_text(file, MAX_DOCUMENT_BYTES)), None if piped else file)
 
 
-def _examined(file: Path) -> "tuple[list[Fault], int]":
-    """What is wrong, and how many files were read."""
+def _examined(file: Path) -> "tuple[list[Fault], list[Fault], int]":
+    """What is wrong, what can hardly be meant, and how many files were read."""
     # Only here: every other command leaves this to the server.
     from wardgate.admin.configuration import validate_document
 
     files = _files(file)
-    return validate_document(files), len(files)
+    return *validate_document(files), len(files)
 
 
-def _show_faults(faults: "list[Fault]", files: int) -> None:
+def _told(faults: "list[Fault]") -> list[dict[str, Any]]:
+    return [
+        {"file": each.file, "line": each.line, "column": each.column, "path": each.path, "problem": each.told} for each in faults
+    ]
+
+
+def _show_faults(faults: "list[Fault]", doubts: "list[Fault]", files: int) -> None:
     for each in faults:
         say(str(each))
+    for each in doubts:
+        note(f"warning: {each}")
     count = "1 file" if files == 1 else f"{files} files"
     wrong = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     say(f"{wrong} in {count}." if faults else f"Nothing is wrong in {count}.")

@@ -17,7 +17,10 @@ from wardgate.policy.settings import (
     Span,
 )
 
-MAX_TEXT_CHARS: Final = 200
+# As much as every door shows whole, with the reference of a refusal behind it: devices show 120 characters of a Reply-Message, and
+# one holds 253 octets (RFC 2865 section 5.18).
+MAX_TEXT_CHARS: Final = 100
+MAX_TEXT_OCTETS: Final = 200
 MAX_ENTRIES: Final = 10
 MAX_DEFERRALS: Final = 100
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -77,6 +80,8 @@ def compile_text(path: str, text: Mapping[str, str]) -> tuple[tuple[str, str], .
     for language, words in text.items():
         if not 0 < len(words) <= MAX_TEXT_CHARS or not words.isprintable():
             raise SettingsError(f"{path}.{language[:16]}: 1 to {MAX_TEXT_CHARS} characters on one line are needed")
+        if len(words.encode()) > MAX_TEXT_OCTETS:
+            raise SettingsError(f"{path}.{language[:16]}: at most {MAX_TEXT_OCTETS} octets of UTF-8 reach every device")
     return tuple(sorted(text.items()))
 
 

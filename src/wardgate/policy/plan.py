@@ -49,7 +49,7 @@ class Lifetimes:
 
 @dataclass(frozen=True, slots=True)
 class FailModes:
-    """What a login comes to when a neighbour is down. `grace`: what the directory's own settings allow for its downtime."""
+    """What a login comes to when a neighbour is down. `grace`: what the directory's `down_grace_s` allows."""
 
     directory_down: WhileDown = "grace"
     gateway_down: WhenUnsendable = "closed"

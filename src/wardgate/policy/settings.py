@@ -29,7 +29,7 @@ class ThenSettings:
     text: Mapping[str, str] = field(
         default_factory=dict,
         metadata={
-            "help": "what a person is told when this rule decides or refuses, by language (`en`, `tr`); at most 200 characters"
+            "help": "what a person is told when this rule decides or refuses, by language (`en`, `tr`); at most 100 characters"
         },
     )
 
@@ -123,7 +123,7 @@ class FailSettings:
     """What a login comes to when a neighbour does not answer."""
 
     directory_down: WhileDown = field(
-        default="grace", metadata={"help": "closed: refused; grace: what the directory's own `grace` allows"}
+        default="grace", metadata={"help": "closed: refused; grace: what the directory's `down_grace_s` allows"}
     )
     gateway_down: WhenUnsendable = field(
         default="closed", metadata={"help": "closed: refused; skip: the step is left out, and the timeline says so"}
@@ -202,7 +202,9 @@ class PolicyTestSettings:
         metadata={"help": "user, groups, attributes, enrolled, application, nas, from, country, known_device, risk, device, at ..."}
     )
     expect: Mapping[str, object] = field(
-        metadata={"help": "what must come of it: rule, steps, floors, strong_factors, denied, demands, lifetimes, needs ..."}
+        metadata={
+            "help": "what must come of it: rule, steps, floors, strong_factors, denied, demands, lifetimes, text, fail, needs ..."
+        }
     )
 
 

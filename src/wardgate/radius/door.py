@@ -189,10 +189,15 @@ def _fitting(nas: Nas, challenge: Challenge) -> list[Text]:
 
 def _prefaced(nas: Nas, words: str, question: str) -> str:
     """The policy's words before the question, cut to what the device shows beside it: the question is what must be read."""
-    room = nas.profile.max_prompt_chars - len(question) - 1
-    if room < MIN_PREFACE_CHARS:
+    chars = nas.profile.max_prompt_chars - len(question) - 1
+    octets = nas.profile.max_prompt_octets - len(question.encode()) - 1
+    if min(chars, octets) < MIN_PREFACE_CHARS:
         return question
-    return f"{words if len(words) <= room else words[: room - 1].rstrip() + _CUT} {question}"
+    if len(words) > chars or len(words.encode()) > octets:
+        # On a letter's boundary: half a letter would be none.
+        kept = words[: chars - 1].encode()[: octets - len(_CUT.encode())].decode(errors="ignore")
+        words = kept.rstrip() + _CUT
+    return f"{words} {question}"
 
 
 def _lifetimes(granted: Granted, added: Sequence[Attribute]) -> list[Attribute]:

@@ -32,7 +32,7 @@ def document(tmp_path: Path) -> Path:
 def test_a_document_is_validated_without_an_installation(alone: Cli, document: Path, tmp_path: Path) -> None:
     alone.data = tmp_path / "nowhere"
     right = alone("config", "validate", str(document), "--json").json("config-validate")
-    assert right == {"valid": True, "files": 2, "faults": []}
+    assert right == {"valid": True, "files": 2, "faults": [], "warnings": []}
     assert alone("config", "validate", str(document)).out == "Nothing is wrong in 2 files.\n"
     assert not alone.data.exists()
 
@@ -189,6 +189,27 @@ def test_a_policy_whose_test_fails_is_refused_before_and_at_apply(cli: Cli, docu
         "include: [nas/*.yaml]\n" + DOCUMENT.replace("{name: web, ", f"{{name: web, {tests}, ").replace(", [totp]]}}]", "]}}]")
     )
     assert cli("config", "validate", str(document)).code == 0
+
+
+def test_what_can_hardly_be_meant_is_warned_of_and_applied(cli: Cli, document: Path) -> None:
+    """A rule for a high risk that nobody scores would refuse nobody, and a test of it could not tell."""
+    never = "{name: never, when: {not: {any: [{risk: high}, {country: tr}]}}, then: {deny: true}}"
+    tests = "tests: [{given: {user: ada, groups: ['lokal:staff']}, expect: {denied: rule_denies}}]"
+    text = DOCUMENT.replace("{name: web, ", f"{{name: web, {tests}, ").replace("rules: [", f"rules: [{never}, ")
+    document.write_text("include: [nas/*.yaml]\n" + text)
+    ran = cli("config", "validate", str(document), "--json")
+    warnings = ran.json("config-validate")["warnings"]
+    assert (ran.code, [each["line"] for each in warnings]) == (0, [5, 5, 5])
+    assert [each["path"] for each in warnings] == [
+        "policies[0].rules[0].when.not.any[0].risk",
+        "policies[0].rules[0].when.not.any[1].country",
+        "policies[0].tests[0].given.groups",
+    ]
+    told = [each["problem"] for each in warnings]
+    assert told[0] == "a condition asks for the risk, which nothing tells: set risk.enabled: true, or take the condition out"
+    assert told[2].endswith("no directory or realm has the name 'lokal': did you mean 'local'?")
+    applied = cli("config", "apply", str(document), "--json").json("config-apply")["warnings"]
+    assert any("which nothing tells" in each for each in applied)
 
 
 def test_the_history_of_one_version_shows_who_why_and_every_line(cli: Cli) -> None:

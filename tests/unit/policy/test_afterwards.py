@@ -150,10 +150,14 @@ def test_fail_modes_and_words_are_in_every_plan_and_refusal() -> None:
         ({"lifetimes": (lasting("l", session="1h", idle="2h"),)}, r"then\.idle: longer than the session"),
         ({"lifetimes": (lasting("l", when={"group": ["admins"]}),)}, r"lifetimes\.l\.when\.group"),
         (
-            {"rules": (RuleSettings(name="r", then=ThenSettings(deny=True, text={"en": "x" * 201})),)},
-            r"r\.then\.text\.en: 1 to 200",
+            {"rules": (RuleSettings(name="r", then=ThenSettings(deny=True, text={"en": "x" * 101})),)},
+            r"r\.then\.text\.en: 1 to 100",
         ),
         ({"rules": (RuleSettings(name="r", then=ThenSettings(deny=True, text={"en": "a\nb"})),)}, "on one line"),
+        (
+            {"rules": (RuleSettings(name="r", then=ThenSettings(deny=True, text={"tr": "ş" * 98 + "漢漢"})),)},
+            r"r\.then\.text\.tr: at most 200 octets",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_its_place(wrong: dict[str, Any], told: str) -> None:
