@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from tests.flows.plans import use_plan
-from tests.flows.world import World, at_once, elsewhere, floor, is_granted, reason
+from tests.flows.world import World, at_once, elsewhere, floor, is_granted, reason, rule
 from wardgate.directory.port import AccountState
-from wardgate.engine.outcome import Challenge, Granted, Outcome
+from wardgate.engine.outcome import ActionRequired, Challenge, Granted, Outcome
 from wardgate.engine.settings import ApplicationSettings, CodeSettings
 from wardgate.engine.spent_code import user_key
+from wardgate.policy.settings import ActionEntrySettings
 from wardgate.storage.port import Upsert
 
 GATEWAY = elsewhere(binding="radius:gateway:gw", nas="gateway", nas_identifier="gw", source="192.0.2.99")
@@ -222,3 +223,43 @@ async def test_the_next_login_at_the_portal_takes_the_place_of_what_was_left(wor
     assert is_granted(await world.answer(challenge, second, name="ada"))
     assert not is_granted(await world.begin("ada", first, origin=GATEWAY))
     assert is_granted(await world.begin("ada", second, origin=GATEWAY))
+
+
+@pytest.mark.parametrize("shown", ["code", "password"])
+@pytest.mark.parametrize("gateway", [(["password"], ["totp"]), (["password"], ["totp", "sms"], ["totp", "sms"])])
+async def test_a_login_by_a_weak_factor_at_the_portal_does_not_meet_a_stronger_plan_at_the_gateway(
+    world: World, shown: str, gateway: tuple[list[str], ...]
+) -> None:
+    world.application = ApplicationSettings(name="vpn", hand_over_s=WITHIN_S)
+    world.use_policy([rule("gateway", *gateway, when={"nas": ["gateway"]}), rule("portal", ["password"], ["sms"])])
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    challenge = await world.challenged("ada")
+    code = await world.code("ada")
+    assert is_granted(await world.answer(challenge, code, name="ada"))
+    outcome = await world.begin("ada", code if shown == "code" else "correct horse", origin=GATEWAY)
+    assert isinstance(outcome, Challenge) if shown == "password" else reason(outcome) == "credential_replay"
+
+
+async def test_a_factor_that_a_floor_forbids_at_the_gateway_is_not_handed_over(world: World) -> None:
+    world.application = ApplicationSettings(name="vpn", hand_over_s=WITHIN_S)
+    no_messages = floor("no messages", never=["sms"], when={"nas": ["gateway"]})
+    world.use_policy([rule("all", ["password"], ["sms", "totp"])], [no_messages])
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    challenge = await world.challenged("ada")
+    code = await world.code("ada")
+    assert is_granted(await world.answer(challenge, code, name="ada"))
+    assert not is_granted(await world.begin("ada", code, origin=GATEWAY))
+    assert not is_granted(await world.begin("ada", origin=GATEWAY))
+
+
+async def test_what_was_handed_over_is_used_up_where_something_must_be_done_before_the_grant(world: World) -> None:
+    """Else it would begin any number of logins, each of which goes on once that is done."""
+    world.application = ApplicationSettings(name="vpn", hand_over_s=WITHIN_S)
+    await world.person("ada", phone="+905321234567")
+    challenge = await world.challenged("ada")
+    assert is_granted(await world.answer(challenge, await world.code("ada"), name="ada"))
+    use_plan(world, demands=[ActionEntrySettings(enrol="totp", level="forced", deferrals=0)])
+    pages = replace(GATEWAY, shows_pages=True)
+    assert isinstance(await world.begin("ada", origin=pages), ActionRequired)
+    assert not await world.rows("hand_over")
+    assert isinstance(await world.begin("ada", origin=pages), Challenge)

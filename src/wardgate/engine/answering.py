@@ -333,9 +333,11 @@ class Answering:
     async def require(
         self, transaction: Transaction, grant: Grant, origin: Origin, trail: Trail, settle: Sequence[Operation]
     ) -> ActionRequired | None:
-        """The same for a login whose first request proved all. None: what its code claims was taken meanwhile."""
+        """The same for a login whose first request proved all. None: what it claims or counts on was taken meanwhile."""
         after, outcome, insert_handle = self._awaiting(transaction, grant.proved, grant.due, origin)
-        unit = [*settle, *grant.claim, insert(after), insert_handle]
+        # What was handed over is used up by now; a device shows its value until the grant.
+        used = grant.prior if HAND_OVER in grant.proved else ()
+        unit = [*settle, *grant.claim, *used, insert(after), insert_handle]
         commit = await self._record_required(unit, after, outcome, grant.due, trail)
         return None if isinstance(commit, Refused) else outcome
 
@@ -481,7 +483,8 @@ class Answering:
         if grant.code:
             spent.append(remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms))
             if transaction.terms.hand_over_s and grant.client is not None and isinstance(outcome, Granted):
-                spent.append(hand_over.leave(ring, transaction, grant.spent_key, grant.client, grant.code, now_ms))
+                left = hand_over.leave(ring, transaction, grant.spent_key, grant.client, grant.code, grant.proved, now_ms)
+                spent.append(left)
         unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
         unit += [*brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released]
         recording = self._recording(trail, transaction)

@@ -40,7 +40,7 @@ from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps
 from wardgate.engine.surroundings import look_around
 from wardgate.engine.terms import Terms, dump_terms, terms_of
-from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, unused_handle
+from wardgate.engine.transaction import Goal, Handle, Transaction, handle_from_row, handle_mac, unused_handle
 from wardgate.engine.trusted import TRUSTED_DEVICE, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
@@ -200,7 +200,9 @@ class Engine:
     @staticmethod
     def _hand_over_s(attempt: Attempt) -> int:
         """For how long a login leaves a proof, or finds one: not at all where nobody tells the client's address."""
-        return attempt.application.settings.hand_over_s if attempt.request.origin.client is not None else 0
+        request = attempt.request
+        is_told = request.origin.client is not None and request.goal is Goal.LOGIN
+        return attempt.application.settings.hand_over_s if is_told else 0
 
     async def _handed_over(self, attempt: Attempt) -> HandedOver | None:
         within_s, client = self._hand_over_s(attempt), attempt.request.origin.client
@@ -227,7 +229,7 @@ class Engine:
             return None
         person = await self._meet(attempt, candidate)
         decision = decide(attempt.application.policy, self._facts(attempt, person))
-        if isinstance(decision, NoEntry) or decision.strong_factors:
+        if isinstance(decision, NoEntry) or decision.strong_factors or not handed.meets(decision.steps):
             attempt.request.trail.note("policy does not take the login of before")
             return None
         prior = Prior((HAND_OVER,), handed.redeem(), handed_over=handed.reference)
@@ -246,6 +248,9 @@ class Engine:
         if handed is None or handed.subject_id != subject_id or person.refusal or person.grace:
             return None
         if request.code is not None and not handed.has_code(ring, request.code):
+            return None
+        if not handed.meets(plan.steps):
+            request.trail.note("the login of before proved something else")
             return None
         prior = Prior((PASSWORD, HAND_OVER), handed.redeem(), handed_over=handed.reference)
         return await self._grant_prior(attempt, person, course, prior)

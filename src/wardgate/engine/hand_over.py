@@ -6,9 +6,11 @@ be something of a password that lies in storage. The row names its person by key
 
 It is for one client address as the NAS tells it, so for a NAS that is trusted to tell it, and never for those of whom a floor
 demands strong factors: everybody behind one address could use what one of them spent.
+
+It stands for what was proved and no more: where the gateway's plan asks for something else, the login of before does not meet it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from wardgate.crypto import KeyRing, Secret, same
@@ -28,7 +30,10 @@ CLOCK_STEP_MS: Final = 60_000
 
 @quick_value
 class HandedOver:
-    """A proof that was left. `reference`: of the login that left it; `code`: the fingerprint of what it spent."""
+    """A proof that was left. `reference`: of the login that left it; `code`: the fingerprint of what it spent.
+
+    `proved`: the factors that it had proved.
+    """
 
     key: Row
     user_key: bytes
@@ -36,10 +41,15 @@ class HandedOver:
     transaction_id: str
     reference: str
     code: bytes
+    proved: tuple[str, ...]
 
     def has_code(self, ring: KeyRing, given: Secret) -> bool:
         """Whether this is the code that the login spent."""
         return same(self.code, code_mac(ring, self.user_key, given))
+
+    def meets(self, steps: Sequence[Collection[str]]) -> bool:
+        """Whether what was proved passes all of these steps, each by a factor of its own."""
+        return _passes(self.proved, steps)
 
     def redeem(self) -> tuple[Operation, ...]:
         """What uses it up, for whoever is first: it refuses a unit whose proof is gone, or is another login's by now."""
@@ -47,10 +57,13 @@ class HandedOver:
         return Update(TABLE, self.key, {}, where=(mine,)), Delete(TABLE, (*_conditions(self.key), mine))
 
 
-def leave(ring: KeyRing, transaction: Transaction, user_key: bytes, client: str, code: Secret, now_ms: int) -> Upsert:
+def leave(
+    ring: KeyRing, transaction: Transaction, user_key: bytes, client: str, code: Secret, proved: Sequence[str], now_ms: int
+) -> Upsert:
     """The operation that leaves the proof, for the commit of a full login. It takes the place of an earlier one."""
     key = _key(ring, transaction.application, user_key, client)
-    body = dumps({"code": code_mac(ring, user_key, code).hex(), "reference": transaction.reference})
+    spent = code_mac(ring, user_key, code).hex()
+    body = dumps({"code": spent, "proved": list(proved), "reference": transaction.reference})
     row: Row = {
         **key,
         "subject_id": transaction.subject_id,
@@ -77,7 +90,17 @@ async def left(
         body = loads(ring.open(sealed, _bound_to(key, subject_id, transaction_id)))
     except SealError:
         return None
-    return HandedOver(key, user_key, subject_id, transaction_id, str(body["reference"]), bytes.fromhex(body["code"]))
+    code, proved = bytes.fromhex(body["code"]), tuple(map(str, body["proved"]))
+    return HandedOver(key, user_key, subject_id, transaction_id, str(body["reference"]), code, proved)
+
+
+def _passes(proved: Sequence[str], steps: Sequence[Collection[str]]) -> bool:
+    """One factor is not two steps. Of both there are a handful."""
+    if not steps:
+        return True
+    return any(
+        kind in steps[0] and _passes([*proved[:number], *proved[number + 1 :]], steps[1:]) for number, kind in enumerate(proved)
+    )
 
 
 def _key(ring: KeyRing, application: str, user_key: bytes, client: str) -> Row:
