@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from tests.flows.plans import use_plan
 from tests.flows.test_radius_door import Door, a_nas
 from tests.flows.world import BACKENDS, NAS, World, a_storage, elsewhere, floor, is_granted, reason, rule
 from tests.mmdb import write_mmdb
 from wardgate.account.device import make as make_device
 from wardgate.clock import to_ms
+from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser, PasswordVerdict
 from wardgate.engine.outcome import Challenge, Origin, Outcome
 from wardgate.engine.runtime import EngineConfiguration
+from wardgate.policy.settings import FailSettings
 from wardgate.radius.attributes import encode_attribute
 from wardgate.radius.packet import Attribute, Code, Type
 from wardgate.radius.vendors import paloalto
@@ -372,3 +375,17 @@ def _reads(world: RiskWorld) -> set[str]:
 
     world.storage.read = noting  # type: ignore[method-assign, assignment]
     return asked
+
+
+async def test_a_login_that_was_let_in_without_its_step_makes_nothing_known(world: RiskWorld) -> None:
+    """Else who has the password and waits for a gateway to fail is spared the code for half a year."""
+    world.use_risk()
+    use_plan(world, ["password"], ["sms"], fail=FailSettings(gateway_down="skip"))
+    await world.person("bob", phone="+905321234567")
+    world.channels = frozenset()
+    assert is_granted(await world.begin("bob", origin=ABROAD))
+    assert not await world.habits()
+    world.channels = frozenset(Channel)
+    challenge = await world.challenged("bob", origin=ABROAD)
+    assert is_granted(await world.answer(challenge, await world.code("bob"), name="bob", origin=ABROAD))
+    assert await world.habits()

@@ -503,7 +503,9 @@ class Answering:
             proved = list(grant.proved or transaction.proved)
             return await recording.commit_denied(unit, outcome, transaction.user_name, factors=proved, **details)
         details["factors"], details["assurance"] = list(outcome.factors), outcome.assurance
-        habits = await to_remember(self._parts, transaction, now_ms) if transaction.risk else ()
+        # Who was let in with less makes nothing known: the next time it would spare him more.
+        learns = transaction.risk and not transaction.fail_open
+        habits = await to_remember(self._parts, transaction, now_ms) if learns else ()
         unit += [*grant.note, *habits]
         return await recording.commit(unit, Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
 
