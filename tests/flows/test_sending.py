@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from tests.flows.test_radius_door import Door, a_nas
 from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason, rule, says
 from wardgate.engine.outcome import Challenge, Denied, Outcome
 from wardgate.engine.sending import is_allowed, prefix_of
 from wardgate.engine.settings import BrakeSettings, CodeSettings, SendingSettings
 from wardgate.policy.settings import RuleSettings, ThenSettings
+from wardgate.radius.packet import Code, Type
 
 
 async def somebody(world: World, number: int, country: str = "+90532") -> Outcome:
@@ -182,3 +184,39 @@ async def test_nobody_who_does_not_know_the_password_learns_of_a_cap_or_a_closed
     told = [says(await world.begin(name, "guess")).replace(world.trail.reference, "") for name in ("ada", "nobody")]
     assert told[0] == told[1]
     assert await counted(world) == {}
+
+
+# --- an address that a NAS is not to be believed about ---------------------------------------------------------------
+
+
+async def by_door(door: Door, name: str, client: str) -> Code:
+    """Somebody whose password is right asks for a code, and the NAS tells of this address."""
+    attributes = ((Type.CALLING_STATION_ID, client.encode()),)
+    return (await door.sends(name, "correct horse", attributes=attributes)).code
+
+
+async def test_an_address_that_was_made_up_fills_nobodys_limit_of_messages(world: World) -> None:
+    world.sending = SendingSettings(sms_per_source_per_hour=1)
+    world.brakes = BrakeSettings(network_messages=1)
+    door = Door(world, a_nas(trust_client_address=False))
+    for number in range(3):
+        await world.person(f"user{number}", phone=f"+90532123450{number}")
+        assert await by_door(door, f"user{number}", "203.0.113.7") is Code.ACCESS_CHALLENGE
+    believed = Door(world, a_nas())
+    assert await by_door(believed, "user0", "203.0.113.7") is Code.ACCESS_CHALLENGE
+
+
+async def test_who_is_known_gets_his_code_while_strangers_have_used_up_those_of_a_nas(world: World) -> None:
+    """Also where the NAS is not to be believed about addresses: it is the NAS then that he is known at."""
+    world.brakes = BrakeSettings(nas_messages=2)
+    door = Door(world, a_nas(trust_client_address=False))
+    await world.person("bob", phone="+905321234567")
+    asked = await door.sends("bob", "correct horse")
+    [state] = [value for number, value in asked.attributes if number == Type.STATE]
+    assert (await door.sends("bob", await world.code("bob"), state=state)).code is Code.ACCESS_ACCEPT
+    for number in range(2):
+        await world.person(f"user{number}", phone=f"+90532123450{number}")
+        await by_door(door, f"user{number}", f"198.51.100.{number}")
+    await world.person("last", phone="+905321234599")
+    assert await by_door(door, "last", "198.51.100.9") is Code.ACCESS_REJECT
+    assert await by_door(door, "bob", "203.0.113.7") is Code.ACCESS_CHALLENGE

@@ -28,6 +28,7 @@ class Trail:
         "_told",
         "application",
         "client",
+        "client_counts",
         "counted_only",
         "door",
         "nas",
@@ -54,6 +55,8 @@ class Trail:
         self.user = ""
         self.source = ""
         self.client = ""
+        # Not where the NAS is not to be believed about it: then it is shown, and nothing hangs on it.
+        self.client_counts = True
         self.result = ""
         self.reason = ""
         self.text = ""
@@ -67,6 +70,11 @@ class Trail:
     def started(self) -> float:
         """Monotonic seconds at which the request arrived."""
         return self._started
+
+    @property
+    def counted_client(self) -> str:
+        """The client's address where limits may go by it, else nothing."""
+        return self.client if self.client_counts else ""
 
     def begin_anew(self) -> None:
         """Leave the login that this request was joined to: it is one of its own, under a reference of its own."""

@@ -134,7 +134,7 @@ class Locks:
         return Label(
             user=user if of_user else "",
             known=known and of_user,
-            client=trail.client if lock.kind in _FROM_A_CLIENT else "",
+            client=trail.counted_client if lock.kind in _FROM_A_CLIENT else "",
             nas=trail.nas if lock.kind in (*_FROM_A_CLIENT, wide_brakes.NAS, wide_brakes.NAS_MESSAGES) else "",
             network=self._network() if lock.kind in (wide_brakes.NETWORK, wide_brakes.NETWORK_MESSAGES) else "",
             to=to if lock.kind == brakes.DESTINATION else "",
@@ -143,8 +143,8 @@ class Locks:
         )
 
     def _network(self) -> str:
-        settings = self._parts.configuration().brakes
-        return (wide_brakes.network_of(self._trail.client, settings) if self._trail.client else None) or ""
+        settings, client = self._parts.configuration().brakes, self._trail.counted_client
+        return (wide_brakes.network_of(client, settings) if client else None) or ""
 
     def _held(self, lock: BeganLock, to: str) -> str:
         """What is held, for a line of a log: never a name."""

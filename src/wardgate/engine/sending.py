@@ -114,7 +114,7 @@ class MessageLimits:
 
     def _of_strangers(self, channel: Channel, holder: Holder, trail: Trail, now_ms: int) -> list[_Limit]:
         configuration, ring = self._parts.configuration(), self._parts.ring()
-        settings, client = configuration.brakes, trail.client or None
+        settings, client = configuration.brakes, trail.counted_client or None
         part = ring.mac("brake-user", holder.subject_id.encode())
         binding = f"{trail.door}:{trail.nas}:"
         found = wide_brakes.buckets(ring, client, binding, part, settings, wide_brakes.MESSAGES)
@@ -132,8 +132,9 @@ class MessageLimits:
 
     async def _is_known(self, holder: Holder, trail: Trail, now_ms: int) -> bool:
         """Whether this user logged in from this source before. Where the NAS tells no client's address: whether he logged in."""
-        keys = brakes.brake_keys(self._parts.ring(), holder.subject_id, trail.client or None, "")
-        here = Where("key", "=", keys.user_source) if trail.client else Where("owner", "=", keys.user)
+        client = trail.counted_client
+        keys = brakes.brake_keys(self._parts.ring(), holder.subject_id, client or None, "")
+        here = Where("key", "=", keys.user_source) if client else Where("owner", "=", keys.user)
         find = Find("brake", (Where("kind", "=", brakes.USER_SOURCE), here), limit=_MAX_PAIRS)
         [rows] = await self._parts.storage.read([find])
         return any(is_known_source(row, now_ms) for row in rows)

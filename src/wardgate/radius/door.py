@@ -61,6 +61,7 @@ async def serve_login(
     origin = origin_of(nas, packet, source)
     told = origin.client if nas.settings.trust_client_address else nas.profile.client_address(packet)
     trail.nas, trail.source, trail.client = nas.name, source[0], told or ""
+    trail.client_counts = nas.settings.trust_client_address
     if origin.nas_identifier or origin.device:
         trail.note("what the NAS tells", nas_identifier=origin.nas_identifier or None, **origin.device)
     user_name = text_of(packet.first(Type.USER_NAME) or b"", nas)
