@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import tzinfo
 from typing import Any, Final
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators
@@ -29,8 +30,8 @@ from wardgate.policy.plan import NoEntry
 from wardgate.policy.proofs import judge, logins_of
 from wardgate.policy.rules import Policy, compile_policy, decide, default_policy
 from wardgate.policy.settings import PolicySettings
-from wardgate.policy.testing import Tested, band_of, country_of, device_of, run_tests, zone_of
-from wardgate.policy.windows import parse_moment
+from wardgate.policy.testing import Tested, address_of, band_of, country_of, device_of, run_tests, zone_of
+from wardgate.policy.windows import parse_moment, zone_meant
 from wardgate.radius.settings import NasSettings
 from wardgate.risk.assessing import Assessed
 
@@ -124,7 +125,8 @@ async def explain_decision(office: Office, *, user: str, asked: Asked, directory
         assessed = await _assessed(office, document, person, facts)
     # What is told stands for what was found: an operator may ask what would be if.
     facts = replace(facts, country=facts.country or assessed.country, risk=facts.risk or assessed.band)
-    told = {**_explained(policy, application, facts), "assessment": risk_told(assessed)}
+    zone = zone_of(policy) if asked.at is None else zone_meant(asked.at, zone_of(policy))
+    told = {**_explained(policy, application, facts, zone), "assessment": risk_told(assessed)}
     needs = explain_needs(policy, facts)
     if needs is not None:
         judged = judge(policy, facts, presented_proofs(asked.proofs, facts.at), logins_of(_applications(document), facts))
@@ -170,7 +172,7 @@ async def _facts(
         at=now if asked.at is None else parse_moment(asked.at, now, zone_of(policy)),
         nas=nas.name if nas is not None else "",
         nas_identifier=identifier if identifier is not None else (nas.identifier or "") if nas is not None else "",
-        client=asked.client if nas is None or nas.trust_client_address else None,
+        client=_client(asked, nas),
         groups=qualified_groups((user.directory, realm), user.groups, user.group_aliases),
         attributes={name.lower(): values for name, values in user.attributes.items()},
         enrolled=await _enrolled(office, person),
@@ -181,6 +183,12 @@ async def _facts(
         country=country_of(asked.country),
         risk=band_of(asked.risk),
     )
+
+
+def _client(asked: Asked, nas: NasSettings | None) -> str | None:
+    """The address, where what the NAS tells of it counts."""
+    address = None if asked.client is None else address_of("from", asked.client)
+    return address if nas is None or nas.trust_client_address else None
 
 
 def _device(texts: Sequence[str]) -> Mapping[str, str]:
@@ -233,7 +241,7 @@ def _policy(document: Document, application: ApplicationSettings) -> Policy:
     return compile_policy(settings, KINDS, STRONG_KINDS, document.networks)
 
 
-def _explained(policy: Policy, application: ApplicationSettings, facts: Facts) -> dict[str, Any]:
+def _explained(policy: Policy, application: ApplicationSettings, facts: Facts, zone: tzinfo) -> dict[str, Any]:
     decision = decide(policy, facts)
     why = explain(policy, facts)
     refused = isinstance(decision, NoEntry)
@@ -244,7 +252,7 @@ def _explained(policy: Policy, application: ApplicationSettings, facts: Facts) -
         "realm": facts.realm,
         "application": application.name,
         "policy": policy.name,
-        "facts": _facts_told(facts),
+        "facts": _facts_told(facts, zone),
         "allowed": not refused,
         "reason": decision.reason if isinstance(decision, NoEntry) else None,
         "rule": decision.rule or None,
@@ -279,11 +287,12 @@ def _has(kind: str, facts: Facts) -> bool:
     return kind == PASSWORD or kind in facts.enrolled
 
 
-def _facts_told(facts: Facts) -> dict[str, Any]:
+def _facts_told(facts: Facts, zone: tzinfo) -> dict[str, Any]:
     return {
         "goal": facts.goal,
         "door": facts.door,
-        "at": facts.at.isoformat(),
+        "at": facts.at.astimezone(zone).isoformat(),
+        "zone": str(zone),
         "nas": facts.nas or None,
         "nas_identifier": facts.nas_identifier or None,
         "client": facts.client,

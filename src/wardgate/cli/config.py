@@ -35,8 +35,8 @@ File = Annotated[Path, typer.Argument(help="YAML or JSON file, with what it incl
 def validate(file: File, as_json: Json = False) -> None:
     """Say what is wrong with a document, as applying it would. Needs no server and no installation.
 
-    Every fault is told with its file, line and column; a warning is what can be applied, but hardly be meant. Whether the server has
-    the secrets that {env: NAME}, {file: /PATH} and {sealed: ...} stand for, only the server knows: see config apply --dry-run.
+    Every fault is told with its file, line and column; a warning is what can be applied, but hardly be meant. Whether the server
+    has the secrets that {env: NAME}, {file: /PATH} and {sealed: ...} stand for, only the server knows: see config apply --dry-run.
     """
     faults, doubts, files = _examined(file)
     told = {"valid": not faults, "files": files, "faults": _told(faults), "warnings": _told(doubts)}

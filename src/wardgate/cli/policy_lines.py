@@ -1,7 +1,7 @@
 """Explanations of policy as lines for people."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from wardgate.durations import written_as
@@ -29,37 +29,50 @@ _WHY_NOT: Final = {
     "alone": "it counts only beside something else",
 }
 _MISSING: Final = {
-    "proofs": "independent proofs",
-    "weight": "weight together",
-    "strongest": "weight of one of them",
-    "strong_factors": "strong factors, as a floor demands",
-    "login_strong_factors": "strong factors, as the login does",
-    "login_weight": "weight together, as the login does",
+    "proofs": "independent proofs: {has} of {needed}",
+    "weight": "weight together: {has} of {needed}",
+    "strongest": "one proof must weigh {needed} by itself; the heaviest weighs {has}",
+    "strong_factors": "strong factors, as a floor demands: {has} of {needed}",
+    "login_strong_factors": "strong factors, as the login asks: {has} of {needed}",
+    "login_weight": "weight together, as the login asks: {has} of {needed}",
 }
+# Questions, by the fact that they ask for: where that is not known they do not hold, which is no answer of the person's.
+_ASKED_FACTS: Final = {"risk": "risk", "country": "country", "network": "client", "client": "client"}
+_COMBINED: Final = {"all": "all of", "any": "any of"}
+_NONE_OF: Final = {"all": "not all of", "any": "none of"}
 
 
 def tree(result: Mapping[str, Any]) -> Iterator[str]:
     """An explanation as lines for people."""
     facts = result["facts"]
-    when = datetime.fromisoformat(facts["at"]).strftime("%a %Y-%m-%d %H:%M %Z")
-    yield f"{result['user']} ({result['directory']}, realm {result['realm']}) for {result['application']}, {facts['goal']}, {when}"
+    who = f"{result['user']} ({result['directory']}, realm {result['realm']})"
+    yield f"{who} for {result['application']}, {facts['goal']}, {_moment(facts)}"
     yield f"  from {facts['client'] or 'an unknown address'}, NAS {facts['nas'] or 'unknown'}"
     yield from _circumstances(facts)
-    yield from _assessment(result["assessment"])
+    yield from _assessment(result["assessment"], facts["risk"])
     yield f"  has {', '.join(facts['enrolled']) or 'no second factor'}"
     yield f"policy {result['policy']}: the first rule that matches decides"
     for rule in result["rules"]:
-        yield from _branch(rule)
+        yield from _branch(rule, facts)
     if result["floors"]:
         yield "floors: all that match count"
         for floor in result["floors"]:
-            yield from _branch(floor)
+            yield from _branch(floor, facts)
     for name, title in _LISTS:
         if result[name]:
             yield title
             for each in result[name]:
-                yield from _branch(each)
+                yield from _branch(each, facts)
     yield from _decision(result)
+
+
+def _moment(facts: Mapping[str, Any]) -> str:
+    """On the clocks that were asked about, and in UTC."""
+    at = datetime.fromisoformat(facts["at"])
+    utc = at.astimezone(UTC)
+    if facts["zone"] == "UTC":
+        return f"{utc:%a %Y-%m-%d %H:%M} UTC"
+    return f"{at:%a %Y-%m-%d %H:%M} {facts['zone']} ({utc:%a %H:%M} UTC)"
 
 
 def _circumstances(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -72,26 +85,58 @@ def _circumstances(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {', '.join(known)}"
 
 
-def _assessment(assessment: Mapping[str, Any] | None) -> Iterator[str]:
+def _assessment(assessment: Mapping[str, Any] | None, risk: str | None) -> Iterator[str]:
     """The score that the login would have now. A band that was told to be assumed stands for its own."""
     if assessment is not None:
-        yield f"  scores {assessment['score']}, {assessment['band']}"
+        instead = f"; not counted, since risk {risk} was given" if risk != assessment["band"] else ""
+        yield f"  scores {assessment['score']}, {assessment['band']}{instead}"
         for each in assessment["contributions"]:
             yield f"    {each['points']:>4}  {each['name']}: {each['why']}"
 
 
-def _branch(looked: Mapping[str, Any]) -> Iterator[str]:
+def _branch(looked: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {looked['name']}: {_VERDICTS[looked['matches']]}"
     if looked["when"] is not None:
-        yield from _leaves(looked["when"], 2)
+        # That all entries of one condition must hold needs no line of its own.
+        several = looked["when"]["parts"] if looked["when"]["condition"] == "all" else []
+        for told in several or [looked["when"]]:
+            yield from _leaves(told, facts, 2)
 
 
-def _leaves(told: Mapping[str, Any], depth: int) -> Iterator[str]:
-    asks = f": {told['asks']}" if told["asks"] else ""
-    name = told["condition"] if told["condition"] != "all" or told["parts"] else "no condition"
-    yield f"{'  ' * depth}{'yes' if told['holds'] else 'no '}  {name}{asks}"
-    for part in told["parts"]:
-        yield from _leaves(part, depth + 1)
+def _leaves(told: Mapping[str, Any], facts: Mapping[str, Any], depth: int) -> Iterator[str]:
+    indent, verdict = "  " * depth, "yes" if told["holds"] else "no "
+    if told["condition"] == "not":
+        yield from _excluded(told, facts, depth)
+    elif told["parts"]:
+        yield f"{indent}{verdict}  {_COMBINED[told['condition']]}"
+        for part in told["parts"]:
+            yield from _leaves(part, facts, depth + 1)
+    elif told["condition"] == "all":
+        yield f"{indent}always"
+    else:
+        yield f"{indent}{'unknown' if _unknown(told, facts) else verdict}  {told['condition']}: {told['asks']}"
+
+
+def _excluded(told: Mapping[str, Any], facts: Mapping[str, Any], depth: int) -> Iterator[str]:
+    """`not`, in one line where it excludes one thing."""
+    [part] = told["parts"]
+    beginning = f"{'  ' * depth}{'yes' if told['holds'] else 'no '}  "
+    if part["condition"] == "not":
+        yield f"{beginning}not"
+        yield from _excluded(part, facts, depth + 1)
+    elif part["parts"]:
+        yield f"{beginning}{_NONE_OF[part['condition']]}"
+        for each in part["parts"]:
+            yield from _leaves(each, facts, depth + 1)
+    else:
+        unknown = f" (unknown {_ASKED_FACTS[part['condition']]})" if _unknown(part, facts) else ""
+        yield f"{beginning}not {part['condition']}: {part['asks']}{unknown}"
+
+
+def _unknown(told: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Whether what a question asks for is not known: then it does not hold, whatever the truth is."""
+    fact = _ASKED_FACTS.get(told["condition"])
+    return fact is not None and not facts[fact]
 
 
 def _decision(result: Mapping[str, Any]) -> Iterator[str]:
@@ -102,7 +147,7 @@ def _decision(result: Mapping[str, Any]) -> Iterator[str]:
     elif result["self_service"] is not None:
         yield f"allowed, by rule {result['rule']}"
         yield from _words(result)
-        yield from _self_service(result["facts"]["goal"], result["self_service"])
+        yield from _self_service(result["facts"], result["self_service"])
     else:
         yield from _steps(result)
         yield from _afterwards(result)
@@ -122,7 +167,12 @@ def _steps(result: Mapping[str, Any]) -> Iterator[str]:
 def _step(step: Mapping[str, Any]) -> str:
     if not step["factors"]:
         return "nothing that counts is left: nobody can come in"
-    return " or ".join(step["factors"]) + ("" if step["has"] else "; the user has none of these and cannot come in")
+    factors = " or ".join(step["factors"])
+    if not step["has"]:
+        return f"{factors}; the user has none of these and cannot come in"
+    if len(step["factors"]) == 1:
+        return factors
+    return f"{factors}; the user has {' and '.join(step['has'])}"
 
 
 def _afterwards(result: Mapping[str, Any]) -> Iterator[str]:
@@ -140,12 +190,15 @@ def _afterwards(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _demand(demand: Mapping[str, Any]) -> str:
     verb, _, what = demand["action"].partition(":")
-    told = [f"{verb} {' or '.join(demand['factors']) or what}: {demand['level']}"]
+    name = f"{verb} {' or '.join(demand['factors']) or what}"
+    if demand["met"]:
+        return f"{name}: met, the user has it"
+    told = [f"{name}: {demand['level']}"]
     if demand["level"] == "forced":
         told.append(f"may be put off {demand['deferrals']} times" if demand["deferrals"] else "at once")
     if demand["every_s"]:
         told.append(f"every {written_as(demand['every_s'])}")
-    told.append({True: "the user has it", False: "the user does not have it", None: "asked for when it is due"}[demand["met"]])
+    told.append("asked for when it is due" if demand["met"] is None else "the user does not have it")
     return ", ".join(told)
 
 
@@ -159,18 +212,19 @@ def _words(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"the person is told ({language}): {words}"
 
 
-def _self_service(goal: str, told: Mapping[str, Any]) -> Iterator[str]:
+def _self_service(facts: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[str]:
+    goal = facts["goal"]
+    if told["rules"]:
+        yield f"what {goal} needs: the first of its rules that matches decides"
     for rule in told["rules"]:
-        yield from _branch(rule)
+        yield from _branch(rule, facts)
     yield f"{goal} needs{', by rule ' + told['rule'] if told['rule'] else ''}:"
     yield from (f"  {line}" for line in _need(told))
     if told["proofs"]:
         yield "presented:"
-    for proof in told["proofs"]:
-        yield f"  {_proof(proof)}"
-    yield "enough" if told["enough"] else "not enough:"
-    for each in told["missing"]:
-        yield f"  {each['has']} of {each['needed']} {_MISSING[each['what']]}"
+        yield from (f"  {_proof(proof)}" for proof in told["proofs"])
+        yield "enough" if told["enough"] else "not enough:"
+        yield from (f"  {_MISSING[each['what']].format_map(each)}" for each in told["missing"])
 
 
 def _need(told: Mapping[str, Any]) -> Iterator[str]:
@@ -178,8 +232,9 @@ def _need(told: Mapping[str, Any]) -> Iterator[str]:
     if not need["proofs"] and not need["weight"]:
         yield "no proof"
         return
-    strongest = f", one of them {need['strongest']} by itself" if need["strongest"] else ""
-    yield f"independent proofs: {need['proofs']}; weight together: {need['weight']}{strongest}"
+    yield f"independent proofs: {need['proofs']}; weight together: {need['weight']}"
+    if need["strongest"]:
+        yield f"one proof that weighs {need['strongest']} by itself"
     if need["strong_factors"]:
         yield f"strong factors, as a floor demands: {need['strong_factors']}"
     if weaker is not None:

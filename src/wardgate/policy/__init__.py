@@ -5,6 +5,6 @@ knowledge of doors or factors' insides.
 `windows.py` for time and `patterns.py` for `matches`), `view.py` answers its questions from the facts, `index.py` finds the rules
 that match, `plan.py` holds the result. `rules.py` compiles a policy and decides, `afterwards.py` compiles what follows a login,
 `needs.py` what a reset and the like need, and `proofs.py` weighs what is presented for them. `explain.py` tells why, `testing.py`
-runs the tests that a policy carries. Imports `durations` and `errors` only; of the machine it reads time zones, when a policy is
-compiled. Begin with `rules.py`.
+runs the tests that a policy carries, and `expecting.py` reads what they expect. Imports `durations` and `errors` only; of the
+machine it reads time zones, when a policy is compiled. Begin with `rules.py`.
 """

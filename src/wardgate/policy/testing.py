@@ -127,9 +127,11 @@ def address_of(path: str, value: object) -> str:
     """The address of a machine as facts have it. Raises SettingsError for what is none: it would lie in no network."""
     text = text_at(path, value)
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError as error:
         raise SettingsError(f"{path}: {text[:64]!r} is no address: write 203.0.113.7 or 2001:db8::7") from error
+    # As the NAS's are read: IPv4 inside IPv6 is IPv4.
+    return str((address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None) or address)
 
 
 def country_of(text: str) -> str:

@@ -8,7 +8,7 @@ then `days` are those on which it begins: `{days: [fri], from: "22:00", to: "06:
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -86,6 +86,14 @@ def parse_moment(text: str, after: datetime, zone: ZoneInfo) -> datetime:
     ahead = (DAYS.index(words[0].lower()) - begin.weekday()) % 7
     found = (begin + timedelta(days=ahead)).replace(hour=hour, minute=minute)
     return (found if found >= begin else found + timedelta(days=7)).astimezone(UTC)
+
+
+def zone_meant(text: str, zone: ZoneInfo) -> tzinfo:
+    """Whose clocks a moment that `parse_moment` takes is written in: its own zone, else `zone`."""
+    words = text.split()
+    if words[0].lower() in DAYS:
+        return parse_zone(words[2]) if len(words) == 3 else zone
+    return datetime.fromisoformat(text).tzinfo or zone
 
 
 def _timestamp(text: str, zone: ZoneInfo) -> datetime:

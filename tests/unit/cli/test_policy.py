@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from .conftest import Cli
 
 PASSWORD = "a lantern over the lake"
@@ -31,30 +33,27 @@ policies:
       - {given: {from: 198.51.100.7, at: "mon 09:00"}, expect: {rule: office, steps: [[password]]}}
 """
 OUTSIDE = """\
-ada (local, realm default) for vpn, login, Sun 2026-11-22 00:00 UTC
+ada (local, realm default) for vpn, login, Sun 2026-11-22 03:00 UTC+03:00 (Sun 00:00 UTC)
   from 203.0.113.7, NAS fw
   has sms
 policy remote: the first rule that matches decides
   contractors: does not match
     no   group: local:contractors
   office: does not match
-    no   all
-      no   network: office
-      no   at: mon, tue, wed, thu, fri 08:00 to 18:00 Europe/Istanbul
+    no   network: office
+    no   at: mon, tue, wed, thu, fri 08:00 to 18:00 Europe/Istanbul
   staff: matches
-    yes  all
-      yes  any
-        yes  group: local:staff
-        no   user: eve
-      yes  not
-        no   enrolled: hotp
+    yes  any of
+      yes  group: local:staff
+      no   user: eve
+    yes  not enrolled: hotp
   rest: not reached
 floors: all that match count
   administrators: does not match
     no   group: local:admins
 asked for, by rule staff:
   1. password
-  2. totp or sms
+  2. totp or sms; the user has sms
 """
 
 
@@ -183,14 +182,14 @@ lifetimes: the first that matches decides
   contractors: does not match
     no   group: local:contractors
   everybody: matches
-    yes  no condition: always
+    always
 asked for, by rule staff:
   1. password
-  2. totp or sms
+  2. totp or sms; the user has sms
 then demanded:
   enrol totp or hotp: forced, may be put off 3 times, the user does not have it
   confirm contact: optional, every 180d, asked for when it is due
-  enrol sms: optional, the user has it
+  enrol sms: met, the user has it
 lasting: session 8h, idle 15m, trusted device 1d
 while a directory is down: closed; while no gateway sends: closed
 the person is told (en): Welcome
@@ -198,6 +197,7 @@ the person is told (en): Welcome
 RESET = """\
 allowed, by rule staff
 the person is told (en): Welcome
+what reset needs: the first of its rules that matches decides
   eve: does not match
     no   user: eve
 reset needs:
@@ -252,6 +252,62 @@ def test_machine_country_and_risk_can_be_asked_about(cli: Cli, tmp_path: Path) -
         assert cli(*asked, *wrong).code in (1, 2)
 
 
+def test_what_nobody_knows_is_no_no(cli: Cli, tmp_path: Path) -> None:
+    document = tmp_path / "document.yaml"
+    asked = (
+        "{not: {country: [kp]}, any: [{risk: high}, {network: [192.0.2.0/24]}, {all: [{user: ada}, {not: {any: [{user: eve}]}}]}]}"
+    )
+    document.write_text(FOLLOWING.replace("{risk: [high]}", asked))
+    assert cli("config", "apply", str(document)).code == 0
+    person(cli, "ada", "staff")
+    asked_for = ("policy", "explain", "--user", "ada", "--nas", "fw")
+    assert (
+        """\
+  risky: matches
+    yes  not country: kp (unknown country)
+    yes  any of
+      unknown  risk: high
+      unknown  network: 192.0.2.0/24
+      yes  all of
+        yes  user: ada
+        yes  none of
+          no   user: eve
+"""
+        in cli(*asked_for).out
+    )
+    known = cli(*asked_for, "--country", "tr", "--risk", "low", "--from", "203.0.113.7").out
+    assert "    yes  not country: kp\n    yes  any of\n      no   risk: high\n      no   network: 192.0.2.0/24\n" in known
+    assert cli(*asked_for, "--from", "203.0.113.300").code == 1
+
+
+def test_a_risk_that_is_given_counts_instead_of_the_score_and_says_so(cli: Cli, tmp_path: Path) -> None:
+    document = tmp_path / "document.yaml"
+    document.write_text(FOLLOWING + "risk: {enabled: true}\n")
+    assert cli("config", "apply", str(document)).code == 0
+    person(cli, "ada", "staff")
+    asked = ("policy", "explain", "--user", "ada", "--nas", "fw", "--from", "203.0.113.7")
+    given = cli(*asked, "--risk", "high").out
+    assert "; not counted, since risk high was given\n" in given
+    assert "refused: rule risky denies" in given
+    assert "not counted" not in cli(*asked).out
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ("sun 03:00 America/New_York", "03:00 America/New_York (Sun 0"),
+        ("2026-11-22T03:00", "Sun 2026-11-22 03:00 Europe/Istanbul (Sun 00:00 UTC)\n"),
+        ("2026-11-22T01:00Z", "Sun 2026-11-22 01:00 UTC\n"),
+        ("2026-11-22T01:00+03:00", "Sun 2026-11-22 01:00 UTC+03:00 (Sat 22:00 UTC)\n"),
+    ],
+)
+def test_a_moment_is_told_on_the_clocks_that_it_was_asked_on(cli: Cli, tmp_path: Path, at: str, told: str) -> None:
+    configured(cli, tmp_path)
+    person(cli, "ada", "staff")
+    asked = cli("policy", "explain", "--user", "ada", "--nas", "fw", "--at", at)
+    assert told in asked.out.splitlines(keepends=True)[0]
+
+
 def test_a_reset_is_told_with_what_its_proofs_count_for(cli: Cli, tmp_path: Path) -> None:
     """The login to `jump` takes no text message: two of them, and a new mailbox, would not do."""
     following(cli, tmp_path)
@@ -266,12 +322,14 @@ def test_a_reset_is_told_with_what_its_proofs_count_for(cli: Cli, tmp_path: Path
     unlock = cli(*asked, "unlock", "--proof", "sms=+905321234567")
     assert "  may be weaker than the login until 2099-12-31: migration\n" in unlock.out
     assert unlock.out.endswith("  sms +905321234567: weight 2\nenough\n")
-    bare = cli(*asked, "reset")
-    assert bare.out.endswith(
-        "not enough:\n  0 of 2 independent proofs\n  0 of 3 weight together\n"
-        "  0 of 1 strong factors, as the login does\n  0 of 2 weight together, as the login does\n"
+    bare = cli(*asked, "reset").out
+    assert bare.endswith(
+        "reset needs:\n  independent proofs: 2; weight together: 3\n  no less than the login: strong factors 1, weight 2\n"
     )
-    assert cli(*asked, "recover_name").out.endswith("recover_name needs:\n  no proof\nenough\n")
+    assert cli(*asked, "recover_name").out.endswith("recover_name needs:\n  no proof\n")
+    light = cli(*asked, "unlock", "--proof", "email=ada@home.test").out
+    assert "  one proof that weighs 2 by itself\n" in light
+    assert light.endswith("not enough:\n  weight together: 1 of 2\n  one proof must weigh 2 by itself; the heaviest weighs 1\n")
 
 
 def test_a_proof_that_cannot_be_meant_is_refused(cli: Cli, tmp_path: Path) -> None:
