@@ -145,7 +145,7 @@ def _with_nas(document: Document, secret: str) -> Document:
         release=(ReleaseRuleSettings(when={"group": [f"{DIRECTORY}:vpn-users"]}, add={"PaloAlto-User-Group": "{group}"}),),
     )
     # Nothing leaves this machine, so nobody's phone needs the limit on messages.
-    codes: CodeSettings = replace(document.codes, messages_per_hour=1_000)
+    codes: CodeSettings = replace(document.codes, messages_per_hour=1_000, messages_per_day=1_000)
     return replace(
         document,
         applications=(*(each for each in document.applications if each.name != APPLICATION), application),

@@ -61,7 +61,7 @@ def test_the_numbers_of_brakes_and_codes_are_the_defaults() -> None:
         f"| one login as a whole | {MAX_LOGIN_MS // 60_000} minutes |",
         f"after {first}, {second}, {third} s",
         f"{codes.resends_per_hour} an hour, {codes.resends_per_day} a day",
-        f"| {codes.messages_per_hour} an hour |",
+        f"| {codes.messages_per_hour} an hour, {codes.messages_per_day} a day |",
         f"{codes.hotp_look_ahead} codes may be skipped",
         f"leaves {RealmSettings(name='x', directories=()).reply_floor_ms} ms after the request",
     }

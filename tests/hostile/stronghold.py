@@ -51,7 +51,7 @@ nas:
   - {{name: joined, addresses: [{JOINED}], secret: {{value: {SECRET}}}, application: vpn, mode: password_then_code}}
 applications:
   - {{name: vpn, title: Acme VPN}}
-codes: {{messages_per_hour: 1000}}
+codes: {{messages_per_hour: 1000, messages_per_day: 1000}}
 """
 
 

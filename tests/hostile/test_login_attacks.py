@@ -37,7 +37,7 @@ async def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def world(backend: str, tmp_path: Path) -> AsyncIterator[World]:
     async with a_storage(backend, tmp_path) as storage:
-        yield World(storage, brakes=NO_BRAKES, codes=CodeSettings(messages_per_hour=1000))
+        yield World(storage, brakes=NO_BRAKES, codes=CodeSettings(messages_per_hour=1000, messages_per_day=1000))
 
 
 def nodes(world: World) -> list[Engine]:

@@ -82,6 +82,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (CodeSettings, "resends_per_hour"): (0, 100),
     (CodeSettings, "resends_per_day"): (0, 1_000),
     (CodeSettings, "messages_per_hour"): (1, 1_000),
+    (CodeSettings, "messages_per_day"): (1, 1_000),
     (CodeSettings, "totp_skew_steps"): (0, 10),
     (CodeSettings, "hotp_look_ahead"): (0, 100),
     (CodeSettings, "replay_notice_s"): (0, 600),
@@ -174,7 +175,21 @@ def doubts(document: "Document") -> list[Fault]:
             given = {"group": test.given.get("groups", ())}
             at = path_of(("policies", number, "tests", place))
             found += [Fault(f"{at}.given.groups", fault.problem) for fault in _groups(given, owners, ())]
+        found += _walls(policy, ("policies", number, "rules"))
     return found
+
+
+def _walls(policy: PolicySettings, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Steps of which a floor leaves nothing. A floor on strong factors asks one instead, if it leaves any."""
+    for floor in policy.floors:
+        never = set(floor.then.never)
+        if floor.then.strong_factors and not never.issuperset(STRONG_KINDS):
+            continue
+        for place, rule in enumerate(policy.rules):
+            for number, step in enumerate(rule.then.steps):
+                if never.issuperset(step):
+                    told = f"under the floor {floor.name!r} no factor is left of this step: whom both mean cannot come in"
+                    yield Fault(path_of((*at, place, "then", "steps", number)), told)
 
 
 def unheard(document: "Document") -> Iterator[tuple[str, str, str]]:

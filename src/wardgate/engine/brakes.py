@@ -50,7 +50,8 @@ RESERVATION_LIFE_MS = 60_000
 SUCCESS_NOTED_EVERY_MS = 3_600_000
 _FOREVER_MS = 400 * 86_400_000
 LONGEST_WAIT_MS = DAY_MS
-MAX_STAMPS = 200
+# As many as may be allowed in a day: of what is not kept, no limit can count.
+MAX_STAMPS = 1_000
 
 
 @quick_value
@@ -379,6 +380,7 @@ def _sends(settings: CodeSettings, now_ms: int, resend: bool) -> Row:
         "hour": settings.resends_per_hour,
         "day": settings.resends_per_day,
         "all_hour": settings.messages_per_hour,
+        "all_day": settings.messages_per_day,
     }
 
 
@@ -503,7 +505,10 @@ def _sent(row: Mapping[str, Any], now: int, arguments: Mapping[str, Value]) -> t
     stamps = [stamp for stamp in json.loads(row["stamps"]) if now - DAY_MS < stamp[0] <= now + CLOCK_STEP_MS][-MAX_STAMPS:]
     everything = [at for at, _ in stamps]
     resends = [at for at, resend in stamps if resend]
-    waits = [_free_again(everything, HOUR_MS, int(arguments["all_hour"] or 0), now)]
+    waits = [
+        _free_again(everything, HOUR_MS, int(arguments["all_hour"] or 0), now),
+        _free_again(everything, DAY_MS, int(arguments["all_day"] or 0), now),
+    ]
     if arguments["resend"]:
         waits.append(_free_again(resends, HOUR_MS, int(arguments["hour"] or 0), now))
         waits.append(_free_again(resends, DAY_MS, int(arguments["day"] or 0), now))

@@ -66,6 +66,7 @@ class CodeSettings:
     resends_per_hour: int = field(default=5, metadata={"help": "resends to one address in an hour"})
     resends_per_day: int = field(default=10, metadata={"help": "resends to one address in a day"})
     messages_per_hour: int = field(default=30, metadata={"help": "messages of every kind to one address in an hour"})
+    messages_per_day: int = field(default=100, metadata={"help": "messages of every kind to one address in a day"})
     totp_skew_steps: int = field(
         default=1, metadata={"help": "time steps before and after the present that a TOTP code may come from"}
     )

@@ -220,16 +220,19 @@ def send_arguments(now: int, resend: bool, **codes: int) -> Any:
     st.integers(1, 8),
     st.integers(1, 15),
     st.integers(1, 12),
+    st.integers(1, 40),
 )
 def test_no_hour_and_no_day_holds_more_messages_than_allowed(
-    story: list[tuple[bool, int]], per_hour: int, per_day: int, everything: int
+    story: list[tuple[bool, int]], per_hour: int, per_day: int, everything: int, all_day: int
 ) -> None:
     row: Row | None = None
     now = START
     sent: list[tuple[int, bool]] = []
     for resend, pause in story:
         now += pause
-        arguments = send_arguments(now, resend, resends_per_hour=per_hour, resends_per_day=per_day, messages_per_hour=everything)
+        limits = {"resends_per_hour": per_hour, "resends_per_day": per_day}
+        limits |= {"messages_per_hour": everything, "messages_per_day": all_day}
+        arguments = send_arguments(now, resend, **limits)
         modified = count_send(row, arguments)
         row = modified.row
         if modified.result == 0:
@@ -243,6 +246,30 @@ def test_no_hour_and_no_day_holds_more_messages_than_allowed(
         assert len(hour) <= everything
         assert sum(hour) <= per_hour
         assert sum(day) <= per_day
+        assert len(day) <= all_day
+
+
+@pytest.mark.parametrize("limit", [250, 1000])
+def test_a_flood_does_not_pass_a_generous_limit_because_its_beginning_was_forgotten(limit: int) -> None:
+    row: Row | None = None
+    for _ in range(limit):
+        modified = count_send(row, send_arguments(START, False, messages_per_hour=limit, messages_per_day=1000))
+        row = modified.row
+        assert modified.result == 0
+    assert count_send(row, send_arguments(START, False, messages_per_hour=limit, messages_per_day=1000)).result != 0
+
+
+def test_resends_of_a_day_are_not_won_back_by_other_messages_in_between() -> None:
+    row: Row | None = None
+    now = START
+    results = []
+    for resend in [True] * 10 + [False] * 250 + [True]:
+        now += (15 if resend else 4) * MINUTE
+        modified = count_send(row, send_arguments(now, resend, messages_per_day=1000))
+        row = modified.row
+        results.append(modified.result)
+    assert results[:-1] == [0] * 260
+    assert results[-1] != 0
 
 
 def test_the_wait_that_is_told_is_enough() -> None:
