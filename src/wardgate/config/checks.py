@@ -167,16 +167,25 @@ def check(document: "Document") -> list[Fault]:
 
 
 def doubts(document: "Document") -> list[Fault]:
-    """What can be applied but hardly be meant: conditions, and groups in tests of policies, that nothing ever meets."""
-    owners = _group_owners(document)
+    """What can be applied but hardly be meant: conditions that never hold, steps that nobody passes, mistyped groups in tests."""
     found = [Fault(path, f"{UNHEARD} {name}, which nothing tells: {TELL[name]}") for _, name, path in unheard(document)]
     for number, policy in enumerate(document.policies):
-        for place, test in enumerate(policy.tests):
-            given = {"group": test.given.get("groups", ())}
-            at = path_of(("policies", number, "tests", place))
-            found += [Fault(f"{at}.given.groups", fault.problem) for fault in _groups(given, owners, ())]
         found += _walls(policy, ("policies", number, "rules"))
+        found += _mistyped(policy, _group_owners(document), ("policies", number, "tests"))
     return found
+
+
+def _mistyped(policy: PolicySettings, owners: frozenset[str], at: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Groups of tests whose directory is nearly one of ours. One that is like none may be meant: that it opens nothing."""
+    for place, test in enumerate(policy.tests):
+        given = test.given.get("groups", ())
+        for group in (given,) if isinstance(given, str) else given if isinstance(given, list | tuple) else ():
+            owner = str(group).partition(":")[0]
+            near = nearest(owner, owners) if owner.lower() not in owners else ""
+            if near:
+                yield Fault(
+                    path_of((*at, place, "given", "groups")), f"{group!r}: no directory or realm has the name {owner!r}: {near}"
+                )
 
 
 def _walls(policy: PolicySettings, at: tuple[str | int, ...]) -> Iterator[Fault]:

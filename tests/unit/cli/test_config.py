@@ -212,6 +212,18 @@ def test_what_can_hardly_be_meant_is_warned_of_and_applied(cli: Cli, document: P
     assert any("which nothing tells" in each for each in applied)
 
 
+def test_a_floor_that_shuts_a_rules_people_out_is_warned_of(cli: Cli, document: Path) -> None:
+    """`never: [sms]` over a rule that asks for nothing else keeps everybody out whom both mean."""
+    floors = "floors: [{name: f, then: {never: [sms, email]}}, {name: strong, then: {strong_factors: 1, never: [sms, email]}}]"
+    text = DOCUMENT.replace("[[password]]", "[[password], [totp, sms], [sms, email]]").replace(
+        "{name: web, ", f"{{name: web, {floors}, "
+    )
+    document.write_text("include: [nas/*.yaml]\n" + text)
+    [warning] = cli("config", "validate", str(document), "--json").json("config-validate")["warnings"]
+    assert warning["path"] == "policies[0].rules[0].then.steps[2]"
+    assert warning["problem"].startswith("under the floor 'f' no factor is left of this step")
+
+
 def test_the_history_of_one_version_shows_who_why_and_every_line(cli: Cli) -> None:
     cli("nas", "add", "lab", "--address", "10.9.0.1", "--application", "vpn", "--reason", "change 4711")
     shown = cli("config", "history", "2", "--json").json("config-history")
