@@ -294,7 +294,7 @@ async def test_an_operator_lifts_the_hard_stop(world: World) -> None:
     await ada(world)
     await fifty_from_everywhere(world)
     [row] = await world.rows("subject")
-    await world.storage.commit(brakes.release_user(world.ring, [str(row["id"])]))
+    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
     assert await login(world, origin=from_client(99))
 
 
@@ -307,7 +307,7 @@ async def test_an_operator_lifts_every_wait_of_a_person(world: World) -> None:
         assert reason(await world.begin("ada", origin=client)) == "brake_user_source"
     await world.wrong_passwords("bob", 5)
     [row] = await world.rows("subject")
-    await world.storage.commit(brakes.release_user(world.ring, [str(row["id"])]))
+    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
     world.later(60)
     assert await login(world)
     world.later(60)
@@ -528,3 +528,19 @@ async def test_a_login_that_policy_lets_in_by_password_alone_is_held_by_a_lock_t
     held = await world.begin("ada")
     assert reason(held) == "brake_user_source"
     assert await world.events("engine:login:granted") == []
+
+
+async def test_who_is_helped_while_attacked_is_no_stranger_at_home_afterwards(world: World) -> None:
+    """The attack goes on: if his own address were forgotten with his waits, the next guesses would keep him out there as well."""
+    await ada(world)
+    assert await login(world)
+    await fifty_from_everywhere(world)
+    await world.wrong_passwords("ada", 3)
+    [row] = await world.rows("subject")
+    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
+    assert await world.failures() == 0
+    assert await world.failures("user") == 0
+    await fifty_from_everywhere(world)
+    assert reason(await world.begin("ada", origin=from_client(99))) == "brake_user"
+    world.later(60)
+    assert await login(world)

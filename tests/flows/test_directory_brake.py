@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.flows.world import BACKENDS, World, a_ring, a_storage, at_once, elsewhere, is_granted, reason, says
+from wardgate.clock import to_ms
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, DirectoryUser, Lockout, PasswordVerdict
 from wardgate.engine import bind_brake, brakes, first_factor
@@ -166,7 +167,8 @@ async def test_an_operator_lifts_it(world: World) -> None:
     await world.give_totp(ada)
     await guesses(world, STRANGERS)
     await forgotten_elsewhere(world)
-    await world.storage.commit(brakes.release_user(world.ring, (f"local:{ada.immutable_id}", await world.subject_of(ada))))
+    who = (f"local:{ada.immutable_id}", await world.subject_of(ada))
+    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, who, to_ms(world.clock.now())))
     assert isinstance(await world.begin("ada"), Challenge)
 
 

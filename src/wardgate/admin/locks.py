@@ -131,7 +131,7 @@ async def _clear_user(office: Office, name: str, directory: str | None, reason: 
     except NotFound:
         _, document = await load_current(office.storage)
         owners = [f"{realm.name}:{canonical_name(name) or ''}" for realm in document.realms]
-        lifted = brakes.release_user(office.ring, owners)
+        lifted = await brakes.lift_user(office.storage, office.ring, owners, office.now_ms())
         commit = await office.storage.commit([*lifted, _event(office, {"what": masked_name(name), "reason": reason})])
         rows = sum(number for number in _results(commit)[: len(lifted)] if isinstance(number, int))
     return rows

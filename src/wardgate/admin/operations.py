@@ -155,10 +155,11 @@ async def user_lock(desk: Desk, name: str, directory: str | None = None) -> Resu
 
 async def user_unlock(desk: Desk, name: str, directory: str | None = None) -> Result:
     """Lift the lock and the waits of a user."""
-    ring = desk.office.ring
+    office = desk.office
 
     async def release(user: DirectoryUser, subject_id: SubjectId | None) -> list[StorageOperation]:
-        return brakes.release_user(ring, (f"{user.directory}:{user.immutable_id}", *([subject_id] if subject_id else [])))
+        who = (f"{user.directory}:{user.immutable_id}", *([subject_id] if subject_id else []))
+        return await brakes.lift_user(office.storage, office.ring, who, office.now_ms())
 
     where = await _directory(desk, directory)
     return await users.unlock_user(desk.office, directory=where, name=name, release_brakes=release)

@@ -120,7 +120,8 @@ async def lift_waits_of(office: Office, name: str, directory: str | None, reason
     mine = await _belongings(office, account.subject_id)
     accounts = {f"{row['directory']!s}:{row['immutable_id']!s}" for row in mine.links}
     who = sorted(accounts | {f"{account.directory}:{account.immutable_id}"})
-    lifted = brakes.release_user(office.ring, [*who, *([account.subject_id] if account.subject_id else [])])
+    whose = [*who, *([account.subject_id] if account.subject_id else [])]
+    lifted = await brakes.lift_user(office.storage, office.ring, whose, office.now_ms())
     details = {"directory": account.directory, "user": account.name}
     why = {**details, "reason": reason} if reason else details
     event = AuditEvent(Kind.BRAKE_RELEASED, office.now_ms(), office.actor, subject_id=account.subject_id, details=why)

@@ -50,6 +50,8 @@ RESERVATION_LIFE_MS = 60_000
 SUCCESS_NOTED_EVERY_MS = 3_600_000
 _FOREVER_MS = 400 * 86_400_000
 LONGEST_WAIT_MS = DAY_MS
+# Of one person, for an operator's hand.
+MAX_KNOWN_SOURCES = 1_000
 # As many as may be allowed in a day: of what is not kept, no limit can count.
 MAX_STAMPS = 1_000
 
@@ -385,7 +387,7 @@ def _sends(settings: CodeSettings, now_ms: int, resend: bool) -> Row:
 
 
 def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
-    """Lift every wait of a person, for an operator: `who` as in `brake_keys`, the subject id and the names before it was met."""
+    """Forget all that the brakes know of a person: `who` as in `brake_keys`, the subject id and the names before it was met."""
     owners = [ring.mac("brake-user", each.encode()) for each in who]
     return [
         operation
@@ -395,6 +397,22 @@ def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
             Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))),
         )
     ]
+
+
+async def lift_user(storage: Reader, ring: KeyRing, who: Iterable[str], now_ms: int) -> list[Operation]:
+    """Lift every wait of a person, for an operator: `who` as in `release_user`. Where he logged in from stays known as his.
+
+    Else whoever is helped while he is attacked would be a stranger at home, whom the next guesses of others keep out.
+    """
+    owners = tuple(ring.mac("brake-user", each.encode()) for each in who)
+    known = (Where("owner", "in", owners), Where("succeeded_at", ">", 0))
+    operations: list[Operation] = []
+    for row in await storage.find("brake", known, limit=MAX_KNOWN_SOURCES):
+        key = row["key"]
+        if isinstance(key, bytes):
+            operations.append(lift(str(row["kind"]), key, now_ms))
+    operations += [Delete("brake", (Where("owner", "=", owner), Where("succeeded_at", "<=", 0))) for owner in owners]
+    return operations + [Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))) for owner in owners]
 
 
 def lift(kind: str, key: bytes, now_ms: int) -> Modify:
