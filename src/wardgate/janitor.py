@@ -35,6 +35,9 @@ _DAY_MS = 24 * _HOUR_MS
 # No sweep for so long: nobody was there, or the clock is wrong. Then records stay for a day, in which somebody may notice.
 GAP_MS = 3 * _DAY_MS
 HELD_MS = _DAY_MS
+# By how much the clock may run ahead of the time that has really passed: a machine that sleeps at night is no wrong clock, and one
+# that is moved on by a few days again and again, or past the day in which records stay, is not right because of that.
+AHEAD_MS = 18 * _HOUR_MS
 _SEEN = "swept_at"
 _SEEN_EVERY_MS = _HOUR_MS
 
@@ -107,6 +110,7 @@ class Janitor:
         self._step_rows = FIRST_STEP_ROWS
         # What an ageing of the audit trail would do again today, it has done.
         self._aged: dict[EventClass, int] = {}
+        self._offset_ms = self._offset(to_ms(clock.now()))
 
     async def run(self) -> None:
         """Sweep once a minute, until cancelled."""
@@ -137,20 +141,36 @@ class Janitor:
         return gone + await self._in_steps(lambda rows: purge_outbox(self._storage, messages_before, rows))
 
     async def _held(self, now_ms: int) -> bool:
-        """Whether records stay for now, because the last sweep seems to be days ago. Remembers that there was this one."""
+        """Whether records stay for now, because the last sweep seems to be days ago, or the clock ran ahead of what has passed.
+
+        Remembers that there was this sweep.
+        """
         row = await self._storage.get("installation", {"name": _SEEN})
         seen_ms, until_ms = _seen(str(row["value"]) if row is not None else "")
-        if now_ms < until_ms <= now_ms + HELD_MS:
+        ahead = self._ran_ahead(now_ms)
+        if not ahead and now_ms < until_ms <= now_ms + HELD_MS:
             return True
-        held = not until_ms and 0 < seen_ms < now_ms - GAP_MS
+        held = ahead or 0 < (until_ms or seen_ms) < now_ms - GAP_MS
         if held:
             log.warning(
-                "records_held", reason="the last sweep was days ago: records are kept for a day, in case the clock is wrong"
+                "records_held",
+                reason="the last sweep was days ago, or the clock has jumped: records are kept for a day, in case it is wrong",
             )
         if held or until_ms or not seen_ms <= now_ms < seen_ms + _SEEN_EVERY_MS:
             value = json.dumps({"at": now_ms, "held_until": now_ms + HELD_MS if held else 0})
             await self._storage.commit([Upsert("installation", {"name": _SEEN, "value": value})])
         return held
+
+    def _ran_ahead(self, now_ms: int) -> bool:
+        """Whether the clock ran ahead of the time that has passed, since it was last found to. Set back it is right."""
+        offset_ms = self._offset(now_ms)
+        ahead = offset_ms - self._offset_ms > AHEAD_MS
+        if ahead or offset_ms < self._offset_ms:
+            self._offset_ms = offset_ms
+        return ahead
+
+    def _offset(self, now_ms: int) -> int:
+        return now_ms - int(self._clock.monotonic() * 1000)
 
     async def _age(self, settings: RetentionSettings, now_ms: int) -> None:
         """Erase the payloads of audit events that have had their time."""

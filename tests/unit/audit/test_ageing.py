@@ -288,6 +288,44 @@ async def test_records_stay_for_a_day_when_the_clock_seems_to_have_jumped(caplog
     assert all(row["payload"] for row in await trail.rows())
 
 
+class SteppedClock(FixedClock):
+    """A clock that somebody can set, as a time service does."""
+
+    def step(self, days: float) -> None:
+        """Set it ahead: nothing passes."""
+        self._now += timedelta(days=days)
+
+
+@pytest.mark.parametrize("steps", [[2.9] * 160, [400, 1.1, 1.1], [0.9] * 500, [400, 0.9, 0.9]])
+async def test_a_clock_that_is_set_ahead_in_steps_erases_no_young_events_within_minutes(steps: list[float]) -> None:
+    """Neither in steps that each look like a holiday, nor by a second one that skips the day in which somebody may notice."""
+    storage, clock = MemoryStorage(), SteppedClock(BEGIN)
+    trail = Trail(storage, clock=clock)
+    await trail.write(1)
+    keeper = Janitor(storage, clock, settings=lambda: SPANS)
+    await keeper.sweep()
+    for days in steps:
+        clock.step(days)
+        await trail.append(1)
+        clock.advance(60)
+        await keeper.sweep()
+    assert (await trail.rows())[0]["payload"]
+
+
+async def test_a_machine_that_sleeps_at_night_ages_its_records_all_the_same() -> None:
+    storage, clock = MemoryStorage(), SteppedClock(BEGIN)
+    trail = Trail(storage, clock=clock)
+    await trail.write(1)
+    keeper = Janitor(storage, clock, settings=lambda: SPANS)
+    for _ in range(45):
+        for _ in range(8):
+            await keeper.sweep()
+            clock.advance(3_600)
+        clock.step(16 / 24)
+        await trail.append(1)
+    assert (await trail.rows())[0]["payload"] is None
+
+
 async def test_a_server_that_was_off_for_long_waits_a_day_and_then_erases() -> None:
     storage, clock = MemoryStorage(), FixedClock(BEGIN)
     trail = Trail(storage, clock=clock)
