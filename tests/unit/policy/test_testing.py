@@ -126,6 +126,7 @@ def test_a_unit_in_nobodys_tree_is_no_silent_mismatch() -> None:
 def test_an_address_is_given_in_any_of_its_writings() -> None:
     of = policy(rule("here", ["password"], when={"client": "2001:db8::7"}))
     assert passes({"from": "2001:DB8:0::7"}, {"rule": "here"}, of)
+    assert passes({"groups": "ad:staff", "from": "::ffff:203.0.113.9"}, {"denied": "rule_denies"})
 
 
 FOLLOWED = compile_policy(
