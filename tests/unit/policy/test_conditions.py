@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from wardgate.errors import SettingsError
@@ -301,6 +301,8 @@ def test_networks_are_those_of_the_standard_library(client: Any, given_networks:
     networks = [
         ipaddress.ip_network((address, min(length, address.max_prefixlen)), strict=False) for address, length in given_networks
     ]
+    # IPv4 inside IPv6 is refused, as no client's address is told so.
+    assume(not any(network.version == 6 and network.network_address.ipv4_mapped for network in networks))
     expected = any(client.version == network.version and client in network for network in networks)
     assert holds({"network": [str(network) for network in networks]}, client=str(client)) is expected
 
