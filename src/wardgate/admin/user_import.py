@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState
+from wardgate.account.device import forget_all
 from wardgate.account.subject import SubjectId, create_subject
 from wardgate.admin.authenticators import TOTP, create_shared_secret, enrolled_before, fingerprint, revocation
 from wardgate.admin.import_file import BadRow, ImportRow, count_lines, read_header, read_rows
@@ -20,6 +21,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.crypto import Secret
 from wardgate.directory.local import TABLE, StoredPassword, stored_password
 from wardgate.directory.password_rules import normalised
+from wardgate.directory.port import AccountState
 from wardgate.errors import Conflict, Overloaded
 from wardgate.factors.totp import DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S
 from wardgate.passwords import recognise
@@ -252,6 +254,9 @@ def _change(office: Office, row: ImportRow, stored: StoredPassword | None, user:
         # Only if nobody else changed the account since it was read; another operator may be enrolling the same secret.
         as_read = (Where("version", "=", user["version"]),)
         unit.operations.append(Update(TABLE, {"id": user["id"]}, changes, where=as_read, add={"version": 1}))
+    if subject_id is not None and ("password_hash" in changes or changes.get("state") == AccountState.DISABLED.value):
+        # As after a reset by hand: the devices that were trusted before.
+        unit.operations.append(forget_all(subject_id))
     if secret is not None:
         _replace_imported(active, unit)
         if subject_id is None:
@@ -313,11 +318,13 @@ async def _read_known(storage: Reader, directory: str, rows: Sequence[ImportRow]
     here = Where("directory", "=", directory)
     users = await _find_in(storage, TABLE, "name_key", [row.key for row in rows], here)
     with_secret = {row.key for row in rows if row.totp_secret is not None}
-    ids = [str(user["id"]) for user in users if user["name_key"] in with_secret]
+    asked = with_secret | {row.key for row in rows if row.password is not None or row.stored is not None or "state" in row.profile}
+    ids = [str(user["id"]) for user in users if user["name_key"] in asked]
     links = await _find_in(storage, "subject_link", "immutable_id", ids, here)
     subjects = {str(link["immutable_id"]): SubjectId(str(link["subject_id"])) for link in links}
+    enrolling = [subjects[str(user["id"])] for user in users if user["name_key"] in with_secret and str(user["id"]) in subjects]
     authenticators: dict[SubjectId, list[Row]] = {}
-    for row in await _find_in(storage, "authenticator", "subject_id", list(subjects.values()), Where("kind", "=", TOTP)):
+    for row in await _find_in(storage, "authenticator", "subject_id", enrolling, Where("kind", "=", TOTP)):
         authenticators.setdefault(SubjectId(str(row["subject_id"])), []).append(row)
     return _Known({str(user["name_key"]): user for user in users}, subjects, authenticators)
 

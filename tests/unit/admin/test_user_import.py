@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from wardgate.account.authenticator import from_row
+from wardgate.account.device import make
+from wardgate.account.subject import linked_subject
 from wardgate.admin import authenticators, user_import, users
 from wardgate.admin.import_file import BadRow, row_of
 from wardgate.admin.office import Office
@@ -365,3 +367,20 @@ async def test_an_export_is_on_record_once_with_what_it_told(office: Office) -> 
         if row["kind"] == "directory:user:exported"
     ]
     assert events == [{"actor": office.actor, "directory": "staff", "with_hashes": True}]
+
+
+@pytest.mark.parametrize(("column", "value"), [("password", "a new one"), ("state", "disabled")])
+async def test_a_device_that_was_trusted_before_is_not_trusted_after_a_reset_or_an_end_by_import(
+    office: Office, column: str, value: str
+) -> None:
+    await load(office, HEADER + f"ada,the old one,,,,,{SECRET_HEX}\nbob,bobs own,,,,,{SECRET_HEX}\n")
+    for name in ("ada", "bob"):
+        subject_id = await linked_subject(office.storage, "staff", str((await row(office, name))["id"]))
+        assert subject_id is not None
+        _, operations = make(office.ring, subject_id, "Firefox", office.now_ms(), 86_400)
+        await office.storage.commit(operations)
+    await load(office, "username,mail\nada,ada@example.test\n")
+    assert len(await office.storage.find("trusted_device")) == 2
+    await load(office, f"username,{column}\nada,{value}\n")
+    [left] = await office.storage.find("trusted_device")
+    assert left["subject_id"] == await linked_subject(office.storage, "staff", str((await row(office, "bob"))["id"]))
