@@ -119,7 +119,9 @@ ALLOWED: dict[str, frozenset[str]] = {
         }
     ),
     # who knows all names
-    "runtime": frozenset({"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "risk", "storage"}),
+    "runtime": frozenset(
+        {"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "risk", "storage"}
+    ),
     "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),
     "turns": frozenset(),
     "systemd": frozenset(),
