@@ -46,6 +46,8 @@ RETENTIONS = (
     Retention("login_transaction", "expires_at", _DAY_MS),
     Retention("brake", "expires_at", 0),
     Retention("lease", "held_until", _DAY_MS),
+    Retention("page_step", "expires_at", 0),
+    Retention("sso_session", "expires_at", 0),
     Retention("admin_pass", "expires_at", _DAY_MS),
     Retention("timeline", "id", 30 * _DAY_MS, most_rows=10_000_000, written=first_id_of),
     # One head covers everything before it in its chain.

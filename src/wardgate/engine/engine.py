@@ -191,6 +191,7 @@ class Engine:
                 + [each.kind for each in person.holder.held]
             ),
             proved_elsewhere=request.proved_elsewhere,
+            application_kind=attempt.application.settings.kind,
         )
 
     async def _challenge(self, attempt: Attempt, person: Person, plan: Plan) -> Outcome:

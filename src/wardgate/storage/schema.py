@@ -279,6 +279,39 @@ habit = Table(
     Index("ix_habit_last_at", "last_at"),
 )
 
+# --- browsers --------------------------------------------------------------------------------------------------------
+
+# What a browser is in the middle of: the open question of a login, or how it ended. Only fingerprints of what the browser holds.
+page_step = Table(
+    "page_step",
+    metadata,
+    _bytes("step_mac"),
+    _bytes("browser_mac"),
+    _number("turn"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("step_mac"),
+    Index("ix_page_step_expires_at", "expires_at"),
+)
+
+sso_session = Table(
+    "sso_session",
+    metadata,
+    _bytes("session_mac"),
+    _text("id"),
+    _text("subject_id"),
+    _text("body"),
+    _number("created_at"),
+    _number("seen_at"),
+    _number("confirmed_at"),
+    _number("idle_ms"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("session_mac"),
+    Index("ix_sso_session_subject_id", "subject_id"),
+    Index("ix_sso_session_expires_at", "expires_at"),
+)
+
 # --- delivery --------------------------------------------------------------------------------------------------------
 
 outbox = Table(
