@@ -123,7 +123,7 @@ class Worker:
             name=node,
             data=opened.installation.data,
         )
-        self._janitor = Janitor(opened.storage, clock)
+        self._janitor = Janitor(opened.storage, clock, settings=lambda: self._now().document.retention)
         self._scheduler: Scheduler | None = None
         self._streams = Streams()
         # Not at one number: Status-Server and probes would send the traffic to and fro.

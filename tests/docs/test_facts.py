@@ -12,9 +12,9 @@ from wardgate.admin.links import LINK_LIFE_MS, SESSION_LIFE_MS
 from wardgate.config.store import KEPT_VERSIONS
 from wardgate.delivery.sms.template import PLACES
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.asking import MAX_LOGIN_MS
 from wardgate.engine.brakes import KNOWN_SOURCE_MS
 from wardgate.engine.settings import BrakeSettings, CodeSettings
+from wardgate.engine.terms import MAX_LOGIN_MS
 from wardgate.factors import SECOND_FACTORS
 from wardgate.janitor import OUTBOX_KEEP_MS, RETENTIONS
 from wardgate.policy.conditions import CONDITIONS

@@ -200,7 +200,16 @@ async def test_browser_and_session_ids_from_outside_are_never_taken_over() -> No
 
 @pytest.mark.parametrize(
     "then",
-    ["https://evil.test/", "//evil.test", "/\\evil.test", "/account/../admin", "/account\r\nx: y", "javascript:1", "/admin/log", "/account?x=//"],
+    [
+        "https://evil.test/",
+        "//evil.test",
+        "/\\evil.test",
+        "/account/../admin",
+        "/account\r\nx: y",
+        "javascript:1",
+        "/admin/log",
+        "/account?x=//",
+    ],
 )
 async def test_open_redirect_after_sign_in_is_refused(then: str) -> None:
     world = PortalWorld()
@@ -211,7 +220,9 @@ async def test_open_redirect_after_sign_in_is_refused(then: str) -> None:
         form = browser.filled(0, {"username": "ada", "password": "correct horse", "then": then})
         reply = await browser.client.post("/sign-in", data=form, headers=OURS)
         await browser.get(reply.headers["location"])
-        reply = await browser.client.post(browser.path, data=browser.filled(0, {"code": world.totp(), "act": "answer"}), headers=OURS)
+        reply = await browser.client.post(
+            browser.path, data=browser.filled(0, {"code": world.totp(), "act": "answer"}), headers=OURS
+        )
         assert reply.headers["location"] == "/account"
 
 
@@ -305,7 +316,9 @@ async def test_form_that_no_page_of_ours_sends_is_refused(body: bytes) -> None:
     async with world.browser() as browser:
         headers = {**OURS, "content-type": "application/x-www-form-urlencoded"}
         assert (await browser.client.post("/sign-in", content=body, headers=headers)).status_code == 400
-        assert (await browser.client.post("/sign-in", content=b"{}", headers={**OURS, "content-type": "application/json"})).status_code == 400
+        assert (
+            await browser.client.post("/sign-in", content=b"{}", headers={**OURS, "content-type": "application/json"})
+        ).status_code == 400
 
 
 async def test_password_never_stands_in_a_page_and_name_is_escaped() -> None:

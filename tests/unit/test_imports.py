@@ -32,10 +32,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "certificates": frozenset(),
     "metrics": frozenset(),
     "storage": frozenset(),
-    "policy": frozenset(),
+    "policy": frozenset({"durations"}),
+    "risk": frozenset({"storage"}),
     # what the engine stands on
     "account": frozenset({"directory", "storage"}),
-    "audit": frozenset({"storage"}),
+    "audit": frozenset({"durations", "storage"}),
+    "session": frozenset({"account", "audit", "storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
     "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
@@ -43,6 +45,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
     "web": frozenset({"admin", "audit", "delivery", "metrics", "storage", "watch"}),
+    "pages": frozenset({"account", "audit", "engine", "factors", "metrics", "session", "storage", "web"}),
+    "portal": frozenset({"account", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
     # looks at everything, decides nothing
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
@@ -135,6 +139,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "leases",
             "metrics",
             "passwords",
+            "portal",
             "radius",
             "runtime",
             "sockets",
@@ -175,6 +180,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("delivery", "storage"): frozenset({"storage.port"}),
     ("directory", "storage"): frozenset({"storage.port"}),
     ("factors", "storage"): frozenset({"storage.port"}),
+    ("risk", "storage"): frozenset({"storage.port"}),
     ("engine", "storage"): frozenset({"storage.port"}),
     ("radius", "storage"): frozenset({"storage.port"}),
     ("web", "storage"): frozenset({"storage.port"}),
@@ -223,6 +229,10 @@ IO_AND_CHANCE = """
 IMPURE = frozenset(IO_AND_CHANCE.split())
 PURE = {
     "policy": IMPURE - {"datetime"},  # facts carry a moment; nothing asks for the present one
+    "risk.scoring": IMPURE,
+    "risk.carried": IMPURE,
+    "risk.mmdb": IMPURE,
+    "risk.networks": IMPURE,
     "radius.packet": IMPURE,
     "radius.attributes": IMPURE - {"datetime"},
     "radius.pap": IMPURE,
@@ -350,7 +360,7 @@ def test_only_entry_points_import_the_app() -> None:
 
 def test_nothing_that_logs_anybody_in_is_imported_by_management() -> None:
     users = {each.module for each in ALL if each.ours and each.name in ("engine.engine", "engine.answering", "engine.asking")}
-    assert {room(module) for module in users} == {"engine", "radius", "worker"}
+    assert {room(module) for module in users} == {"engine", "pages", "portal", "radius", "worker"}
 
 
 def test_the_engine_imports_no_web_framework_and_no_socket() -> None:

@@ -55,6 +55,7 @@ async def verify_audit(office: Office, *, progress: Progress, heads: Sequence[st
     return result | {
         "events": walked.events,
         "erased": walked.erased,
+        "erased_by_retention": walked.by_retention,
         "heads": [f"{head.writer}:{head.epoch}:{head.seq}:{head.link}" for head in walked.heads],
         "public_key": fingerprint(signing_key(office.ring).public_key()),
         "public_key_from": "installation",

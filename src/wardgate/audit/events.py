@@ -60,7 +60,8 @@ class Kind(Enum):
     BACKUP_MADE = ("admin:backup:made", "A backup was written: its size and SHA-256, and to whom it is encrypted.")
     PAYLOADS_ERASED = (
         "audit:payload:erased",
-        "Payloads about a person were erased, and why: how many, in which chains. Their events stay, proved by their commitments.",
+        "Payloads were erased, and why (a person's, or because they had their time): how many, in which chains. Their events stay, "
+        "proved by their commitments.",
     )
     EPOCH_OPENED = (
         "app:epoch:opened",

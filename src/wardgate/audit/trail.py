@@ -70,13 +70,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of a whole verification. `on_record`: how many payloads the events of erasures say were erased."""
+    """The result of a whole verification.
+
+    `on_record`: how many payloads the events of erasures say were erased; `by_retention`: those of them that had their time.
+    """
 
     events: int
     erased: int
     heads: tuple[Head, ...]
     findings: tuple[Finding, ...]
     on_record: int = 0
+    by_retention: int = 0
 
 
 async def verify(
@@ -89,7 +93,7 @@ async def verify(
 
     `progress` is told now and then how many events were seen.
     """
-    events = erased = on_record = 0
+    events = erased = on_record = by_retention = 0
     heads: list[Head] = []
     findings: list[Finding] = []
     for writer, epoch in await list_chains(storage):
@@ -103,7 +107,8 @@ async def verify(
                 progress(events)
             problem, gone = _check(chain, previous, seq, row)
             erased += gone
-            on_record += _erasures(row) if problem is None else 0
+            count, aged = _erasures(row) if problem is None else (0, False)
+            on_record, by_retention = on_record + count, by_retention + (count if aged else 0)
             previous = bytes(row["link"]) if isinstance(row["link"], bytes) else b""
             if problem is None and seq in wanted and wanted[seq] != previous.hex():
                 problem = "differs from the head that was noted down"
@@ -118,7 +123,7 @@ async def verify(
         for head in expected_heads
         if (head.writer, head.epoch) not in known
     ]
-    return Verification(events, erased, tuple(heads), tuple(findings), on_record)
+    return Verification(events, erased, tuple(heads), tuple(findings), on_record, by_retention)
 
 
 def _check(chain: Chain, previous: bytes, seq: int, row: Row) -> tuple[str | None, int]:
@@ -136,12 +141,13 @@ def _check(chain: Chain, previous: bytes, seq: int, row: Row) -> tuple[str | Non
     return None, 0
 
 
-def _erasures(row: Row) -> int:
-    """How many payloads this event says were erased."""
+def _erasures(row: Row) -> tuple[int, bool]:
+    """How many payloads this event says were erased, and whether because they had their time."""
     if row["kind"] != Kind.PAYLOADS_ERASED.stored or row["payload"] is None:
-        return 0
-    count = loads(str(row["payload"])).get("events")
-    return count if isinstance(count, int) else 0
+        return 0, False
+    told = loads(str(row["payload"]))
+    count = told.get("events")
+    return (count if isinstance(count, int) else 0), told.get("by") == "retention"
 
 
 async def list_chains(storage: Reader, table: str = "audit_event") -> list[tuple[str, int]]:

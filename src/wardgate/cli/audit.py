@@ -226,6 +226,8 @@ def _show(result: Mapping[str, Any]) -> None:
     if result["findings_count"] > len(result["findings"]):
         say(f"and {result['findings_count'] - len(result['findings'])} more")
     erased = f", {result['erased']} of them erased" if result["erased"] else ""
+    if result.get("erased_by_retention"):
+        erased += f" ({result['erased_by_retention']} because they had their time)"
     say(f"{result['events']} events{erased}; {result['findings_count'] or 'nothing'} wrong.")
     say(f"{result['signed_heads']} heads signed by {KEY_FROM[result['public_key_from']]}.")
     for chain in result["chains"]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from wardgate.audit.retention import check_settings as check_retention
 from wardgate.config.faults import Fault, nearest, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
@@ -89,6 +90,7 @@ def check(document: "Document") -> list[Fault]:
         *_networks(document),
         *_policies(document),
         *_releases(document),
+        *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
 
 

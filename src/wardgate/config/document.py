@@ -9,6 +9,7 @@ from typing import Any, Final, get_args, get_type_hints
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from wardgate.audit.retention import RetentionSettings
 from wardgate.config.checks import check
 from wardgate.config.faults import Fault, from_pydantic, nearest, path_of, refuse, unknown_key
 from wardgate.config.reading import Plain
@@ -34,6 +35,8 @@ MAX_ITEMS: Final[Mapping[str, int]] = {
     "networks": 1_000,
     "policies": 1_000,
 }
+# What is no list, but one thing without a name.
+_SINGLE: Final[Mapping[str, type]] = {"codes": CodeSettings, "brakes": BrakeSettings, "retention": RetentionSettings}
 SECRET_CLASSES: Final = get_args(SecretSetting)
 _ADAPTER_CONFIG = ConfigDict(extra="forbid", strict=True)
 
@@ -51,6 +54,7 @@ class Document:
     policies: tuple[PolicySettings, ...] = ()
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
 LISTS: Final = tuple(MAX_ITEMS)
@@ -224,8 +228,7 @@ def _adapter(cls: type) -> TypeAdapter[Any]:
 
 def _section(name: str, plain: Plain, faults: list[Fault]) -> Any:
     if name not in MAX_ITEMS:
-        cls = CodeSettings if name == "codes" else BrakeSettings
-        return _settings(cls, plain if plain is not None else {}, (name,), faults)
+        return _settings(_SINGLE[name], plain if plain is not None else {}, (name,), faults)
     if plain is None:
         return ()
     if not isinstance(plain, list | tuple):

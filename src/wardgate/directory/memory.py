@@ -5,7 +5,7 @@ checks that it was asked for.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ from wardgate.crypto import Secret, new_id
 from wardgate.directory.names import canonical_name
 from wardgate.directory.password_rules import Rule, broken_rules
 from wardgate.directory.port import (
+    USERS_PER_PAGE,
     AccountState,
     ContactKind,
     DirectoryUser,
@@ -178,6 +179,14 @@ class MemoryDirectory:
         await self._answer(timeout_s)
         entry = self._entries.get(immutable_id)
         return entry.user if entry else None
+
+    async def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
+        """Everybody who was there when it was asked, and still is."""
+        ids = list(self._entries)
+        for start in range(0, len(ids), USERS_PER_PAGE):
+            await self._answer(timeout_s)
+            page = [self._entries[each] for each in ids[start : start + USERS_PER_PAGE] if each in self._entries]
+            yield [entry.user for entry in page]
 
     async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float, source: str = "") -> PasswordVerdict:
         """Check a password. Accounts that may not be used are checked all the same."""

@@ -4,11 +4,11 @@ The engine asks for `Directory`; an ability such as changing a password is a pro
 satisfy (`isinstance` with a runtime protocol tells). All raise DirectoryUnavailable when the directory does not answer in time.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from wardgate.crypto import Secret
 from wardgate.errors import UsageError, WardgateError
@@ -282,6 +282,22 @@ class Finding:
     found: str
     cure: str = ""
     grant: tuple[str, ...] = ()
+
+
+USERS_PER_PAGE: Final = 500
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """Tells all of its users, for whoever wants to know what a change would mean for each of them."""
+
+    def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
+        """Everybody, as `get` tells him, page by page; at most `USERS_PER_PAGE` on each, in no order that means anything.
+
+        `timeout_s`: for each page. Who comes or goes meanwhile may be told or not. Whoever stops early closes the generator, so
+        that connections are free again. Raises DirectoryUnavailable, and RightMissing where the settings do not provide for it.
+        """
+        ...
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.directory.realm import parse_login_name
 from wardgate.engine import brakes, known_names
-from wardgate.engine.asking import Asked, Asker
+from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
 from wardgate.engine.grace import open_user
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
@@ -222,7 +222,8 @@ class Answering:
         chosen = self._asker.chosen(given, answer.transaction, answer.holder)
         if chosen is not None:
             return await self._change_factor(answer, chosen)
-        task = Task(answer.transaction.id, answer.now, self._parts.configuration().codes, self._parts.ring())
+        codes = answer.transaction.terms.codes(self._parts.configuration().codes)
+        task = Task(answer.transaction.id, answer.now, codes, self._parts.ring())
         factor = BY_KIND[answer.transaction.factor]
         if not factor.enrolled(answer.holder) or len(given) > MAX_ANSWER_BYTES:
             return await self._wrong(answer, Wrong("code_wrong"))
@@ -235,8 +236,13 @@ class Answering:
         transaction = answer.transaction
         answer.trail.note("code checked", verdict="right", factor=factor.kind)
         proved = (*transaction.proved, factor.kind)
-        if transaction.step + 1 < len(transaction.steps):
-            return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=transaction.step + 1))
+        step_number = transaction.step + 1
+        if transaction.terms.skips_unsendable and step_number < len(transaction.steps):
+            skipped = self._asker.unsendable(transaction.steps[step_number:], proved, answer.holder, answer.trail)
+            transaction = replace(transaction, fail_open=GATEWAY_DOWN) if skipped else transaction
+            step_number += skipped
+        if step_number < len(transaction.steps):
+            return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=step_number))
         released = release_after(proved, answer.holder)
         grant = Grant(answer.keys, answer.seen, answer.spent_key, answer.request.answer, verdict.claim, released, answer.note)
         outcome = proved_outcome(transaction, answer.user, proved, answer.application)
@@ -383,6 +389,8 @@ class Answering:
         details: dict[str, object] = {"rule": transaction.rule}
         if transaction.grace:
             details["grace"] = True
+        if transaction.fail_open:
+            details["fail_open"] = transaction.fail_open
         if isinstance(outcome, Denied):
             proved = list(transaction.proved)
             return await recording.commit_denied(unit, outcome, transaction.user_name, factors=proved, **details)
@@ -465,6 +473,9 @@ def proved_outcome(
         application=transaction.application,
         reference=transaction.reference,
         group_aliases=aliases,
+        session_s=transaction.terms.session_s,
+        idle_s=transaction.terms.idle_s,
+        language=transaction.language,
     )
 
 

@@ -8,6 +8,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.crypto import new_id
 from wardgate.delivery.outbox import enqueue
+from wardgate.delivery.port import Channel
 from wardgate.engine import brakes
 from wardgate.engine.messages import compose
 from wardgate.engine.outcome import Challenge, Denied, Origin
@@ -22,10 +23,10 @@ from wardgate.texts import Text
 from wardgate.values import quick_value
 
 MAX_OTHER_WAYS = 4
+# Why a step was left out, in audit and timeline.
+GATEWAY_DOWN = "gateway_down"
 # Any other answer is no choice, and spares the look at what the person has.
 _WORDS = frozenset([word for factor in SECOND_FACTORS for word in factor.words])
-# A login may be kept alive by resends and other factors, but no longer than this. NIST SP 800-63B: out-of-band within 10 minutes.
-MAX_LOGIN_MS = 600_000
 
 
 @quick_value
@@ -53,6 +54,7 @@ class Asker:
         origin: Origin,
         trail: Trail,
         settle: Sequence[Operation],
+        preface: Text | None = None,
     ) -> Challenge | None:
         """Ask the first question by a handle that carries the login itself: no row is written but the record.
 
@@ -63,14 +65,15 @@ class Asker:
             return None
         factor, ring, now = ways[0], self._parts.ring(), self._parts.clock.now()
         now_ms = to_ms(now)
-        asked = factor.ask(holder, Task(transaction.id, now, self._parts.configuration().codes, ring), {})
+        codes = transaction.terms.codes(self._parts.configuration().codes)
+        asked = factor.ask(holder, Task(transaction.id, now, codes, ring), {})
         handle = seal_login(ring, transaction, factor.kind, origin.binding, self._parts.epoch)
         if handle is None or asked.memory or asked.sending:
             return None
         trail.note("asked for a factor", factor=factor.kind)
         left_s = -(-(transaction.expires_at - now_ms) // 1000)
         texts = (asked.prompt, *_other_ways(ways[1:]))
-        challenge = Challenge(handle, factor.kind, texts, max(1, left_s), transaction.language, transaction.reference)
+        challenge = Challenge(handle, factor.kind, texts, max(1, left_s), transaction.language, transaction.reference, preface)
         recording = Recording(self._parts, trail, application.settings.name, holder.subject_id, now_ms)
         details = {"factor": factor.kind, "rule": transaction.rule}
         commit = await recording.commit(settle, Kind.LOGIN_CHALLENGED, challenge, transaction.user_name, **details)
@@ -84,6 +87,7 @@ class Asker:
         origin: Origin,
         trail: Trail,
         settle: Sequence[Operation],
+        preface: Text | None = None,
     ) -> Challenge | Denied | None:
         """Begin the transaction with its first question, or refuse when the person has nothing to answer with.
 
@@ -97,15 +101,12 @@ class Asker:
             await recording.commit_denied(settle, refusal, transaction.user_name)
             return refusal
         handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin.binding)
-        challenge = self.challenge(asked, handle)
-        commit = await recording.commit(
-            [*settle, insert(asked.transaction), insert_handle, *asked.operations],
-            Kind.LOGIN_CHALLENGED,
-            challenge,
-            transaction.user_name,
-            factor=asked.transaction.factor,
-            rule=transaction.rule,
-        )
+        challenge = self.challenge(asked, handle, preface)
+        details = {"factor": asked.transaction.factor, "rule": transaction.rule}
+        if transaction.fail_open:
+            details["fail_open"] = transaction.fail_open
+        unit = [*settle, insert(asked.transaction), insert_handle, *asked.operations]
+        commit = await recording.commit(unit, Kind.LOGIN_CHALLENGED, challenge, transaction.user_name, **details)
         if isinstance(commit, Committed):
             return challenge
         # An identical login was opened while this one was prepared: its message is on its way, ours was not written.
@@ -120,6 +121,7 @@ class Asker:
         application: Application,
         holder: Holder,
         settle: Sequence[Operation],
+        preface: Text | None = None,
     ) -> Challenge | None:
         """Answer with the open transaction of an identical login, so that a second packet brings no second message.
 
@@ -141,7 +143,7 @@ class Asker:
             resent = await self.resend(old, holder, application, trail)
             asked = resent if isinstance(resent, Asked) else asked
         handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin_binding)
-        challenge = self.challenge(asked, handle)
+        challenge = self.challenge(asked, handle, preface)
         step: Operation = (
             advance(old, asked.transaction)
             if asked.transaction.sequence != old.sequence
@@ -162,13 +164,12 @@ class Asker:
         trail.begin_anew()
         return None
 
-    def challenge(self, asked: Asked, handle: bytes) -> Challenge:
-        """The outcome for a question."""
+    def challenge(self, asked: Asked, handle: bytes, preface: Text | None = None) -> Challenge:
+        """The outcome for a question. `preface`: what the policy has people told before the first one."""
         transaction = asked.transaction
-        left_ms = transaction.expires_at - to_ms(self._parts.clock.now())
-        return Challenge(
-            handle, transaction.factor, asked.texts, max(1, -(-left_ms // 1000)), transaction.language, transaction.reference
-        )
+        left_s = max(1, -(-(transaction.expires_at - to_ms(self._parts.clock.now())) // 1000))
+        language, reference = transaction.language, transaction.reference
+        return Challenge(handle, transaction.factor, asked.texts, left_s, language, reference, preface)
 
     # --- choosing a factor ---------------------------------------------------------------------------------------
 
@@ -181,6 +182,23 @@ class Asker:
         channels = self._parts.configuration().channels
         factors = [BY_KIND[kind] for kind in step if kind not in transaction.proved]
         return [each for each in factors if each.enrolled(holder) and (each.channel is None or each.channel in channels)]
+
+    def unsendable(self, steps: Sequence[Sequence[str]], proved: Sequence[str], holder: Holder, trail: Trail) -> int:
+        """How many of the next steps nothing but messages could prove, while no gateway takes any; told to the timeline.
+
+        None where the person has nothing at all to prove one by: nothing is down then, something is missing.
+        """
+        skipped = 0
+        for step in steps:
+            channels = [BY_KIND[kind].channel for kind in step if kind not in proved and BY_KIND[kind].enrolled(holder)]
+            if not channels or any(channel is None or self._is_served(channel) for channel in channels):
+                break
+            trail.note("FAIL OPEN: no gateway takes messages, so a step was left out", step="/".join(step), fail_open=GATEWAY_DOWN)
+            skipped += 1
+        return skipped
+
+    def _is_served(self, channel: Channel) -> bool:
+        return channel in self._parts.configuration().channels and not self._parts.channel_down(channel)
 
     async def ask_step(
         self, transaction: Transaction, holder: Holder, application: Application, trail: Trail, *status: Text
@@ -207,19 +225,19 @@ class Asker:
         """Ask by this factor. A Text tells why it cannot be asked now (its limit of messages is reached)."""
         now = self._parts.clock.now()
         now_ms = to_ms(now)
-        configuration = self._parts.configuration()
+        codes = transaction.terms.codes(self._parts.configuration().codes)
         if factor.channel is not None and not await self._may_send(factor, holder, resend, trail):
             return Text("code.no_more")
-        task = Task(transaction.id, now, configuration.codes, self._parts.ring())
+        task = Task(transaction.id, now, codes, self._parts.ring())
         asked = factor.ask(holder, task, transaction.recall(factor.kind))
-        expires_at = max(transaction.expires_at, now_ms + configuration.codes.life_s * 1000)
+        expires_at = max(transaction.expires_at, now_ms + codes.life_s * 1000)
         changed = replace(
             transaction,
             factor=factor.kind,
             memory={**transaction.memory, factor.kind: asked.memory},
             sent_at=now_ms if asked.sending else transaction.sent_at,
             resends=transaction.resends + int(resend),
-            expires_at=min(expires_at, transaction.created_at + MAX_LOGIN_MS),
+            expires_at=min(expires_at, transaction.created_at + transaction.terms.longest_ms),
         )
         trail.note("asked for a factor", factor=factor.kind)
         operations = self._send(changed, asked.sending, application, trail) if asked.sending else ()
@@ -267,7 +285,7 @@ class Asker:
     def _send(self, transaction: Transaction, sending: Sending, application: Application, trail: Trail) -> list[Operation]:
         """The outbox row of a code, for the commit of its challenge, and the audit event that it was sent."""
         now_ms = to_ms(self._parts.clock.now())
-        life_s = self._parts.configuration().codes.life_s
+        life_s = transaction.terms.codes(self._parts.configuration().codes).life_s
         subject, text = compose(application, sending.channel, sending.code, life_s, transaction.language, transaction.reference)
         message_id = new_id()
         trail.note("message put into the outbox", channel=sending.channel.value, message=message_id)

@@ -5,6 +5,7 @@ what came back. Both end in one commit that holds the state change, the audit ev
 conditions hold decides. Refusals before the password is proved are alike and carry the moment before which they must not leave.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +20,7 @@ from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, known_names
 from wardgate.engine.answering import Answering, Grant, proved_outcome, release_after
-from wardgate.engine.asking import Asker
+from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.finding import Found
 from wardgate.engine.first_factor import FirstFactor
@@ -32,6 +33,7 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, open_login
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps
+from wardgate.engine.terms import Terms, terms_of
 from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, unused_handle
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, Overloaded, StorageError
@@ -42,12 +44,28 @@ from wardgate.policy.groups import qualified_groups
 from wardgate.policy.plan import NoEntry, Plan
 from wardgate.policy.rules import decide
 from wardgate.storage.port import Operation, Refused
-from wardgate.texts import Text
+from wardgate.texts import DEFAULT_LANGUAGE, Text, language_of
+from wardgate.values import quick_value
 
 # How often a login may lose the race for being the open one of its kind.
 FOLD_TRIES = 5
 # Who has to prove as many strong factors is an administrator: no grace while the directory is down.
 ADMINISTRATORS_STRONG_FACTORS = 2
+
+
+@quick_value
+class Course:
+    """What a login still has to do after its first factor: of its plan, what it needs from here on.
+
+    `fail_open`: why a step of the plan is not among the steps.
+    """
+
+    steps: tuple[tuple[str, ...], ...]
+    rule: str
+    floors: tuple[str, ...]
+    terms: Terms
+    text: tuple[tuple[str, str], ...] = ()
+    fail_open: str = ""
 
 
 class Engine:
@@ -122,26 +140,53 @@ class Engine:
         self._steps.end(POLICY, began)
         if isinstance(decision, NoEntry):
             trail.note("policy refuses", reason=decision.reason, rule=decision.rule)
-            text = Text("policy.denied", {"application": attempt.application.title, "ref": trail.reference})
+            text = _refusal_told(decision, person.language, attempt.application.title, trail.reference)
             return await self._refusing.deny_known(attempt, person, decision.reason, text)
         trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
-        if person.grace and decision.strong_factors >= ADMINISTRATORS_STRONG_FACTORS:
-            trail.note("no grace for administrators")
+        if person.grace and not self._may_be_graced(decision, trail):
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)
-        plan = _after_password(decision)
+        course = _course(decision)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
-        if request.password is None and (not plan.steps or len(plan.steps) < len(decision.steps)):
+        if request.password is None and (not course.steps or len(course.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
                 attempt, person, "factor_not_here", Text("policy.not_here", {"ref": trail.reference})
             )
-        if not plan.steps:
-            return await self._grant_at_once(attempt, person, plan)
+        if course.terms.skips_unsendable:
+            course = self._without_unsendable(course, attempt, person)
+        if not course.steps:
+            return await self._grant_at_once(attempt, person, course)
         if request.code is not None:
-            return await self._judge_code_beside_password(attempt, person, plan, request.code)
+            return await self._judge_code_beside_password(attempt, person, course, request.code)
         if not request.can_challenge:
             return await self._refusing.deny_known(attempt, person, "code_missing", Text("signin.failed", {"ref": trail.reference}))
-        return await self._challenge(attempt, person, plan)
+        return await self._challenge(attempt, person, course)
+
+    def _may_be_graced(self, plan: Plan, trail: Trail) -> bool:
+        """Whether a login may go on while its directory is down. Policy may refuse what the directory's settings allow."""
+        if plan.strong_factors >= ADMINISTRATORS_STRONG_FACTORS:
+            trail.note("no grace for administrators")
+            return False
+        if plan.fail.directory_down == "closed":
+            trail.note("no grace: policy is closed while the directory is down")
+            return False
+        return True
+
+    def _without_unsendable(self, course: Course, attempt: Attempt, person: Person) -> Course:
+        """Without the first steps that no message can prove now. Not where they would be the first proof at all.
+
+        Nor where all comes in one request: nothing is sent there, gateway or not.
+        """
+        request = attempt.request
+        if request.password is None or request.code is not None or not request.can_challenge:
+            return course
+        proved, steps = self._proved_already(request), course.steps
+        skipped = self._asker.unsendable(steps, proved, person.holder, request.trail)
+        return replace(course, steps=steps[skipped:], fail_open=GATEWAY_DOWN) if skipped else course
+
+    @staticmethod
+    def _proved_already(request: BeginRequest) -> tuple[str, ...]:
+        return tuple(sorted(request.proved_elsewhere)) + ((PASSWORD,) if request.password is not None else ())
 
     async def _meet(self, attempt: Attempt, candidate: Candidate) -> Person:
         """The subject behind the directory's user, created at the first meeting, and what it can prove with."""
@@ -194,31 +239,33 @@ class Engine:
             application_kind=attempt.application.settings.kind,
         )
 
-    async def _challenge(self, attempt: Attempt, person: Person, plan: Plan) -> Outcome:
+    async def _challenge(self, attempt: Attempt, person: Person, course: Course) -> Outcome:
         """Open a transaction and ask for its first step, or join this login to an identical one that is open.
 
         Where the first question sends nothing, there is nothing to be sent twice: it is asked by a sealed handle, and not joined.
         """
         origin, trail = attempt.request.origin, attempt.request.trail
-        transaction = self._transaction(attempt, person, plan)
+        transaction = self._transaction(attempt, person, course)
         if person.refusal and not self._asker.alternatives(transaction, person.holder):
             return await self._refusing.deny_as_wrong(attempt, person, person.refusal)
-        asked = await self._asker.ask_sealed(transaction, person.holder, attempt.application, origin, trail, person.settle)
+        application, holder, settle = attempt.application, person.holder, person.settle
+        preface = _told(course.text, person.language) if course.text else None
+        asked = await self._asker.ask_sealed(transaction, holder, application, origin, trail, settle, preface)
         if asked is not None:
             return asked
         fold_key = self._fold_key(attempt, person)
         for _ in range(FOLD_TRIES):
-            folded = await self._asker.fold(fold_key, origin.binding, trail, attempt.application, person.holder, person.settle)
+            folded = await self._asker.fold(fold_key, origin.binding, trail, application, holder, settle, preface)
             if folded is not None:
                 return folded
-            transaction = self._transaction(attempt, person, plan, fold_key)
-            opened = await self._asker.open(transaction, person.holder, attempt.application, origin, trail, person.settle)
+            transaction = self._transaction(attempt, person, course, fold_key)
+            opened = await self._asker.open(transaction, holder, application, origin, trail, settle, preface)
             if opened is not None:
                 return opened
         raise Overloaded("the same login is opened and ended again and again")
 
-    def _transaction(self, attempt: Attempt, person: Person, plan: Plan, fold_key: bytes | None = None) -> Transaction:
-        request = attempt.request
+    def _transaction(self, attempt: Attempt, person: Person, course: Course, fold_key: bytes | None = None) -> Transaction:
+        request, terms = attempt.request, course.terms
         trail = request.trail
         trail.transaction_id = trail.transaction_id or new_transaction_id()
         return Transaction(
@@ -232,18 +279,20 @@ class Engine:
             user_name=person.user.name,
             name_key=canonical_name(request.user_name) or "",
             language=person.language,
-            steps=plan.steps,
-            rule=plan.rule,
-            floors=plan.floors,
+            steps=course.steps,
+            rule=course.rule,
+            floors=course.floors,
             step=0,
             factor="",
-            proved=tuple(sorted(request.proved_elsewhere)) + ((PASSWORD,) if request.password is not None else ()),
+            proved=self._proved_already(request),
             tries_left=attempt.configuration.codes.tries,
             created_at=attempt.now_ms,
-            expires_at=attempt.now_ms + attempt.configuration.codes.life_s * 1000,
+            expires_at=attempt.now_ms + (terms.longest_ms if terms.login_s else attempt.configuration.codes.life_s * 1000),
             fold_key=fold_key,
             refusal=person.refusal,
             grace=seal_user(self._parts.ring(), person.user, trail.transaction_id) if person.grace else "",
+            terms=terms,
+            fail_open=course.fail_open,
         )
 
     def _fold_key(self, attempt: Attempt, person: Person) -> bytes:
@@ -262,15 +311,15 @@ class Engine:
             password,
         )
 
-    async def _judge_code_beside_password(self, attempt: Attempt, person: Person, plan: Plan, code: Secret) -> Outcome:
+    async def _judge_code_beside_password(self, attempt: Attempt, person: Person, course: Course, code: Secret) -> Outcome:
         """One request holds everything: the code is tried on what the person holds; nothing can be sent or asked."""
         trail = attempt.request.trail
-        enrolled = [BY_KIND[kind] for kind in plan.steps[0] if BY_KIND[kind].enrolled(person.holder)]
+        enrolled = [BY_KIND[kind] for kind in course.steps[0] if BY_KIND[kind].enrolled(person.holder)]
         usable = [factor for factor in enrolled if factor.channel is None]
-        if not usable or len(plan.steps) > 1:
+        if not usable or len(course.steps) > 1:
             reason, text_id = ("factor_not_here", "policy.not_here") if enrolled else ("no_factor", "policy.no_factor")
             return await self._refusing.deny_known(attempt, person, reason, Text(text_id, {"ref": trail.reference}))
-        transaction = self._transaction(attempt, person, plan)
+        transaction = self._transaction(attempt, person, course)
         if person.proved:
             return await self._after_code_first(attempt, person, transaction, code)
         task = Task(transaction.id, self._clock.now(), attempt.configuration.codes, self._parts.ring())
@@ -297,11 +346,11 @@ class Engine:
         granted = await self._grant(attempt, person, proved, (), code)
         return granted or await self._refusing.deny_as_wrong(attempt, person, "brake_user_source")
 
-    async def _grant_at_once(self, attempt: Attempt, person: Person, plan: Plan) -> Outcome:
+    async def _grant_at_once(self, attempt: Attempt, person: Person, course: Course) -> Outcome:
         """Policy asks for nothing more than what is proved."""
         if person.refusal:
             return await self._refusing.deny_as_wrong(attempt, person, person.refusal)
-        granted = await self._grant(attempt, person, self._transaction(attempt, person, plan), (), None)
+        granted = await self._grant(attempt, person, self._transaction(attempt, person, course), (), None)
         hold = brakes.Hold("brake_user_source", attempt.configuration.brakes.user_source_wait_s)
         return granted or self._refusing.hold(attempt, hold)
 
@@ -378,6 +427,20 @@ def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset
 
 # There are as many plans as rules, and each login has one of them.
 @lru_cache(maxsize=256)
-def _after_password(plan: Plan) -> Plan:
+def _course(plan: Plan) -> Course:
     """What a plan demands beside the password."""
-    return replace(plan, steps=tuple(step for step in plan.steps if step != (PASSWORD,)))
+    steps = tuple(step for step in plan.steps if step != (PASSWORD,))
+    return Course(steps, plan.rule, plan.floors, terms_of(plan), plan.text)
+
+
+def _told(words: Sequence[tuple[str, str]], language: str) -> Text:
+    """What a rule has a person told, in his language, in English, or in the one that there is."""
+    by_language = dict(words)
+    told = by_language.get(language_of(language)) or by_language.get(DEFAULT_LANGUAGE) or words[0][1]
+    return Text("policy.told", {"words": told})
+
+
+def _refusal_told(decision: NoEntry, language: str, application: str, reference: str) -> Text:
+    if not decision.text:
+        return Text("policy.denied", {"application": application, "ref": reference})
+    return Text("policy.told_refusal", {**_told(decision.text, language).values, "ref": reference})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
+from wardgate.crypto import Secret
 from wardgate.jsons import dumps, loads
 from wardgate.texts import Text
 from wardgate.values import quick_value
@@ -13,7 +14,8 @@ from wardgate.values import quick_value
 class Challenge:
     """Something more has to be proved.
 
-    `handle` (RADIUS State) is single use; `texts` are the parts of one prompt, the most important first.
+    `handle` (RADIUS State) is single use; `texts` are the parts of one prompt, the most important first. `preface`: what the
+    policy has people told before the first question, as far as there is room beside that.
     """
 
     handle: bytes
@@ -22,6 +24,7 @@ class Challenge:
     expires_in_s: int
     language: str
     reference: str
+    preface: Text | None = None
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -35,6 +38,8 @@ class Granted:
     """Let in. What the application may be told about the user is here; what it is told is the door's release rules' matter.
 
     `group_aliases`: what else a group of `groups` is called in those rules (its DN, its SID); of all the others nothing is kept.
+    `session_s`, `idle_s`: how long it may last, and without use; None: as the door has it. `texts`: what the person is told
+    besides, in `language`. `device`: what a trusted device has to show from now on instead of what it showed.
     """
 
     subject_id: str
@@ -50,6 +55,11 @@ class Granted:
     application: str
     reference: str
     group_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    session_s: int | None = None
+    idle_s: int | None = None
+    language: str = "en"
+    texts: tuple[Text, ...] = ()
+    device: Secret | None = field(default=None, repr=False)
 
 
 @quick_value
@@ -125,8 +135,12 @@ def dump_outcome(outcome: Challenge | Granted | Denied) -> bytes:
                 "language": outcome.language,
                 "reference": outcome.reference,
             }
+            if outcome.preface is not None:
+                body["preface"] = outcome.preface
         case Granted():
             body = {"is": "granted", **dict(zip(_GRANTED_NAMES, _granted_values(outcome), strict=True))}
+            if outcome.device is not None:
+                body["device"] = outcome.device.reveal().hex()
         case Denied():
             body = {
                 "is": "denied",
@@ -150,11 +164,15 @@ def load_outcome(stored: bytes) -> Challenge | Granted | Denied:
             expires_in_s=body["expires_in_s"],
             language=body["language"],
             reference=body["reference"],
+            preface=Text(**body["preface"]) if "preface" in body else None,
         )
     if kind == "granted":
         body["groups"] = tuple(body["groups"])
         body["factors"] = tuple(body["factors"])
         body["attributes"] = {name: tuple(values) for name, values in body["attributes"].items()}
         body["group_aliases"] = {name: tuple(aliases) for name, aliases in body.get("group_aliases", {}).items()}
+        body["texts"] = tuple(Text(**text) for text in body.get("texts", ()))
+        if body.get("device") is not None:
+            body["device"] = Secret(bytes.fromhex(body["device"]))
         return Granted(**body)
     return Denied(body["reason"], Text(body["text"][0], body["text"][1]), body["language"], body["reference"])

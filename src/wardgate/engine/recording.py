@@ -95,9 +95,12 @@ class Recording:
             case Challenge():
                 trail.result = "challenged"
                 trail.reason = trail.reason or "challenged"
-                trail.text = " ".join(render(text, outcome.language) for text in outcome.texts)
+                parts = outcome.texts if outcome.preface is None else (outcome.preface, *outcome.texts)
+                trail.text = " ".join(render(text, outcome.language) for text in parts)
             case Granted():
                 trail.result = trail.reason = "granted"
+                if outcome.texts:
+                    trail.text = " ".join(render(text, outcome.language) for text in outcome.texts)
             case Denied():
                 trail.result, trail.reason = "denied", outcome.reason
                 trail.text = render(outcome.text, outcome.language)

@@ -100,3 +100,5 @@ class EngineParts:
     observe_directory: Callable[[str, str, float], None] | None = None
     # How long the slowest check of a password takes: no refusal may leave before it could have ended.
     slowest_check_s: Callable[[], float] = lambda: 0.0
+    # Whether every gateway of a channel has failed lately, as far as this process has seen.
+    channel_down: Callable[[Channel], bool] = lambda _: False

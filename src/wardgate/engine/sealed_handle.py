@@ -14,6 +14,7 @@ import struct
 from functools import lru_cache
 
 from wardgate.crypto import KeyRing, same
+from wardgate.engine.terms import NO_TERMS, dump_terms, load_terms
 from wardgate.engine.transaction import Transaction
 from wardgate.errors import SealError
 from wardgate.factors import KINDS
@@ -29,7 +30,9 @@ _NUMBERS = {kind: bytes((number,)) for number, kind in enumerate(KINDS)}
 # The kinds stand as numbers: a sealed handle of a program that counts them otherwise does not open.
 # So do refusals; the mark of the form tells it from the form of an earlier release.
 _REFUSALS = ("", "password_expired", "must_change")
-_FORM = 2
+_FORM = 3
+# Beside the number of lists, which is small: the last text tells the terms of the login.
+_HAS_TERMS = 0x80
 _CONTEXT = hashlib.blake2b("\0".join((*KINDS, *_REFUSALS, str(_FORM))).encode(), digest_size=8).hexdigest()
 # No name that can be looked up is this one; and no binding, for they begin with their door.
 _ANOTHER_NAME = "\0"
@@ -46,8 +49,9 @@ class SealedLogin:
 
 def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
     """The handle for a fresh login that is asked for this factor; None when it does not fit (long names, a login by grace)."""
-    if transaction.grace:
+    if transaction.grace or transaction.fail_open or transaction.device:
         return None
+    terms = dump_terms(transaction.terms)
     texts = (
         transaction.application,
         transaction.realm,
@@ -57,6 +61,7 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
         transaction.language,
         transaction.rule,
         *transaction.floors,
+        *((terms,) if terms else ()),
     )
     try:
         head = _HEAD.pack(
@@ -79,7 +84,7 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
         return None
     kinds = (*transaction.steps, transaction.proved, (factor,))
     lists = b"".join([bytes((len(each),)) + b"".join([_NUMBERS[kind] for kind in each]) for each in kinds])
-    body = b"".join((head, bytes((len(kinds),)), lists, tail))
+    body = b"".join((head, bytes((len(kinds) | (_HAS_TERMS if terms else 0),)), lists, tail))
     value = ring.seal_for_an_hour(body, _bound_to(epoch), transaction.created_at)
     return value if MIN_SEALED_BYTES <= len(value) <= MAX_SEALED_BYTES else None
 
@@ -98,13 +103,14 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
     (transaction_id, subject_id, reference, step, tries_left, refusal, created_at, expires_at, bound, named) = _HEAD.unpack_from(
         body
     )
-    at = _HEAD.size + 1
+    at = at_lists = _HEAD.size + 1
     lists: list[tuple[str, ...]] = []
-    for _ in range(body[at - 1]):
+    for _ in range(body[at - 1] & ~_HAS_TERMS):
         end = at + 1 + body[at]
         lists.append(tuple([KINDS[number] for number in body[at + 1 : end]]))
         at = end
     application, realm, directory, immutable_id, user_name, language, rule, *floors = body[at:].decode().split("\0")
+    terms = load_terms(floors.pop()) if body[at_lists - 1] & _HAS_TERMS else NO_TERMS
     *steps, proved, (factor,) = lists
     transaction = Transaction(
         id=transaction_id.hex(),
@@ -128,6 +134,7 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
         memory={factor: {}},
         floors=tuple(floors),
         refusal=_REFUSALS[refusal],
+        terms=terms,
     )
     return SealedLogin(transaction, same(bound, _mark(binding)))
 

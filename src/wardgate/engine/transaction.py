@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from wardgate.crypto import KeyRing
+from wardgate.engine.terms import NO_TERMS, Terms, dump_terms, load_terms
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Insert, Operation, Row, Update, Where
 from wardgate.values import quick_value
@@ -50,7 +51,8 @@ class Transaction:
     asked; `memory` what each factor that was asked remembers, by its kind. `proved` are the factors proved so far. `name_key` is
     the name of the first request as it was looked up: the next one must bring the same. `refusal`: the password was right and has
     to be changed, so that this is what the login comes to. `grace`: it began while the directory was down; the user as the
-    directory told him last, sealed.
+    directory told him last, sealed. `terms`: what else of the plan it keeps. `fail_open`: why a step was left out. `device`: what
+    it began with of a trusted device, for its grant.
     """
 
     id: str
@@ -81,6 +83,9 @@ class Transaction:
     floors: tuple[str, ...] = ()
     refusal: str = ""
     grace: str = ""
+    terms: Terms = NO_TERMS
+    fail_open: str = ""
+    device: str = ""
 
     def is_over(self, now_ms: int) -> bool:
         """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""
@@ -139,6 +144,7 @@ def from_row(row: Row) -> Transaction:
             "steps": tuple(tuple(step) for step in body["steps"]),
             "proved": tuple(body["proved"]),
             "floors": tuple(body["floors"]),
+            "terms": load_terms(body.get("terms", "")),
         },
     )
 
@@ -148,6 +154,7 @@ def _row(transaction: Transaction) -> Row:
     columns["state"] = transaction.state.value
     columns["goal"] = transaction.goal.value
     body = {name: getattr(transaction, name) for name in _BODY}
+    body["terms"] = dump_terms(transaction.terms)
     return {**columns, "body": dumps(body)}
 
 

@@ -14,6 +14,10 @@ All entries of one mapping must hold; `any`, `all` and `not` combine. A list mea
 | `attribute: {department: {matches: "x.*"}}` | it matches a pattern (see `patterns.py`); `{equals: x}` and `{in: [x]}` as well |
 | `at: {days: [mon-fri], from: "08:00", to: "18:00", zone: UTC}` | the clocks of the zone show a time in it, or in one of several |
 | `enrolled: [totp]`, `enrolled_not: [totp]` | the user has one / none of these factors |
+| `country: [tr, de]` | the client address lies in one of these countries; where that is not known, in none |
+| `known_device: true` | it comes from a device that the person told us to trust and that proved it; `false`: from any other |
+| `risk: [moderate, high]` | the risk of the login lies in one of these bands; while risk is off, in none |
+| `device: {os: [windows]}` | the NAS says so of the machine: `os`, `hostname`, `app_version`, `user_domain`; as for `attribute` |
 
 `policy/index.py` looks at the classes of the tree to find the rules that can match without asking each of them.
 """
@@ -28,7 +32,7 @@ from wardgate.errors import SettingsError
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import written_forms
 from wardgate.policy.patterns import compile_pattern, matches
-from wardgate.policy.view import ATTRIBUTE, View
+from wardgate.policy.view import ATTRIBUTE, DEVICE, DEVICE_KEYS, YES, View
 from wardgate.policy.windows import Window, parse_window
 
 Condition = Callable[[Facts], bool]
@@ -36,6 +40,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Mapping[str, Sequence[Network]]
 MAX_DEPTH = 8
 MAX_VALUES = 1000
+# ISO 3166-1: two letters.
+COUNTRY: Final = re.compile(r"[a-z]{2}")
+BANDS: Final = ("safe", "low", "moderate", "high")
 GOALS: Final = ("login", "reset", "unlock", "recover_name", "change", "enrol", "activate", "confirm", "helpdesk")
 _SHOWN_VALUES: Final = 4
 
@@ -167,6 +174,14 @@ def parse_condition(when: Mapping[str, object], networks: Networks | None = None
     return _Parser(networks or {}).mapping(when, 0)
 
 
+def condition_at(where: str, when: Mapping[str, object], networks: Networks | None = None) -> Node:
+    """The same; an error begins with `where` the condition stands."""
+    try:
+        return parse_condition(when, networks)
+    except SettingsError as error:
+        raise SettingsError(f"{where}.{error.message}") from error
+
+
 def prefix_of(network: Network) -> int:
     """The bits that all addresses of a network have in common."""
     return int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
@@ -239,12 +254,21 @@ def _at(name: str, value: object) -> Node:
 
 
 def _attribute(name: str, value: object) -> Node:
-    parts = tuple(_one_attribute(key, each) for key, each in _mapping(name, value).items())
+    parts = tuple(_compared(f"{ATTRIBUTE}{key}", each) for key, each in _mapping(name, value).items())
     return parts[0] if len(parts) == 1 else AllOf(parts)
 
 
-def _one_attribute(attribute: str, value: object) -> Node:
-    name = f"{ATTRIBUTE}{attribute}"
+def _device(name: str, value: object) -> Node:
+    given = _mapping(name, value)
+    for key in given:
+        if key not in DEVICE_KEYS:
+            raise SettingsError(f"when.device.{key[:32]}: not known of a device; known are {', '.join(DEVICE_KEYS)}")
+    parts = tuple(_compared(f"{DEVICE}{key}", each) for key, each in given.items())
+    return parts[0] if len(parts) == 1 else AllOf(parts)
+
+
+def _compared(name: str, value: object) -> Node:
+    """A fact with values that somebody else wrote: equal to one of several texts, or matching a pattern."""
     if isinstance(value, Mapping):
         operator, value = _operator(name, value)
         if operator == "matches":
@@ -278,6 +302,27 @@ def _enrolled(name: str, value: object) -> Node:
     return asked if name == "enrolled" else Not(asked)
 
 
+def _country(name: str, value: object) -> Node:
+    for text in _texts(name, value):
+        if not COUNTRY.fullmatch(text):
+            raise SettingsError(f"when.country: {text[:32]!r} is no country: two letters are needed, such as tr")
+    return _fact(name, value)
+
+
+def _risk(name: str, value: object) -> Node:
+    for text in _texts(name, value):
+        if text not in BANDS:
+            raise SettingsError(f"when.risk: unknown band {text[:32]!r}; known are {', '.join(BANDS)}")
+    return _fact(name, value)
+
+
+def _known_device(name: str, value: object) -> Node:
+    if not isinstance(value, bool):
+        raise SettingsError(f"when.{name}: true or false is needed")
+    asked = OneOf(name, name, frozenset({YES}), YES)
+    return asked if value else Not(asked)
+
+
 _PARSERS: Mapping[str, Callable[[str, object], Node]] = {
     "group": _group,
     "ou": _group,
@@ -295,6 +340,10 @@ _PARSERS: Mapping[str, Callable[[str, object], Node]] = {
     "at": _at,
     "enrolled": _enrolled,
     "enrolled_not": _enrolled,
+    "country": _country,
+    "known_device": _known_device,
+    "risk": _risk,
+    "device": _device,
 }
 
 # Every name that stands before a question; `any`, `all` and `not` combine.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wardgate.policy.conditions import AllOf, AnyOf, Leaf, Node, Not
 from wardgate.policy.facts import Facts
 from wardgate.policy.plan import Decision, NoEntry
-from wardgate.policy.rules import Floor, Policy, Rule, plan_of
+from wardgate.policy.rules import NO_RULE, Floor, Policy, Rule, plan_of
 from wardgate.policy.view import View
 
 
@@ -59,9 +59,12 @@ def decide_by_walking(policy: Policy, facts: Facts) -> Decision:
     for rule in policy.rules:
         if rule.when.holds(view):
             if rule.then.deny:
-                return NoEntry("rule_denies", rule.name)
-            return plan_of(policy, facts, rule, [floor for floor in policy.floors if floor.when.holds(view)])
-    return NoEntry("no_rule")
+                return rule.refusal
+            floors = [floor for floor in policy.floors if floor.when.holds(view)]
+            actions = next((each for each in policy.actions if each.when.holds(view)), None)
+            lifetimes = next((each for each in policy.lifetimes if each.when.holds(view)), None)
+            return plan_of(policy, facts, rule, floors, actions, lifetimes)
+    return NO_RULE
 
 
 def _look(rule: Rule | Floor, view: View) -> Looked:

@@ -1,5 +1,7 @@
 """Finds the rules that match without asking each of them: what is asked of one fact in many rules is asked once.
 
+Floors, actions and lifetimes stand behind the rules in the same index, so that one look at the tables serves them all.
+
 The rules are bits of one number; one with `any` is several, one for each way to match. For each question (application, group,
 network, time ...) a table holds which rules ask for which value; the answer of the facts leaves the rules that ask for it or do
 not ask at all. What no table can hold (patterns, a second question of the same kind) is asked of the rules that are left, in their
@@ -16,7 +18,8 @@ from wardgate.policy.view import View
 
 # Those that cost least and tell most stand first; what comes after is not asked when nothing is left.
 _ORDER: Final = (
-    "application", "application_kind", "door", "goal", "realm", "directory", "nas", "nas_identifier", "user", "group", "client",
+    "application", "application_kind", "door", "goal", "realm", "directory", "nas", "nas_identifier", "risk",
+    "known_device", "country", "user", "group", "client",
 )  # fmt: skip
 
 MAX_WAYS: Final = 8
@@ -60,15 +63,33 @@ class Index:
         self._tables: tuple[_Table, ...] = (*ordered, *([networks] if networks.concerned else []), *times.values())
         self._residuals = tuple(residuals)
 
-    def matching(self, view: View) -> Iterator[int]:
-        """The numbers of the rules that match, the first one first."""
+    def bits(self, begin: int, end: int) -> int:
+        """The ways of the conditions from `begin` up to `end`, to look among those alone."""
+        return sum(1 << place for place, number in enumerate(self._rules) if begin <= number < end)
+
+    def left(self, view: View) -> int:
+        """The ways that the tables leave: what no table holds has not been asked of them yet."""
         left = self._all
         for table in self._tables:
             if left & table.concerned:
                 left &= table.matching(view)
                 if not left:
-                    return
-        known: dict[int, bool] = {}
+                    break
+        return left
+
+    def first(self, left: int, view: View, known: dict[int, bool]) -> int | None:
+        """The number of the first condition that matches among these ways. `known`: what was asked before, for this view."""
+        while left:
+            lowest = left & -left
+            place = lowest.bit_length() - 1
+            residual = self._residuals[place]
+            if not residual or _all_hold(residual, view, known):
+                return self._rules[place]
+            left ^= lowest
+        return None
+
+    def every(self, left: int, view: View, known: dict[int, bool]) -> Iterator[int]:
+        """The numbers of all conditions that match among these ways, the first one first."""
         last = -1
         while left:
             lowest = left & -left
@@ -78,6 +99,10 @@ class Index:
                 last = number
                 yield number
             left ^= lowest
+
+    def matching(self, view: View) -> Iterator[int]:
+        """The numbers of all conditions that match, the first one first."""
+        return self.every(self.left(view), view, {})
 
 
 def _all_hold(nodes: Sequence[tuple[int, Node]], view: View, known: dict[int, bool]) -> bool:

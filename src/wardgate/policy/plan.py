@@ -7,10 +7,15 @@ Level = Literal["off", "optional", "forced"]
 WhileDown = Literal["closed", "grace"]
 WhenUnsendable = Literal["closed", "skip"]
 
+TRUSTED_DEVICE_S: Final = 7 * 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Something that has to be done, or should be, once all is proved.
+
+    Policy leaves out what `factors` show to be met. When a contact was confirmed or a password changed it does not know: those
+    demands are always in the plan, and who knows the dates drops what is not due.
 
     `action`: what it is called in storage and texts: `enrol:totp+passkey`, `confirm:contact`, `change:password`. `factors`: any
     one of these enrolled meets it; empty for the other two. `deferrals`: how often a forced one may be put off; 0: not at all.
@@ -30,7 +35,7 @@ class Demand:
 class Lifetimes:
     """How long things last, in seconds. None: what the installation has set, or what the door does by itself.
 
-    `trusted_device_s`: 0: no device is trusted, as for whoever a floor demands strong factors of.
+    `trusted_device_s`: 0: no device is trusted, as for whoever a floor demands strong factors of. `name`: the entry that said so.
     """
 
     transaction_s: int | None = None
@@ -38,7 +43,7 @@ class Lifetimes:
     session_s: int | None = None
     idle_s: int | None = None
     reauthentication_s: int | None = None
-    trusted_device_s: int | None = None
+    trusted_device_s: int = TRUSTED_DEVICE_S
     name: str = ""
 
 
@@ -51,6 +56,7 @@ class FailModes:
 
 
 NO_LIFETIMES: Final = Lifetimes()
+NO_TRUST: Final = Lifetimes(trusted_device_s=0)
 CLOSED: Final = FailModes()
 
 

@@ -1,32 +1,38 @@
 """Facts to plan: the first rule that matches decides the steps; every floor that matches makes them stricter.
 
-No rule matched: no entry. A floor never opens what a rule refused.
+No rule matched: no entry. A floor never opens what a rule refused. What follows a login (`actions`, `lifetimes`) is found the same
+way, each by the first entry that matches; `afterwards.py` compiles it.
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from wardgate.errors import SettingsError
-from wardgate.policy.conditions import Networks, Node, parse_condition
+from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compile_fail, compile_lifetimes, compile_text
+from wardgate.policy.conditions import Networks, Node, condition_at, parse_condition
 from wardgate.policy.facts import Facts
 from wardgate.policy.index import Index
-from wardgate.policy.plan import Decision, NoEntry, Plan
+from wardgate.policy.needs import NO_SELF_SERVICE, SelfService, compile_self_service
+from wardgate.policy.plan import CLOSED, NO_LIFETIMES, NO_TRUST, Decision, Demand, FailModes, Lifetimes, NoEntry, Plan
 from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings, ThenSettings
 from wardgate.policy.view import View
 
 PASSWORD = "password"  # noqa: S105 - a factor's name
 MAX_STEPS = 4
+NO_RULE = NoEntry("no_rule")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A compiled rule with the plan that it leads to where no floor matches."""
+    """A compiled rule with the plan that it leads to where no floor matches and nothing follows, or with its refusal."""
 
     name: str
     when: Node
     then: ThenSettings
     plan: Plan
+    refusal: NoEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +43,34 @@ class Floor:
     when: Node
     then: FloorThenSettings
 
+    @property
+    def distrusts(self) -> bool:
+        """Whether no device is trusted under it."""
+        return self.then.strong_factors > 0 or not self.then.trusted_device
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A compiled policy."""
+    """A compiled policy. `index` holds the conditions of all four lists, one after the other; `sections` are its bits for each."""
 
     name: str
-    rules: tuple[Rule, ...]
-    floors: tuple[Floor, ...]
     strong: tuple[str, ...]
-    rule_index: Index
-    floor_index: Index
+    rules: tuple[Rule, ...]
+    floors: tuple[Floor, ...] = ()
+    actions: tuple[Actions, ...] = ()
+    lifetimes: tuple[Lasting, ...] = ()
+    fail: FailModes = CLOSED
+    self_service: SelfService = NO_SELF_SERVICE
+    index: Index = field(init=False)
+    sections: tuple[int, int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the index."""
+        lists = (self.rules, self.floors, self.actions, self.lifetimes)
+        index = Index([each.when for several in lists for each in several])
+        ends = list(itertools.accumulate(map(len, lists), initial=0))
+        object.__setattr__(self, "index", index)
+        object.__setattr__(self, "sections", tuple(index.bits(begin, end) for begin, end in itertools.pairwise(ends)))
 
 
 def compile_policy(
@@ -58,17 +81,29 @@ def compile_policy(
     `networks`: what conditions may name. Raises SettingsError that names the rule and the entry.
     """
     named = compile_networks(networks)
+    path = f"policies.{settings.name}"
+    fail = compile_fail(settings.fail)
     rules = []
     for rule in settings.rules:
         _check_steps(settings.name, rule.name, rule.then, known)
-        rules.append(_rule(rule.name, _condition(settings.name, rule.name, rule.when, named), rule.then))
+        text = compile_text(f"{path}.rules.{rule.name}.then.text", rule.then.text)
+        rules.append(_rule(rule.name, condition_at(f"{path}.{rule.name}", rule.when, named), rule.then, fail, text))
     floors = []
     for floor in settings.floors:
         unknown = [factor for factor in floor.then.never if factor not in known]
         if unknown:
-            raise SettingsError(f"policies.{settings.name}.floors.{floor.name}.then.never: unknown factor {unknown[0]}")
-        floors.append(Floor(floor.name, _condition(settings.name, floor.name, floor.when, named), floor.then))
-    return _policy(settings.name, rules, floors, strong)
+            raise SettingsError(f"{path}.floors.{floor.name}.then.never: unknown factor {unknown[0]}")
+        floors.append(Floor(floor.name, condition_at(f"{path}.{floor.name}", floor.when, named), floor.then))
+    return Policy(
+        settings.name,
+        tuple(strong),
+        tuple(rules),
+        tuple(floors),
+        compile_actions(path, settings.actions, known, named),
+        compile_lifetimes(path, settings.lifetimes, named),
+        fail,
+        compile_self_service(f"{path}.self_service", settings.self_service, known, strong, named),
+    )
 
 
 def compile_networks(networks: Iterable[NetworkSettings]) -> Networks:
@@ -82,42 +117,86 @@ def compile_networks(networks: Iterable[NetworkSettings]) -> Networks:
 def default_policy(second_factors: Collection[str], strong: Collection[str]) -> Policy:
     """What holds where nothing is configured: the password and any one enrolled second factor."""
     then = ThenSettings(steps=((PASSWORD,), tuple(second_factors)))
-    return _policy("default", [_rule("default", parse_condition({}), then)], (), strong)
+    return Policy("default", tuple(strong), (_rule("default", parse_condition({}), then),))
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:
     """The plan for these facts. Pure."""
     view = View(facts)
-    number = next(policy.rule_index.matching(view), None)
+    index = policy.index
+    known: dict[int, bool] = {}
+    left = index.left(view)
+    of_rules, of_floors, of_actions, of_lifetimes = policy.sections
+    number = index.first(left & of_rules, view, known)
     if number is None:
-        return NoEntry("no_rule")
+        return NO_RULE
     rule = policy.rules[number]
     if rule.then.deny:
-        return NoEntry("rule_denies", rule.name)
-    floors = [policy.floors[number] for number in policy.floor_index.matching(view)] if policy.floors else []
-    return plan_of(policy, facts, rule, floors)
+        return rule.refusal
+    before = len(policy.rules)
+    floors = [policy.floors[each - before] for each in index.every(left & of_floors, view, known)] if left & of_floors else []
+    actions = lifetimes = None
+    before += len(policy.floors)
+    if left & of_actions and (number := index.first(left & of_actions, view, known)) is not None:
+        actions = policy.actions[number - before]
+    before += len(policy.actions)
+    if left & of_lifetimes and (number := index.first(left & of_lifetimes, view, known)) is not None:
+        lifetimes = policy.lifetimes[number - before]
+    return plan_of(policy, facts, rule, floors, actions, lifetimes)
 
 
-def plan_of(policy: Policy, facts: Facts, rule: Rule, floors: Sequence[Floor]) -> Plan:
-    """What a rule demands under the floors that match."""
+def plan_of(
+    policy: Policy,
+    facts: Facts,
+    rule: Rule,
+    floors: Sequence[Floor],
+    actions: Actions | None = None,
+    lifetimes: Lasting | None = None,
+) -> Plan:
+    """What a rule demands under the floors that match, with what follows it by these entries."""
     if not floors and not facts.proved_elsewhere:
-        return rule.plan
+        if actions is None and lifetimes is None:
+            return rule.plan
+        kept, needed = rule.plan.steps, 0
+    else:
+        needed = max((floor.then.strong_factors for floor in floors), default=0)
+        kept = _steps_under(policy, facts, rule, floors, needed)
+    return Plan(
+        kept,
+        rule.name,
+        tuple([floor.name for floor in floors]),
+        needed,
+        () if actions is None else _unmet(actions.demands, facts),
+        "" if actions is None else actions.name,
+        _lifetimes_under(floors, lifetimes),
+        policy.fail,
+        rule.plan.text,
+    )
+
+
+def _steps_under(policy: Policy, facts: Facts, rule: Rule, floors: Sequence[Floor], needed: int) -> tuple[tuple[str, ...], ...]:
     never = frozenset(factor for floor in floors for factor in floor.then.never)
-    needed = max((floor.then.strong_factors for floor in floors), default=0)
     steps = [tuple(factor for factor in step if factor not in never) for step in rule.then.steps]
     if needed:
         steps = _strengthen(steps, tuple(factor for factor in policy.strong if factor not in never), needed)
-    kept = tuple(step for step in steps if not _proved_elsewhere(step, facts))
-    return Plan(kept, rule.name, tuple(floor.name for floor in floors), needed)
+    return tuple(step for step in steps if not _proved_elsewhere(step, facts))
 
 
-def _policy(name: str, rules: Sequence[Rule], floors: Sequence[Floor], strong: Collection[str]) -> Policy:
-    indexes = Index([rule.when for rule in rules]), Index([floor.when for floor in floors])
-    return Policy(name, tuple(rules), tuple(floors), tuple(strong), *indexes)
+def _unmet(demands: tuple[Demand, ...], facts: Facts) -> tuple[Demand, ...]:
+    """All but the enrolments that are done."""
+    return tuple([each for each in demands if not each.factors or facts.enrolled.isdisjoint(each.factors)])
 
 
-def _rule(name: str, when: Node, then: ThenSettings) -> Rule:
-    return Rule(name, when, then, Plan(tuple(then.steps), name))
+def _lifetimes_under(floors: Sequence[Floor], entry: Lasting | None) -> Lifetimes:
+    for floor in floors:
+        if floor.distrusts:
+            return NO_TRUST if entry is None else entry.distrusting
+    return NO_LIFETIMES if entry is None else entry.lifetimes
+
+
+def _rule(name: str, when: Node, then: ThenSettings, fail: FailModes = CLOSED, text: tuple[tuple[str, str], ...] = ()) -> Rule:
+    plan = Plan(tuple(then.steps), name, fail=fail, text=text)
+    return Rule(name, when, then, plan, NoEntry("rule_denies", name, text))
 
 
 def _strengthen(steps: list[tuple[str, ...]], strong: tuple[str, ...], needed: int) -> list[tuple[str, ...]]:
@@ -147,10 +226,3 @@ def _check_steps(policy: str, rule: str, then: ThenSettings, known: Collection[s
                 raise SettingsError(f"{path}.steps: unknown factor {factor}; known are {', '.join(sorted(known))}")
         if not step or (PASSWORD in step and step != (PASSWORD,)):
             raise SettingsError(f"{path}.steps: a step is [password] or a list of second factors")
-
-
-def _condition(policy: str, rule: str, when: Mapping[str, object], networks: Networks) -> Node:
-    try:
-        return parse_condition(when, networks)
-    except SettingsError as error:
-        raise SettingsError(f"policies.{policy}.{rule}.{error.message}") from error

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from wardgate.durations import seconds_of, written_as
 from wardgate.errors import SettingsError
-from wardgate.policy.conditions import GOALS, MAX_VALUES, AllOf, AnyOf, AtTime, Node, Not
+from wardgate.policy.conditions import BANDS, COUNTRY, GOALS, MAX_VALUES, AllOf, AnyOf, AtTime, Node, Not
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import written_forms
+from wardgate.policy.needs import Need, need_of
 from wardgate.policy.plan import Decision, NoEntry
 from wardgate.policy.rules import Policy, decide
 from wardgate.policy.settings import PolicyTestSettings
+from wardgate.policy.view import DEVICE_KEYS
 from wardgate.policy.windows import parse_moment
 
 # A Monday in winter: a test that names a day of the week means the one after it.
@@ -24,8 +27,11 @@ WEEK: Final = datetime(2026, 1, 5, tzinfo=UTC)
 MAX_TEXT_CHARS: Final = 4096
 _UTC: Final = ZoneInfo("UTC")
 _TEXTS: Final = ("goal", "application", "application_kind", "door", "realm", "directory", "user", "nas", "nas_identifier")
-_GIVEN: Final = (*_TEXTS, "from", "at", "groups", "attributes", "enrolled")
-_EXPECTED: Final = ("rule", "steps", "floors", "strong_factors", "denied")
+_GIVEN: Final = (*_TEXTS, "from", "at", "groups", "attributes", "enrolled", "country", "known_device", "risk", "device")
+_EXPECTED: Final = (
+    "rule", "steps", "floors", "strong_factors", "denied", "actions", "demands", "lifetimes", "trusted_device", "needs",
+)  # fmt: skip
+_NEEDS: Final = ("proofs", "weight", "strongest", "alone", "never")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +101,85 @@ def facts_of_test(given: Mapping[str, object], zone: ZoneInfo) -> Facts:
         attributes=_attributes(given.get("attributes", {})),
         enrolled=frozenset(_texts("enrolled", given.get("enrolled", ()))),
         application_kind=texts["application_kind"] or "radius",
+        device=device_of(given.get("device", {})),
+        known_device=_yes_or_no("known_device", given.get("known_device", False)),
+        country=country_of(_text("country", given.get("country", ""))),
+        risk=band_of(_text("risk", given.get("risk", ""))),
     )
+
+
+def country_of(text: str) -> str:
+    """A country as facts have it: two letters in lower case, or nothing. Raises SettingsError."""
+    if text and not COUNTRY.fullmatch(text.lower()):
+        raise SettingsError(f"given.country: {text[:32]!r} is no country: two letters are needed, such as tr")
+    return text.lower()
+
+
+def band_of(text: str) -> str:
+    """A band of risk, or nothing. Raises SettingsError."""
+    if text and text.lower() not in BANDS:
+        raise SettingsError(f"given.risk: known are {', '.join(BANDS)}")
+    return text.lower()
+
+
+def device_of(value: object) -> Mapping[str, str]:
+    """What a NAS would tell of the person's machine. Raises SettingsError."""
+    if not isinstance(value, Mapping):
+        raise SettingsError("given.device: keys with values are needed, such as {os: Windows}")
+    for key in value:
+        if key not in DEVICE_KEYS:
+            raise SettingsError(f"given.device.{str(key)[:32]}: known are {', '.join(DEVICE_KEYS)}")
+    return {str(key): _text(f"device.{key}", each) for key, each in value.items()}
 
 
 def _run(policy: Policy, test: PolicyTestSettings, number: int) -> Tested:
     if "at" not in test.given and any(_windows_of(policy)):
         raise SettingsError(f'test {name_of(test, number)}: given.at: a rule asks for the time: say when, such as "mon 09:00"')
     expected = _expected(test.expect)
-    came = _came(decide(policy, facts_of_test(test.given, zone_of(policy))))
+    facts = facts_of_test(test.given, zone_of(policy))
+    came = {**_came(decide(policy, facts)), "needs": _needs(need_of(policy.self_service, facts), expected.get("needs"))}
     kept = {key: came[key] for key in expected}
     return Tested(name_of(test, number), kept == expected, expected, kept)
 
 
 def _came(decision: Decision) -> Mapping[str, object]:
     if isinstance(decision, NoEntry):
-        return {"rule": decision.rule or None, "steps": [], "floors": [], "strong_factors": 0, "denied": decision.reason}
+        return {
+            "rule": decision.rule or None,
+            "steps": [],
+            "floors": [],
+            "strong_factors": 0,
+            "denied": decision.reason,
+            "actions": None,
+            "demands": [],
+            "lifetimes": None,
+            "trusted_device": written_as(0),
+        }
     return {
         "rule": decision.rule,
         "steps": [list(step) for step in decision.steps],
         "floors": list(decision.floors),
         "strong_factors": decision.strong_factors,
         "denied": None,
+        "actions": decision.actions or None,
+        "demands": [demand.action for demand in decision.demands],
+        "lifetimes": decision.lifetimes.name or None,
+        "trusted_device": written_as(decision.lifetimes.trusted_device_s),
     }
+
+
+def _needs(need: Need | None, expected: object) -> object:
+    """What came of those parts of a need that are expected."""
+    if need is None or not isinstance(expected, Mapping):
+        return None
+    came = {
+        "proofs": need.proofs,
+        "weight": need.weight,
+        "strongest": need.strongest,
+        "alone": sorted(need.alone),
+        "never": sorted(need.never),
+    }
+    return {key: came[key] for key in expected}
 
 
 def _expected(expect: Mapping[str, object]) -> Mapping[str, object]:
@@ -125,18 +188,48 @@ def _expected(expect: Mapping[str, object]) -> Mapping[str, object]:
     for key, value in expect.items():
         if key not in _EXPECTED:
             raise SettingsError(f"expect.{key[:32]}: unknown; known are {', '.join(_EXPECTED)}")
-        if key == "rule" and value is not None:
-            _text("rule", value, "expect")
+        if key in ("rule", "actions", "lifetimes") and value is not None:
+            _text(key, value, "expect")
         if key == "denied" and value not in ("no_rule", "rule_denies", None):
             raise SettingsError("expect.denied: no_rule, rule_denies or null is needed")
-        if key == "strong_factors" and (isinstance(value, bool) or not isinstance(value, int)):
-            raise SettingsError("expect.strong_factors: a number is needed")
+        if key == "strong_factors":
+            _number(key, value)
     expected = dict(expect)
-    if "floors" in expect:
-        expected["floors"] = _texts("floors", expect["floors"], "expect")
+    for key in ("floors", "demands"):
+        if key in expect:
+            expected[key] = _texts(key, expect[key], "expect")
     if "steps" in expect:
         expected["steps"] = [_texts("steps", step, "expect") for step in _list("steps", expect["steps"], "expect")]
+    if "trusted_device" in expect:
+        expected["trusted_device"] = _span(expect["trusted_device"])
+    if "needs" in expect:
+        expected["needs"] = _expected_needs(expect["needs"])
     return expected
+
+
+def _expected_needs(value: object) -> Mapping[str, object] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not value or any(key not in _NEEDS for key in value):
+        raise SettingsError(f"expect.needs: keys with values are needed: {', '.join(_NEEDS)}; or null")
+    kinds = ("alone", "never")
+    return {
+        str(key): sorted(_texts(f"needs.{key}", each, "expect")) if key in kinds else _number(f"needs.{key}", each)
+        for key, each in value.items()
+    }
+
+
+def _span(value: object) -> str:
+    try:
+        return written_as(seconds_of(value if isinstance(value, str | int) else ""))
+    except SettingsError as error:
+        raise SettingsError(f"expect.trusted_device: {error.message}") from error
+
+
+def _number(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SettingsError(f"expect.{key}: a number is needed")
+    return value
 
 
 def _groups(value: object) -> list[str]:
@@ -151,6 +244,12 @@ def _attributes(value: object) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(value, Mapping) or len(value) > MAX_VALUES:
         raise SettingsError("given.attributes: names with values are needed, such as {department: sales}")
     return {str(name).lower(): tuple(_texts(f"attributes.{name}", each)) for name, each in value.items()}
+
+
+def _yes_or_no(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"given.{key}: true or false is needed")
+    return value
 
 
 def _texts(key: str, value: object, of: str = "given") -> list[str]:
@@ -171,7 +270,10 @@ def _text(key: str, value: object, of: str = "given") -> str:
 
 
 def _windows_of(policy: Policy) -> Iterator[AtTime]:
-    for when in [*(rule.when for rule in policy.rules), *(floor.when for floor in policy.floors)]:
+    conditions = [rule.when for goal in policy.self_service.goals.values() for rule in goal.rules]
+    conditions += [*(each.when for each in policy.rules), *(each.when for each in policy.floors)]
+    conditions += [*(each.when for each in policy.actions), *(each.when for each in policy.lifetimes)]
+    for when in conditions:
         yield from _windows(when)
 
 

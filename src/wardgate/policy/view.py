@@ -15,6 +15,9 @@ Address = tuple[int, int]
 Held = Collection[str]
 
 ATTRIBUTE: Final = "attribute."
+DEVICE: Final = "device."
+DEVICE_KEYS: Final = ("os", "hostname", "app_version", "user_domain")
+YES: Final = "yes"
 DN_ATTRIBUTES: Final = ("distinguishedname", "dn")
 MAX_DN_CHARS: Final = 4096
 # RFC 4514 section 2.4: a separator inside of a value stands behind a backslash.
@@ -73,6 +76,14 @@ def _address(client: str | None) -> Address | None:
     return address.version, int(address)
 
 
+def _device(key: str) -> Callable[[Facts], Held]:
+    def held(facts: Facts) -> Held:
+        value = facts.device.get(key)
+        return (value.lower(),) if value else _NOTHING
+
+    return held
+
+
 def _attribute(facts: Facts, key: str) -> Held:
     values = facts.attributes.get(key[len(ATTRIBUTE) :])
     return tuple([value.lower() for value in values]) if values else _NOTHING
@@ -99,4 +110,8 @@ _QUESTIONS: Final[Mapping[str, Callable[[Facts], Held]]] = {
     "group": lambda facts: facts.groups,
     "ou": _units,
     "enrolled": lambda facts: facts.enrolled,
+    "country": lambda facts: (facts.country.lower(),) if facts.country else _NOTHING,
+    "known_device": lambda facts: (YES,) if facts.known_device else _NOTHING,
+    "risk": lambda facts: (facts.risk.lower(),) if facts.risk else _NOTHING,
+    **{f"{DEVICE}{key}": _device(key) for key in DEVICE_KEYS},
 }

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wardgate.audit.timeline import Trail
@@ -22,6 +22,9 @@ from wardgate.texts import Text, render
 MAX_STATE_BYTES = 253
 # Shorter than a recovery code, which may happen to be letters only.
 MAX_WORD_BYTES = 12
+# Fewer characters of a policy's own words say nothing.
+MIN_PREFACE_CHARS = 20
+_CUT = "\N{HORIZONTAL ELLIPSIS}"
 _SCRV1 = b"SCRV1:"
 _VOUCHED = frozenset((PASSWORD,))
 _NOT_VOUCHED: frozenset[str] = frozenset()
@@ -137,9 +140,14 @@ def reply_for(nas: Nas, outcome: Outcome, trail: Trail, releases: Mapping[str, R
             added, left_out = release.attributes(outcome)
             for why in left_out:
                 trail.note("a reply attribute was left out", why=why)
+            if outcome.session_s is not None or outcome.idle_s is not None:
+                added += _lifetimes(outcome, added)
+            added += [_message(nas, text, outcome.language, "") for text in outcome.texts]
             return Reply(Code.ACCESS_ACCEPT, added)
         case Challenge():
             text = " ".join(render(part, outcome.language) for part in _fitting(nas, outcome))
+            if outcome.preface is not None:
+                text = _prefaced(nas, render(outcome.preface, outcome.language), text)
             return Reply(Code.ACCESS_CHALLENGE, _question(nas, outcome.handle, nas.profile.prompt(text), outcome.expires_in_s))
         case Waiting():
             text = nas.profile.prompt(render(outcome.text, outcome.language))
@@ -177,6 +185,21 @@ def _fitting(nas: Nas, challenge: Challenge) -> list[Text]:
     while len(parts) > 1 and len(" ".join(render(part, challenge.language) for part in parts)) > nas.profile.max_prompt_chars:
         parts.pop()
     return parts
+
+
+def _prefaced(nas: Nas, words: str, question: str) -> str:
+    """The policy's words before the question, cut to what the device shows beside it: the question is what must be read."""
+    room = nas.profile.max_prompt_chars - len(question) - 1
+    if room < MIN_PREFACE_CHARS:
+        return question
+    return f"{words if len(words) <= room else words[: room - 1].rstrip() + _CUT} {question}"
+
+
+def _lifetimes(granted: Granted, added: Sequence[Attribute]) -> list[Attribute]:
+    """How long the session may last (RFC 2865 sections 5.27 and 5.28), unless a release rule has said it."""
+    wanted = ((Type.SESSION_TIMEOUT, granted.session_s), (Type.IDLE_TIMEOUT, granted.idle_s))
+    said = {number for number, _ in added}
+    return [(number, seconds.to_bytes(4, "big")) for number, seconds in wanted if seconds is not None and number not in said]
 
 
 def _question(nas: Nas, handle: bytes, text: str, expires_in_s: int | None) -> list[Attribute]:

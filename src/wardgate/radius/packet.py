@@ -88,6 +88,7 @@ class Type:
     CLASS: Final = 25
     VENDOR_SPECIFIC: Final = 26
     SESSION_TIMEOUT: Final = 27
+    IDLE_TIMEOUT: Final = 28
     CALLED_STATION_ID: Final = 30
     CALLING_STATION_ID: Final = 31
     NAS_IDENTIFIER: Final = 32

@@ -146,6 +146,51 @@ recovery_code = Table(
     PrimaryKeyConstraint("authenticator_id", "code_mac"),
 )
 
+# Answers to challenge questions, one row each. `hashed`: Argon2id over a fingerprint keyed by the pepper of that number.
+kba_answer = Table(
+    "kba_answer",
+    metadata,
+    _text("subject_id"),
+    _text("question_id"),
+    _number("number"),
+    _text("source"),
+    _bytes("sealed", null=True),
+    _text("hashed"),
+    _number("pepper"),
+    _number("normalisation"),
+    _number("case_sensitive"),
+    _number("set_at"),
+    PrimaryKeyConstraint("subject_id", "question_id"),
+)
+
+# What belongs to all answers of a person together: how often they changed, and which are asked until when.
+kba_state = Table(
+    "kba_state",
+    metadata,
+    _text("subject_id"),
+    _number("answers_version"),
+    _number("next_number"),
+    _text("asked"),
+    _number("asked_until"),
+    _number("changed_at"),
+    PrimaryKeyConstraint("subject_id"),
+)
+
+# Wrong rounds of challenge questions, of persons and of names that are none.
+kba_round = Table(
+    "kba_round",
+    metadata,
+    _bytes("key"),
+    _number("strikes"),
+    _number("window_started_at"),
+    _number("pending"),
+    _number("pending_until"),
+    _number("closed_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("key"),
+    Index("ix_kba_round_expires_at", "expires_at"),
+)
+
 # --- logins in progress ----------------------------------------------------------------------------------------------
 
 login_transaction = Table(

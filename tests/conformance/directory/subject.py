@@ -18,7 +18,7 @@ class Abilities:
     versions: each change of the account raises the version. refusal_keeps: a reset that the history refuses leaves the password as
     it was. remembers: it can remember verified passwords. names_beside_mails:
     a login name may look like a mail address. tells_language: `language` is told. must_change, changes, resets, unlocks: as the
-    protocols say. empties: an empty new password is refused by a UsageError before anything is asked.
+    protocols say. lists: everybody is told. empties: an empty new password is refused by a UsageError before anything is asked.
 
     The rest is off unless a back-end says so. expires: `Subject.expire` makes a password too old. tells_expiry: and when one
     will be is told. history: earlier passwords are refused. policy: the rules for a new password are told, and there is a least
@@ -41,6 +41,7 @@ class Abilities:
     resets: bool = True
     unlocks: bool = True
     empties: bool = True
+    lists: bool = True
     expires: bool = False
     tells_expiry: bool = False
     history: bool = False

@@ -5,7 +5,8 @@ A test that `needs` abilities runs over the directories that declare them.
 
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -13,12 +14,17 @@ import pytest
 
 from tests.conformance.directory.harness import ABILITIES, MAKERS, Subject, backends
 from wardgate.crypto import Secret
+from wardgate.directory import memory
+from wardgate.directory.active_directory import directory as active_directory
+from wardgate.directory.local import directory as local
+from wardgate.directory.openldap import directory as openldap
 from wardgate.directory.port import (
     AccountState,
     ContactKind,
     ContactWriting,
     Directory,
     DirectoryUser,
+    Listing,
     PasswordChanging,
     PasswordNotAccepted,
     PasswordPolicy,
@@ -29,11 +35,14 @@ from wardgate.directory.port import (
     RightMissing,
     Unlocking,
 )
+from wardgate.directory.sql import directory as sql
 from wardgate.errors import Conflict, UsageError
 
 SOON = 5.0
 # Each has a length and a mixture that the strictest of the directories takes.
 GOOD, BAD, NEW = Secret("Correct-Horse-7-stapler"), Secret("Battery-Ox-9-clipper"), Secret("Quiet-Lake-3-lantern")
+# Where each kind knows how many users stand on a page.
+LISTING = (memory, local, openldap, active_directory, sql)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -78,6 +87,7 @@ PROTOCOLS = {
     "changes": PasswordChanging,
     "resets": PasswordResetting,
     "unlocks": Unlocking,
+    "lists": Listing,
     "policy": PasswordPolicyTelling,
     "writes_phone": ContactWriting,
     "writes_mail": ContactWriting,
@@ -491,6 +501,66 @@ async def test_unlocking_does_not_enable_a_disabled_account(subject: Subject) ->
 
     assert not await subject.directory.unlock(user, SOON)
     assert (await found(subject, "ada")).state is AccountState.DISABLED
+
+
+# --- listing -----------------------------------------------------------------------------------------------------------
+
+
+async def everybody(subject: Subject) -> list[DirectoryUser]:
+    return [user async for page in subject.directory.users(SOON) for user in page]
+
+
+def told(user: DirectoryUser) -> DirectoryUser:
+    """A user without the order of his groups, which means nothing."""
+    aliases = {name: tuple(sorted(user.group_aliases[name])) for name in user.group_aliases}
+    return replace(user, groups=tuple(sorted(user.groups)), group_aliases=aliases)
+
+
+@needs("lists")
+async def test_an_empty_directory_lists_nobody(subject: Subject) -> None:
+    assert [user for user in await everybody(subject) if user.name.lower() in ("ada", "bob")] == []
+
+
+@needs("lists", "disables", "must_change")
+async def test_everybody_is_listed_once_and_as_he_is_found(subject: Subject) -> None:
+    await ada(subject, mail="Ada@Example.Test", phone="+905321234567", groups=("vpn-users", "Yöneticiler"), display_name="Ada L.")
+    await subject.add("bob", GOOD.reveal(), state=AccountState.DISABLED)
+    await subject.add("eve", GOOD.reveal(), must_change=True, groups=("vpn-users",))
+    listed = [user for user in await everybody(subject) if user.name.lower() in ("ada", "bob", "eve")]
+
+    assert sorted(user.name.lower() for user in listed) == ["ada", "bob", "eve"]
+    for user in listed:
+        assert told(user) == told(await found(subject, user.name))
+
+
+@needs("lists")
+async def test_more_users_than_fit_on_a_page_are_all_listed(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in LISTING:
+        monkeypatch.setattr(module, "USERS_PER_PAGE", 3)
+    names = [f"user-{number}" for number in range(8)]
+    for name in names:
+        await subject.add(name, GOOD.reveal())
+    pages = [page async for page in subject.directory.users(SOON)]
+
+    assert all(0 < len(page) <= 3 for page in pages)
+    listed = [user.name for page in pages for user in page if user.name in names]
+    assert sorted(listed) == names
+
+
+@needs("lists")
+async def test_a_list_that_is_given_up_leaves_the_directory_usable(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in LISTING:
+        monkeypatch.setattr(module, "USERS_PER_PAGE", 1)
+    await ada(subject)
+    await subject.add("bob", GOOD.reveal())
+    for _ in range(6):
+        async with aclosing(subject.directory.users(SOON)) as pages:
+            async for page in pages:
+                assert len(page) == 1
+                break
+
+    assert (await found(subject, "ada")).name == "Ada"
+    assert len(await everybody(subject)) >= 2
 
 
 # --- expiry, history, policy -------------------------------------------------------------------------------------------

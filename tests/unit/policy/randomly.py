@@ -9,8 +9,12 @@ from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.facts import Facts
 from wardgate.policy.rules import Policy, compile_policy
 from wardgate.policy.settings import (
+    ActionEntrySettings,
+    ActionSettings,
     FloorSettings,
     FloorThenSettings,
+    LifetimesSettings,
+    LifetimesThenSettings,
     NetworkSettings,
     PolicySettings,
     RuleSettings,
@@ -39,6 +43,8 @@ _texts = {
     "ou": ["ad:ou=sales,dc=t", "acme:dc=t", "ad:ou=lab,dc=t"],
     "enrolled": ["totp", "sms"],
     "enrolled_not": ["totp", "sms"],
+    "country": ["tr", "de"],
+    "risk": ["low", "high"],
 }
 
 
@@ -67,6 +73,8 @@ leaves = st.one_of(
     _one_of(["office", "LAB", "10.1.0.0/16", "0.0.0.0/0", "2001:db8::/48"]).map(lambda wanted: {"network": wanted}),
     st.one_of(windows, st.lists(windows, min_size=1, max_size=2)).map(lambda wanted: {"at": wanted}),
     st.dictionaries(st.sampled_from(["Department", "office"]), attributes, min_size=1).map(lambda wanted: {"attribute": wanted}),
+    st.dictionaries(st.sampled_from(["os", "hostname"]), attributes, min_size=1).map(lambda wanted: {"device": wanted}),
+    st.booleans().map(lambda known: {"known_device": known}),
 )
 
 
@@ -88,9 +96,25 @@ steps = st.one_of(
 )
 thens = st.one_of(st.just(ThenSettings(deny=True)), steps.map(lambda each: ThenSettings(steps=each)))
 floor_thens = st.builds(
-    lambda strong, never: FloorThenSettings(strong_factors=strong, never=tuple(never)),
+    lambda strong, never, trusts: FloorThenSettings(strong_factors=strong, never=tuple(never), trusted_device=trusts),
     st.integers(0, 2),
     st.lists(st.sampled_from(SECOND), max_size=2, unique=True),
+    st.booleans(),
+)
+_levels = st.sampled_from(["off", "optional", "forced"])
+enrolments = st.builds(
+    lambda kinds, level: ActionEntrySettings(enrol=tuple(kinds), level=level),
+    st.lists(st.sampled_from(SECOND), min_size=1, max_size=2, unique=True),
+    _levels,
+)
+others = st.sampled_from([{"confirm": "contact"}, {"change": "password"}])
+action_thens = st.lists(
+    st.one_of(enrolments, st.builds(lambda what, level: ActionEntrySettings(level=level, **what), others, _levels)),
+    max_size=3,
+    unique_by=lambda each: (each.enrol, each.confirm, each.change),
+).map(tuple)
+lifetime_thens = st.builds(
+    LifetimesThenSettings, session=st.sampled_from([None, "4h"]), trusted_device=st.sampled_from([None, 0, "1d"])
 )
 
 
@@ -99,10 +123,16 @@ def settings(draw: st.DrawFn, most: int = 8) -> PolicySettings:
     """The settings of a policy."""
     rules = draw(st.lists(st.tuples(conditions, thens), min_size=1, max_size=most))
     floors = draw(st.lists(st.tuples(conditions, floor_thens), max_size=3))
+    actions = draw(st.lists(st.tuples(conditions, action_thens), max_size=3))
+    lifetimes = draw(st.lists(st.tuples(conditions, lifetime_thens), max_size=3))
     return PolicySettings(
         name="random",
         rules=tuple(RuleSettings(name=f"r{number}", when=when, then=then) for number, (when, then) in enumerate(rules)),
         floors=tuple(FloorSettings(name=f"f{number}", when=when, then=then) for number, (when, then) in enumerate(floors)),
+        actions=tuple(ActionSettings(name=f"a{number}", when=when, then=then) for number, (when, then) in enumerate(actions)),
+        lifetimes=tuple(
+            LifetimesSettings(name=f"l{number}", when=when, then=then) for number, (when, then) in enumerate(lifetimes)
+        ),
     )
 
 
@@ -139,5 +169,9 @@ facts = st.builds(
             "distinguishedname": st.sampled_from([("CN=Ada,OU=Sales,DC=t",), (r"CN=a\,ou=lab,DC=t",), ()]),
         },
     ),
+    country=st.sampled_from(["tr", "de", ""]),
+    known_device=st.booleans(),
+    risk=st.sampled_from(["low", "high", ""]),
+    device=st.dictionaries(st.sampled_from(["os", "hostname"]), st.sampled_from(["Sales", "support", ""])),
     proved_elsewhere=st.sampled_from([frozenset(), frozenset({"password"})]),
 )

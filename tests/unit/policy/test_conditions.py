@@ -39,6 +39,37 @@ def facts(**changes: Any) -> Facts:
     return Facts(**{**fields, **changes})
 
 
+DEVICE = {"os": "Microsoft Windows 11 Pro", "hostname": "PC-17", "app_version": "6.2.4", "user_domain": ""}
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ({"country": "TR"}, True),
+        ({"country": ["de", "fr"]}, False),
+        ({"known_device": True}, True),
+        ({"known_device": False}, False),
+        ({"risk": ["moderate", "high"]}, True),
+        ({"risk": "low"}, False),
+        ({"device": {"hostname": "pc-17"}}, True),
+        ({"device": {"os": {"matches": "microsoft windows 1[01].*"}, "app_version": {"in": ["6.2.4", "6.3.0"]}}}, True),
+        ({"device": {"os": {"equals": "linux"}}}, False),
+        ({"device": {"hostname": "pc-17", "user_domain": "acme"}}, False),
+        ({"not": {"device": {"user_domain": {"matches": ".*"}}}}, True),
+    ],
+)
+def test_device_country_and_risk(when: Any, expected: bool) -> None:
+    known = {"country": "tr", "known_device": True, "risk": "high", "device": DEVICE}
+    assert holds(when, **known) is expected
+
+
+def test_what_is_not_known_of_device_country_and_risk_matches_nothing() -> None:
+    """Risk is off, the NAS tells nothing and the address has no country: only `known_device: false` is an answer."""
+    for when in ({"country": "tr"}, {"known_device": True}, {"risk": ["safe"]}, {"device": {"os": "windows"}}):
+        assert not holds(when)
+    assert holds({"known_device": False})
+
+
 def holds(when: Any, **changes: Any) -> bool:
     return compile_condition(when)(facts(**changes))
 
@@ -167,6 +198,19 @@ def test_a_group_must_say_whose_it_is(group: str) -> None:
         {"not": "x"},
         {"not": {"grup": "x"}},
         {"user": ["x"] * (MAX_VALUES + 1)},
+        {"country": "turkey"},
+        {"country": ["t"]},
+        {"country": []},
+        {"known_device": "true"},
+        {"known_device": [True]},
+        {"known_device": 1},
+        {"risk": "huge"},
+        {"risk": []},
+        {"device": {}},
+        {"device": {"colour": "red"}},
+        {"device": {"os": {"matches": "(a+)+"}}},
+        {"device": {"os": {"like": "x"}}},
+        {"device": "windows"},
     ],
 )
 def test_what_is_half_written_is_refused_and_does_not_hold_for_everybody(when: Any) -> None:

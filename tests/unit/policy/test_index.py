@@ -52,6 +52,8 @@ def test_a_plan_never_needs_less_than_a_matching_floor(of: PolicySettings, who: 
         assert not any(factor in floor.then.never for step in plan.steps for factor in step)
         strong = [step for step in plan.steps if step != ("password",) and set(step) <= set(STRONG_KINDS)]
         assert len(strong) >= floor.then.strong_factors
+        if floor.then.strong_factors or not floor.then.trusted_device:
+            assert plan.lifetimes.trusted_device_s == 0
 
 
 @bounds(max_examples=200, deadline=None)
@@ -69,6 +71,9 @@ def test_adding_a_floor_never_weakens(of: PolicySettings, when: dict[str, object
     assert before.steps.count(("password",)) == after.steps.count(("password",))
     assert len(new) >= len(old)
     assert all(set(stricter) <= set(step) for step, stricter in zip(old, new, strict=False))
+    assert after.lifetimes.trusted_device_s <= before.lifetimes.trusted_device_s
+    assert replace(after.lifetimes, trusted_device_s=0) == replace(before.lifetimes, trusted_device_s=0)
+    assert (after.demands, after.actions, after.fail, after.text) == (before.demands, before.actions, before.fail, before.text)
 
 
 def test_two_questions_of_one_kind_both_count() -> None:

@@ -8,7 +8,14 @@ from tests.flows.world import floor, rule
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import Policy, compile_policy
-from wardgate.policy.settings import PolicySettings, PolicyTestSettings
+from wardgate.policy.settings import (
+    ActionEntrySettings,
+    ActionSettings,
+    LifetimesSettings,
+    LifetimesThenSettings,
+    PolicySettings,
+    PolicyTestSettings,
+)
 from wardgate.policy.testing import check_test, run_tests, zone_of
 
 HOURS = {"days": ["mon-fri"], "from": "08:00", "to": "18:00", "zone": "Europe/Istanbul"}
@@ -39,6 +46,41 @@ def test_what_is_given_is_what_is_known() -> None:
     assert passes({"groups": ["ad:staff", "ad:CN=admins,DC=t"]}, {"floors": ["admins"], "strong_factors": 2, "rule": "staff"})
     assert not passes({"groups": ["ad:staff"]}, {"rule": "sales"})
     assert not passes({"groups": ["ad:staff"]}, {"rule": "staff", "strong_factors": 1})
+
+
+def test_country_device_and_risk_can_be_given() -> None:
+    of = policy(
+        rule("risky", when={"risk": ["high"]}, deny=True),
+        rule("known", ["password"], when={"known_device": True, "country": "tr"}),
+        rule("managed", ["password"], ["sms"], when={"device": {"os": {"matches": "windows 1[01].*"}, "user_domain": "ACME"}}),
+        rule("rest", ["password"], ["totp"]),
+    )
+    assert passes({"risk": "High", "known_device": True, "country": "TR"}, {"denied": "rule_denies"}, of)
+    assert passes({"risk": "low", "known_device": True, "country": "tr"}, {"rule": "known"}, of)
+    assert passes({"known_device": True, "device": {"os": "Windows 11 Pro", "user_domain": "acme"}}, {"rule": "managed"}, of)
+    assert passes({"country": "tr", "device": {"os": "macOS", "user_domain": "acme"}}, {"rule": "rest"}, of)
+
+
+def test_demands_lifetimes_and_needs_can_be_expected() -> None:
+    of = compile_policy(
+        PolicySettings(
+            name="p",
+            rules=(rule("r", ["password"]),),
+            floors=(floor("admins", strong=1, when={"group": ["ad:admins"]}),),
+            actions=(ActionSettings(name="a", then=(ActionEntrySettings(enrol="totp"), ActionEntrySettings(confirm="contact"))),),
+            lifetimes=(LifetimesSettings(name="l", when={"user": "ada"}, then=LifetimesThenSettings(trusted_device="1d")),),
+        ),
+        KINDS,
+        STRONG_KINDS,
+    )
+    assert passes({}, {"actions": "a", "demands": ["confirm:contact", "enrol:totp"], "lifetimes": None, "trusted_device": "7d"}, of)
+    assert passes(
+        {"user": "ada", "enrolled": "totp"}, {"demands": "confirm:contact", "trusted_device": 86_400, "lifetimes": "l"}, of
+    )
+    assert passes({"user": "ada", "groups": ["ad:admins"]}, {"trusted_device": 0}, of)
+    assert passes({"goal": "unlock"}, {"needs": {"proofs": 1, "weight": 2, "never": []}}, of)
+    assert not passes({"goal": "unlock"}, {"needs": {"proofs": 2}}, of)
+    assert passes({}, {"needs": None}, of)
 
 
 def test_a_failing_test_tells_what_was_expected_and_what_came() -> None:
@@ -75,6 +117,17 @@ def test_a_moment_is_on_the_clocks_of_the_policy_and_must_be_given() -> None:
         ({"attributes": []}, {"rule": "x"}),
         ({"attributes": {"a": 5}}, {"rule": "x"}),
         ({"enrolled": [None]}, {"rule": "x"}),
+        ({"country": "Turkey"}, {"rule": "x"}),
+        ({"risk": "huge"}, {"rule": "x"}),
+        ({"known_device": "yes"}, {"rule": "x"}),
+        ({"device": {"colour": "red"}}, {"rule": "x"}),
+        ({"device": "Windows"}, {"rule": "x"}),
+        ({}, {"trusted_device": "soon"}),
+        ({}, {"demands": 5}),
+        ({}, {"lifetimes": 5}),
+        ({}, {"needs": {}}),
+        ({}, {"needs": {"proof": 1}}),
+        ({}, {"needs": {"proofs": "two"}}),
         ({}, {"rul": "x"}),
         ({}, {"rule": 5}),
         ({}, {"denied": "yes"}),

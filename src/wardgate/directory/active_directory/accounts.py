@@ -26,6 +26,7 @@ _CONTROL: Final = "userAccountControl"
 _COMPUTED: Final = "msDS-User-Account-Control-Computed"
 _EXPIRY: Final = "msDS-UserPasswordExpiryTimeComputed"
 RESULTANT_PSO: Final = "msDS-ResultantPSO"
+TOKEN_GROUPS: Final = "tokenGroups"  # noqa: S105 - an attribute's name
 # A wrong password moves these, and is no change of the account; what it leads to shows in the computed attribute.
 _VOLATILE: Final = frozenset({"badpwdcount", "badpasswordtime"})
 _MOST: Final = 2**63 - 1
@@ -48,7 +49,7 @@ _ALWAYS: Final = (
     "adminCount",
     "badPwdCount",
     "badPasswordTime",
-    "tokenGroups",
+    TOKEN_GROUPS,
 )
 
 
@@ -93,7 +94,7 @@ def lockout(entry: Entry, rules: Rules, now: datetime) -> Lockout | None:
 
 def is_protected(entry: Entry) -> bool:
     """Whether it is an administrator's. Windows sets adminCount within an hour of that, Samba never: the groups tell at once."""
-    return (entry.number("adminCount") or 0) > 0 or any(is_administrators(sid) for sid in entry.values("tokenGroups"))
+    return (entry.number("adminCount") or 0) > 0 or any(is_administrators(sid) for sid in entry.values(TOKEN_GROUPS))
 
 
 def old_password_until(entry: Entry) -> datetime | None:

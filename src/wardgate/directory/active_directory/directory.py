@@ -5,15 +5,24 @@ groups. Who was found is bound by the DN that was just read, so a rename between
 """
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Set
+from contextlib import aclosing
 from typing import Final
 
 from wardgate.crypto import Secret
-from wardgate.directory.active_directory.accounts import DN_ATTRIBUTE, PERSONS, RESULTANT_PSO, attributes_to_read, user_from
+from wardgate.directory.active_directory.accounts import (
+    DN_ATTRIBUTE,
+    PERSONS,
+    RESULTANT_PSO,
+    TOKEN_GROUPS,
+    attributes_to_read,
+    user_from,
+)
 from wardgate.directory.active_directory.doctor import Doctor
 from wardgate.directory.active_directory.domain import Domain
 from wardgate.directory.active_directory.errors import Refusal, refusal, trouble, verdict
-from wardgate.directory.active_directory.groups import Groups
+from wardgate.directory.active_directory.group_graph import MEMBERSHIP, GroupGraph
+from wardgate.directory.active_directory.groups import Group, Groups
 from wardgate.directory.active_directory.lookup import ACCOUNT, PRINCIPAL, look_up
 from wardgate.directory.active_directory.passwords import Passwords
 from wardgate.directory.active_directory.reading import Budget, Reader
@@ -25,6 +34,7 @@ from wardgate.directory.ldap.names import is_under
 from wardgate.directory.ldap.port import Change, ChangeKind, Entry, LdapClient, Scope
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import (
+    USERS_PER_PAGE,
     AccountState,
     ContactKind,
     DirectoryUser,
@@ -109,12 +119,34 @@ class ActiveDirectory:
         entry = await self._reader.entry(base, persons, self._attributes, budget, server=server)
         if entry is None or not self._is_ours(entry):
             return None
+        return await self._user(entry, await self._groups.of(entry.values(TOKEN_GROUPS), budget), budget)
+
+    async def _user(self, entry: Entry, groups: Sequence[Group], budget: Budget) -> DirectoryUser:
         rules = await self._domain.rules(entry.text(RESULTANT_PSO), budget)
-        groups = await self._groups.of(entry.values("tokenGroups"), budget)
         try:
             return user_from(self.name, entry, self._settings.attributes, groups, rules, self._clock.now(), self._region)
         except MessageError as error:
             raise DirectoryUnavailable(f"directory {self.name} told an account without a usable objectGUID") from error
+
+    async def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
+        """Everybody. `tokenGroups` is told by reading one account after the other; the graph of all groups tells the same."""
+        budget = self._reader.budget(timeout_s)
+        graph = GroupGraph((await self._domain.names(budget)).base)
+        await graph.load(self._reader, timeout_s)
+        asked = tuple(dict.fromkeys((*(each for each in self._attributes if each != TOKEN_GROUPS), *MEMBERSHIP)))
+        everybody = f"(&{PERSONS}{self._settings.user_filter})"
+        told = frozenset(each.lower() for each in self._attributes)
+        page: list[DirectoryUser] = []
+        budget = self._reader.budget(timeout_s)
+        async with aclosing(self._reader.stream(self._settings.base, everybody, asked, timeout_s, USERS_PER_PAGE)) as entries:
+            async for entry in entries:
+                sids, groups = graph.of(entry)
+                page.append(await self._user(_as_read_alone(entry, told, sids), groups, budget))
+                if len(page) >= USERS_PER_PAGE:
+                    yield page
+                    page, budget = [], self._reader.budget(timeout_s)
+        if page:
+            yield page
 
     def _is_ours(self, entry: Entry) -> bool:
         try:
@@ -256,6 +288,12 @@ class ActiveDirectory:
     async def close(self) -> None:
         """Give up all connections."""
         await self._client.close()
+
+
+def _as_read_alone(entry: Entry, told: Set[str], sids: tuple[bytes, ...]) -> Entry:
+    """An entry of a list as reading it by itself gives it: with `tokenGroups`, and without what only stood in for that."""
+    attributes = {name: values for name, values in entry.attributes.items() if name in told}
+    return Entry(entry.dn, {**attributes, TOKEN_GROUPS.lower(): sids} if sids else attributes)
 
 
 def _build(settings: ActiveDirectorySettings, parts: DirectoryParts) -> ActiveDirectory:

@@ -1,6 +1,7 @@
 """Searches with one budget of time for all of them, and with refusals told as what they are: the directory cannot be used."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from wardgate.clock import Clock
@@ -62,8 +63,24 @@ class Reader:
                 base, scope, filter_text, attributes, timeout_s=budget.left_s(), limit=limit, server=server
             )
         except LdapRefused as error:
-            problem = _CURES.get(error.result.code, f"LDAP result {error.result.code}")
-            raise DirectoryUnavailable(f"directory {self.directory} refuses to search under {base}: {problem}") from error
+            raise self._refused(base, error) from error
+
+    async def stream(
+        self, base: str, filter_text: str, attributes: Sequence[str], timeout_s: float, page: int
+    ) -> AsyncGenerator[Entry, None]:
+        """All entries below `base`, read page by page. `timeout_s`: for each page. Whoever stops early closes it."""
+        try:
+            async with aclosing(
+                self.client.stream(base, Scope.SUBTREE, filter_text, attributes, timeout_s=timeout_s, page=page)
+            ) as entries:
+                async for entry in entries:
+                    yield entry
+        except LdapRefused as error:
+            raise self._refused(base, error) from error
+
+    def _refused(self, base: str, error: LdapRefused) -> DirectoryUnavailable:
+        problem = _CURES.get(error.result.code, f"LDAP result {error.result.code}")
+        return DirectoryUnavailable(f"directory {self.directory} refuses to search under {base}: {problem}")
 
     async def entry(
         self, base: str, filter_text: str, attributes: Sequence[str], budget: Budget, *, server: str | None = None

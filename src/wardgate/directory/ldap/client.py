@@ -158,6 +158,7 @@ class Client:
                 yield completed, found.octets
                 if whole:
                     return
+                by = deadline()  # whoever reads may take his time between two pages
         finally:
             # A search that was not read to its end stays with the connection at the server.
             server.paging.give(connection, whole)
@@ -223,7 +224,7 @@ class Client:
 
     async def stream(
         self, base: str, scope: Scope, filter_text: str, attributes: Sequence[str], *, timeout_s: float, page: int = PAGE
-    ) -> AsyncIterator[Entry]:
+    ) -> AsyncGenerator[Entry, None]:
         """See LdapClient."""
         query = _Query(base, scope, encode_filter(filter_text), tuple(attributes), ())
         begun = False

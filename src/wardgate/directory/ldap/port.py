@@ -5,7 +5,7 @@ the work (bind, modify, extended), and LdapRefused where it cannot (search). Eve
 answered in it, by any server that may be asked, raises DirectoryUnavailable.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -192,8 +192,8 @@ class LdapClient(Protocol):
 
     def stream(
         self, base: str, scope: Scope, filter_text: str, attributes: Sequence[str], *, timeout_s: float, page: int = 500
-    ) -> AsyncIterator[Entry]:
-        """The same page by page, for as many as there are; `timeout_s` is for each page."""
+    ) -> AsyncGenerator[Entry, None]:
+        """The same page by page, for as many as there are; `timeout_s` is for each page. Whoever stops early closes it."""
         ...
 
     async def bind(

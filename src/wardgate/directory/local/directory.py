@@ -1,6 +1,6 @@
 """Wardgate's own directory."""
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -15,6 +15,7 @@ from wardgate.directory.local.rows import TABLE, StoredPassword, number, state_o
 from wardgate.directory.names import canonical_name
 from wardgate.directory.password_rules import MAX_OWN_WORDS, MAX_PASSWORD_BYTES, normalised
 from wardgate.directory.port import (
+    USERS_PER_PAGE,
     AccountState,
     ContactKind,
     DirectoryUser,
@@ -81,6 +82,18 @@ class LocalDirectory:
     async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this immutable id."""
         return self._user(await self._in_time(self._row(immutable_id), timeout_s))
+
+    async def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
+        """Everybody, by name: the unique index of directory and name finds each page at once."""
+        here, after = Where("directory", "=", self.name), ""
+        while True:
+            later = (here, Where("name_key", ">", after))
+            rows = await self._in_time(self._storage.find(TABLE, later, order_by="name_key", limit=USERS_PER_PAGE), timeout_s)
+            if not rows:
+                return
+            now_ms = self._now_ms()
+            yield [self._new.user(row, now_ms) for row in rows]
+            after = str(rows[-1]["name_key"])
 
     async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float, source: str = "") -> PasswordVerdict:
         """Check a password, once. A disabled, locked or expired account is checked all the same, so that it takes as long."""

@@ -1,7 +1,7 @@
 """An OpenLDAP directory: looks users up, checks, changes and resets their passwords, lifts locks, writes contacts."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -16,11 +16,13 @@ from wardgate.directory.openldap.answers import INVALID_SYNTAX, refuse_password,
 from wardgate.directory.openldap.budget import Budget
 from wardgate.directory.openldap.examination import Examination
 from wardgate.directory.openldap.groups import NONE, GroupReader
+from wardgate.directory.openldap.loaded_groups import LoadedGroups
 from wardgate.directory.openldap.policies import PolicyReader
 from wardgate.directory.openldap.ppolicy import ASK, OID, Policy
 from wardgate.directory.openldap.reading import DN, UserReader, is_locked, merged
 from wardgate.directory.openldap.settings import OpenLdapSettings
 from wardgate.directory.port import (
+    USERS_PER_PAGE,
     AccountState,
     ContactKind,
     DirectoryUser,
@@ -45,7 +47,7 @@ _ANY: Final = 0
 
 class OpenLdapDirectory:
     """Satisfies Directory, PasswordRemembering, PasswordGrace, PasswordChanging, PasswordResetting, PasswordPolicyTelling,
-    Unlocking, ContactWriting, Examining, ServerTelling and Closing of `port.py`."""
+    Unlocking, ContactWriting, Listing, Examining, ServerTelling and Closing of `port.py`."""
 
     def __init__(self, client: LdapClient, settings: OpenLdapSettings, clock: Clock, region: str | None = None) -> None:
         self._client = client
@@ -138,10 +140,38 @@ class OpenLdapDirectory:
                     return None
                 raise
 
-    async def _user(self, entry: Entry, budget: Budget) -> DirectoryUser:
+    async def _user(self, entry: Entry, budget: Budget, groups: GroupReader | None = None) -> DirectoryUser:
         with self._reaching():
             policy = await self._policies.effective(entry, budget)
-            return self._reader.user(entry, policy, await self._groups.of(entry, budget))
+            return self._reader.user(entry, policy, await (groups or self._groups).of(entry, budget))
+
+    async def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
+        """Everybody with a login name. All groups are read first, so that nobody's have to be searched for."""
+        groups = LoadedGroups(self._client, self._settings, self._clock)
+        with self._reaching():
+            await groups.load(timeout_s)
+        page: list[DirectoryUser] = []
+        budget = self._budget(timeout_s)
+        with self._reaching():
+            async with aclosing(
+                self._client.stream(
+                    self._settings.base,
+                    Scope.SUBTREE,
+                    self._users,
+                    self._reader.attributes,
+                    timeout_s=timeout_s,
+                    page=USERS_PER_PAGE,
+                )
+            ) as entries:
+                async for entry in entries:
+                    if not entry.texts(self._settings.attributes.user_name):
+                        continue
+                    page.append(await self._user(entry, budget, groups))
+                    if len(page) >= USERS_PER_PAGE:
+                        yield page
+                        page, budget = [], self._budget(timeout_s)
+        if page:
+            yield page
 
     async def _now(self, user: DirectoryUser, budget: Budget) -> tuple[Entry, DirectoryUser, Policy | None] | None:
         """The account as it is now, before something is written to it: it may have been renamed, locked or removed."""

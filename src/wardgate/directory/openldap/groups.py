@@ -27,7 +27,7 @@ AT_ONCE: Final = 8
 # The attribute by which a group of this class names its members by DN.
 _BY_DN: Final[Mapping[str, str]] = {"groupOfNames": "member", "groupOfUniqueNames": "uniqueMember"}
 
-_POSIX: Final = "posixGroup"
+POSIX: Final = "posixGroup"
 # What has to be read of groups.
 GROUP_ATTRIBUTES: Final = ("cn", "member", "uniqueMember", "memberUid", "gidNumber")
 
@@ -64,8 +64,8 @@ class Memberships:
         """Whether one of them has one of these names or DNs."""
         if not names:
             return False
-        wanted = {_key(name) for name in names} | {name.casefold() for name in names}
-        return any(group.name.casefold() in wanted or _key(group.dn) in wanted for group in self.groups)
+        wanted = {dn_key(name) for name in names} | {name.casefold() for name in names}
+        return any(group.name.casefold() in wanted or dn_key(group.dn) in wanted for group in self.groups)
 
 
 NONE: Final = Memberships()
@@ -81,7 +81,7 @@ class _Walk:
         """Those that are new, as many as there is room for."""
         new = []
         for group in groups:
-            key = _key(group.dn)
+            key = dn_key(group.dn)
             if key not in self.found and len(self.found) < MAX_GROUPS:
                 self.found[key] = group
                 new.append(group)
@@ -116,20 +116,24 @@ class GroupReader:
         return Memberships(tuple(walk.found.values()), (*too_many, *too_deep))
 
     async def _direct(self, user: Entry, budget: Budget) -> list[Group]:
+        listed = await self._listed(user, budget)
+        known = {dn_key(group.dn) for group in listed}
+        told = [dn for dn in user.texts(self._settings.member_of)[:MAX_GROUPS] if dn_key(dn) not in known]
+        return [*listed, *(Group(name_in(dn), dn) for dn in told)]
+
+    async def _listed(self, user: Entry, budget: Budget) -> tuple[Group, ...]:
+        """The groups that list this user."""
         listing = self._listing(user)
-        listed = await self._search(either(*listing), budget) if listing else ()
-        known = {_key(group.dn) for group in listed}
-        told = [dn for dn in user.texts(self._settings.member_of)[:MAX_GROUPS] if _key(dn) not in known]
-        return [*listed, *(Group(_name_in(dn), dn) for dn in told)]
+        return await self._search(either(*listing), budget) if listing else ()
 
     def _listing(self, user: Entry) -> list[Filter]:
         """The groups that list this user, each kind in its way."""
         parts = self._with_member(user.dn)
-        if _POSIX in self._settings.kinds:
+        if POSIX in self._settings.kinds:
             names = [equal("memberUid", name) for name in user.texts(self._user_name)]
             numbers = [equal("gidNumber", number) for number in user.texts("gidNumber")[:1]]
             if names or numbers:
-                parts.append(both(_is_a(_POSIX), either(*names, *numbers)))
+                parts.append(both(_is_a(POSIX), either(*names, *numbers)))
         return parts
 
     def _with_member(self, dn: str) -> list[Filter]:
@@ -152,22 +156,22 @@ class GroupReader:
             return await self._search(either(*self._with_member(group.dn)), budget)
         name = self._settings.member_of
         entries = await self._client.search(group.dn, Scope.BASE, "(objectClass=*)", (name,), timeout_s=budget.left())
-        return tuple(Group(_name_in(dn), dn) for entry in entries for dn in entry.texts(name)[:MAX_GROUPS])
+        return tuple(Group(name_in(dn), dn) for entry in entries for dn in entry.texts(name)[:MAX_GROUPS])
 
     async def _search(self, filter_text: Filter, budget: Budget) -> tuple[Group, ...]:
         name = self._settings.name
         entries = await self._client.search(
             self._base, Scope.SUBTREE, filter_text, (name,), timeout_s=budget.left(), limit=MAX_LISTED
         )
-        return tuple(Group(entry.text(name) or _name_in(entry.dn), entry.dn) for entry in entries)
+        return tuple(Group(entry.text(name) or name_in(entry.dn), entry.dn) for entry in entries)
 
     def _remembered(self, group: Group) -> tuple[Group, ...] | None:
-        until, parents = self._parents.get(_key(group.dn), (0.0, ()))
+        until, parents = self._parents.get(dn_key(group.dn), (0.0, ()))
         return parents if self._clock.monotonic() < until else None
 
     def _remember(self, group: Group, parents: tuple[Group, ...]) -> None:
-        self._parents[_key(group.dn)] = (self._clock.monotonic() + self._settings.cache_s, parents)
-        self._parents.move_to_end(_key(group.dn))
+        self._parents[dn_key(group.dn)] = (self._clock.monotonic() + self._settings.cache_s, parents)
+        self._parents.move_to_end(dn_key(group.dn))
         while len(self._parents) > MAX_REMEMBERED:
             self._parents.popitem(last=False)
 
@@ -179,7 +183,7 @@ def _is_a(kind: str) -> Filter:
 
 # Reading a DN costs more than anything else of a look-up, and the same groups come again and again.
 @lru_cache(maxsize=MAX_REMEMBERED)
-def _key(dn: str) -> str:
+def dn_key(dn: str) -> str:
     try:
         return normal_dn(dn)
     except MessageError:
@@ -187,7 +191,7 @@ def _key(dn: str) -> str:
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
-def _name_in(dn: str) -> str:
+def name_in(dn: str) -> str:
     """A group's name as its DN tells it."""
     try:
         steps = parse_dn(dn)

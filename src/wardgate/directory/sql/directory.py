@@ -1,6 +1,7 @@
 """A directory in a table of somebody else's database."""
 
-from collections.abc import AsyncIterator, Coroutine, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from wardgate.directory.kind import DirectoryKind, DirectoryParts
 from wardgate.directory.names import canonical_name
 from wardgate.directory.password_rules import broken_rules
 from wardgate.directory.port import (
+    USERS_PER_PAGE,
     AccountState,
     ContactKind,
     DirectoryUser,
@@ -31,7 +33,7 @@ from wardgate.directory.sql.hashes import check_stored, make_hash
 from wardgate.directory.sql.rows import Account, Row, choose, columns_used, read_account, read_groups, rows_of
 from wardgate.directory.sql.settings import SqlSettings
 from wardgate.directory.sql.spellings import exact_spellings, lowered_spellings
-from wardgate.directory.sql.statements import OWN, Statement, TableStatements, own_statement
+from wardgate.directory.sql.statements import OWN, Statement, TableStatements, own_statement, page_of
 from wardgate.directory.sql.values import key_text, zone_of
 from wardgate.directory.verified import GracePasswords, VerifiedPasswords
 from wardgate.errors import Conflict, DirectoryUnavailable, UsageError
@@ -154,6 +156,40 @@ class SqlDirectory:
         account = read_account(row, self._settings, self._clock.now(), self._region, groups)
         self._anyone = account.user.immutable_id
         return account
+
+    # --- listing ---------------------------------------------------------------------------------------------------------
+
+    async def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
+        """Everybody, by id: the primary key finds each page at once. Groups are asked for user by user, some at the same time."""
+        values: dict[str, Any] = {}
+        while True:
+            rows = await self._in_time(self._page(values, timeout_s), timeout_s)
+            if not rows:
+                return
+            yield await self._in_time(self._listed(rows, timeout_s), timeout_s)
+            values = {"after": rows[-1][self._settings.columns.id]}
+
+    async def _page(self, values: Mapping[str, Any], timeout_s: float) -> list[Row]:
+        own, begins = self._own.get("list_statement"), not values
+        if own is not None:
+            statement = page_of(own, self._settings.columns.id, self._address.engine, USERS_PER_PAGE, begins)
+        elif "find_statement" in self._own:
+            raise self._missing("list_statement")  # the table may hold others than those whom that statement finds
+        else:
+            statement = self._ours("list_statement").page(USERS_PER_PAGE, begins)
+        what = "the table" if own is None else "list_statement"
+        return rows_of(await self._ask(statement, values, timeout_s), self._settings, self._columns, what)
+
+    async def _listed(self, rows: Sequence[Row], timeout_s: float) -> list[DirectoryUser]:
+        found: list[DirectoryUser] = []
+        now, at_once = self._clock.now(), max(1, self._settings.connections - 1)
+        for start in range(0, len(rows), at_once):
+            some = rows[start : start + at_once]
+            groups = await asyncio.gather(*(self._groups(row, "", timeout_s) for row in some))
+            found += [
+                read_account(row, self._settings, now, self._region, each).user for row, each in zip(some, groups, strict=True)
+            ]
+        return found
 
     # --- checking --------------------------------------------------------------------------------------------------------
 

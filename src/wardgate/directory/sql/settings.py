@@ -114,6 +114,13 @@ class SqlSettings:
         metadata={"help": "own SELECT of the users with login name or mail address :name (in lower case) or :typed (as typed)"},
     )
     get_statement: str | None = field(default=None, metadata={"help": "own SELECT of the user with :id"})
+    list_statement: str | None = field(
+        default=None,
+        metadata={
+            "help": "own SELECT of all users who can log in, without values or an order; needed where find_statement is given, to "
+            "tell how many users a change of policy concerns"
+        },
+    )
     group_statement: str | None = field(
         default=None, metadata={"help": "SELECT of the names of the groups of the user :id or :username, in the first column"}
     )

@@ -22,6 +22,7 @@ MAX_STATEMENT_CHARS: Final = 8_000
 OWN: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
     "find_statement": (frozenset({"name", "typed"}), frozenset()),
     "get_statement": (frozenset({"id"}), frozenset({"id"})),
+    "list_statement": (frozenset(), frozenset()),
     "group_statement": (frozenset({"id", "username"}), frozenset()),
     "set_password_statement": (
         frozenset({"id", "username", "old", "password", "must_change", "now"}),
@@ -89,6 +90,9 @@ def own_statement(text: str, setting: str) -> Statement:
         raise StatementFault(f"has no value :{unknown[0]}; there are {', '.join(':' + name for name in sorted(allowed))}")
     if missing := sorted(needed - set(names)):
         raise StatementFault(f"must use :{missing[0]}")
+    if setting == "list_statement":
+        _must_read(pieces)
+        return Statement(tuple(pieces), ())  # never run as it stands: `page` takes a piece of what it gives
     if setting not in ("find_statement", "get_statement", "group_statement"):
         if not {"id", "username"} & set(names):
             raise StatementFault("must use :id or :username, or it would change everybody's row")
@@ -97,16 +101,20 @@ def own_statement(text: str, setting: str) -> Statement:
 
 
 def _any_name(setting: str) -> str:
-    return min(OWN[setting][0])
+    return min(OWN[setting][0], default="name")
 
 
 def _bounded(pieces: list[str], names: list[str], limit: int) -> Statement:
     """A query that gives no more than `limit` rows, whatever the operator forgot."""
-    if not re.match(r"\s*(?:select|with)\b", pieces[0], re.IGNORECASE):
-        raise StatementFault("must begin with SELECT or WITH")
+    _must_read(pieces)
     pieces[0] = f"SELECT * FROM ({pieces[0]}"  # noqa: S608
     pieces[-1] += f") AS wardgate_rows LIMIT {limit}"
     return Statement(tuple(pieces), tuple(names))
+
+
+def _must_read(pieces: Sequence[str]) -> None:
+    if not re.match(r"\s*(?:select|with)\b", pieces[0], re.IGNORECASE):
+        raise StatementFault("must begin with SELECT or WITH")
 
 
 # --- what we write -------------------------------------------------------------------------------------------------------
@@ -194,6 +202,10 @@ class TableStatements:
         key = quoted(self._settings.columns.id, self._engine)
         return _statement([f"SELECT {self._columns} FROM {self.table} WHERE {key} = ", Place("id"), " LIMIT 2"])  # noqa: S608
 
+    def page(self, limit: int, begins: bool) -> Statement:
+        """The first rows in the order of their ids, or those after :after."""
+        return page(self.table, self._columns, quoted(self._settings.columns.id, self._engine), limit, begins)
+
     def sample(self, limit: int, columns: Iterable[str]) -> Statement:
         """A few columns of some rows."""
         names = ", ".join(quoted(column, self._engine) for column in columns)
@@ -213,6 +225,17 @@ class TableStatements:
         """Needs the right to update these columns, and changes nothing."""
         changes = ", ".join(f"{name} = {name}" for name in (quoted(column, self._engine) for column in columns))
         return _statement([f"UPDATE {self.table} SET {changes} WHERE 1 = 0"], writes=True)  # noqa: S608
+
+
+def page_of(own: Statement, key: str, engine: Engine, limit: int, begins: bool) -> Statement:
+    """The same of what an operator's own `list_statement` gives. `key`: its column with the ids."""
+    return page(f"({own.pieces[0]}) AS wardgate_rows", "*", quoted(key, engine), limit, begins)
+
+
+def page(source: str, columns: str, key: str, limit: int, begins: bool) -> Statement:
+    """Rows of a table or sub-query in the order of their ids; a row without one is nobody's."""
+    bound: list[str | Place] = [f"{key} IS NOT NULL"] if begins else [f"{key} > ", Place("after")]
+    return _statement([f"SELECT {columns} FROM {source} WHERE ", *bound, f" ORDER BY {key} LIMIT {limit}"])  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,105 @@
+"""What of its plan a login keeps beside the steps: how long things last, what is demanded at the end, what may be skipped.
+
+A login keeps the plan that it began with, so this is stored with it, and carried by a sealed handle. Most plans say nothing of all
+this: then nothing is stored and nothing is carried.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final, cast
+
+from wardgate.engine.settings import CodeSettings
+from wardgate.jsons import dumps, loads
+from wardgate.policy.plan import Demand, Level, Plan
+from wardgate.values import quick_value
+
+# A login may be kept alive by resends and other factors, but no longer than this. NIST SP 800-63B: out-of-band within 10 minutes.
+MAX_LOGIN_MS: Final = 600_000
+
+
+@quick_value
+class Terms:
+    """The terms of one login, in seconds. 0: what the installation has set; None: what the door does by itself.
+
+    `skips_unsendable`: a step that only messages could prove is left out while no gateway takes any. `hand_over_s`: for how long a
+    grant leaves a proof for the request that follows it; 0: not at all.
+    """
+
+    login_s: int = 0
+    code_s: int = 0
+    session_s: int | None = None
+    idle_s: int | None = None
+    skips_unsendable: bool = False
+    hand_over_s: int = 0
+    demands: tuple[Demand, ...] = ()
+    actions: str = ""
+
+    @property
+    def longest_ms(self) -> int:
+        """How long the login may last, whatever prolongs it."""
+        return min(self.login_s * 1000, MAX_LOGIN_MS) if self.login_s else MAX_LOGIN_MS
+
+    def codes(self, codes: CodeSettings) -> CodeSettings:
+        """The settings of codes with the life that this login gives them: never beyond its own, nor beyond what NIST allows."""
+        if not self.code_s and not self.login_s:
+            return codes
+        return _living(codes, min(self.code_s or codes.life_s, self.longest_ms // 1000))
+
+
+NO_TERMS: Final = Terms()
+
+
+def terms_of(plan: Plan, hand_over_s: int = 0) -> Terms:
+    """The terms of a plan. What weakens a login is not for those of whom a floor demands strong factors."""
+    lifetimes, is_strong = plan.lifetimes, plan.strong_factors > 0
+    terms = Terms(
+        login_s=lifetimes.transaction_s or 0,
+        code_s=lifetimes.code_s or 0,
+        session_s=lifetimes.session_s,
+        idle_s=lifetimes.idle_s,
+        skips_unsendable=plan.fail.gateway_down == "skip" and not is_strong,
+        hand_over_s=0 if is_strong else hand_over_s,
+        demands=tuple(demand for demand in plan.demands if demand.level != "off"),
+        actions=plan.actions if plan.demands else "",
+    )
+    return NO_TERMS if terms == NO_TERMS else terms
+
+
+def dump_terms(terms: Terms) -> str:
+    """As text, for a row or a handle: short, and empty for none."""
+    return "" if terms is NO_TERMS else _dumped(terms)
+
+
+# There are as many as plans, and each login has one of them.
+@lru_cache(maxsize=256)
+def _dumped(terms: Terms) -> str:
+    demands = [[each.action, each.level, each.factors, each.deferrals, each.every_s, each.remind_s] for each in terms.demands]
+    numbers = (terms.login_s, terms.code_s, terms.session_s, terms.idle_s, int(terms.skips_unsendable), terms.hand_over_s)
+    return dumps([*numbers, demands, terms.actions] if demands else [*numbers])
+
+
+@lru_cache(maxsize=256)
+def load_terms(text: str) -> Terms:
+    """The terms that `dump_terms` wrote."""
+    if not text:
+        return NO_TERMS
+    login_s, code_s, session_s, idle_s, skips, hand_over_s, *rest = loads(text)
+    demands, actions = rest or ((), "")
+    return Terms(
+        login_s,
+        code_s,
+        session_s,
+        idle_s,
+        bool(skips),
+        hand_over_s,
+        tuple(
+            Demand(action, cast(Level, level), tuple(factors), deferrals, every_s, remind_s)
+            for action, level, factors, deferrals, every_s, remind_s in demands
+        ),
+        actions,
+    )
+
+
+@lru_cache(maxsize=256)
+def _living(codes: CodeSettings, life_s: int) -> CodeSettings:
+    return replace(codes, life_s=life_s)
