@@ -12,7 +12,7 @@ from wardgate.admin.links import LINK_LIFE_MS, SESSION_LIFE_MS
 from wardgate.config.store import KEPT_VERSIONS
 from wardgate.delivery.sms.template import PLACES
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.brakes import KNOWN_SOURCE_MS
+from wardgate.engine.brake_rows import KNOWN_SOURCE_MS
 from wardgate.engine.settings import BrakeSettings, CodeSettings
 from wardgate.engine.terms import MAX_LOGIN_MS
 from wardgate.factors import SECOND_FACTORS

@@ -234,7 +234,7 @@ async def test_an_attacker_behind_a_nas_that_names_no_client_does_not_shut_out_t
     for number in range(60):
         assert reason(await world.begin(f"user{number}", "guess", origin=elsewhere(client=None))) == "user_unknown"
     assert await login(world, origin=elsewhere(client=None))
-    assert {row["kind"] for row in await world.rows("brake")} == {"user_source", "user"}
+    assert {row["kind"] for row in await world.rows("brake")} == {"user_source", "user", "nas", "global"}
 
 
 async def test_an_attacker_with_an_ipv6_network_is_one_source(world: World) -> None:

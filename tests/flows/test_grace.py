@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.flows.plans import use_plan
 from tests.flows.realms import in_one_realm
 from tests.flows.world import BACKENDS, World, a_storage, at_once, elsewhere, floor, is_granted, reason, rule, says
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState
 from wardgate.engine.outcome import Challenge, Denied, Granted
+from wardgate.policy.settings import FailSettings
 
 
 @pytest.fixture(params=BACKENDS)
@@ -186,3 +188,12 @@ async def test_many_at_once_guess_no_more_than_one_after_the_other(world: World)
     await at_once(*guesses)
     assert await world.failures() == 0, "they ended in a wait"
     assert reason(await world.begin("ada")) == "directory_down"
+
+
+async def test_policy_may_refuse_the_grace_that_the_directory_allows(world: World) -> None:
+    await verified(world)
+    use_plan(world, fail=FailSettings(directory_down="closed"))
+    assert reason(await world.begin("ada")) == "directory_down"
+    assert await world.in_flight() == 0
+    use_plan(world)
+    assert isinstance(await world.begin("ada"), Challenge)

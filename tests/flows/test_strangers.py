@@ -53,7 +53,7 @@ async def test_the_brakes_of_a_name_that_does_not_exist_live_for_a_day(world: Wo
     await guesses(world, 1)
     now_ms = int(world.clock.now().timestamp() * 1000)
     rows = await world.rows("brake")
-    assert {row["kind"] for row in rows} == {brakes.USER, brakes.USER_SOURCE}
+    assert {row["kind"] for row in rows} == {brakes.USER, brakes.USER_SOURCE, "nas", "global"}
     assert all(int(row["expires_at"] or 0) <= now_ms + DAY_S * 1000 for row in rows)
 
 

@@ -40,6 +40,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "session": frozenset({"account", "audit", "storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
     "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
+    "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
     "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
     # doors
@@ -51,7 +52,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
     # management: uses the ports to manage things, never to log anyone in
-    "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "policy", "radius", "storage"}),
+    "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "kba", "policy", "radius", "risk", "storage"}),
     "settings": frozenset({"config", "storage"}),
     "logs": frozenset({"settings"}),
     "control": frozenset(),
@@ -179,6 +180,12 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("audit", "storage"): frozenset({"storage.port"}),
     ("delivery", "storage"): frozenset({"storage.port"}),
     ("directory", "storage"): frozenset({"storage.port"}),
+    ("kba", "storage"): frozenset({"storage.port"}),
+    ("kba", "audit"): frozenset({"audit.events"}),
+    ("kba", "account"): frozenset({"account.subject"}),
+    # What a person is called is no answer to anything.
+    ("kba", "directory"): frozenset({"directory.port"}),
+    ("config", "kba"): frozenset({"kba.settings"}),
     ("factors", "storage"): frozenset({"storage.port"}),
     ("risk", "storage"): frozenset({"storage.port"}),
     ("engine", "storage"): frozenset({"storage.port"}),

@@ -70,7 +70,7 @@ def _fields(row: Mapping[str, Any], kind: str) -> Iterator[tuple[str, str]]:
         *_labelled("cs1", "Reference", row["reference"]),
         *_labelled("cs2", "Transaction", row["transaction_id"]),
         *_labelled("cs3", "Application", told.get("application")),
-        *_labelled("cs4", "Link", _hexadecimal(row["link"])),
+        *_labelled("cs4", "Link", _hexadecimal(row.get("link"))),
     ]
     for key, value in plain:
         if value not in (None, "", []):

@@ -30,6 +30,16 @@ class Kind(Enum):
     )
     AUTHENTICATOR_ADDED = ("account:authenticator:added", "An authenticator was enrolled.")
     AUTHENTICATOR_REVOKED = ("account:authenticator:revoked", "An authenticator was ended.")
+    QUESTIONS_SET = (
+        "account:questions:set",
+        "Answers to challenge questions were set or imported: the questions' ids, never question texts or answers.",
+    )
+    QUESTIONS_CLEARED = ("account:questions:cleared", "All of a person's answers to challenge questions were removed.")
+    QUESTIONS_CLOSED = (
+        "account:questions:closed",
+        "Too many wrong rounds: a person's challenge questions are closed until a strong sign-in or the help desk opens them.",
+    )
+    QUESTIONS_REOPENED = ("account:questions:reopened", "A person's closed challenge questions were opened again.")
     USER_ADDED = ("directory:user:added", "A local user was created.")
     USER_CHANGED = (
         "directory:user:changed",

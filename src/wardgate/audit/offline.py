@@ -30,6 +30,7 @@ from wardgate.audit.heads import (
     read_statement,
     whole,
 )
+from wardgate.audit.pseudonyms import OPENING as PSEUDONYMISED
 from wardgate.audit.trail import GENESIS, LINK_BYTES, Finding, Head, chain_for
 from wardgate.crypto import KeyRing, same
 from wardgate.errors import MessageError
@@ -84,6 +85,8 @@ def read_line(line: bytes) -> Opening | tuple[str, dict[str, Any]]:
         # TypeError: nested more deeply than can be written, as nothing of ours is.
         raise LineError("this is not a line of JSON") from error
     kind = plain.get("type") if isinstance(plain, dict) else None
+    if kind == PSEUDONYMISED:
+        raise LineError("this export was pseudonymised: it holds nothing that could be verified; verify one that was not")
     columns = _COLUMNS.get(kind) if isinstance(kind, str) else None
     if kind is None or columns is None or tuple(plain) != columns or written != line.rstrip(b"\n"):
         raise LineError("this is not in the form of an export, or was changed")

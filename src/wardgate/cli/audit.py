@@ -1,6 +1,7 @@
 """`wardgate audit ...`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,6 +82,7 @@ def verify(
         "wardgate audit export --follow --output audit.jsonl --cursor audit.cursor",
         "wardgate audit export --format cef --output audit.cef",
         "wardgate audit export --follow --syslog siem.acme.test:6514 --tls --ca-file siem-ca.pem --cursor siem.cursor",
+        "wardgate audit export --pseudonymise --key-file study.key --output study.jsonl",
     )
 )
 def export(
@@ -111,15 +113,34 @@ def export(
         Path | None,
         typer.Option(help="PEM file of who vouches for the receiver's certificate. Default: this machine's list.", dir_okay=False),
     ] = None,
+    pseudonymise: Annotated[
+        bool, typer.Option("--pseudonymise", help="With keyed pseudonyms for names, ids and addresses, and without free text.")
+    ] = False,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --pseudonymise: the key, made when the file is not there. Default: one that is thrown away.", dir_okay=False
+        ),
+    ] = None,
+    keep_network: Annotated[
+        bool, typer.Option("--keep-network", help="With --pseudonymise: show the network of an address, /24 or /48.")
+    ] = False,
 ) -> None:
     """Print every event and signed head as a line of JSON, to be kept elsewhere and verified there.
 
     To a syslog receiver a page counts as sent when its machine has taken it; what was under way when a connection broke is sent
     again, so that an event may come twice, with the same externalId.
+
+    With --pseudonymise one person keeps one pseudonym as long as the key is the same. Such an export cannot be verified, and
+    whoever holds the original trail or the key can tell who is meant.
     """
-    from wardgate.cli.audit_export import Export, Target
+    from wardgate.cli.audit_export import Export, Target, pseudonyms
     from wardgate.cli.audit_lines import Form
 
+    if not pseudonymise and (key_file is not None or keep_network):
+        raise UsageError("--key-file and --keep-network go with --pseudonymise")
+    if pseudonymise and key_file is None and cursor is not None:
+        raise UsageError("with --cursor the next run has to know the key: add --key-file")
     if form is not None and form not in list(Form):
         raise UsageError(f"{form[:20]!r} is no format: jsonl or cef")
     if syslog is None:
@@ -134,6 +155,8 @@ def export(
         if not tls:
             raise UsageError("the audit trail names people and addresses and is never sent in clear: add --tls")
         target = Target(None, Form(form or Form.CEF), receiver(syslog, ca_file))
+    if pseudonymise:
+        target = replace(target, pseudonyms=pseudonyms(key_file, keep_network))
     Export(data, target, cursor, since).run(follow)
 
 

@@ -8,6 +8,7 @@ may come twice after a kill.
 import fcntl
 import json
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
+from wardgate.audit.pseudonyms import LEAST_KEY_BYTES, Pseudonyms
 from wardgate.cli.audit_lines import Form, Shape, shaped, written
 from wardgate.cli.output import note
 from wardgate.cli.performing import Performer
@@ -30,6 +32,7 @@ POLL_S: Final = 1.0
 CHAINS_EVERY_POLLS: Final = 10
 CURSOR_FORMAT: Final = 1
 MAX_CURSOR_BYTES: Final = 4 * 1024 * 1024
+MAX_KEY_BYTES: Final = 4_096
 
 if TYPE_CHECKING:
     from wardgate.cli.audit_syslog import Receiver
@@ -39,11 +42,52 @@ Ask = Callable[[str, Mapping[str, object]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is written where: into `output` (None: standard output), or to a syslog `receiver`."""
+    """What is written where: into `output` (None: standard output), or to a syslog `receiver`.
+
+    `pseudonyms`: in place of whom it is about.
+    """
 
     output: Path | None = None
     form: Form = Form.JSONL
     receiver: "Receiver | None" = None
+    pseudonyms: Pseudonyms | None = None
+
+    @property
+    def lines(self) -> str:
+        """What kind of lines these are: an export cannot go on as another one."""
+        return self.form.value if self.pseudonyms is None else f"{self.form.value}, pseudonyms {self.pseudonyms.key_id}"
+
+
+def pseudonyms(key_file: Path | None, keep_network: bool) -> Pseudonyms:
+    """The pseudonyms of the key in this file, which is made when it is not there; without a file, of a key that nobody keeps.
+
+    Raises UsageError.
+    """
+    if key_file is None:
+        return Pseudonyms(secrets.token_bytes(LEAST_KEY_BYTES), keep_network)
+    try:
+        descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return Pseudonyms(_read_key(key_file), keep_network)
+    except OSError as error:
+        raise UsageError(f"{key_file} cannot be made: {error.strerror}") from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(LEAST_KEY_BYTES) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    note(f"made {key_file}: who has it can tell whether a name stands behind a pseudonym")
+    return Pseudonyms(_read_key(key_file), keep_network)
+
+
+def _read_key(key_file: Path) -> bytes:
+    try:
+        with key_file.open("rb") as file:
+            key = file.read(MAX_KEY_BYTES).strip()
+    except OSError as error:
+        raise UsageError(f"{key_file} cannot be read: {error.strerror}") from error
+    if len(key) < LEAST_KEY_BYTES:
+        raise UsageError(f"{key_file} is too short for a key: at least {LEAST_KEY_BYTES} bytes, or name a file that is to be made")
+    return key
 
 
 class Sink(Protocol):
@@ -73,7 +117,7 @@ class Export:
         self._data = data
         self._target = target
         self._output = target.output
-        self._shape: Shape = shaped(target.form)
+        self._shape: Shape = shaped(target.form, target.pseudonyms)
         self._cursor = cursor
         self._since = since
         self._installation = ""
@@ -134,8 +178,8 @@ class Export:
         self._installation = begun["installation"]
         if known is not None and known["installation"] != self._installation:
             raise UsageError(f"{self._cursor} belongs to another installation: name another cursor and another output")
-        if known is not None and known.get("lines", Form.JSONL) != self._target.form:
-            raise UsageError(f"{self._cursor} belongs to an export of another form: name another cursor")
+        if known is not None and known.get("lines", Form.JSONL.value) != self._target.lines:
+            raise UsageError(f"{self._cursor} belongs to an export of another form or key: name another cursor")
         begins = sink.begins(None if known is None else known.get("output"))
         if known is None:
             # Before the first line: who is killed between the two would find a file that belongs to no cursor.
@@ -189,7 +233,7 @@ class Export:
             return
         place = sink.settle()
         plain = {"format": CURSOR_FORMAT, "installation": self._installation, "positions": self._positions, "output": place}
-        plain["lines"] = self._target.form.value
+        plain["lines"] = self._target.lines
         part = self._cursor.with_name(self._cursor.name + ".new")
         with part.open("w", encoding="utf-8") as file:
             json.dump(plain, file)
@@ -222,7 +266,7 @@ class Export:
                 sender.close()
             return
         # Lines that were fetched as they are to be written are not taken apart.
-        shape = None if self._target.form is Form.JSONL else self._shape
+        shape = None if self._target.lines == Form.JSONL.value else self._shape
         if self._output is None:
             yield _Sink(sys.stdout.buffer, None, shape)
             return

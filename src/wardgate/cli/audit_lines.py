@@ -1,4 +1,4 @@
-"""What becomes of the lines of an export before they are written: nothing, CEF, or messages for a syslog receiver."""
+"""What becomes of the lines of an export before they are written: nothing, pseudonyms, CEF, or messages for a syslog receiver."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import Any, Final
 from wardgate import __version__
 from wardgate.audit import syslog
 from wardgate.audit.cef import cef_line, severity
-from wardgate.audit.export import EVENT, HEAD
+from wardgate.audit.export import EVENT, HEAD, OPENING
+from wardgate.audit.pseudonyms import Pseudonyms
 from wardgate.jsons import dumps, loads
 
 _WARNING_FROM: Final = 5
@@ -35,9 +36,10 @@ class Line:
 Shape = Callable[[str], Iterator[Line]]
 
 
-def shaped(form: Form) -> Shape:
-    """The function that turns lines of an export into lines of this form."""
-    return _as_cef if form is Form.CEF else _as_they_are
+def shaped(form: Form, pseudonyms: Pseudonyms | None = None) -> Shape:
+    """The function that turns lines of an export into lines of this form. `pseudonyms`: in place of who it was."""
+    shape = _as_cef if form is Form.CEF else _as_they_are
+    return shape if pseudonyms is None else lambda text: shape(_pseudonymised(pseudonyms, text))
 
 
 def written(shape: Shape, text: str) -> str:
@@ -58,6 +60,17 @@ def _rows(text: str) -> Iterator[dict[str, Any]]:
     for line in text.split("\n"):
         if line:
             yield loads(line)
+
+
+def _pseudonymised(pseudonyms: Pseudonyms, text: str) -> str:
+    """The opening and the events; a signed head would tie them to the original trail."""
+    told: list[str] = []
+    for row in _rows(text):
+        if row["type"] == OPENING:
+            told.append(dumps(pseudonyms.opening()))
+        elif row["type"] == EVENT:
+            told.append(dumps(pseudonyms.event(row)))
+    return "\n".join(told)
 
 
 def _as_they_are(text: str) -> Iterator[Line]:

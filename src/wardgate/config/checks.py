@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.audit.retention import check_settings as check_retention
@@ -15,13 +15,25 @@ from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import BrakeSettings, CodeSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
+from wardgate.policy.needs import SELF_SERVICE
 from wardgate.policy.rules import compile_policy
-from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings
+from wardgate.policy.settings import (
+    ActionEntrySettings,
+    FloorThenSettings,
+    NeedSettings,
+    NetworkSettings,
+    PolicySettings,
+    ResetLimitSettings,
+    SelfServiceGoalSettings,
+    SelfServiceSettings,
+)
 from wardgate.policy.testing import check_test
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.release import compile_release
 from wardgate.radius.settings import NasSettings
 from wardgate.radius.vendors import VENDORS
+from wardgate.risk.checking import MAX_LISTS, check_risk
+from wardgate.risk.checking import RANGES as RISK_RANGES
 from wardgate.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -43,6 +55,11 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (RealmSettings, "reply_floor_ms"): (0, 3_000),
     (NasSettings, "code_digits"): (4, 10),
     (FloorThenSettings, "strong_factors"): (0, 3),
+    (ActionEntrySettings, "deferrals"): (0, 100),
+    (NeedSettings, "proofs"): (0, 5),
+    (NeedSettings, "weight"): (0, 30),
+    (NeedSettings, "strongest"): (0, 10),
+    (ResetLimitSettings, "count"): (1, 100),
     (CodeSettings, "digits"): (6, 10),
     (CodeSettings, "life_s"): (60, 600),
     (CodeSettings, "tries"): (1, 10),
@@ -61,6 +78,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (BrakeSettings, "source_failures"): (1, 100_000),
     (BrakeSettings, "source_window_s"): (10, 86_400),
     (BrakeSettings, "source_wait_s"): (1, 86_400),
+    **RISK_RANGES,
 }
 
 LIST_LIMITS: Final[Mapping[str, int]] = {
@@ -68,12 +86,19 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
     "cidr": MAX_CIDR,
     "rules": MAX_RULES,
     "floors": MAX_RULES,
+    "actions": MAX_RULES,
+    "lifetimes": MAX_RULES,
+    "then": 10,
+    "enrol": 10,
+    "alone": 20,
+    "never": 20,
     "tests": MAX_RULES,
     "release": MAX_RULES,
     "steps": 8,
     "directories": 100,
     "domains": 100,
     "resend_after_s": 10,
+    "reputation": MAX_LISTS,
 }
 
 
@@ -89,6 +114,7 @@ def check(document: "Document") -> list[Fault]:
         *_gateways(document),
         *_networks(document),
         *_policies(document),
+        *_risk(document),
         *_releases(document),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
@@ -124,7 +150,7 @@ def _range(value: Any, limits: tuple[float, float], at: tuple[str | int, ...]) -
     if isinstance(value, tuple):
         for number, inner in enumerate(value):
             yield from _range(inner, limits, (*at, number))
-    elif not limits[0] <= value <= limits[1]:
+    elif value is not None and not limits[0] <= value <= limits[1]:
         yield Fault(path_of(at), f"must be between {limits[0]} and {limits[1]}")
 
 
@@ -144,6 +170,10 @@ def _names(document: "Document") -> Iterator[Fault]:
     for number, policy in enumerate(document.policies):
         yield from _unique_names(policy.rules, ("policies", number, "rules"))
         yield from _unique_names(policy.floors, ("policies", number, "floors"))
+        yield from _unique_names(policy.actions, ("policies", number, "actions"))
+        yield from _unique_names(policy.lifetimes, ("policies", number, "lifetimes"))
+        for name, goal in _goals(policy):
+            yield from _unique_names(goal.rules, ("policies", number, "self_service", name, "rules"))
 
 
 def _unique_names(items: Iterable[Any], at: tuple[str | int, ...]) -> Iterator[Fault]:
@@ -291,6 +321,18 @@ def _networks(document: "Document") -> Iterator[Fault]:
                 yield Fault(path_of((*here, "cidr", place)), found)
 
 
+def _risk(document: "Document") -> Iterator[Fault]:
+    lists = ("risk", "reputation")
+    yield from _unique_names(document.risk.reputation, lists)
+    for number, each in enumerate(document.risk.reputation):
+        for place, text in enumerate(each.cidr):
+            found = _network(text)
+            if isinstance(found, str):
+                yield Fault(path_of((*lists, number, "cidr", place)), found)
+    for below, problem in check_risk(document.risk):
+        yield Fault(path_of(("risk", *below)), problem)
+
+
 def _policies(document: "Document") -> Iterator[Fault]:
     owners = _group_owners(document)
     names = {
@@ -305,17 +347,50 @@ def _policies(document: "Document") -> Iterator[Fault]:
         at = ("policies", number)
         if not policy.rules:
             yield Fault(path_of((*at, "rules")), "must hold at least one rule: without one every login is denied")
+        for part in _parts(policy, at):
+            yield from _compiles(part, networks)
+            yield from _asked_of(part.when, owners, names, (*part.at, "when"))
         for place, rule in enumerate(policy.rules):
-            yield from _compiles(replace(policy, rules=(rule,), floors=()), networks, (*at, "rules", place))
-            yield from _asked_of(rule.when, owners, names, (*at, "rules", place, "when"))
-        for place, floor in enumerate(policy.floors):
-            yield from _compiles(replace(policy, rules=(), floors=(floor,)), networks, (*at, "floors", place))
-            yield from _asked_of(floor.when, owners, names, (*at, "floors", place, "when"))
+            for language in rule.then.text:
+                yield from _known(language, set(LANGUAGES), "language", (*at, "rules", place, "then", "text", language))
         for place, test in enumerate(policy.tests):
             try:
                 check_test(test)
             except SettingsError as error:
                 yield Fault(path_of((*at, "tests", place)), error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Something in a policy that has a place, as a policy of its own. `named`: what the room calls it in its messages."""
+
+    at: tuple[str | int, ...]
+    named: str
+    policy: PolicySettings
+    when: object = field(default_factory=dict)
+
+
+def _parts(policy: PolicySettings, at: tuple[str | int, ...]) -> Iterator[_Part]:
+    alone = PolicySettings(name=policy.name, rules=())
+    changed: dict[str, Any]
+    for section in ("rules", "floors", "actions", "lifetimes"):
+        for place, each in enumerate(getattr(policy, section)):
+            changed = {section: (each,)}
+            yield _Part((*at, section, place), f"{section}.{each.name}", replace(alone, **changed), each.when)
+    bare = policy.self_service
+    for name, goal in _goals(policy):
+        changed = {name: replace(goal, rules=())}
+        bare = replace(bare, **changed)
+        for place, rule in enumerate(goal.rules):
+            changed = {name: SelfServiceGoalSettings(rules=(rule,))}
+            one = SelfServiceSettings(**changed)
+            here = (*at, "self_service", name, "rules", place)
+            yield _Part(here, f"self_service.{name}.rules.{rule.name}", replace(alone, self_service=one), rule.when)
+    yield _Part((*at, "self_service"), "self_service", replace(alone, self_service=bare))
+
+
+def _goals(policy: PolicySettings) -> list[tuple[str, SelfServiceGoalSettings]]:
+    return [(name, goal) for name in SELF_SERVICE if (goal := getattr(policy.self_service, name)) is not None]
 
 
 def _asked_of(when: object, owners: frozenset[str], names: Mapping[str, set[str]], at: tuple[str | int, ...]) -> Iterator[Fault]:
@@ -338,11 +413,16 @@ def _entries(when: object, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[st
             yield from _entries(value, (*at, name))
 
 
-def _compiles(policy: PolicySettings, networks: Iterable[NetworkSettings], at: tuple[str | int, ...]) -> Iterator[Fault]:
+def _compiles(part: _Part, networks: Iterable[NetworkSettings]) -> Iterator[Fault]:
+    """What the room says of a part, which it knows by its names; an operator looks for its place in the file."""
     try:
-        compile_policy(policy, KINDS, STRONG_KINDS, networks)
+        compile_policy(part.policy, KINDS, STRONG_KINDS, networks)
     except SettingsError as error:
-        yield Fault(path_of(at), error.message)
+        place, colon, problem = error.message.removeprefix(f"policies.{part.policy.name}.{part.named}").partition(": ")
+        if place == error.message.partition(": ")[0] or not colon:
+            yield Fault(path_of(part.at), error.message)
+        else:
+            yield Fault(path_of(part.at) + place, problem)
 
 
 def _releases(document: "Document") -> Iterator[Fault]:

@@ -22,8 +22,10 @@ from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
 from wardgate.errors import SettingsError
+from wardgate.kba.settings import MAX_QUESTIONS, KbaSettings, QuestionSettings
 from wardgate.policy.settings import NetworkSettings, PolicySettings
 from wardgate.radius.settings import NasSettings
+from wardgate.risk.settings import RiskSettings
 
 # How many things a list may hold: a mistake in a generated file is told instead of filling the memory.
 MAX_ITEMS: Final[Mapping[str, int]] = {
@@ -34,9 +36,16 @@ MAX_ITEMS: Final[Mapping[str, int]] = {
     "applications": 1_000,
     "networks": 1_000,
     "policies": 1_000,
+    "questions": MAX_QUESTIONS,
 }
 # What is no list, but one thing without a name.
-_SINGLE: Final[Mapping[str, type]] = {"codes": CodeSettings, "brakes": BrakeSettings, "retention": RetentionSettings}
+_SINGLE: Final[Mapping[str, type]] = {
+    "codes": CodeSettings,
+    "brakes": BrakeSettings,
+    "kba": KbaSettings,
+    "retention": RetentionSettings,
+    "risk": RiskSettings,
+}
 SECRET_CLASSES: Final = get_args(SecretSetting)
 _ADAPTER_CONFIG = ConfigDict(extra="forbid", strict=True)
 
@@ -52,9 +61,12 @@ class Document:
     applications: tuple[ApplicationSettings, ...] = ()
     networks: tuple[NetworkSettings, ...] = ()
     policies: tuple[PolicySettings, ...] = ()
+    questions: tuple[QuestionSettings, ...] = ()
+    kba: KbaSettings = field(default_factory=KbaSettings)
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    risk: RiskSettings = field(default_factory=RiskSettings)
 
 
 LISTS: Final = tuple(MAX_ITEMS)

@@ -15,6 +15,8 @@ MAX_FAULTS_SHOWN = 50
 MAX_WORD_CHARS = 128
 HOW_TO_NAME_ONE = "write one of {env: NAME}, {file: /PATH}, {value: ...} (sealed when stored) or {sealed: ...} from an export"
 _SECRET_CLASSES = {cls.__name__ for cls in get_args(SecretSetting)}
+_CHOICES = ("str", "int")
+_LISTS = ("tuple[str, ...]",)
 _WANTED = {
     "string_type": "must be text (put it in quotes)",
     "int_type": "must be a whole number",
@@ -72,7 +74,7 @@ def from_pydantic(error: ValidationError, root: type, at: Sequence[str | int] = 
     """The faults of one validation of `root`, whose own place in the file is `at`. The first part of each location is dropped."""
     found: dict[str, Fault] = {}
     for item in error.errors(include_url=False, include_input=False):
-        location = item["loc"][1:]
+        location = _without_choices(item["loc"][1:], str(item["type"]))
         secret_at = next((n for n, part in enumerate(location) if part in _SECRET_CLASSES), None)
         if secret_at is not None:
             fault = Fault(path_of((*at, *location[:secret_at])), HOW_TO_NAME_ONE)
@@ -82,6 +84,12 @@ def from_pydantic(error: ValidationError, root: type, at: Sequence[str | int] = 
             fault = Fault(path_of((*at, *location)), _problem(item))
         found.setdefault(f"{fault.path} {fault.problem}", fault)
     return list(found.values())
+
+
+def _without_choices(location: tuple[str | int, ...], kind: str) -> tuple[str | int, ...]:
+    """A location without the names of types: for a setting that takes a text or a list, pydantic tells what is wrong with each."""
+    kept = tuple(part for part in location if part not in _LISTS)
+    return kept[:-1] if kept and kept[-1] in _CHOICES and kind.endswith("_type") else kept
 
 
 def unknown_key(owner: Sequence[str | int], key: str, known: Iterable[str]) -> Fault:

@@ -27,7 +27,7 @@ def touched(before: Document | None, after: Document, names: Iterable[str]) -> l
 
 def _touch(what: str, documents: list[Document]) -> Touch:
     section, _, name = what.partition(" ")
-    if section in ("codes", "brakes"):
+    if section in ("codes", "brakes", "risk"):
         return Touch(what, note=_EVERY_LOGIN)
     if section == "retention":
         return Touch(what, note="how long what was recorded is kept")
@@ -38,6 +38,8 @@ def _touch(what: str, documents: list[Document]) -> Touch:
         return Touch(what, realms=_once(realms), note="" if realms else "nothing uses it")
     if section == "gateways":
         return Touch(what, note="codes and notices that go out")
+    if section in ("questions", "kba"):
+        return Touch(what, note="whoever sets or answers challenge questions")
     if section == "nas":
         applications = [nas.application for document in documents for nas in document.nas if nas.name == name]
         return Touch(what, applications=_once(applications), nas=(name,) if name else ())

@@ -17,8 +17,9 @@ from wardgate.crypto import Secret, same
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.directory.realm import parse_login_name
-from wardgate.engine import brakes, known_names
+from wardgate.engine import brakes, demands, known_names
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
+from wardgate.engine.demands import NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
@@ -45,7 +46,7 @@ from wardgate.engine.transaction import (
 from wardgate.errors import DirectoryUnavailable, SealError
 from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
-from wardgate.storage.port import Commit, Find, Operation, Refused, Where
+from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
 from wardgate.texts import Text
 from wardgate.values import quick_value
 
@@ -73,6 +74,7 @@ class _Answer:
     now: datetime
     now_ms: int
     note: tuple[Operation, ...] = ()
+    contacts: Sequence[Row] = ()
 
     @property
     def trail(self) -> Trail:
@@ -84,7 +86,8 @@ class _Answer:
 class Grant:
     """What letting somebody in needs besides the transaction.
 
-    `released`: held authenticators that become active again. `note`: whose name it is, where that is news.
+    `released`: held authenticators that become active again. `note`: whose name it is, where that is news. `proved`: every factor
+    that was proved. `due`: what policy demands besides. `prior`: what uses up an earlier proof that this one counts on.
     """
 
     keys: brakes.BrakeKeys
@@ -94,6 +97,9 @@ class Grant:
     claim: tuple[Operation, ...] = ()
     released: tuple[Operation, ...] = ()
     note: tuple[Operation, ...] = ()
+    proved: tuple[str, ...] = ()
+    due: Due = NOTHING_DUE
+    prior: tuple[Operation, ...] = ()
 
 
 class Answering:
@@ -168,7 +174,8 @@ class Answering:
         holder = holder_of(ring, subject_id, user, active, held, contacts)
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
         note = known_names.note(realm, name, user, known, now_ms)
-        answer = _Answer(request, handle, transaction, application, user, holder, keys, seen, spent_key, now, now_ms, note)
+        known_as = (keys, seen, spent_key)
+        answer = _Answer(request, handle, transaction, application, user, holder, *known_as, now, now_ms, note, contacts)
         return await self._judge(answer)
 
     async def _stored(self, handle: Handle) -> Transaction | None:
@@ -243,22 +250,37 @@ class Answering:
             step_number += skipped
         if step_number < len(transaction.steps):
             return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=step_number))
-        released = release_after(proved, answer.holder)
-        grant = Grant(answer.keys, answer.seen, answer.spent_key, answer.request.answer, verdict.claim, released, answer.note)
-        outcome = proved_outcome(transaction, answer.user, proved, answer.application)
+        due = await self.due(transaction, answer.holder, answer.contacts, answer.user, answer.now)
+        released, code = release_after(proved, answer.holder), answer.request.answer
+        grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, answer.note, proved, due)
+        outcome = proved_outcome(transaction, answer.user, proved, answer.application, due)
         state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
         step = end(self._parts.ring(), self._use(answer, outcome), transaction, state)
         commit = await self.commit_proved(transaction, grant, outcome, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
             return outcome
-        return await self._lost(answer, verdict, commit.position, len(step))
+        return await self._lost(answer, verdict, commit.position, len(step), len(due.operations))
 
-    async def _lost(self, answer: _Answer, verdict: Right, position: int, steps_before_claim: int) -> Step | None:
-        """A condition did not hold: the step was taken, the code was used elsewhere meanwhile, or a brake began to hold."""
+    async def due(
+        self, transaction: Transaction, holder: Holder, contacts: Sequence[Row], user: DirectoryUser, now: datetime
+    ) -> Due:
+        """What policy demands of who has proved everything. One whose password has to be changed is asked for nothing else."""
+        demanded = transaction.terms.demands
+        if not demanded or transaction.refusal:
+            return NOTHING_DUE
+        person = demands.standing(holder, contacts, user)
+        language, reference = transaction.language, transaction.reference
+        return await demands.due(self._storage, demanded, holder.subject_id, person, now, language, reference)
+
+    async def _lost(self, answer: _Answer, verdict: Right, position: int, steps_before_claim: int, prior: int = 0) -> Step | None:
+        """A condition did not hold: the step was taken, the code or a prior proof was used elsewhere, or a brake began to hold."""
         if position < steps_before_claim:
             return await self._taken(answer.handle, answer.request)
         if position < steps_before_claim + len(verdict.claim):
             return await self._wrong(answer, verdict.refused)
+        if position < steps_before_claim + len(verdict.claim) + prior:
+            text = Text("flow.unknown", {"ref": answer.transaction.reference})
+            return await self._close(answer.handle, answer.request, answer.transaction, "proof_gone", text)
         text = Text(
             "wait.person", {"min": self._parts.configuration().brakes.user_source_wait_s // 60, "ref": answer.transaction.reference}
         )
@@ -384,15 +406,20 @@ class Answering:
         """
         ring = self._parts.ring()
         spent = [remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms)] if grant.code else []
-        unit = [*step, *grant.claim, *brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released]
+        unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
+        unit += [*brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released]
         recording = self._recording(trail, transaction)
         details: dict[str, object] = {"rule": transaction.rule}
         if transaction.grace:
             details["grace"] = True
         if transaction.fail_open:
             details["fail_open"] = transaction.fail_open
+        if grant.due.told:
+            details |= {"demands": list(grant.due.told), "actions": transaction.terms.actions}
+            for told in grant.due.told:
+                trail.note("policy demands something", **told)
         if isinstance(outcome, Denied):
-            proved = list(transaction.proved)
+            proved = list(grant.proved or transaction.proved)
             return await recording.commit_denied(unit, outcome, transaction.user_name, factors=proved, **details)
         details["factors"], details["assurance"] = list(outcome.factors), outcome.assurance
         return await recording.commit([*unit, *grant.note], Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
@@ -452,12 +479,14 @@ def release_after(proved: Sequence[str], holder: Holder) -> tuple[Operation, ...
 
 
 def proved_outcome(
-    transaction: Transaction, user: DirectoryUser, factors: tuple[str, ...], application: Application
+    transaction: Transaction, user: DirectoryUser, factors: tuple[str, ...], application: Application, due: Due = NOTHING_DUE
 ) -> Granted | Denied:
-    """The outcome of a login that proved everything: let in, unless its password has to be changed first, which may be said now."""
+    """The outcome of a login that proved everything: let in, unless something has to be done first, which may be said now."""
     if transaction.refusal:
         text = Text(_TEXTS[transaction.refusal], {"ref": transaction.reference})
         return Denied(transaction.refusal, text, transaction.language, transaction.reference)
+    if due.text is not None:
+        return Denied("action_required", due.text, transaction.language, transaction.reference)
     groups, aliases = application.released_groups(user, transaction.realm)
     return Granted(
         subject_id=transaction.subject_id,
@@ -476,6 +505,7 @@ def proved_outcome(
         session_s=transaction.terms.session_s,
         idle_s=transaction.terms.idle_s,
         language=transaction.language,
+        texts=due.texts,
     )
 
 

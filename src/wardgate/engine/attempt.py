@@ -76,7 +76,7 @@ class Person:
     """A user whose first factor is proved, and what he can prove next.
 
     `settle`: what the next commit has to write besides, which is to give the reserved attempts back. `note`: what a grant has to
-    write besides, which is whose name this is. `refusal`, `proved` and `grace` as of the `Candidate`.
+    write besides, which is whose name this is. `refusal`, `proved`, `grace` and `contacts` as of the `Candidate`.
     """
 
     user: DirectoryUser
@@ -89,3 +89,4 @@ class Person:
     refusal: str = ""
     proved: str = ""
     grace: bool = False
+    contacts: Sequence[Row] = ()

@@ -15,7 +15,8 @@ from typing import Any
 
 from wardgate.crypto import KeyRing
 from wardgate.directory.port import DirectoryUser, Lockout
-from wardgate.engine.brakes import CLOCK_STEP_MS, RESERVATION_LIFE_MS
+from wardgate.engine.brake_rows import CLOCK_STEP_MS, EMPTY, began
+from wardgate.engine.brakes import RESERVATION_LIFE_MS
 from wardgate.storage.port import Modified, Modify, Row, Value
 
 KIND = "directory"
@@ -104,6 +105,7 @@ def settle(bind: Bind, checked: Checked, now_ms: int) -> Modify:
         "now": now_ms,
         "window": bind.account.lockout.window_s * 1000,
         "failed": int(checked is Checked.WRONG),
+        "limit": bind.account.limit(proved=False),
         "forgiven": bind.failures if checked is Checked.RIGHT else 0,
     }
     return Modify("brake", {"kind": KIND, "key": bind.account.key}, settle_bind, arguments)
@@ -124,13 +126,16 @@ def reserve_bind(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
 
 
 def settle_bind(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """One check less under way, and what came of it."""
+    """One check less under way, and what came of it. Result: `Began` when strangers have used up their tries with it."""
     row, now = _current(old, arguments)
+    told = None
     row["in_flight"] = max(0, row["in_flight"] - 1)
     row["failures"] = max(0, row["failures"] - _number(arguments, "forgiven"))
     if arguments["failed"]:
         row.update(failures=row["failures"] + 1, window_started_at=now)
-    return Modified(_stored(row, arguments))
+        if row["failures"] == _number(arguments, "limit"):
+            told = began(_number(arguments, "window"), 1, row["failures"])
+    return Modified(_stored(row, arguments), told)
 
 
 def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str, Any], int]:
@@ -139,19 +144,7 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
     Directories forget no later than that. What lies in an impossible future was written before a clock was set back.
     """
     now = _number(arguments, "now")
-    row: dict[str, Any] = {
-        "owner": None,
-        "failures": 0,
-        "window_started_at": 0,
-        "in_flight": 0,
-        "in_flight_until": 0,
-        "locked_until": 0,
-        "level": 0,
-        "succeeded_at": 0,
-        "stamps": "[]",
-        "label": None,
-        "expires_at": 0,
-    }
+    row: dict[str, Any] = dict(EMPTY)
     if old is not None and _number(old, "expires_at") > now:
         row.update({name: value for name, value in old.items() if name not in ("kind", "key")})
     if row["in_flight_until"] > now + RESERVATION_LIFE_MS + CLOCK_STEP_MS:

@@ -1,7 +1,9 @@
 """Limits on wrong proofs: per user and source, per user, per client address, and per destination of codes.
 
-All are rows of `brake`, changed by pure functions inside storage (`Modify`), so that workers and nodes share them and nobody
-can be guessed against twice at once. Keys are keyed fingerprints. Unknown names get brakes like known ones.
+Those over many people at once, of a network, a NAS and everything, are in `wide_brakes.py`. All are rows of `brake`, changed by
+pure functions inside storage (`Modify`), so that workers and nodes share them and nobody can be guessed against twice at once. Keys
+are keyed fingerprints. Unknown names get brakes like known ones. Whoever logged in from his source before is held by nothing but
+his own failures there.
 
 A password check first *reserves* an attempt. What is reserved and never settled (a crash) counts as a failure later.
 """
@@ -15,8 +17,25 @@ from functools import partial
 from typing import Any
 
 from wardgate.crypto import KeyRing
+from wardgate.engine import wide_brakes
+from wardgate.engine.brake_rows import (
+    CLOCK_STEP_MS,
+    DAY_MS,
+    EMPTY,
+    HOUR_MS,
+    MAX_DOUBLINGS,
+    began,
+    is_known_source,
+    lives,
+    locks,
+    number,
+    one,
+    stored,
+    wait_s,
+)
 from wardgate.engine.settings import BrakeSettings, CodeSettings
-from wardgate.storage.port import Delete, Find, Modified, Modify, Operation, Reader, Row, Update, Value, Where
+from wardgate.engine.wide_brakes import Bucket
+from wardgate.storage.port import Committed, Delete, Find, Modified, Modify, Operation, Reader, Row, Storage, Update, Value, Where
 from wardgate.values import quick_value
 
 USER_SOURCE = "user_source"
@@ -27,32 +46,11 @@ DESTINATION = "destination"
 NAME_SOURCE = "name_source"
 NAME = "name"
 
-_OF_KIND = {kind: Where("kind", "=", kind) for kind in (USER_SOURCE, USER, SOURCE, NAME_SOURCE, NAME)}
-
 RESERVATION_LIFE_MS = 60_000
-KNOWN_SOURCE_MS = 30 * 86_400_000
 SUCCESS_NOTED_EVERY_MS = 3_600_000
 _FOREVER_MS = 400 * 86_400_000
-# A time that lies further ahead than any rule puts it was written before the clock was set back, and says nothing any more.
-CLOCK_STEP_MS = 60_000
-LONGEST_WAIT_MS = 86_400_000
-_DAY_MS = 86_400_000
-_HOUR_MS = 3_600_000
+LONGEST_WAIT_MS = DAY_MS
 MAX_STAMPS = 200
-
-_EMPTY: dict[str, Value] = {
-    "owner": None,
-    "failures": 0,
-    "window_started_at": 0,
-    "in_flight": 0,
-    "in_flight_until": 0,
-    "locked_until": 0,
-    "level": 0,
-    "succeeded_at": 0,
-    "stamps": "[]",
-    "label": None,
-    "expires_at": 0,
-}
 
 
 @quick_value
@@ -63,6 +61,8 @@ class BrakeKeys:
     person was found: they hold nobody, they only say what may be told of the person's brake, and few logins need them.
     `of_name`: they are keys of a name, somebody's or nobody's: what they count ends a day after the last failure, or guesses at
     ever new names would fill the disk for a year. The same for both, or the end of a wait would tell who exists.
+
+    `wide`: makes the buckets over many people; None: what fails here is counted in none. `taken`: those of which a token was taken.
     """
 
     user_source: bytes
@@ -72,6 +72,8 @@ class BrakeKeys:
     pair_kind: str = USER_SOURCE
     user_kind: str = USER
     of_name: bool = False
+    wide: Callable[[BrakeSettings], tuple[Bucket, ...]] | None = None
+    taken: tuple[Bucket, ...] = ()
 
 
 def brake_keys(
@@ -79,13 +81,20 @@ def brake_keys(
 ) -> BrakeKeys:
     """`who`: subject id of a known user, else the name as it was looked up. `typed`: that name, for a known user."""
     source = _connection(client) if client else None
+    name = typed if typed is not None else who
     return BrakeKeys(
         user_source=ring.remembered_mac("brake-user-source", who.encode(), (source or binding).encode()),
         user=ring.remembered_mac("brake-user", who.encode()),
         source=ring.remembered_mac("brake-source", source.encode()) if source else None,
         typed=partial(_name_keys, ring, typed, client, binding) if typed is not None else None,
         of_name=of_name,
+        wide=partial(_buckets, ring, client, binding, name),
     )
+
+
+def _buckets(ring: KeyRing, client: str | None, binding: str, name: str, settings: BrakeSettings) -> tuple[Bucket, ...]:
+    part = ring.remembered_mac("brake-user", name.encode())
+    return wide_brakes.buckets(ring, client, binding, part, settings)
 
 
 def _name_keys(ring: KeyRing, typed: str, client: str | None, binding: str) -> BrakeKeys:
@@ -118,11 +127,16 @@ class Reservation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The attempt has to wait. Not `told`: for guesses at another name of this person, and to say so would link the two names."""
+    """The attempt has to wait. Not `told`: for guesses at another name of this person, and to say so would link the two names.
+
+    `wide`: it holds because of what others did. `strong_opens`: not for who proves a strong factor first.
+    """
 
     reason: str
     wait_s: int
     told: bool = True
+    wide: bool = False
+    strong_opens: bool = False
 
 
 @quick_value
@@ -136,14 +150,10 @@ class Seen:
 
 def asked(keys: BrakeKeys) -> list[Find]:
     """What to read for `seen`, to be read together with whatever else is needed."""
-    finds = [_one(keys.pair_kind, keys.user_source), _one(keys.user_kind, keys.user)]
+    finds = [one(keys.pair_kind, keys.user_source), one(keys.user_kind, keys.user)]
     if keys.source is not None:
-        finds.append(_one(SOURCE, keys.source))
+        finds.append(one(SOURCE, keys.source))
     return finds
-
-
-def _one(kind: str, key: bytes) -> Find:
-    return Find("brake", (_OF_KIND[kind], Where("key", "=", key)), limit=1)
 
 
 def seen(rows: Sequence[Sequence[Row]]) -> Seen:
@@ -166,14 +176,57 @@ async def held_by(storage: Reader, keys: BrakeKeys, found: Seen, settings: Brake
 
 
 def _holds(found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
-    if found.pair and _locks(found.pair, now_ms, settings.user_source_wait_max_s * 1000):
-        return Hold("brake_user_source", _wait_s(found.pair, now_ms))
-    if found.source and _locks(found.source, now_ms, settings.source_wait_s * 1000):
-        return Hold("brake_source", _wait_s(found.source, now_ms))
-    failures = _number(found.user, "failures") if found.user and _lives(found.user, now_ms) else 0
-    if failures >= settings.user_failures and not _known_source(found.pair, now_ms):
-        return Hold("brake_user", settings.user_source_wait_max_s)
+    if found.pair and locks(found.pair, now_ms, settings.user_source_wait_max_s * 1000):
+        return Hold("brake_user_source", wait_s(found.pair, now_ms))
+    if is_known_source(found.pair, now_ms):
+        # He has been here before: what others do from here is no reason to keep him out, and his own failures are in the pair.
+        return None
+    if found.source and locks(found.source, now_ms, settings.source_wait_s * 1000):
+        return Hold("brake_source", wait_s(found.source, now_ms), strong_opens=True)
+    failures = number(found.user, "failures") if found.user and lives(found.user, now_ms) else 0
+    if failures >= settings.user_failures:
+        return Hold("brake_user", settings.user_source_wait_max_s, strong_opens=True)
     return None
+
+
+async def admit(storage: Storage, keys: BrakeKeys, found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | BrakeKeys:
+    """Whether a first request may go on; if so the keys to go on with, which tell of what a token was taken.
+
+    Of who was here before, nothing more is read than was read already.
+    """
+    hold = await held_by(storage, keys, found, settings, now_ms)
+    if hold is not None:
+        return hold
+    buckets = keys.wide(settings) if keys.wide is not None and not is_known_source(found.pair, now_ms) else ()
+    if not buckets:
+        return keys
+    rows = await storage.read(wide_brakes.asked(buckets))
+    hold = _wide(wide_brakes.empty_one(buckets, rows, settings, now_ms))
+    near = wide_brakes.nearly_empty(buckets, rows, now_ms)
+    if hold is not None or not near:
+        return hold or keys
+    taken = await storage.commit([wide_brakes.take(bucket, settings, now_ms) for bucket in near])
+    if isinstance(taken, Committed):
+        return replace(keys, taken=near)
+    # The last tokens are out: whoever has them will begin a lock with them, or give them back.
+    return Hold(f"brake_{near[taken.position].kind}", settings.wide_wait_s, wide=True, strong_opens=True)
+
+
+async def wide_hold(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
+    """The wait that strangers are told now: who was let past it and fails is told the same."""
+    buckets = keys.wide(settings) if keys.wide is not None else ()
+    if not buckets:
+        return None
+    return _wide(wide_brakes.empty_one(buckets, await storage.read(wide_brakes.asked(buckets)), settings, now_ms))
+
+
+def _wide(found: tuple[str, int] | None) -> Hold | None:
+    return Hold(f"brake_{found[0]}", found[1], wide=True, strong_opens=True) if found is not None else None
+
+
+def give_back(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> tuple[Operation, ...]:
+    """The tokens that were taken are returned: the password was right, or nobody said whether it was."""
+    return tuple(wide_brakes.give_back(bucket, settings, now_ms) for bucket in keys.taken)
 
 
 def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, refuse: bool = False) -> Modify:
@@ -190,10 +243,19 @@ def reserve(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, refuse: bool 
 
 
 def settle_wrong(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, reserved: bool) -> list[Operation]:
-    """The attempt was wrong: count it everywhere. Result of each: True when this failure began a lock."""
-    operations = _count_person(keys, keys.user, settings, now_ms, reserved)
+    """The attempt was wrong: count it everywhere. Result of each: `Began` when a lock began with this failure, else None."""
+    operations = settle_held(keys, settings, now_ms, reserved)
     if keys.source is not None:
         operations.append(_count_source(keys.source, settings, now_ms))
+    return operations + _count_wide(keys, settings, now_ms)
+
+
+def settle_held(keys: BrakeKeys, settings: BrakeSettings, now_ms: int, reserved: bool = False) -> list[Operation]:
+    """The attempt was held because of what others did: it counts for its name like one that was wrong.
+
+    Who was let past the brake and guesses wrongly is counted too: afterwards nothing must tell the one name from the other.
+    """
+    operations = _count_person(keys, keys.user, settings, now_ms, reserved)
     if keys.typed is not None:
         operations += _count_person(keys.typed(), keys.user, settings, now_ms, reserved=False)
     return operations
@@ -203,7 +265,13 @@ def settle_unseen(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list
     """The attempt was held without a word (`Hold.told`): count it as one at a name that does not exist."""
     named = keys.typed() if keys.typed is not None else keys
     operations = _count_person(named, keys.user, settings, now_ms, reserved=False)
-    return operations if keys.source is None else [*operations, _count_source(keys.source, settings, now_ms)]
+    if keys.source is not None:
+        operations.append(_count_source(keys.source, settings, now_ms))
+    return operations + _count_wide(keys, settings, now_ms)
+
+
+def _count_wide(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list[Operation]:
+    return wide_brakes.settle(keys.wide(settings), keys.taken, settings, now_ms) if keys.wide is not None else []
 
 
 def _count_person(keys: BrakeKeys, owner: bytes, settings: BrakeSettings, now_ms: int, reserved: bool) -> list[Operation]:
@@ -222,7 +290,7 @@ def _count_person(keys: BrakeKeys, owner: bytes, settings: BrakeSettings, now_ms
         "reserved": 0,
         "limit": settings.user_failures,
         "window": _FOREVER_MS,
-        "keep": _DAY_MS if keys.of_name else _FOREVER_MS,
+        "keep": DAY_MS if keys.of_name else _FOREVER_MS,
         "wait": 0,
         "wait_max": 0,
     }
@@ -274,7 +342,7 @@ def _is_clean(found: Seen, now_ms: int) -> bool:
     return (
         pair is not None
         and not (pair["failures"] or pair["level"] or pair["in_flight"] or (user is not None and user["failures"]))
-        and _number(pair, "succeeded_at") > now_ms - SUCCESS_NOTED_EVERY_MS
+        and number(pair, "succeeded_at") > now_ms - SUCCESS_NOTED_EVERY_MS
     )
 
 
@@ -317,7 +385,7 @@ def reserve_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified
         return Modified(None, Reservation.BUSY, refuse=bool(arguments["refuse"]))
     row["in_flight"] += 1
     row["in_flight_until"] = now + RESERVATION_LIFE_MS
-    return Modified(_stored(row, now), Reservation.TAKEN)
+    return Modified(stored(row, now), Reservation.TAKEN)
 
 
 def count_failure(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
@@ -331,20 +399,20 @@ def count_failure(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     limit, wait, wait_max = (int(arguments[name] or 0) for name in ("limit", "wait", "wait_max"))
     if not wait:
         # No wait ends it: failures from anywhere are kept until a success or an operator lifts them; of a name, for a day.
-        return Modified(_stored(row, now, int(arguments["keep"] or 0)), row["failures"] == limit)
-    locks = row["failures"] >= limit and row["locked_until"] <= now
-    if locks:
-        row["locked_until"] = now + min(wait << min(row["level"], 20), wait_max)
-        row["level"] += 1
-        row["failures"] = 0
-    return Modified(_stored(row, now), locks)
+        told = began(0, 1, row["failures"]) if row["failures"] == limit else None
+        return Modified(stored(row, now, int(arguments["keep"] or 0)), told)
+    if row["failures"] < limit or row["locked_until"] > now:
+        return Modified(stored(row, now))
+    wait_ms, failures = min(wait << min(row["level"], MAX_DOUBLINGS), wait_max), row["failures"]
+    row.update(locked_until=now + wait_ms, level=row["level"] + 1, failures=0)
+    return Modified(stored(row, now), began(wait_ms, row["level"], failures))
 
 
 def release_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     """One attempt less in flight."""
     row, now = _current(old, arguments)
     row["in_flight"] = max(0, row["in_flight"] - 1)
-    return Modified(_stored(row, now))
+    return Modified(stored(row, now))
 
 
 def pass_and_forget(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
@@ -358,7 +426,7 @@ def pass_and_forget(old: Row | None, arguments: Mapping[str, Value]) -> Modified
     if old is not None and not row["failures"] and not row["level"] and row["succeeded_at"] > now - SUCCESS_NOTED_EVERY_MS:
         return Modified(None)
     row.update(failures=0, level=0, succeeded_at=now)
-    return Modified(_stored(row, now))
+    return Modified(stored(row, now))
 
 
 def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
@@ -367,24 +435,24 @@ def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified
         return Modified(None)
     row, now = _current(old, arguments)
     row["failures"] = 0
-    return Modified(_stored(row, now))
+    return Modified(stored(row, now))
 
 
 def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     """One more message to an address, unless its hour or day is full."""
     row, now = _current(old, arguments)
-    stamps = [stamp for stamp in json.loads(row["stamps"]) if now - _DAY_MS < stamp[0] <= now + CLOCK_STEP_MS][-MAX_STAMPS:]
+    stamps = [stamp for stamp in json.loads(row["stamps"]) if now - DAY_MS < stamp[0] <= now + CLOCK_STEP_MS][-MAX_STAMPS:]
     everything = [at for at, _ in stamps]
     resends = [at for at, resend in stamps if resend]
-    waits = [_free_again(everything, _HOUR_MS, int(arguments["all_hour"] or 0), now)]
+    waits = [_free_again(everything, HOUR_MS, int(arguments["all_hour"] or 0), now)]
     if arguments["resend"]:
-        waits.append(_free_again(resends, _HOUR_MS, int(arguments["hour"] or 0), now))
-        waits.append(_free_again(resends, _DAY_MS, int(arguments["day"] or 0), now))
+        waits.append(_free_again(resends, HOUR_MS, int(arguments["hour"] or 0), now))
+        waits.append(_free_again(resends, DAY_MS, int(arguments["day"] or 0), now))
     wait_ms = max(waits)
     if not wait_ms:
         stamps.append([now, int(arguments["resend"] or 0)])
     row["stamps"] = json.dumps(stamps, separators=(",", ":"))
-    return Modified(_stored(row, now), -(-wait_ms // 1000))
+    return Modified(stored(row, now), -(-wait_ms // 1000))
 
 
 def _free_again(stamps: list[int], span_ms: int, limit: int, now: int) -> int:
@@ -401,10 +469,10 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
     What lies in an impossible future has ended too: nobody is to be kept out until a clock that was set back has caught up.
     """
     now = int(arguments["now"] or 0)
-    current = old if old is not None and _lives(old, now) else _EMPTY
+    current = old if old is not None and lives(old, now) else EMPTY
     row: dict[str, Any] = {name: value for name, value in current.items() if name not in ("kind", "key")}
     row["owner"] = arguments.get("owner") or row["owner"]
-    if not _locks(row, now, int(arguments.get("wait_max") or LONGEST_WAIT_MS)):
+    if not locks(row, now, int(arguments.get("wait_max") or LONGEST_WAIT_MS)):
         row["locked_until"] = min(row["locked_until"], now)
     if row["in_flight_until"] > now + RESERVATION_LIFE_MS + CLOCK_STEP_MS:
         row["in_flight"] = 0
@@ -422,35 +490,3 @@ def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str,
 
 def _window_ended(started_at: int, window_ms: int, now: int) -> bool:
     return started_at + window_ms <= now or (started_at > now + CLOCK_STEP_MS and window_ms < _FOREVER_MS)
-
-
-def _locks(row: Row, now_ms: int, longest_ms: int) -> bool:
-    """Whether a lock holds: one that ends later than any lock can was begun by a clock that has been set back since."""
-    return now_ms < _number(row, "locked_until") <= now_ms + longest_ms + CLOCK_STEP_MS
-
-
-def _stored(row: Mapping[str, Value], now: int, window_ms: int = 0) -> Row:
-    """The whole row; it may be purged once nothing in it matters any more."""
-    keep_until = max(
-        now + max(_DAY_MS, window_ms),
-        int(row["locked_until"] or 0) + _DAY_MS,
-        int(row["succeeded_at"] or 0) + KNOWN_SOURCE_MS,
-    )
-    return {**row, "expires_at": keep_until}
-
-
-def _lives(row: Row, now_ms: int) -> bool:
-    return _number(row, "expires_at") > now_ms
-
-
-def _number(row: Row, column: str) -> int:
-    value = row[column]
-    return value if isinstance(value, int) else 0
-
-
-def _wait_s(row: Row, now_ms: int) -> int:
-    return max(1, -(-(_number(row, "locked_until") - now_ms) // 1000))
-
-
-def _known_source(pair: Row | None, now_ms: int) -> bool:
-    return pair is not None and _number(pair, "succeeded_at") > now_ms - KNOWN_SOURCE_MS

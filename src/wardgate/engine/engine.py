@@ -207,6 +207,7 @@ class Engine:
             refusal=candidate.refusal,
             proved=candidate.proved,
             grace=candidate.grace,
+            contacts=met.contacts,
         )
 
     async def _create_subject(self, user: DirectoryUser, now_ms: int) -> None:
@@ -358,10 +359,11 @@ class Engine:
         self, attempt: Attempt, person: Person, transaction: Transaction, claim: tuple[Operation, ...], code: Secret | None
     ) -> Granted | Denied | None:
         """Let in, unless what the code claims was taken meanwhile; or say that the password has to be changed."""
-        outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application)
+        due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
+        outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due)
         spent_key = user_key(self._parts.ring(), attempt.realm.name, attempt.name)
         released = release_after(transaction.proved, person.holder)
-        grant = Grant(person.keys, person.seen, spent_key, code, claim, released, person.note)
+        grant = Grant(person.keys, person.seen, spent_key, code, claim, released, person.note, proved=transaction.proved, due=due)
         now_ms = to_ms(self._clock.now())
         commit = await self._answering.commit_proved(transaction, grant, outcome, attempt.request.trail, person.settle, now_ms)
         return None if isinstance(commit, Refused) else outcome

@@ -84,10 +84,9 @@ class FirstFactor:
         try:
             if found.down is not None:
                 return await self._while_down(attempt, found, found.down)
-            candidate = await self.look(attempt, found)
-            held = await self._held(attempt, candidate)
-            if held is not None:
-                return held
+            candidate = await self._admitted(attempt, await self.look(attempt, found))
+            if isinstance(candidate, Denied):
+                return candidate
             if self._remembers(candidate, attempt.request.password):
                 attempt.request.trail.note("password verified a short while ago")
                 return candidate
@@ -144,10 +143,13 @@ class FirstFactor:
         who = subject_id or f"{user.directory}:{user.immutable_id}"
         return brakes.brake_keys(self._parts.ring(), who, origin.client, origin.binding, typed=name)
 
-    async def _held(self, attempt: Attempt, candidate: Candidate) -> Denied | None:
+    async def _admitted(self, attempt: Attempt, candidate: Candidate) -> Candidate | Denied:
+        """The candidate whom no brake holds. Where a token was taken for him, it goes back with the password that was right."""
         settings = attempt.configuration.brakes
-        hold = await brakes.held_by(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
-        return await self._refusing.held(attempt, candidate, hold) if hold is not None else None
+        keys = await brakes.admit(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
+        if isinstance(keys, brakes.Hold):
+            return await self._refusing.held(attempt, candidate, keys)
+        return replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms)) if keys.taken else candidate
 
     def _remembers(self, candidate: Candidate, password: Secret | None) -> bool:
         user, directory = candidate.user, candidate.directory
@@ -237,7 +239,7 @@ class FirstFactor:
             kept_away, asked = account is not None and bind is None, True
             verdict = await self._verdict(attempt, candidate, kept_away)
         except UnavailableError as error:
-            unit: list[Operation] = [brakes.settle_right(candidate.keys, attempt.now_ms)]
+            unit: list[Operation] = [*candidate.back, brakes.settle_right(candidate.keys, attempt.now_ms)]
             if bind is not None and (not asked or isinstance(error, Overloaded)):
                 unit.append(bind_brake.settle(bind, Checked.NOT_COUNTED, attempt.now_ms))
             # A check that the directory left unanswered may have failed: it stays reserved, and then counts.
@@ -256,7 +258,8 @@ class FirstFactor:
         reason = _refusal_reason(user, verdict)
         usable = user is not None and user.state is AccountState.ACTIVE
         if usable and (verdict is PasswordVerdict.RIGHT or verdict.asks_for_change):
-            back = (brakes.settle_right(candidate.keys, attempt.now_ms), *_settled(bind, verdict, attempt.now_ms))
+            settled = _settled(bind, verdict, attempt.now_ms)
+            back = (*candidate.back, brakes.settle_right(candidate.keys, attempt.now_ms), *settled)
             return replace(candidate, back=back, proved=proved, refusal=reason if verdict.asks_for_change else "")
         return await self._wrong(attempt, candidate, reason, _settled(bind, verdict, attempt.now_ms))
 
@@ -315,7 +318,7 @@ class FirstFactor:
 
     async def _wrong(self, attempt: Attempt, candidate: Candidate, reason: str, settled: Sequence[Operation]) -> Denied:
         """Unknown, disabled and wrong are one path with one text; only audit and timeline know which."""
-        refusal = self._refusing.refuse(attempt, reason)
+        refusal = await self._refusing.wrong(attempt, candidate, reason)
         settle = brakes.settle_wrong(candidate.keys, attempt.configuration.brakes, attempt.now_ms, reserved=True)
         await self._refusing.record_unproved(attempt, candidate, [*settle, *settled], refusal)
         return refusal
@@ -346,11 +349,11 @@ class FirstFactor:
             trail.note("the directory is down: let go on by its grace", directory=directory.name)
             candidate = await self.look(attempt, Found(directory, user, found.known))
             back = brakes.settle_right(keys, attempt.now_ms)
-            held = await self._held(attempt, candidate)
-            if held is not None:
+            admitted = await self._admitted(attempt, candidate)
+            if isinstance(admitted, Denied):
                 await self._storage.commit([back])
-                return held
-            return replace(candidate, back=(back,), grace=True)
+                return admitted
+            return replace(admitted, back=(*admitted.back, back), grace=True)
         finally:
             self._waiters.wake(keys.user_source)
 
@@ -358,7 +361,8 @@ class FirstFactor:
         """Rows of their own: what is counted while nobody can say who exists must not tell it when the directory is back."""
         origin = attempt.request.origin
         name = f"{attempt.realm.name}:{attempt.name}\0down"
-        return replace(brakes.brake_keys(self._parts.ring(), name, origin.client, origin.binding, of_name=True), source=None)
+        keys = brakes.brake_keys(self._parts.ring(), name, origin.client, origin.binding, of_name=True)
+        return replace(keys, source=None, wide=None)
 
 
 def _places(account: BindKey | None, result: object) -> _Places | None:

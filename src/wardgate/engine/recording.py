@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import Clock, to_ms
+from wardgate.directory.port import DirectoryUser
+from wardgate.engine.locks import Locks, begun, whence
 from wardgate.engine.outcome import Challenge, Denied, Granted
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.steps import COMMIT, Steps
@@ -33,15 +35,22 @@ class Recording:
     """One step's record."""
 
     def __init__(
-        self, parts: EngineParts, trail: Trail, application: str, subject_id: str | None, now_ms: int | None = None
+        self,
+        parts: EngineParts,
+        trail: Trail,
+        application: str,
+        subject_id: str | None,
+        now_ms: int | None = None,
+        whose: DirectoryUser | None = None,
     ) -> None:
-        """`now_ms`: the present, where it is known already."""
+        """`now_ms`: the present, where it is known already. `whose`: the user, for what he may be told when a brake holds him."""
         self._parts = parts
         self._steps = Steps(parts)
         self._trail = trail
         self._application = application
         self._subject_id = subject_id
         self._now_ms = now_ms
+        self._whose = whose
 
     async def commit(
         self, operations: Sequence[Operation], kind: Kind, outcome: Challenge | Granted | Denied, user: str, **details: object
@@ -58,10 +67,21 @@ class Recording:
         commit = await self._parts.storage.commit(unit)
         self._steps.end(COMMIT, began)
         trail.stored = isinstance(commit, Committed)
-        if isinstance(commit, Committed) and any(result is True for result in commit.results[: len(operations)]):
-            trail.note("a brake begins to hold")
-            await self._parts.storage.commit([self._event(Kind.BRAKE_LOCKED, user, {}, now_ms)])
+        await self._note_locks(operations, commit, user, now_ms)
         return commit
+
+    async def count(self, operations: Sequence[Operation], user: str) -> None:
+        """Commit what a refusal counts without a record of its own: of a flood only the locks are recorded."""
+        now_ms = to_ms(self._parts.clock.now())
+        await self._note_locks(operations, await self._parts.storage.commit(operations), user, now_ms)
+
+    async def _note_locks(self, operations: Sequence[Operation], commit: Commit, user: str, now_ms: int) -> None:
+        locks = begun(operations, commit)
+        if locks:
+            self._trail.note("a brake begins to hold", brakes=", ".join(lock.kind for lock in locks))
+            # Only now: nearly no login comes here.
+            about = Locks(self._parts, self._trail, self._application, now_ms)
+            await about.note(locks, user, self._subject_id, self._whose)
 
     async def commit_denied(self, operations: Sequence[Operation], refusal: Denied, user: str, **details: object) -> Commit:
         """Commit a refusal."""
@@ -77,15 +97,7 @@ class Recording:
                 transaction_id=trail.transaction_id,
                 reference=trail.reference,
                 subject_id=self._subject_id,
-                details={
-                    "user": user,
-                    "application": self._application,
-                    "door": trail.door,
-                    "nas": trail.nas,
-                    "source": trail.source,
-                    "client": trail.client,
-                    **details,
-                },
+                details={"user": user, "application": self._application, **whence(trail), **details},
             )
         )
 

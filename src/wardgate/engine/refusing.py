@@ -1,6 +1,7 @@
 """Refusals of a first request: before everything is proved all are alike, and none leaves before its moment."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wardgate.engine import brakes
 from wardgate.engine.attempt import Attempt, Candidate, Person
@@ -47,30 +48,50 @@ class Refusing:
         return self.refuse(attempt, "directory_down", Text("down.directory", {"ref": attempt.request.trail.reference}))
 
     async def held(self, attempt: Attempt, candidate: Candidate, hold: brakes.Hold) -> Denied:
-        """A brake holds before anything is proved. One that must not show looks and counts like a guess at a name of nobody."""
-        if hold.told:
-            return self.hold(attempt, hold)
-        attempt.request.trail.note("a brake holds, which must not show", wait_s=hold.wait_s)
-        refusal = self.refuse(attempt, hold.reason)
-        settle = brakes.settle_unseen(candidate.keys, attempt.configuration.brakes, attempt.now_ms)
-        await self.record_unproved(attempt, candidate, settle, refusal)
+        """A brake holds before anything is proved. The same for names that do not exist: they have brakes as well.
+
+        One that must not show looks and counts like a guess at a name of nobody. What is held because of what others did counts
+        like a wrong guess: whoever was let past that brake and guesses is counted too, and the names must not differ afterwards.
+        """
+        settings = attempt.configuration.brakes
+        note = "a brake holds" if hold.told else "a brake holds, which must not show"
+        attempt.request.trail.note(note, brake=hold.reason, wait_s=hold.wait_s)
+        refusal = await self._waiting(attempt, candidate.keys, hold.reason, hold if hold.told else None)
+        if hold.wide:
+            await self.record_unproved(attempt, candidate, brakes.settle_held(candidate.keys, settings, attempt.now_ms), refusal)
+        elif not hold.told:
+            await self.record_unproved(attempt, candidate, brakes.settle_unseen(candidate.keys, settings, attempt.now_ms), refusal)
         return refusal
 
+    async def wrong(self, attempt: Attempt, candidate: Candidate, reason: str) -> Denied:
+        """A guess was wrong."""
+        return await self._waiting(attempt, candidate.keys, reason, None)
+
     def hold(self, attempt: Attempt, hold: brakes.Hold) -> Denied:
-        """A brake holds. The same for names that do not exist: they have brakes as well."""
-        trail = attempt.request.trail
-        trail.note("a brake holds", wait_s=hold.wait_s)
-        text = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": trail.reference})
-        return self.refuse(attempt, hold.reason, text)
+        """A brake began to hold while all that was asked for was proved."""
+        attempt.request.trail.note("a brake holds", brake=hold.reason, wait_s=hold.wait_s)
+        return self.refuse(attempt, hold.reason, _wait(attempt, hold))
+
+    async def _waiting(self, attempt: Attempt, keys: brakes.BrakeKeys, reason: str, hold: brakes.Hold | None) -> Denied:
+        """A refusal that tells the wait of `hold`; while strangers wait for what others did, everybody hears that wait instead.
+
+        Who was here before is let past such a brake. If his wrong guess were answered by anything but the wait of strangers, it
+        would tell that the name exists and whose source this is.
+        """
+        if hold is None or not hold.wide:
+            hold = await brakes.wide_hold(self._storage, keys, attempt.configuration.brakes, attempt.now_ms) or hold
+        if hold is None:
+            return self.refuse(attempt, reason)
+        return self.refuse(attempt, reason, _wait(attempt, hold))
 
     async def record_unproved(self, attempt: Attempt, candidate: Candidate, settle: Sequence[Operation], refusal: Denied) -> None:
         """Record a refusal before anything was proved. A flood of names of nobody is counted: it must not fill the disk."""
         trail = attempt.request.trail
+        recording = Recording(self._parts, trail, attempt.application.settings.name, candidate.subject_id, whose=candidate.user)
         if candidate.user is None and not self._strangers.allows(trail.nas):
             trail.counted_only = True
-            await self._storage.commit(settle)
+            await recording.count(settle, attempt.name)
             return
-        recording = Recording(self._parts, trail, attempt.application.settings.name, candidate.subject_id)
         await recording.commit_denied(settle, refusal, candidate.user.name if candidate.user else attempt.name)
 
     async def deny_known(self, attempt: Attempt, person: Person, reason: str, text: Text) -> Denied:
@@ -88,14 +109,20 @@ class Refusing:
 
     async def deny_as_wrong(self, attempt: Attempt, person: Person, reason: str, counted: bool = True) -> Denied:
         """The password was right, and what is said and counted is what a wrong one gets."""
-        refusal = self.refuse(attempt, reason)
+        refusal = await self._waiting(attempt, person.keys, reason, None)
         counts = self._count_wrong(attempt, person) if counted else []
         await self._recording(attempt, person).commit_denied([*person.settle, *counts], refusal, person.user.name)
         return refusal
 
     def _recording(self, attempt: Attempt, person: Person) -> Recording:
         name = attempt.application.settings.name
-        return Recording(self._parts, attempt.request.trail, name, person.holder.subject_id)
+        return Recording(self._parts, attempt.request.trail, name, person.holder.subject_id, whose=person.user)
 
     def _count_wrong(self, attempt: Attempt, person: Person) -> list[Operation]:
-        return brakes.settle_wrong(person.keys, attempt.configuration.brakes, attempt.now_ms, reserved=False)
+        # The tokens that were taken are given back with the password that was right.
+        keys = replace(person.keys, taken=())
+        return brakes.settle_wrong(keys, attempt.configuration.brakes, attempt.now_ms, reserved=False)
+
+
+def _wait(attempt: Attempt, hold: brakes.Hold) -> Text:
+    return Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": attempt.request.trail.reference})

@@ -8,7 +8,7 @@ from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import Realms
-from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
 from wardgate.policy.groups import asked_groups, gives_any_group, looks_like_alias
 from wardgate.policy.rules import Policy
 from wardgate.storage.port import Storage
@@ -74,6 +74,7 @@ class EngineConfiguration:
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
     channels: frozenset[Channel] = frozenset(Channel)
+    sending: SendingSettings = field(default_factory=SendingSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class EngineParts:
     observe: Callable[[str, float], None] | None = None
     # Told how many seconds each directory took, by its name and what it was asked: `find` or `check`.
     observe_directory: Callable[[str, str, float], None] | None = None
+    # Told of each lock that began: its kind, what it holds (a network, an address, a NAS), and for how many seconds; 0: for good.
+    observe_lock: Callable[[str, str, int], None] | None = None
     # How long the slowest check of a password takes: no refusal may leave before it could have ended.
     slowest_check_s: Callable[[], float] = lambda: 0.0
     # Whether every gateway of a channel has failed lately, as far as this process has seen.

@@ -88,3 +88,55 @@ class BrakeSettings:
     )
     source_window_s: int = field(default=600, metadata={"help": "the window", "unit": "seconds"})
     source_wait_s: int = field(default=900, metadata={"help": "the wait", "unit": "seconds"})
+    network_failures: int = field(
+        default=200,
+        metadata={"help": "wrong proofs from one source network within the wide window, then strangers wait; 0: no limit"},
+    )
+    network_bits_ipv4: int = field(
+        default=24, metadata={"help": "how long the prefix of a source network is, IPv4", "unit": "bits"}
+    )
+    network_bits_ipv6: int = field(
+        default=48, metadata={"help": "how long the prefix of a source network is, IPv6", "unit": "bits"}
+    )
+    nas_failures: int = field(
+        default=1_000, metadata={"help": "wrong proofs through one NAS within the wide window, then strangers wait; 0: no limit"}
+    )
+    global_failures: int = field(
+        default=5_000, metadata={"help": "wrong proofs of all within the wide window, then strangers wait; 0: no limit"}
+    )
+    network_messages: int = field(
+        default=1_000, metadata={"help": "codes sent for one source network within the wide window; 0: no limit"}
+    )
+    nas_messages: int = field(default=5_000, metadata={"help": "codes sent for one NAS within the wide window; 0: no limit"})
+    global_messages: int = field(default=20_000, metadata={"help": "codes sent for all within the wide window; 0: no limit"})
+    wide_window_s: int = field(
+        default=600, metadata={"help": "the time in which the limit of a network, a NAS or all comes back", "unit": "seconds"}
+    )
+    wide_wait_s: int = field(
+        default=300, metadata={"help": "the first wait of strangers there; each further one doubles", "unit": "seconds"}
+    )
+    wide_wait_max_s: int = field(default=3_600, metadata={"help": "the longest wait of strangers", "unit": "seconds"})
+    notify_user: bool = field(
+        default=True, metadata={"help": "mail a user whose account reached user_failures, at most once a day"}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendingSettings:
+    """Where codes may be sent, how many, and what they cost. Who pays for messages must be able to stop them."""
+
+    sms_prefixes: tuple[str, ...] = field(
+        default=(), metadata={"help": "beginnings of the numbers that SMS may go to, such as +90; empty: all"}
+    )
+    sms_per_prefix_per_day: int = field(
+        default=0, metadata={"help": "SMS to one prefix (a listed one, else the country code) in a day, UTC; 0: no cap"}
+    )
+    sms_per_day: int = field(default=0, metadata={"help": "SMS in a day, UTC; 0: no cap"})
+    email_per_day: int = field(default=0, metadata={"help": "e-mails with codes in a day, UTC; 0: no cap"})
+    sms_per_source_per_hour: int = field(
+        default=300, metadata={"help": "SMS for logins from one client address in an hour; 0: no cap"}
+    )
+    prices: Mapping[str, float] = field(
+        default_factory=dict, metadata={"help": "price of a message by prefix, or by channel (sms, email), for the cost report"}
+    )
+    currency: str = field(default="", metadata={"help": "the currency of the prices, such as EUR"})

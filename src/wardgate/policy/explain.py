@@ -3,13 +3,30 @@
 It walks the rules in order and asks each; `decide` finds the same rule through its index, and a property test holds them together.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from wardgate.policy.conditions import AllOf, AnyOf, Leaf, Node, Not
 from wardgate.policy.facts import Facts
-from wardgate.policy.plan import Decision, NoEntry
-from wardgate.policy.rules import NO_RULE, Floor, Policy, Rule, plan_of
+from wardgate.policy.needs import AcceptWeaker, Need, need_of
+from wardgate.policy.plan import Decision, Demand, NoEntry, Plan
+from wardgate.policy.rules import NO_RULE, Policy, plan_of
 from wardgate.policy.view import View
+
+
+class _Conditional(Protocol):
+    """Anything that has a name and a condition: a rule, a floor, an entry of actions ..."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def when(self) -> Node:
+        """When it counts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +49,72 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A demand of the entry that decided. `met`: the person has it already; None: policy cannot know, the engine looks at dates."""
+
+    demand: Demand
+    met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a self-service goal needs, by which of its rules. `weaker`: why it may need less than the login, while it may."""
+
+    need: Need
+    rules: tuple[Looked, ...]
+    weaker: AcceptWeaker | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """What was decided, and why."""
+    """What was decided, and why. What follows a login is there only where there is one; `needs` for self-service goals alone."""
 
     decision: Decision
     rules: tuple[Looked, ...]
     floors: tuple[Looked, ...]
+    actions: tuple[Looked, ...] = ()
+    lifetimes: tuple[Looked, ...] = ()
+    wanted: tuple[Wanted, ...] = ()
+    needs: Needs | None = None
 
 
 def explain(policy: Policy, facts: Facts) -> Explanation:
-    """The decision with every rule up to the one that decided, and every floor where they count."""
+    """The decision with every rule up to the one that decided, every floor where they count, and what follows."""
     view = View(facts)
     found = decide_by_walking(policy, facts)
-    rules: list[Looked] = []
+    rules = _up_to_the_first(policy.rules, view)
+    needs = explain_needs(policy, facts)
+    if isinstance(found, NoEntry):
+        return Explanation(found, rules, (), needs=needs)
+    floors = tuple(_look(floor, view) for floor in policy.floors)
+    actions = _up_to_the_first(policy.actions, view)
+    lifetimes = _up_to_the_first(policy.lifetimes, view)
+    return Explanation(found, rules, floors, actions, lifetimes, _wanted(policy, found, facts), needs)
+
+
+def explain_needs(policy: Policy, facts: Facts) -> Needs | None:
+    """What the goal needs of this person; None where it is no self-service."""
+    need, goal = need_of(policy.self_service, facts), policy.self_service.goals.get(facts.goal)
+    if need is None or goal is None:
+        return None
+    weaker = goal.accept_weaker
+    return Needs(need, _up_to_the_first(goal.rules, View(facts)), weaker if weaker is not None and weaker.holds(facts.at) else None)
+
+
+def _wanted(policy: Policy, plan: Plan, facts: Facts) -> tuple[Wanted, ...]:
+    entry = next((each for each in policy.actions if each.name == plan.actions), None)
+    demands = () if entry is None else entry.demands
+    return tuple(Wanted(each, not facts.enrolled.isdisjoint(each.factors) if each.factors else None) for each in demands)
+
+
+def _up_to_the_first(rules: Iterable[_Conditional], view: View) -> tuple[Looked, ...]:
+    """Each rule up to the first that matches, with its answers; those behind it were not reached."""
+    looked: list[Looked] = []
     decided = False
-    for rule in policy.rules:
-        rules.append(Looked(rule.name, None) if decided else _look(rule, view))
-        decided = decided or bool(rules[-1].holds)
-    floors = () if isinstance(found, NoEntry) else tuple(_look(floor, view) for floor in policy.floors)
-    return Explanation(found, tuple(rules), floors)
+    for rule in rules:
+        looked.append(Looked(rule.name, None) if decided else _look(rule, view))
+        decided = decided or bool(looked[-1].holds)
+    return tuple(looked)
 
 
 def decide_by_walking(policy: Policy, facts: Facts) -> Decision:
@@ -67,7 +131,7 @@ def decide_by_walking(policy: Policy, facts: Facts) -> Decision:
     return NO_RULE
 
 
-def _look(rule: Rule | Floor, view: View) -> Looked:
+def _look(rule: _Conditional, view: View) -> Looked:
     return Looked(rule.name, rule.when.holds(view), tell(rule.when, view))
 
 

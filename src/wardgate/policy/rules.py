@@ -87,13 +87,13 @@ def compile_policy(
     for rule in settings.rules:
         _check_steps(settings.name, rule.name, rule.then, known)
         text = compile_text(f"{path}.rules.{rule.name}.then.text", rule.then.text)
-        rules.append(_rule(rule.name, condition_at(f"{path}.{rule.name}", rule.when, named), rule.then, fail, text))
+        rules.append(_rule(rule.name, condition_at(f"{path}.rules.{rule.name}", rule.when, named), rule.then, fail, text))
     floors = []
     for floor in settings.floors:
         unknown = [factor for factor in floor.then.never if factor not in known]
         if unknown:
             raise SettingsError(f"{path}.floors.{floor.name}.then.never: unknown factor {unknown[0]}")
-        floors.append(Floor(floor.name, condition_at(f"{path}.{floor.name}", floor.when, named), floor.then))
+        floors.append(Floor(floor.name, condition_at(f"{path}.floors.{floor.name}", floor.when, named), floor.then))
     return Policy(
         settings.name,
         tuple(strong),

@@ -320,3 +320,81 @@ def test_following_outlives_a_restart_of_the_server(alone: Cli, data: Path, tmp_
     assert events_of(output) == list(range(1, len(events_of(output)) + 1))
     assert alone("audit", "export", "--output", str(output), "--cursor", str(cursor)).code == 0
     assert alone("audit", "verify", str(output)).code == 0
+
+
+# --- pseudonyms --------------------------------------------------------------------------------------------------------
+
+
+def pseudonymised(path: Path) -> list[dict[str, Any]]:
+    values = [json.loads(line) for line in path.read_text().splitlines()]
+    for value in values:
+        validate(value, "audit-export-pseudonymised-line")
+    return values
+
+
+def test_an_export_with_pseudonyms_names_nobody_and_cannot_be_verified(alone: Cli, tmp_path: Path) -> None:
+    alone("user", "add", "zoe-the-user", "--mail", "zoe@acme.test", "--phone", "+905321234567", "--no-password")
+    exported, key = tmp_path / "study.jsonl", tmp_path / "study.key"
+    assert alone("audit", "export", "--pseudonymise", "--key-file", str(key), "--output", str(exported)).code == 0
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    opening, *events = pseudonymised(exported)
+    assert opening["type"] == "pseudonymised"
+    assert "verified" in opening["note"]
+    assert "directory:user:added" in {event["kind"] for event in events}
+    text = exported.read_text()
+    assert not any(told in text for told in ("zoe", "acme.test", "90532", 'commitment":', "salt", "signature", "cli:"))
+    verified = alone("audit", "verify", str(exported))
+    assert verified.code == 1
+    assert "pseudonymised" in verified.out
+
+
+def test_one_key_file_gives_the_same_pseudonyms_and_none_gives_others(alone: Cli, tmp_path: Path) -> None:
+    alone("user", "add", "zoe", "--no-password")
+    key = str(tmp_path / "study.key")
+    runs = []
+    for number, more in enumerate((("--key-file", key), ("--key-file", key), ())):
+        file = tmp_path / f"{number}.jsonl"
+        assert alone("audit", "export", "--pseudonymise", *more, "--output", str(file)).code == 0
+        [added] = [json.loads(row["payload"]) for row in pseudonymised(file)[1:] if row["kind"] == "directory:user:added"]
+        runs.append(added["user"])
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_cursor_goes_on_only_with_the_key_that_it_began_with(alone: Cli, tmp_path: Path) -> None:
+    exported, cursor = str(tmp_path / "study.jsonl"), str(tmp_path / "study.cursor")
+    here = ("audit", "export", "--output", exported, "--cursor", cursor)
+    assert alone(*here, "--pseudonymise").code == 2
+    assert alone(*here, "--pseudonymise", "--key-file", str(tmp_path / "one.key")).code == 0
+    alone("user", "add", "zoe", "--no-password")
+    assert alone(*here, "--pseudonymise", "--key-file", str(tmp_path / "one.key")).code == 0
+    assert [row["type"] for row in pseudonymised(Path(exported))].count("pseudonymised") == 1
+    for other in (("--pseudonymise", "--key-file", str(tmp_path / "two.key")), ()):
+        refused = alone(*here, *other)
+        assert refused.code == 2
+        assert "another form or key" in refused.err
+    assert "zoe" not in Path(exported).read_text()
+
+
+def test_cef_with_pseudonyms_names_nobody(alone: Cli, tmp_path: Path) -> None:
+    alone("user", "add", "zoe", "--no-password")
+    exported = tmp_path / "study.cef"
+    assert alone("audit", "export", "--pseudonymise", "--format", "cef", "--output", str(exported)).code == 0
+    text = exported.read_text()
+    assert "directory:user:added" in text
+    assert "duser=user-" in text
+    assert "zoe" not in text
+    assert "cs4" not in text
+
+
+@pytest.mark.parametrize("written", ["short", ""])
+def test_a_key_file_that_holds_no_key_is_refused(alone: Cli, tmp_path: Path, written: str) -> None:
+    key = tmp_path / "study.key"
+    key.write_text(written)
+    refused = alone("audit", "export", "--pseudonymise", "--key-file", str(key))
+    assert refused.code == 2
+    assert "too short" in refused.err
+
+
+@pytest.mark.parametrize("option", [("--key-file", "study.key"), ("--keep-network",)])
+def test_options_of_pseudonyms_without_pseudonyms_are_refused(alone: Cli, option: tuple[str, ...]) -> None:
+    assert alone("audit", "export", *option).code == 2

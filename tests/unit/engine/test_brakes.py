@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.flows.world import a_ring
 from wardgate.engine import brakes
+from wardgate.engine.brake_rows import KNOWN_SOURCE_MS
 from wardgate.engine.brakes import (
-    KNOWN_SOURCE_MS,
     RESERVATION_LIFE_MS,
     Reservation,
     brake_keys,
@@ -93,7 +93,7 @@ def test_a_lock_takes_no_attempts() -> None:
 def test_a_lock_is_told_once() -> None:
     line = Line()
     told = [line.wrong(START, reserved=False) for _ in range(9)]
-    assert told == [False] * 4 + [True] + [False] * 4
+    assert told == [None] * 4 + [{"wait_s": 300, "level": 1, "failures": 5}] + [None] * 4
 
 
 @pytest.mark.parametrize("level", range(40))
@@ -166,7 +166,7 @@ def test_a_row_is_kept_for_as_long_as_it_matters() -> None:
     known.success(START)
     assert known.row is not None
     assert known.row["expires_at"] == START + KNOWN_SOURCE_MS
-    [_, user, _] = brakes.settle_wrong(KEYS, SETTINGS, START, reserved=False)
+    [_, user, *_] = brakes.settle_wrong(KEYS, SETTINGS, START, reserved=False)
     hard = count_failure(None, of(user)).row
     assert hard is not None
     assert int(hard["expires_at"] or 0) > START + 300 * DAY

@@ -124,7 +124,7 @@ def test_what_the_nas_vouches_for_is_asked_no_more() -> None:
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused_by_name(wrong: Any) -> None:
-    with pytest.raises(SettingsError, match=r"policies\.p\..*r"):
+    with pytest.raises(SettingsError, match=r"policies\.p\.rules\.r"):
         policy(wrong)
 
 

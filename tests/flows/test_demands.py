@@ -1,0 +1,232 @@
+"""What policy demands once all is proved: put off so many times, counted once, and then no entry without it."""
+
+import pytest
+
+from tests.flows.plans import use_plan
+from tests.flows.world import World, at_once, elsewhere, is_granted, reason, says
+from wardgate.account.contact import Source, create_contact
+from wardgate.clock import to_ms
+from wardgate.directory.port import ContactKind, DirectoryUser
+from wardgate.engine.outcome import Granted, Origin, Outcome
+from wardgate.policy.settings import ActionEntrySettings
+from wardgate.storage.port import Update
+from wardgate.texts import render
+
+PHONE = "+905321234567"
+EIGHT_HOURS = 8 * 3600
+DAY = 86_400
+ENROL = ActionEntrySettings(enrol="totp", level="forced", deferrals=2)
+CONFIRM = ActionEntrySettings(confirm="contact", level="forced", deferrals=1, every="180d")
+
+
+async def bob(world: World, **fields: str) -> DirectoryUser:
+    """Somebody who has nothing but his phone."""
+    return await world.person("bob", phone=PHONE, **fields)
+
+
+async def sign_in(world: World, name: str = "bob") -> Outcome:
+    """A whole login by SMS, with the code of its own message."""
+    challenge = await world.challenged(name)
+    reference = challenge.reference
+    code = next(each.code for each in await world.messages() if each.reference == reference)
+    return await world.answer(challenge, code, name=name)
+
+
+def told(outcome: Outcome) -> str:
+    """What somebody who was let in reads besides."""
+    assert isinstance(outcome, Granted), outcome
+    return " ".join(render(text, outcome.language) for text in outcome.texts)
+
+
+async def verify_phone(world: World, user: DirectoryUser, phone: str = "+905329999999") -> None:
+    """A phone of the person's own profile, verified now."""
+    now = to_ms(world.clock.now())
+    subject = await world.subject_of(user)
+    await world.storage.commit(create_contact(world.ring, subject, ContactKind.PHONE, phone, Source.PERSON, now, now))
+
+
+async def test_a_forced_demand_is_put_off_so_many_times_and_then_refused(world: World) -> None:
+    use_plan(world, demands=[ENROL])
+    await bob(world)
+    first = await sign_in(world)
+    assert told(first).endswith("You can put this off once more.")
+    world.later(EIGHT_HOURS)
+    assert "The next time" in told(await sign_in(world))
+    world.later(EIGHT_HOURS)
+    refused = await sign_in(world)
+    assert reason(refused) == "action_required"
+    assert "Authenticator app" in says(refused)
+    assert says(refused).endswith(world.trail.reference)
+    assert await world.failures() == 0
+
+
+async def test_logins_within_eight_hours_are_counted_once(world: World) -> None:
+    use_plan(world, demands=[ENROL])
+    await bob(world)
+    for _ in range(4):
+        assert "once more" in told(await sign_in(world))
+        world.later(3600)
+    [row] = await world.rows("demand")
+    assert row["put_off"] == 1
+
+
+async def test_the_last_deferral_holds_for_its_eight_hours(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(enrol="totp", level="forced", deferrals=1)])
+    await bob(world)
+    assert is_granted(await sign_in(world))
+    world.later(EIGHT_HOURS - 1)
+    assert is_granted(await sign_in(world))
+    world.later(1)
+    assert reason(await sign_in(world)) == "action_required"
+
+
+async def test_logins_at_once_on_two_nodes_are_counted_exactly_once(world: World) -> None:
+    use_plan(world, demands=[ENROL])
+    await world.person("ada", phone=PHONE)
+    nodes = [world.another_engine() for _ in range(2)]
+    challenges = [await world.challenged("ada", origin=_nas(number), engine=nodes[number % 2]) for number in range(6)]
+    codes = {each.reference: each.code for each in await world.messages()}
+    outcomes = await at_once(
+        *(
+            world.answer(challenge, codes[challenge.reference], name="ada", origin=_nas(number), engine=nodes[number % 2])
+            for number, challenge in enumerate(challenges)
+        )
+    )
+    assert all(is_granted(outcome) for outcome in outcomes)
+    [row] = await world.rows("demand")
+    assert row["put_off"] == 1
+
+
+async def test_an_enrolled_factor_meets_the_demand_at_once(world: World) -> None:
+    use_plan(world, demands=[ENROL])
+    user = await bob(world)
+    challenge = await world.challenged("bob")
+    await world.give_totp(user)
+    assert told(await world.answer(challenge, await world.code("bob"), name="bob")) == ""
+    assert not await world.rows("demand")
+
+
+async def test_who_has_what_is_demanded_reads_and_writes_nothing_for_it(world: World) -> None:
+    use_plan(world, demands=[ENROL])
+    await world.give_totp(await world.person("ada"))
+    outcome = await world.answer(await world.challenged("ada"), world.totp(), name="ada")
+    assert told(outcome) == ""
+    assert not await world.rows("demand")
+
+
+async def test_a_demand_without_deferrals_refuses_the_first_login(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(enrol=("totp", "hotp"), level="forced", deferrals=0)])
+    await bob(world, language="tr")
+    refused = await sign_in(world)
+    assert reason(refused) == "action_required"
+    assert "Kurumunuz" in says(refused)
+    [payload] = await world.payloads("engine:login:denied")
+    assert payload["reason"] == "action_required"
+    assert payload["factors"] == ["password", "sms"]
+    assert payload["demands"] == [{"action": "enrol:totp+hotp", "must": True}]
+    assert any("demands" in what for _, what, _ in world.trail.steps)
+    assert not await world.rows("demand")
+
+
+async def test_who_has_not_proved_everything_learns_nothing_of_a_demand(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(enrol="totp", level="forced", deferrals=0)])
+    await bob(world)
+    assert reason(await world.begin("bob", "guess")) == "password_wrong"
+    challenge = await world.challenged("bob")
+    again = await world.answer(challenge, world.wrong_code(), name="bob")
+    assert "second step" not in says(again)
+
+
+async def test_a_later_demand_that_cannot_be_put_off_uses_up_no_deferral_of_an_earlier_one(world: World) -> None:
+    use_plan(world, demands=[ENROL, ActionEntrySettings(confirm="contact", level="forced", deferrals=0)])
+    await bob(world)
+    refused = await sign_in(world)
+    assert "e-mail address has to be confirmed" in says(refused)
+    assert not await world.rows("demand")
+
+
+async def test_demands_are_told_in_their_order(world: World) -> None:
+    use_plan(world, demands=[CONFIRM, ENROL, ActionEntrySettings(enrol="recovery_code")])
+    await bob(world)
+    outcome = await sign_in(world)
+    assert isinstance(outcome, Granted)
+    forms = [text.id for text in outcome.texts]
+    assert sorted(forms) == sorted(["confirm.due", "enrol.defer_last", "enrol.due", "enrol.defer_once", "enrol.offer"])
+    kept = [row["action"] for row in await world.rows("demand")]
+    assert sorted(map(str, kept)) == ["confirm:contact", "enrol:recovery_code", "enrol:totp"]
+    [payload] = await world.payloads("engine:login:granted")
+    assert [each["action"] for each in payload["demands"]] == [each.action for each in world.policy.actions[0].demands]
+
+
+async def test_an_optional_one_is_mentioned_from_time_to_time(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(enrol="totp", level="optional", remind="2d")])
+    await bob(world)
+    assert "You can set up" in told(await sign_in(world))
+    world.later(DAY)
+    assert told(await sign_in(world)) == ""
+    world.later(DAY + 61)
+    assert "You can set up" in told(await sign_in(world))
+
+
+async def test_one_that_is_off_is_not_asked_for(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(enrol="totp", level="off", deferrals=0)])
+    await bob(world)
+    assert told(await sign_in(world)) == ""
+
+
+async def test_a_contact_that_was_verified_meets_the_demand_until_it_is_too_old(world: World) -> None:
+    use_plan(world, demands=[CONFIRM])
+    user = await bob(world)
+    assert "confirm your phone" in told(await sign_in(world))
+    world.later(60)
+    await verify_phone(world, user)
+    world.later(EIGHT_HOURS)
+    assert told(await sign_in(world)) == ""
+    world.later(179 * DAY)
+    assert told(await sign_in(world)) == ""
+    world.later(DAY)
+    # It was done meanwhile: the count begins anew.
+    assert "confirm your phone" in told(await sign_in(world))
+
+
+async def test_a_contact_that_nobody_verified_meets_nothing(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(confirm="contact", level="forced", deferrals=0)])
+    user = await bob(world)
+    now = to_ms(world.clock.now())
+    subject = await world.subject_of(user)
+    await world.storage.commit(create_contact(world.ring, subject, ContactKind.PHONE, PHONE, Source.OPERATOR, None, now))
+    assert reason(await sign_in(world)) == "action_required"
+
+
+async def test_a_password_that_must_be_changed_is_refused_for_that(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(change="password", level="forced", deferrals=0), ENROL])
+    await world.person("erin", phone=PHONE, must_change=True)
+    assert reason(await sign_in(world, "erin")) == "must_change"
+    await bob(world)
+    assert "second step" in told(await sign_in(world))
+
+
+async def test_a_clock_that_was_set_back_gives_no_deferrals_and_takes_none(world: World) -> None:
+    use_plan(world, demands=[ENROL])
+    user = await bob(world)
+    assert is_granted(await sign_in(world))
+    subject = await world.subject_of(user)
+    ahead = to_ms(world.clock.now()) + 30 * DAY * 1000
+    await world.storage.commit([Update("demand", {"subject_id": subject, "action": "enrol:totp"}, {"put_off_at": ahead})])
+    assert "The next time" in told(await sign_in(world))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_another_persons_deferrals_are_his_own(world: World, times: int) -> None:
+    use_plan(world, demands=[ActionEntrySettings(enrol="totp", level="forced", deferrals=1)])
+    await bob(world)
+    await world.person("dave", phone="+905327654321")
+    for _ in range(times):
+        assert is_granted(await sign_in(world))
+    world.later(EIGHT_HOURS)
+    assert reason(await sign_in(world)) == "action_required"
+    assert is_granted(await sign_in(world, "dave"))
+
+
+def _nas(number: int) -> Origin:
+    return elsewhere(binding=f"radius:nas{number}:", client=f"203.0.113.{number + 1}")
