@@ -15,6 +15,8 @@ from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import BrakeSettings, CodeSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
+from wardgate.kba.settings import MAX_COMMON, KbaSettings
+from wardgate.kba.settings import faults as kba_faults
 from wardgate.policy.needs import SELF_SERVICE
 from wardgate.policy.rules import compile_policy
 from wardgate.policy.settings import (
@@ -60,6 +62,12 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (NeedSettings, "weight"): (0, 30),
     (NeedSettings, "strongest"): (0, 10),
     (ResetLimitSettings, "count"): (1, 100),
+    (KbaSettings, "offered"): (1, 50),
+    (KbaSettings, "set"): (1, 10),
+    (KbaSettings, "asked"): (1, 5),
+    (KbaSettings, "own"): (0, 5),
+    (KbaSettings, "min_length"): (1, 32),
+    (KbaSettings, "strikes"): (1, 20),
     (CodeSettings, "digits"): (6, 10),
     (CodeSettings, "life_s"): (60, 600),
     (CodeSettings, "tries"): (1, 10),
@@ -98,6 +106,8 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
     "directories": 100,
     "domains": 100,
     "resend_after_s": 10,
+    "common": MAX_COMMON,
+    "organisation": 50,
     "reputation": MAX_LISTS,
 }
 
@@ -114,6 +124,7 @@ def check(document: "Document") -> list[Fault]:
         *_gateways(document),
         *_networks(document),
         *_policies(document),
+        *_questions(document),
         *_risk(document),
         *_releases(document),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
@@ -165,7 +176,7 @@ def _reference(value: EnvReference | FileReference | SealedValue, at: tuple[str 
 
 
 def _names(document: "Document") -> Iterator[Fault]:
-    for section in ("realms", "directories", "gateways", "nas", "applications", "networks", "policies"):
+    for section in ("realms", "directories", "gateways", "nas", "applications", "networks", "policies", "questions"):
         yield from _unique_names(getattr(document, section), (section,))
     for number, policy in enumerate(document.policies):
         yield from _unique_names(policy.rules, ("policies", number, "rules"))
@@ -287,6 +298,11 @@ def _directories(document: "Document") -> Iterator[Fault]:
             check_directory(directory)
         except SettingsError as error:
             yield _as_told(error, "directories", directory.name, number)
+
+
+def _questions(document: "Document") -> Iterator[Fault]:
+    for path, problem in kba_faults(document.kba, document.questions, LANGUAGES):
+        yield Fault(path, problem)
 
 
 def _gateways(document: "Document") -> Iterator[Fault]:
