@@ -83,6 +83,9 @@ class Kind(Enum):
     )
     ADMIN_LINK_MADE = ("admin:link:made", "A one-time link to the live log was printed.")
     ADMIN_LINK_USED = ("admin:link:used", "A one-time link was opened; a session for the live log began.")
+    SELF_SERVICE_BEGUN = ("engine:self_service:begun", "Somebody began to reset a password or to unlock an account.")
+    SELF_SERVICE_STEP = ("engine:self_service:step", "A step of it: a proof asked, right or wrong, and what it came to.")
+    SELF_SERVICE_DONE = ("engine:self_service:done", "A password was reset or an account unlocked, by which proofs.")
     SESSION_BEGUN = ("session:session:begun", "A browser was signed in: for which application, by which factors.")
     SESSION_ENDED = (
         "session:session:ended",

@@ -41,7 +41,8 @@ class Step:
     """The state of one login in one browser. `question` None: it has ended, by `ended`, and `text` says how.
 
     `user_name`: as it was typed. `then`: where the browser goes once it is signed in. `wrong`: the last answer was not accepted.
-    `bearer`: of the session that it began; `before`: the fingerprint of the browser under the id that it had until then.
+    `bearer`: of the session that it began; `flow`: the id of a self-service flow;
+    `before`: the fingerprint of the browser under the id that it had until then.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Step:
     wrong: bool = False
     bearer: str = ""
     before: str = ""
+    flow: str = ""
     created_at: int = 0
     expires_at: int = 0
 
@@ -127,7 +129,7 @@ class Steps:
         mac, asked, text = self._mac(step.id), step.question, step.text
         body: dict[str, object] = {
             name: getattr(step, name)
-            for name in ("application", "user_name", "reference", "language", "then", "ended", "wrong", "bearer", "before")
+            for name in ("application", "user_name", "reference", "language", "then", "ended", "wrong", "bearer", "before", "flow")
         }
         body["text"] = None if text is None else [text.id, dict(text.values)]
         body["question"] = (

@@ -340,6 +340,23 @@ page_step = Table(
     Index("ix_page_step_expires_at", "expires_at"),
 )
 
+# A forgotten password or a locked account on its way: which proofs were right so far. Nobody's rows are like everybody's.
+self_service = Table(
+    "self_service",
+    metadata,
+    _text("id"),
+    _text("reference"),
+    _text("goal"),
+    _text("stage"),
+    _number("sequence"),
+    _text("subject_id"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_self_service_expires_at", "expires_at"),
+)
+
 sso_session = Table(
     "sso_session",
     metadata,

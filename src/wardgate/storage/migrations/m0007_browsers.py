@@ -1,4 +1,4 @@
-"""What browsers are in the middle of, and where people are signed in."""
+"""What browsers are in the middle of, self-service flows, and where people are signed in."""
 
 from alembic.operations import Operations
 from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Text
@@ -28,6 +28,20 @@ def upgrade(op: Operations) -> None:
         PrimaryKeyConstraint("step_mac"),
     )
     op.create_index("ix_page_step_expires_at", "page_step", ["expires_at"])
+    op.create_table(
+        "self_service",
+        Column("id", _TEXT, nullable=False),
+        Column("reference", _TEXT, nullable=False),
+        Column("goal", _TEXT, nullable=False),
+        Column("stage", _TEXT, nullable=False),
+        _number("sequence"),
+        Column("subject_id", _TEXT, nullable=False),
+        _bytes("sealed"),
+        _number("created_at"),
+        _number("expires_at"),
+        PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_self_service_expires_at", "self_service", ["expires_at"])
     op.create_table(
         "sso_session",
         _bytes("session_mac"),

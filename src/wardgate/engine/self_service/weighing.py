@@ -1,0 +1,151 @@
+"""Asks policy whether the proofs of a flow are enough, and which ones could still add something."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from wardgate.account.contact import kept_contacts, usable_contacts
+from wardgate.account.subject import SubjectId
+from wardgate.clock import from_ms, to_ms
+from wardgate.contacts import mask_mail, mask_phone
+from wardgate.delivery.port import Channel
+from wardgate.directory.port import DirectoryUser
+from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
+from wardgate.engine.self_service.flow import Flow, Proved
+from wardgate.factors import SECOND_FACTORS
+from wardgate.factors.port import Factor, Holder, Right
+from wardgate.policy.facts import Facts
+from wardgate.policy.groups import qualified_groups
+from wardgate.policy.plan import Decision
+from wardgate.policy.proofs import Judgement, Proof, judge
+from wardgate.policy.rules import decide
+
+# What no single source tells of: one of them counts.
+_HYPOTHETICAL: Final = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What policy said. `told`: for the timeline."""
+
+    enough: bool
+    told: Mapping[str, str]
+
+
+class Weighing:
+    """Between a flow and `policy.proofs`."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+
+    async def proved(self, flow: Flow, user: DirectoryUser, holder: Holder, factor: Factor, verdict: Right) -> Proved:
+        """The record of a proof that was right."""
+        destination = factor.destination(holder) if factor.channel is not None else None
+        if destination is None:
+            return Proved(factor.kind, authenticator=verdict.authenticator_id or "")
+        key = self._key(destination)
+        rows = await self._parts.storage.read([kept_contacts(SubjectId(flow.subject_id))])
+        own = next((each for each in usable_contacts(self._parts.ring(), rows[0]) if each.value == destination), None)
+        since = to_ms(own.verified_at or own.created_at) if own is not None else 0
+        return Proved(factor.kind, destination=key, since=since)
+
+    async def weigh(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Weighed:
+        """Whether the proofs are enough now."""
+        judgement = self._judge(flow, user, holder, flow.proofs)
+        if judgement is None:
+            return Weighed(False, {"why": "no self-service goal"})
+        counted = ", ".join(" ".join([each.proof.kind, str(each.weight), each.why_not]).strip() for each in judgement.counted)
+        missing = ", ".join(f"{each.what} {each.has} of {each.needed}" for each in judgement.missing)
+        return Weighed(judgement.enough, {"counted": counted, **({"missing": missing} if missing else {})})
+
+    def left(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Mapping[str, str]:
+        """The kinds that would add something, each with where its code would go (masked), the weightiest first.
+
+        Empty where all of them together would not be enough: then it is better to say so than to ask for more.
+        """
+        channels = self._parts.configuration().channels
+        done = {(each.kind, each.destination) for each in flow.proofs}
+        ways = [
+            factor
+            for factor in SECOND_FACTORS
+            if factor.enrolled(holder) and (factor.channel is None or factor.channel in channels)
+        ]
+        open_ways = [each for each in ways if (each.kind, self._destination_key(each, holder)) not in done]
+        hypothetical = [self._hypothetical(each, holder) for each in open_ways]
+        whole = self._judge(flow, user, holder, [*flow.proofs, *hypothetical])
+        if whole is None or not whole.enough:
+            return {}
+        adding = []
+        for factor, proof in zip(open_ways, hypothetical, strict=True):
+            judged = self._judge(flow, user, holder, [*flow.proofs, proof])
+            if judged is not None and judged.counted[-1].proofs:
+                adding.append((-judged.counted[-1].weight, factor))
+        return {factor.kind: _masked(factor, holder) for _, factor in sorted(adding, key=lambda pair: pair[0])}
+
+    def limits(self, flow: Flow) -> tuple[int, int]:
+        """How many resets a person may have, within so many seconds."""
+        service = self._application(flow).policy.self_service
+        return service.resets, service.resets_within_s
+
+    def _judge(self, flow: Flow, user: DirectoryUser, holder: Holder, proofs: Sequence[Proved]) -> Judgement | None:
+        facts = self._facts(flow, user, holder, flow.goal, self._application(flow))
+        presented = [self._proof(each, user) for each in proofs]
+        return judge(self._application(flow).policy, facts, presented, self._logins(flow, user, holder))
+
+    def _logins(self, flow: Flow, user: DirectoryUser, holder: Holder) -> list[Decision]:
+        """What this person's logins demand, in every application."""
+        applications = self._parts.configuration().applications.values()
+        return [decide(each.policy, self._facts(flow, user, holder, "login", each)) for each in applications]
+
+    def _proof(self, proved: Proved, user: DirectoryUser) -> Proof:
+        return Proof(
+            kind=proved.kind,
+            source=proved.destination or proved.authenticator,
+            since=from_ms(proved.since) if proved.since else None,
+            behind_password=proved.kind == "email" and self._opens_with_password(proved.destination, user),
+        )
+
+    def _opens_with_password(self, destination: str, user: DirectoryUser) -> bool:
+        """The directory's own mail address is the organisation's mailbox, and its password the one that was forgotten."""
+        return any(self._key(mail) == destination for mail in (user.mail, *user.other_mails) if mail)
+
+    def _hypothetical(self, factor: Factor, holder: Holder) -> Proved:
+        return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, destination=self._destination_key(factor, holder))
+
+    def _destination_key(self, factor: Factor, holder: Holder) -> str:
+        to = factor.destination(holder) if factor.channel is not None else None
+        return self._key(to) if to else ""
+
+    def _key(self, destination: str) -> str:
+        return self._parts.ring().mac("proof-destination", destination.lower().encode()).hex()
+
+    def _application(self, flow: Flow) -> Application:
+        return self._parts.configuration().applications[flow.application]
+
+    def _facts(self, flow: Flow, user: DirectoryUser, holder: Holder, goal: str, application: Application) -> Facts:
+        enrolled = [factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)] + [each.kind for each in holder.held]
+        return Facts(
+            goal=goal,
+            application=application.settings.name,
+            application_kind=application.settings.kind,
+            door="portal",
+            realm=flow.realm,
+            directory=user.directory,
+            user=user.name,
+            at=self._parts.clock.now(),
+            groups=qualified_groups((user.directory, flow.realm), user.groups, user.group_aliases),
+            attributes={name.lower(): values for name, values in user.attributes.items()},
+            enrolled=frozenset(enrolled),
+        )
+
+
+def first_kinds(configuration: EngineConfiguration) -> tuple[str, ...]:
+    """What may be chosen before anything is proved: the same for every name."""
+    return tuple(each.kind for each in SECOND_FACTORS if each.channel is None or each.channel in configuration.channels)
+
+
+def _masked(factor: Factor, holder: Holder) -> str:
+    to = factor.destination(holder) if factor.channel is not None else None
+    if to is None:
+        return ""
+    return mask_phone(to) if factor.channel is Channel.SMS else mask_mail(to)
