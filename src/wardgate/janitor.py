@@ -67,10 +67,12 @@ RETENTIONS = (
     Retention("handle", "expires_at", _HOUR_MS),
     Retention("login_transaction", "expires_at", _DAY_MS),
     Retention("brake", "expires_at", 0),
+    Retention("sending", "day", 400 * _DAY_MS, written=lambda at_ms: at_ms // _DAY_MS),
     Retention("kba_round", "expires_at", 0),
     Retention("lease", "held_until", _DAY_MS),
     Retention("page_step", "expires_at", 0),
     Retention("sso_session", "expires_at", 0),
+    Retention("self_service", "expires_at", _DAY_MS),
     Retention("admin_pass", "expires_at", _DAY_MS),
     Retention("timeline", "id", _default_ms("timeline"), most_rows=10_000_000, written=first_id_of, span="timeline"),
     # One head covers everything before it in its chain.

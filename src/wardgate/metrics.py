@@ -76,6 +76,7 @@ PACKETS = _counter("wardgate_radius_packets_total", "RADIUS packets that were ta
 DROPS = _counter("wardgate_radius_drops_total", "RADIUS packets that got no reply, by incident.", "reason")
 DUPLICATES = _counter("wardgate_radius_duplicates_total", "Resent packets that got their stored reply or were waited for.")
 INCIDENTS = _counter("wardgate_incidents_total", "What never became a login, by kind.", "kind")
+LOCKS = _counter("wardgate_brake_locks_total", "Brakes that began to hold, by kind.", "brake")
 IN_WORK = _gauge("wardgate_radius_packets_in_work", "RADIUS packets that are being worked on.")
 
 PASSWORD_WAIT = _histogram("wardgate_password_wait_seconds", "How long a password check waited for a free thread.", STEP_BUCKETS_S)
@@ -113,7 +114,7 @@ MAX_FILES = _gauge("process_max_fds", "Files and sockets that may be open.")
 STARTED = _gauge("process_start_time_seconds", "When the worker started.")
 
 CATALOGUE: Final[tuple[Described, ...]] = (
-    *(LOGINS, STEP, DIRECTORY, DIRECTORY_SERVER_UP, GATEWAY, PACKETS, DROPS, DUPLICATES, INCIDENTS, IN_WORK),
+    *(LOGINS, STEP, DIRECTORY, DIRECTORY_SERVER_UP, GATEWAY, PACKETS, DROPS, DUPLICATES, INCIDENTS, LOCKS, IN_WORK),
     *(PASSWORD_WAIT, PASSWORD_WORK, PASSWORD_WAITING, PASSWORD_RUNNING, PASSWORD_THREADS),
     *(BATCH_UNITS, BATCH_SECONDS, FAILED_BATCHES, UNITS_WAITING, READS_WAITING),
     *(OUTBOX, OUTBOX_OLDEST, TIMELINE_DROPPED, CONNECTIONS, STREAMS),
@@ -157,6 +158,7 @@ class Metrics:
         self._packets = self._numbered(PACKETS)
         self._drops = self._numbered(DROPS)
         self._incidents = self._numbered(INCIDENTS)
+        self._locks = self._numbered(LOCKS)
         self._duplicates = self._numbered(DUPLICATES, ())
         self._failed_batches = self._numbered(FAILED_BATCHES, ())
         self._password_work = self._numbered(PASSWORD_WORK, ())
@@ -191,6 +193,10 @@ class Metrics:
     def incident(self, kind: str) -> None:
         """Something that never became a login."""
         _count(self._incidents, (kind,))
+
+    def lock(self, kind: str) -> None:
+        """A brake began to hold: its kind, from a fixed list."""
+        _count(self._locks, (kind,))
 
     def step(self, name: str, seconds: float) -> None:
         """A step of a login took this long: a name from a fixed list, never anything that came in."""

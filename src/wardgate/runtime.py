@@ -30,6 +30,8 @@ from wardgate.radius.nas import Nas, build_nas
 from wardgate.radius.nas_table import NasTable
 from wardgate.radius.release import Release, compile_release, compile_vendor_release
 from wardgate.radius.server import RadiusTables
+from wardgate.risk.assessing import Assessor, assessor_for
+from wardgate.risk.settings import RiskSettings
 from wardgate.storage.port import Storage
 
 
@@ -68,6 +70,7 @@ class Builder:
         self._hasher = hasher
         self._directories: dict[str, tuple[DirectorySettings, _Realms, Directory]] = {}
         self._gateways: dict[str, tuple[GatewaySettings, Gateway]] = {}
+        self._risk: Assessor | None = None
 
     def build(self, version: int, document: Document, fresh: bool = False) -> Runtime:
         """The runtime of a version. Raises SettingsError that names what cannot be built; then nothing has changed.
@@ -91,10 +94,12 @@ class Builder:
             self._applications(document),
             codes=document.codes,
             brakes=document.brakes,
+            sending=document.sending,
             channels=frozenset(gateway.channel for gateway in gateways),
+            risk=self._assessor(document.risk, fresh),
         )
         runtime = Runtime(version, document, engine, self._radius(document, secret), gateways, tuple(directories.values()))
-        self._gateways, self._directories = built, kept
+        self._gateways, self._directories, self._risk = built, kept, engine.risk
         return runtime
 
     def _directory(
@@ -106,6 +111,14 @@ class Builder:
             return before
         parts = DirectoryParts(self._storage, self._hasher, self._clock, secret, realms.region, realms.words)
         return settings, realms, build_directory(settings, parts)
+
+    def _assessor(self, settings: RiskSettings, fresh: bool) -> Assessor | None:
+        """With the files that it has read already, where only they may have changed."""
+        if self._risk is None or self._risk.settings != settings:
+            return assessor_for(settings)
+        if fresh:
+            self._risk.refresh()
+        return self._risk
 
     def _gateway(self, settings: GatewaySettings, secret: Resolve, known: Mapping[str, tuple[GatewaySettings, Gateway]]) -> Gateway:
         before = known.get(settings.name)

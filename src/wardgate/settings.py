@@ -75,8 +75,8 @@ class HttpsListenerSettings:
     doors: tuple[Door, ...] = field(
         default=DOORS,
         metadata={
-            "help": "what is served here: admin (the live log), portal (sign-in and account pages), health, metrics; all else is not "
-            "found; empty: do not listen"
+            "help": "what is served here: admin (the live log), portal (sign-in and account pages), health, metrics; "
+            "all else is not found; empty: do not listen"
         },
     )
     public_url: str = field(

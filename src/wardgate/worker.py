@@ -22,6 +22,7 @@ from wardgate.admin.office import Office
 from wardgate.admin.operations import OPERATIONS
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.heads import SIGN_EVERY_S, sign_all_heads
+from wardgate.audit.incidents import IncidentKind
 from wardgate.audit.recorder import Recorder
 from wardgate.clock import to_ms
 from wardgate.clock_watch import ClockWatch, WatchedClock
@@ -32,7 +33,9 @@ from wardgate.delivery.outbox import OutboxState
 from wardgate.delivery.worker import OutboxEvent, OutboxWorker
 from wardgate.directory.port import Closing, Directory
 from wardgate.engine.engine import Engine
+from wardgate.engine.locks import OF_MANY
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.self_service.engine import SelfService
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.installation import Opened
 from wardgate.janitor import EVERY_S as SWEEP_EVERY_S
@@ -59,6 +62,7 @@ DRAIN_S: Final = 5.0
 MAX_WAITING_PASSWORDS: Final = 256
 STORAGE_ASKED_EVERY_S = 1.0
 CHANGES_ASKED_EVERY_S = 1.0
+FILES_ASKED_EVERY_S = 60.0
 PART_AGAIN_S = 1.0
 # A login makes some hundred values and no cycles: looking for cycles as often as Python does costs it 4 to 9 % of its time.
 COLLECTED_EVERY: Final = (20_000, 20, 50)
@@ -207,6 +211,7 @@ class Worker:
         self._keep(self._recorder.run, "recorder")
         self._keep(self._watch.run, "clock watch")
         self._keep(self._look_for_changes, "changes")
+        self._keep(self._look_at_files, "files")
         if "delivery" in roles:
             self._outbox = OutboxWorker(
                 self._storage,
@@ -232,7 +237,7 @@ class Worker:
             return
         self._signing |= await self._signing_nas()
         parts = RadiusParts(
-            engine=self._engine(demo),
+            engine=Engine(self._engine_parts(demo)),
             storage=self._storage,
             recorder=self._recorder,
             clock=self._clock,
@@ -248,8 +253,8 @@ class Worker:
             await server.listen(authentication, accounting)
             self._radius.append(server)
 
-    def _engine(self, demo: bool) -> Engine:
-        parts = EngineParts(
+    def _engine_parts(self, demo: bool) -> EngineParts:
+        return EngineParts(
             self._storage,
             self._clock,
             self._opened.rings,
@@ -262,12 +267,13 @@ class Worker:
             epoch=self._opened.epoch_id,
             observe=self._metrics.step,
             observe_directory=self._metrics.directory,
+            observe_lock=self._lock_began,
         )
-        return Engine(parts)
 
     async def _start_https(self, guide: DemoGuide | None) -> None:
         data = self._opened.installation.data
-        portal = portal_pages(self._engine(guide is not None), lambda: self._now().engine)
+        parts = self._engine_parts(guide is not None)
+        portal = portal_pages(Engine(parts), SelfService(parts), lambda: self._now().engine)
         for listener, sock, url in zip(self._settings.https_listeners, self._sockets.https, self._sockets.urls, strict=True):
             context = WebContext(
                 storage=self._storage,
@@ -400,6 +406,13 @@ class Worker:
                 self._seen_version = int(versions[0]["version"] or 0)
                 await self._reload_or_keep()
 
+    async def _look_at_files(self) -> None:
+        """What risk reads of an operator's files, which something may renew every night, without anybody saying so."""
+        while True:
+            await asyncio.sleep(FILES_ASKED_EVERY_S)
+            if (assessor := self._now().engine.risk) is not None:
+                await asyncio.to_thread(assessor.refresh)
+
     def _end_with_epoch(self) -> None:
         """Whoever opened the epoch found no node at work, and we are one: what is open here must not outlive it.
 
@@ -470,6 +483,13 @@ class Worker:
             "took_ms": event.age_ms,
         }
         return [self._recorder.late(event.reference, event.transaction_id, event.user_name, body)]
+
+    def _lock_began(self, kind: str, held: str, wait_s: int) -> None:
+        """Counted by kind; what is about more than one person is an incident too, for those who look at the live log."""
+        self._metrics.lock(kind)
+        if kind in OF_MANY:
+            self._recorder.incident(IncidentKind.BRAKE, held, detail=f"{kind}, {wait_s} s")
+            log.warning("brake_began", brake=kind, held=held, wait_s=wait_s)
 
     def _storage_failed(self) -> None:
         """No Status-Server is answered until a write succeeds: every login would be refused here, and the NAS has other servers.

@@ -42,7 +42,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
     "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
-    "engine": frozenset({"account", "audit", "delivery", "directory", "factors", "policy", "storage"}),
+    "engine": frozenset({"account", "audit", "contacts", "delivery", "directory", "factors", "policy", "risk", "storage"}),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
     "web": frozenset({"admin", "audit", "delivery", "metrics", "storage", "watch"}),
@@ -79,6 +79,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "passwords",
             "policy",
             "radius",
+            "risk",
             "settings",
             "storage",
         }
@@ -118,7 +119,9 @@ ALLOWED: dict[str, frozenset[str]] = {
         }
     ),
     # who knows all names
-    "runtime": frozenset({"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "storage"}),
+    "runtime": frozenset(
+        {"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "risk", "storage"}
+    ),
     "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),
     "turns": frozenset(),
     "systemd": frozenset(),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person
+from wardgate.admin.person_erasure import PersonErasure, erase_person_page
 from wardgate.audit import export
 from wardgate.audit.erasure import Erasure, erase_page
 from wardgate.audit.heads import Patience, fingerprint, public_pem, sign_all_heads, signing_key
@@ -279,6 +280,31 @@ async def erase_payloads(
     cursor: str | None = None,
 ) -> dict[str, Any]:
     """Erase one page of payloads about a person. `look_up`: ask the directories for the people behind the names too."""
+    names, said = _whose(users, subjects or (), reason)
+    known = (*(subjects or ()), *(await _subjects(office, names) if look_up else ()))[:MAX_NAMES]
+    erasure = Erasure(names, known, said, office.actor)
+    done = await erase_page(office.storage, erasure, office.now_ms(), None if cursor is None else _positions(cursor))
+    return {"erased": done.erased, "scanned": done.scanned, "cursor": _cursor(done.positions), "subjects": list(known)}
+
+
+async def erase_person(
+    office: Office,
+    *,
+    users: Sequence[str],
+    subjects: Sequence[str],
+    reason: str,
+    everything: bool = False,
+    after: str | None = None,
+) -> dict[str, Any]:
+    """Erase one page of what is kept of a person beside the trail. `subjects`: as `erase_payloads` told them."""
+    names, said = _whose(users, subjects, reason)
+    if everything and not subjects:
+        raise UsageError("nobody is known under these names any more: say who it was with --subject")
+    return await erase_person_page(office, PersonErasure(names, tuple(subjects)[:MAX_NAMES], said, everything), after)
+
+
+def _whose(users: Sequence[str], subjects: Sequence[str], reason: str) -> tuple[tuple[str, ...], str]:
+    """The names and the reason of an erasure. Raises UsageError."""
     if not users and not subjects:
         raise UsageError("say about whom: --user or --subject")
     names = tuple(users[:MAX_NAMES])
@@ -287,10 +313,7 @@ async def erase_payloads(
         raise UsageError(f"give a reason of at most {MAX_REASON_CHARS} characters: it stays on record")
     if any(name.casefold() in said.casefold() for name in names):
         raise UsageError("the reason names the person, and stays on record: write the number of the request, or the like")
-    known = (*(subjects or ()), *(await _subjects(office, names) if look_up else ()))[:MAX_NAMES]
-    erasure = Erasure(names, known, said, office.actor)
-    done = await erase_page(office.storage, erasure, office.now_ms(), None if cursor is None else _positions(cursor))
-    return {"erased": done.erased, "scanned": done.scanned, "cursor": _cursor(done.positions), "subjects": list(known)}
+    return names, said
 
 
 def _time(text: str | None) -> int | None:

@@ -14,6 +14,7 @@ from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.machine_checks import look_at_machine
 from wardgate.admin.office import Office
+from wardgate.admin.risk import risk_findings
 from wardgate.admin.user_import import check_foreign_hashes
 from wardgate.config.document import Document, map_secrets
 from wardgate.config.reference import FileReference, SecretSetting
@@ -99,6 +100,8 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
     for message in resolve_all(document, office.ring):
         yield Finding(Level.ERROR, *split(SettingsError(message)))
     for finding in (*_directory_files(document), *_nas(office, document), *_secret_files(document), *_channels(document)):
+        yield finding
+    for finding in await asyncio.to_thread(risk_findings, document):
         yield finding
     if online:
         async for finding in _silent_directories(office, document):

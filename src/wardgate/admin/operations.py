@@ -632,6 +632,15 @@ async def audit_erase(
     )
 
 
+async def audit_erase_person(
+    desk: Desk, users: list[str], subjects: list[str], reason: str, everything: bool = False, after: str | None = None
+) -> Result:
+    """Erase a page of what is kept of a person beside the audit trail."""
+    return await audit_trail.erase_person(
+        desk.office, users=users, subjects=subjects, reason=reason, everything=everything, after=after
+    )
+
+
 async def audit_key(desk: Desk) -> Result:
     """The public key of the audit heads."""
     return await audit_trail.describe_key(desk.office)
@@ -750,6 +759,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "audit.verify": audit_verify,
     "audit.search": audit_search,
     "audit.erase": audit_erase,
+    "audit.erase_person": audit_erase_person,
     "audit.key": audit_key,
     "audit.begin_export": audit_begin_export,
     "audit.export_page": audit_export_page,

@@ -12,7 +12,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.heads import whole
 from wardgate.audit.search import MAX_RESULTS, TABLE, Wanted, payload_of, search
 from wardgate.errors import Conflict
-from wardgate.storage.port import Committed, Operation, Row, Storage, Update, Where
+from wardgate.storage.port import Committed, Delete, Operation, Row, Storage, Update, Where
 
 _KEY: Final = ("writer", "epoch", "seq")
 
@@ -52,11 +52,19 @@ class Erased:
 async def erase_page(
     storage: Storage, erasure: Erasure, now_ms: int, positions: Sequence[tuple[str, int, int]] | None = None
 ) -> Erased:
-    """Erase the newest payloads that the erasure covers, from `positions` on backwards. Raises Conflict."""
+    """Erase the newest payloads that the erasure covers, from `positions` on backwards, and the timelines of their logins.
+
+    Raises Conflict.
+    """
     found = await search(storage, Wanted(users=erasure.names, subjects=erasure.subjects), MAX_RESULTS, positions)
     rows = [row for row in found.rows if erasure.covers(row)]
-    if rows:
-        commit = await storage.commit([*map(_without_payload, rows), _event(erasure, rows, now_ms)])
+    # The flight recorder tells more of these logins, under whichever name was typed.
+    logins = [row for row in found.rows if row["subject_id"] in erasure.subjects or erasure.covers(row)]
+    references = tuple({str(row["reference"]) for row in logins if row["reference"]})
+    if rows or references:
+        unit: list[Operation] = [*map(_without_payload, rows), *([_event(erasure, rows, now_ms)] if rows else [])]
+        unit += [Delete("timeline", (Where("reference", "in", references),))] if references else []
+        commit = await storage.commit(unit)
         if not isinstance(commit, Committed):
             raise Conflict("somebody else erased the same payloads meanwhile: run it again")
     return Erased(len(rows), found.scanned, found.positions)

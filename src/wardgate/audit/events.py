@@ -21,8 +21,14 @@ class Kind(Enum):
     LOGIN_CHALLENGED = ("engine:login:challenged", "The password was right and a second factor was asked for.")
     LOGIN_ANSWER_WRONG = ("engine:login:answer_wrong", "A wrong or reused code; the challenge was repeated.")
     CODE_SENT = ("engine:code:sent", "A one-time code was put into the outbox for a user's phone or mailbox.")
-    BRAKE_LOCKED = ("engine:brake:locked", "Too many wrong proofs: a user and source, or a source, has to wait.")
-    BRAKE_RELEASED = ("admin:brake:released", "An operator lifted the waits of a user.")
+    BRAKE_LOCKED = (
+        "engine:brake:locked",
+        "A brake began to hold: which, whom or what, for how many seconds (0: until it is lifted), after how many failures.",
+    )
+    BRAKE_RELEASED = (
+        "admin:brake:released",
+        "An operator lifted waits: of a user, a source, a network, a NAS, or all; how many rows, and why.",
+    )
     SUBJECT_CREATED = ("account:subject:created", "A person was met for the first time and given a subject id.")
     SUBJECT_RELINKED = (
         "account:subject:relinked",
@@ -72,6 +78,10 @@ class Kind(Enum):
         "audit:payload:erased",
         "Payloads were erased, and why (a person's, or because they had their time): how many, in which chains. Their events stay, "
         "proved by their commitments.",
+    )
+    PERSON_ERASED = (
+        "account:person:erased",
+        "What was kept of a person beside the audit trail was removed, and why: what he did, or everything he had.",
     )
     EPOCH_OPENED = (
         "app:epoch:opened",

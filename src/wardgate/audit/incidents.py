@@ -20,3 +20,4 @@ class IncidentKind(StrEnum):
     ACCOUNTING_WRONG_SECRET = "accounting_wrong_secret"  # noqa: S105 - a name, not a secret
     OVERLOADED = "overloaded"
     REPLY_TOO_LARGE = "reply_too_large"
+    BRAKE = "brake"

@@ -118,6 +118,7 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.KEY_RESEALED: {"key": As.NUMBER},
     Kind.BACKUP_MADE: {"size": As.NUMBER},
     Kind.PAYLOADS_ERASED: {"by": As.WORD, "events": As.NUMBER, "classes": As.COUNTS},
+    Kind.PERSON_ERASED: {"everything": As.NUMBER},
     Kind.EPOCH_OPENED: {"before": As.NUMBER, "totp_raised": As.NUMBER, "closed": As.COUNTS},
     Kind.ADMIN_LINK_MADE: {"life_s": As.NUMBER},
     Kind.ADMIN_LINK_USED: {"address": As.ADDRESS},

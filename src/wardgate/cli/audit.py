@@ -205,7 +205,12 @@ def search(
     emit(audit_search.search(data, asked, limit, cursor), as_json, audit_search.show)
 
 
-@app.command(epilog=example('wardgate audit erase --user ada --user "ACME\\\\ada" --reason "request 4711"'))
+@app.command(
+    epilog=example(
+        'wardgate audit erase --user ada --user "ACME\\\\ada" --reason "request 4711"',
+        'wardgate audit erase --user ada --subject s-2f6c... --everything --reason "request 4711"',
+    )
+)
 def erase(
     reason: Annotated[str, typer.Option(help="Why. It stays on record and must not name the person.")],
     data: Data = DEFAULT_DATA,
@@ -216,19 +221,28 @@ def erase(
         list[str] | None,
         typer.Option(help="The person's own id (wardgate subject show), when no directory knows the name any more."),
     ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--everything",
+            help="Also authenticators, contacts, answers, trusted devices and links: who comes again is met as somebody new.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase what the audit trail tells of a person; the chain stays whole.
+    """Erase what is told of a person's logins: in the audit trail, whose chain stays whole, and beside it.
 
-    Kinds, times and ids of ours stay, and so does an event that says how many payloads went and why. Backups and exports that were
-    made before keep theirs. What a restore from such a backup would have to take away again cannot be read any more: make a backup.
+    Timelines, messages, accounting records, habits and waits go with the payloads of events. Kinds, times and ids of ours stay, and
+    so do events that say how much went and why. Backups and exports that were made before keep theirs. What a restore from such a
+    backup would have to take away again cannot be read any more: make a backup.
     """
     from wardgate.cli import audit_search
 
     def show(result: Mapping[str, Any]) -> None:
         say(f"{result['erased']} payloads erased; {result['scanned']} events looked through.")
+        say(f"{result['rows']} rows of other tables removed, and the timelines of these logins.")
 
-    emit(audit_search.erase(data, user or [], subject or [], reason), as_json, show)
+    emit(audit_search.erase(data, user or [], subject or [], reason, everything), as_json, show)
 
 
 @app.command(epilog=example("wardgate audit key > wardgate-audit.pem"))

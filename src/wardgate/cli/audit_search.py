@@ -34,19 +34,31 @@ def search(data: Path, asked: Mapping[str, object], limit: int, cursor: str | No
                 return {"events": events, "scanned": scanned, "reached": reached, "cursor": cursor}
 
 
-def erase(data: Path, users: list[str], subjects: list[str], reason: str) -> dict[str, Any]:
-    """Erase page by page, back to the first event: a person's events may lie anywhere."""
-    asked: dict[str, object] = {"users": users, "subjects": subjects, "reason": reason}
-    erased, scanned = 0, 0
-    cursor: str | None = None
+def erase(data: Path, users: list[str], subjects: list[str], reason: str, everything: bool) -> dict[str, Any]:
+    """Erase page by page, back to the first event: a person's events may lie anywhere. Then what other tables tell."""
+    erased, scanned, rows = 0, 0, 0
     with Performer(data) as performer, counting("looking through") as advance:
+        # Whether all of it may go is asked before any of it does.
+        whose: dict[str, object] = {"users": users, "subjects": subjects, "reason": reason}
+        if everything:
+            found = performer.do("audit.search", {"users": users, "limit": 1})["subjects"]
+            whose["subjects"] = [*subjects, *found]
+            performer.do("audit.erase_person", {**whose, "everything": True})
+        asked, cursor = whose, None
         while True:
             page = performer.do("audit.erase", {**asked, "cursor": cursor})
             erased, scanned = erased + page["erased"], scanned + page["scanned"]
             cursor, asked = page["cursor"], {**asked, "subjects": page["subjects"], "look_up": False}
             advance(scanned, f"{erased} erased")
             if cursor is None:
-                return {"erased": erased, "scanned": scanned, "subjects": page["subjects"]}
+                break
+        whose |= {"subjects": page["subjects"], "everything": everything}
+        after = None
+        while True:
+            part = performer.do("audit.erase_person", {**whose, "after": after})
+            rows, after = rows + part["rows"], part["after"]
+            if after is None:
+                return {"erased": erased, "scanned": scanned, "rows": rows, "subjects": page["subjects"]}
 
 
 def moment(text: str | None) -> str | None:

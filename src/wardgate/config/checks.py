@@ -12,7 +12,7 @@ from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
 from wardgate.directory.registry import check_settings as check_directory
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.settings import BrakeSettings, CodeSettings, ReleaseRuleSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, ReleaseRuleSettings, SendingSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.kba.settings import MAX_COMMON, KbaSettings
@@ -46,8 +46,13 @@ MAX_ADDRESSES: Final = 256
 MAX_CIDR: Final = 1_000
 MAX_RULES: Final = 500
 MAX_NAMES_TOLD: Final = 10
+MAX_PREFIXES: Final = 500
+MAX_PRICE: Final = 1_000.0
+MAX_CURRENCY_CHARS: Final = 8
 # Letters and digits of any script. No colon: conditions write `directory:group`, and a sealed secret is bound to its name.
 _NAME = re.compile(r"\w(?:[\w .-]*[\w.-])?")
+# The beginning of a number in E.164: at most a country code, and as much of an operator's block.
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,9}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 # What every kind of gateway has; the rest of its settings is checked by the kind.
@@ -78,6 +83,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (CodeSettings, "totp_skew_steps"): (0, 10),
     (CodeSettings, "hotp_look_ahead"): (0, 100),
     (CodeSettings, "replay_notice_s"): (0, 600),
+    (ApplicationSettings, "hand_over_s"): (0, 300),
     (BrakeSettings, "user_source_failures"): (1, 1_000),
     (BrakeSettings, "user_source_window_s"): (10, 86_400),
     (BrakeSettings, "user_source_wait_s"): (1, 86_400),
@@ -86,6 +92,21 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (BrakeSettings, "source_failures"): (1, 100_000),
     (BrakeSettings, "source_window_s"): (10, 86_400),
     (BrakeSettings, "source_wait_s"): (1, 86_400),
+    (BrakeSettings, "network_failures"): (0, 1_000_000),
+    (BrakeSettings, "network_bits_ipv4"): (8, 32),
+    (BrakeSettings, "network_bits_ipv6"): (16, 64),
+    (BrakeSettings, "nas_failures"): (0, 1_000_000),
+    (BrakeSettings, "global_failures"): (0, 1_000_000),
+    (BrakeSettings, "network_messages"): (0, 1_000_000),
+    (BrakeSettings, "nas_messages"): (0, 1_000_000),
+    (BrakeSettings, "global_messages"): (0, 1_000_000),
+    (BrakeSettings, "wide_window_s"): (10, 86_400),
+    (BrakeSettings, "wide_wait_s"): (1, 86_400),
+    (BrakeSettings, "wide_wait_max_s"): (1, 86_400),
+    (SendingSettings, "sms_per_prefix_per_day"): (0, 10_000_000),
+    (SendingSettings, "sms_per_day"): (0, 10_000_000),
+    (SendingSettings, "email_per_day"): (0, 10_000_000),
+    (SendingSettings, "sms_per_source_per_hour"): (0, 1_000_000),
     **RISK_RANGES,
 }
 
@@ -106,6 +127,7 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
     "directories": 100,
     "domains": 100,
     "resend_after_s": 10,
+    "sms_prefixes": MAX_PREFIXES,
     "common": MAX_COMMON,
     "organisation": 50,
     "reputation": MAX_LISTS,
@@ -127,6 +149,7 @@ def check(document: "Document") -> list[Fault]:
         *_questions(document),
         *_risk(document),
         *_releases(document),
+        *_sending(document.sending),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
 
@@ -457,6 +480,23 @@ def _compiles_release(rule: ReleaseRuleSettings, at: tuple[str | int, ...]) -> I
         compile_release((rule,), BUILT_IN)
     except SettingsError as error:
         yield Fault(path_of(at), error.message.removeprefix("release: "))
+
+
+def _sending(sending: SendingSettings) -> Iterator[Fault]:
+    """Prefixes and prices: one that is mistyped would close a country, or cost nothing."""
+    told = "must be + and the beginning of a number, such as +90"
+    for number, prefix in enumerate(sending.sms_prefixes):
+        if not _PREFIX.fullmatch(prefix):
+            yield Fault(path_of(("sending", "sms_prefixes", number)), told)
+    if len(sending.prices) > MAX_PREFIXES:
+        yield Fault("sending.prices", f"holds {len(sending.prices)} entries, more than {MAX_PREFIXES}")
+    for prefix, price in sending.prices.items():
+        if prefix not in ("sms", "email") and not _PREFIX.fullmatch(prefix):
+            yield Fault(path_of(("sending", "prices", prefix)), f"{told}, or sms, or email")
+        if not 0 <= price <= MAX_PRICE:
+            yield Fault(path_of(("sending", "prices", prefix)), f"must be between 0 and {MAX_PRICE:g}")
+    if len(sending.currency) > MAX_CURRENCY_CHARS or not sending.currency.isprintable():
+        yield Fault("sending.currency", f"must be at most {MAX_CURRENCY_CHARS} characters")
 
 
 def _attribute(name: str, at: tuple[str | int, ...]) -> Iterator[Fault]:

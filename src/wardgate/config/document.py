@@ -20,7 +20,7 @@ from wardgate.delivery.kind import GatewaySettings
 from wardgate.directory import registry as directories
 from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
 from wardgate.errors import SettingsError
 from wardgate.kba.settings import MAX_QUESTIONS, KbaSettings, QuestionSettings
 from wardgate.policy.settings import NetworkSettings, PolicySettings
@@ -42,6 +42,7 @@ MAX_ITEMS: Final[Mapping[str, int]] = {
 _SINGLE: Final[Mapping[str, type]] = {
     "codes": CodeSettings,
     "brakes": BrakeSettings,
+    "sending": SendingSettings,
     "kba": KbaSettings,
     "retention": RetentionSettings,
     "risk": RiskSettings,
@@ -65,6 +66,7 @@ class Document:
     kba: KbaSettings = field(default_factory=KbaSettings)
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
+    sending: SendingSettings = field(default_factory=SendingSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     risk: RiskSettings = field(default_factory=RiskSettings)
 

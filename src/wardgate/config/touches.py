@@ -27,7 +27,7 @@ def touched(before: Document | None, after: Document, names: Iterable[str]) -> l
 
 def _touch(what: str, documents: list[Document]) -> Touch:
     section, _, name = what.partition(" ")
-    if section in ("codes", "brakes", "risk"):
+    if section in ("codes", "brakes", "sending", "risk"):
         return Touch(what, note=_EVERY_LOGIN)
     if section == "retention":
         return Touch(what, note="how long what was recorded is kept")

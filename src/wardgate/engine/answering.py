@@ -28,6 +28,7 @@ from wardgate.engine.request import AnswerRequest
 from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.spent_code import remember_spent_code, user_key
 from wardgate.engine.steps import DIRECTORY_FIND, STORAGE_READ, Steps
+from wardgate.engine.surroundings import to_remember
 from wardgate.engine.transaction import (
     MAX_ROUNDS,
     OUTCOME_KEPT_MS,
@@ -46,6 +47,7 @@ from wardgate.engine.transaction import (
 from wardgate.errors import DirectoryUnavailable, SealError
 from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
+from wardgate.risk.carried import told as told_risk
 from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
 from wardgate.texts import Text
 from wardgate.values import quick_value
@@ -414,6 +416,8 @@ class Answering:
             details["grace"] = True
         if transaction.fail_open:
             details["fail_open"] = transaction.fail_open
+        if transaction.risk:
+            details["risk"] = told_risk(transaction.risk)
         if grant.due.told:
             details |= {"demands": list(grant.due.told), "actions": transaction.terms.actions}
             for told in grant.due.told:
@@ -422,7 +426,9 @@ class Answering:
             proved = list(grant.proved or transaction.proved)
             return await recording.commit_denied(unit, outcome, transaction.user_name, factors=proved, **details)
         details["factors"], details["assurance"] = list(outcome.factors), outcome.assurance
-        return await recording.commit([*unit, *grant.note], Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
+        habits = await to_remember(self._parts, transaction, now_ms) if transaction.risk else ()
+        unit += [*grant.note, *habits]
+        return await recording.commit(unit, Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
 
     def _use(self, answer: _Answer, outcome: Step) -> Use:
         return Use(answer.handle, answer.request.fingerprint, dump_outcome(outcome), answer.now_ms)

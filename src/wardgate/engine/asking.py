@@ -9,12 +9,12 @@ from wardgate.clock import to_ms
 from wardgate.crypto import new_id
 from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
-from wardgate.engine import brakes
 from wardgate.engine.messages import compose
 from wardgate.engine.outcome import Challenge, Denied, Origin
 from wardgate.engine.recording import Recording
 from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.sealed_handle import seal_login
+from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
 from wardgate.factors import BY_KIND, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Sending, Task
@@ -43,6 +43,7 @@ class Asker:
 
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
+        self._limits = MessageLimits(parts)
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -181,7 +182,8 @@ class Asker:
         step = transaction.steps[transaction.step]
         channels = self._parts.configuration().channels
         factors = [BY_KIND[kind] for kind in step if kind not in transaction.proved]
-        return [each for each in factors if each.enrolled(holder) and (each.channel is None or each.channel in channels)]
+        usable = [each for each in factors if each.enrolled(holder) and (each.channel is None or each.channel in channels)]
+        return [each for each in usable if each.channel is None or self._is_open(each, holder)]
 
     def unsendable(self, steps: Sequence[Sequence[str]], proved: Sequence[str], holder: Holder, trail: Trail) -> int:
         """How many of the next steps nothing but messages could prove, while no gateway takes any; told to the timeline.
@@ -210,6 +212,7 @@ class Asker:
             if isinstance(asked, Asked):
                 return asked
             refusal = Text("code.closed_no_more", {"ref": trail.reference})
+        await self._note_closed(transaction, holder, trail)
         return refusal
 
     async def ask_by(
@@ -226,7 +229,9 @@ class Asker:
         now = self._parts.clock.now()
         now_ms = to_ms(now)
         codes = transaction.terms.codes(self._parts.configuration().codes)
-        if factor.channel is not None and not await self._may_send(factor, holder, resend, trail):
+        if factor.channel is not None and not await self._may_send(
+            factor, holder, resend, trail, application, transaction.user_name
+        ):
             return Text("code.no_more")
         task = Task(transaction.id, now, codes, self._parts.ring())
         asked = factor.ask(holder, task, transaction.recall(factor.kind))
@@ -271,16 +276,20 @@ class Asker:
         factor = BY_KIND[transaction.factor]
         return await self.ask_by(factor, transaction.moved(), holder, application, trail, Text("code.resent"), resend=True)
 
-    async def _may_send(self, factor: Factor, holder: Holder, resend: bool, trail: Trail) -> bool:
-        channel, to = factor.channel, factor.destination(holder) or ""
-        codes, now_ms = self._parts.configuration().codes, to_ms(self._parts.clock.now())
-        taken = await self._parts.storage.commit(
-            [brakes.take_send(self._parts.ring(), channel.value if channel else "", to, codes, now_ms, resend)]
-        )
-        allowed = isinstance(taken, Committed) and taken.results[0] == 0
-        if not allowed:
-            trail.note("no more messages to this address for now", factor=factor.kind)
-        return allowed
+    async def _may_send(
+        self, factor: Factor, holder: Holder, resend: bool, trail: Trail, application: Application, user: str
+    ) -> bool:
+        return await self._limits.may_send(factor, holder, resend, trail, application.settings.name, user)
+
+    def _is_open(self, factor: Factor, holder: Holder) -> bool:
+        """Whether its messages may go where the person's would have to: who has a number of a closed prefix has none for codes."""
+        return factor.channel is not Channel.SMS or is_allowed(holder.phone, self._parts.configuration().sending)
+
+    async def _note_closed(self, transaction: Transaction, holder: Holder, trail: Trail) -> None:
+        """The person was refused, and there was a number that nothing may be sent to."""
+        factors = [BY_KIND[kind] for kind in transaction.steps[transaction.step] if kind not in transaction.proved]
+        if holder.phone and any(each.enrolled(holder) and not self._is_open(each, holder) for each in factors):
+            await self._limits.note_closed(holder.phone, trail)
 
     def _send(self, transaction: Transaction, sending: Sending, application: Application, trail: Trail) -> list[Operation]:
         """The outbox row of a code, for the commit of its challenge, and the audit event that it was sent."""

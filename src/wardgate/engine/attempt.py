@@ -12,6 +12,7 @@ from wardgate.engine.request import BeginRequest
 from wardgate.engine.runtime import Application, EngineConfiguration
 from wardgate.errors import StorageError
 from wardgate.factors.port import Holder
+from wardgate.risk.assessing import NOT_ASSESSED, Assessed
 from wardgate.storage.port import Operation, Row
 from wardgate.values import quick_value
 
@@ -77,6 +78,7 @@ class Person:
 
     `settle`: what the next commit has to write besides, which is to give the reserved attempts back. `note`: what a grant has to
     write besides, which is whose name this is. `refusal`, `proved`, `grace` and `contacts` as of the `Candidate`.
+    `surroundings`: what the login looks like beside that.
     """
 
     user: DirectoryUser
@@ -90,3 +92,4 @@ class Person:
     proved: str = ""
     grace: bool = False
     contacts: Sequence[Row] = ()
+    surroundings: Assessed = NOT_ASSESSED

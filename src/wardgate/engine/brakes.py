@@ -346,17 +346,33 @@ def _is_clean(found: Seen, now_ms: int) -> bool:
     )
 
 
-def take_send(ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool) -> Modify:
-    """Reserve one message to an address. Result: 0 when it may go, else the seconds until one may."""
-    key = ring.mac("brake-destination", channel.encode(), to.lower().encode())
-    arguments = {
+def take_send(
+    ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool, refuse: bool = False
+) -> Modify:
+    """Reserve one message to an address. Result: 0 when it may go, else the seconds until one may.
+
+    `refuse`: where it may not, nothing of the unit happens.
+    """
+    return Modify("brake", _destination(ring, channel, to), count_send, {**_sends(settings, now_ms, resend), "refuse": int(refuse)})
+
+
+def note_full(ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool) -> Modify:
+    """An address may have no more messages for now. Result: `Began` for the first that is refused, else None."""
+    return Modify("brake", _destination(ring, channel, to), hold_address, _sends(settings, now_ms, resend))
+
+
+def _destination(ring: KeyRing, channel: str, to: str) -> Row:
+    return {"kind": DESTINATION, "key": ring.mac("brake-destination", channel.encode(), to.lower().encode())}
+
+
+def _sends(settings: CodeSettings, now_ms: int, resend: bool) -> Row:
+    return {
         "now": now_ms,
         "resend": int(resend),
         "hour": settings.resends_per_hour,
         "day": settings.resends_per_day,
         "all_hour": settings.messages_per_hour,
     }
-    return Modify("brake", {"kind": DESTINATION, "key": key}, count_send, arguments)
 
 
 def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
@@ -441,6 +457,27 @@ def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified
 def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     """One more message to an address, unless its hour or day is full."""
     row, now = _current(old, arguments)
+    stamps, wait_ms = _sent(row, now, arguments)
+    if wait_ms and arguments.get("refuse"):
+        return Modified(None, refuse=True)
+    if not wait_ms:
+        stamps.append([now, int(arguments["resend"] or 0)])
+    row["stamps"] = json.dumps(stamps, separators=(",", ":"))
+    return Modified(stored(row, now), -(-wait_ms // 1000))
+
+
+def hold_address(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """The address has to wait: noted once, until a message may go again."""
+    row, now = _current(old, arguments)
+    stamps, wait_ms = _sent(row, now, arguments)
+    if not wait_ms or row["locked_until"] > now:
+        return Modified(None)
+    row.update(locked_until=now + wait_ms, level=row["level"] + 1)
+    return Modified(stored(row, now), began(wait_ms, row["level"], len(stamps)))
+
+
+def _sent(row: Mapping[str, Any], now: int, arguments: Mapping[str, Value]) -> tuple[list[list[int]], int]:
+    """When the messages of the last day went, and how many milliseconds until one more may go."""
     stamps = [stamp for stamp in json.loads(row["stamps"]) if now - DAY_MS < stamp[0] <= now + CLOCK_STEP_MS][-MAX_STAMPS:]
     everything = [at for at, _ in stamps]
     resends = [at for at, resend in stamps if resend]
@@ -448,11 +485,7 @@ def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     if arguments["resend"]:
         waits.append(_free_again(resends, HOUR_MS, int(arguments["hour"] or 0), now))
         waits.append(_free_again(resends, DAY_MS, int(arguments["day"] or 0), now))
-    wait_ms = max(waits)
-    if not wait_ms:
-        stamps.append([now, int(arguments["resend"] or 0)])
-    row["stamps"] = json.dumps(stamps, separators=(",", ":"))
-    return Modified(stored(row, now), -(-wait_ms // 1000))
+    return stamps, max(waits)
 
 
 def _free_again(stamps: list[int], span_ms: int, limit: int, now: int) -> int:

@@ -33,6 +33,7 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, open_login
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps
+from wardgate.engine.surroundings import look_around
 from wardgate.engine.terms import Terms, terms_of
 from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, unused_handle
 from wardgate.engine.waiters import Waiters
@@ -43,6 +44,7 @@ from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
 from wardgate.policy.plan import NoEntry, Plan
 from wardgate.policy.rules import decide
+from wardgate.risk.assessing import NOT_ASSESSED
 from wardgate.storage.port import Operation, Refused
 from wardgate.texts import DEFAULT_LANGUAGE, Text, language_of
 from wardgate.values import quick_value
@@ -196,6 +198,9 @@ class Engine:
             met = await self._first.look(attempt, Found(candidate.directory, user, candidate.known))
         if met.subject_id is None:
             raise StorageError("a subject was linked meanwhile and is gone again")
+        assessor, around = attempt.configuration.risk, NOT_ASSESSED
+        if assessor is not None:
+            around = await look_around(self._parts, assessor, attempt, met.subject_id, met.seen)
         return Person(
             user=user,
             holder=holder_of(self._parts.ring(), met.subject_id, user, met.active, met.held, met.contacts),
@@ -208,6 +213,7 @@ class Engine:
             proved=candidate.proved,
             grace=candidate.grace,
             contacts=met.contacts,
+            surroundings=around,
         )
 
     async def _create_subject(self, user: DirectoryUser, now_ms: int) -> None:
@@ -238,6 +244,9 @@ class Engine:
             ),
             proved_elsewhere=request.proved_elsewhere,
             application_kind=attempt.application.settings.kind,
+            device=request.origin.device,
+            country=person.surroundings.country,
+            risk=person.surroundings.band,
         )
 
     async def _challenge(self, attempt: Attempt, person: Person, course: Course) -> Outcome:
@@ -294,6 +303,7 @@ class Engine:
             grace=seal_user(self._parts.ring(), person.user, trail.transaction_id) if person.grace else "",
             terms=terms,
             fail_open=course.fail_open,
+            risk=person.surroundings.carried,
         )
 
     def _fold_key(self, attempt: Attempt, person: Person) -> bytes:

@@ -28,6 +28,10 @@ NOTICE_LIFE_MS = DAY_MS
 # Kinds whose row is about one user, and those that are about an address of his.
 _OF_A_USER = frozenset((brakes.USER_SOURCE, brakes.USER, brakes.NAME_SOURCE, brakes.NAME, bind_brake.KIND))
 _FROM_A_CLIENT = frozenset((brakes.USER_SOURCE, brakes.NAME_SOURCE, brakes.SOURCE))
+# Those that are about more than one person.
+OF_MANY = frozenset(
+    (brakes.SOURCE, *wide_brakes.FAILURES, *wide_brakes.MESSAGES, "email_per_day", "sms_per_day", "sms_per_prefix_per_day")
+)
 # The row of a person's typed name holds nobody: it begins to hold with the person's own, and that is told.
 _SILENT = frozenset((brakes.NAME_SOURCE, brakes.NAME))
 

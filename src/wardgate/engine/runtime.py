@@ -11,6 +11,7 @@ from wardgate.directory.realm import Realms
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
 from wardgate.policy.groups import asked_groups, gives_any_group, looks_like_alias
 from wardgate.policy.rules import Policy
+from wardgate.risk.assessing import Assessor
 from wardgate.storage.port import Storage
 
 
@@ -65,7 +66,8 @@ class Application:
 class EngineConfiguration:
     """One version of the configuration. A login step takes it once and uses it to the end.
 
-    `channels`: those that some gateway serves; a factor whose codes cannot go out is not asked for.
+    `channels`: those that some gateway serves; a factor whose codes cannot go out is not asked for. `risk`: None where neither
+    scores nor countries are configured.
     """
 
     version: int
@@ -74,6 +76,7 @@ class EngineConfiguration:
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
     channels: frozenset[Channel] = frozenset(Channel)
+    risk: Assessor | None = None
     sending: SendingSettings = field(default_factory=SendingSettings)
 
 

@@ -33,6 +33,9 @@ _REFUSALS = ("", "password_expired", "must_change")
 _FORM = 3
 # Beside the number of lists, which is small: the last text tells the terms of the login.
 _HAS_TERMS = 0x80
+# The same for its score.
+_HAS_RISK = 0x40
+_LISTS = 0x3F
 _CONTEXT = hashlib.blake2b("\0".join((*KINDS, *_REFUSALS, str(_FORM))).encode(), digest_size=8).hexdigest()
 # No name that can be looked up is this one; and no binding, for they begin with their door.
 _ANOTHER_NAME = "\0"
@@ -62,6 +65,7 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
         transaction.rule,
         *transaction.floors,
         *((terms,) if terms else ()),
+        *((transaction.risk,) if transaction.risk else ()),
     )
     try:
         head = _HEAD.pack(
@@ -84,7 +88,8 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
         return None
     kinds = (*transaction.steps, transaction.proved, (factor,))
     lists = b"".join([bytes((len(each),)) + b"".join([_NUMBERS[kind] for kind in each]) for each in kinds])
-    body = b"".join((head, bytes((len(kinds) | (_HAS_TERMS if terms else 0),)), lists, tail))
+    has = (_HAS_TERMS if terms else 0) | (_HAS_RISK if transaction.risk else 0)
+    body = b"".join((head, bytes((len(kinds) | has,)), lists, tail))
     value = ring.seal_for_an_hour(body, _bound_to(epoch), transaction.created_at)
     return value if MIN_SEALED_BYTES <= len(value) <= MAX_SEALED_BYTES else None
 
@@ -105,11 +110,12 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
     )
     at = at_lists = _HEAD.size + 1
     lists: list[tuple[str, ...]] = []
-    for _ in range(body[at - 1] & ~_HAS_TERMS):
+    for _ in range(body[at - 1] & _LISTS):
         end = at + 1 + body[at]
         lists.append(tuple([KINDS[number] for number in body[at + 1 : end]]))
         at = end
     application, realm, directory, immutable_id, user_name, language, rule, *floors = body[at:].decode().split("\0")
+    risk = floors.pop() if body[at_lists - 1] & _HAS_RISK else ""
     terms = load_terms(floors.pop()) if body[at_lists - 1] & _HAS_TERMS else NO_TERMS
     *steps, proved, (factor,) = lists
     transaction = Transaction(
@@ -135,6 +141,7 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
         floors=tuple(floors),
         refusal=_REFUSALS[refusal],
         terms=terms,
+        risk=risk,
     )
     return SealedLogin(transaction, same(bound, _mark(binding)))
 

@@ -52,7 +52,7 @@ class Transaction:
     the name of the first request as it was looked up: the next one must bring the same. `refusal`: the password was right and has
     to be changed, so that this is what the login comes to. `grace`: it began while the directory was down; the user as the
     directory told him last, sealed. `terms`: what else of the plan it keeps. `fail_open`: why a step was left out. `device`: what
-    it began with of a trusted device, for its grant.
+    it began with of a trusted device, for its grant. `risk`: its score, and what its grant has to remember (`risk.carried`).
     """
 
     id: str
@@ -86,6 +86,7 @@ class Transaction:
     terms: Terms = NO_TERMS
     fail_open: str = ""
     device: str = ""
+    risk: str = ""
 
     def is_over(self, now_ms: int) -> bool:
         """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""

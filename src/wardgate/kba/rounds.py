@@ -109,13 +109,12 @@ def close_questions(old: Row | None, arguments: Mapping[str, Value]) -> Modified
 
 
 def forget_strikes(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """A right round: strikes are forgotten, unless others have closed the questions meanwhile."""
+    """A right round: strikes are forgotten. Questions that were closed while it was judged stay closed."""
     row = _current(old, arguments)
     if old is None or not row["pending"] or _number(arguments, "now") >= _number(arguments, "until"):
         return Modified(None, refuse=True)
     row["pending"] -= 1
-    if not _closed(row, _number(arguments, "limit")):
-        row["strikes"] = 0
+    row["strikes"] = 0
     return Modified(_kept(row, arguments))
 
 

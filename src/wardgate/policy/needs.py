@@ -121,7 +121,7 @@ class SelfService:
     goals: Mapping[str, Goal]
 
 
-NO_SELF_SERVICE: Final = SelfService(WEIGHTS, _DAY, 3, 7 * _DAY, {name: Goal((), need) for name, need in NEEDS.items()})
+NO_WEIGHTS: Final = SelfService(WEIGHTS, _DAY, 3, 7 * _DAY, {name: Goal((), need) for name, need in NEEDS.items()})
 
 
 def need_of(self_service: SelfService, facts: Facts) -> Need | None:

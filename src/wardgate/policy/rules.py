@@ -14,9 +14,9 @@ from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compil
 from wardgate.policy.conditions import Networks, Node, condition_at, parse_condition
 from wardgate.policy.facts import Facts
 from wardgate.policy.index import Index
-from wardgate.policy.needs import NO_SELF_SERVICE, SelfService, compile_self_service
+from wardgate.policy.needs import NO_WEIGHTS, SelfService, compile_self_service
 from wardgate.policy.plan import CLOSED, NO_LIFETIMES, NO_TRUST, Decision, Demand, FailModes, Lifetimes, NoEntry, Plan
-from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings, ThenSettings
+from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings, SelfServiceSettings, ThenSettings
 from wardgate.policy.view import View
 
 PASSWORD = "password"  # noqa: S105 - a factor's name
@@ -60,7 +60,7 @@ class Policy:
     actions: tuple[Actions, ...] = ()
     lifetimes: tuple[Lasting, ...] = ()
     fail: FailModes = CLOSED
-    self_service: SelfService = NO_SELF_SERVICE
+    self_service: SelfService = NO_WEIGHTS
     index: Index = field(init=False)
     sections: tuple[int, int, int, int] = field(init=False)
 
@@ -117,7 +117,8 @@ def compile_networks(networks: Iterable[NetworkSettings]) -> Networks:
 def default_policy(second_factors: Collection[str], strong: Collection[str]) -> Policy:
     """What holds where nothing is configured: the password and any one enrolled second factor."""
     then = ThenSettings(steps=((PASSWORD,), tuple(second_factors)))
-    return Policy("default", tuple(strong), (_rule("default", parse_condition({}), then),))
+    service = compile_self_service("policies.default.self_service", SelfServiceSettings(), (PASSWORD, *second_factors), strong, {})
+    return Policy("default", tuple(strong), (_rule("default", parse_condition({}), then),), self_service=service)
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:

@@ -10,9 +10,11 @@ from starlette.routing import BaseRoute, Route
 
 from wardgate.engine.engine import Engine
 from wardgate.engine.runtime import EngineConfiguration
+from wardgate.engine.self_service.engine import SelfService
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
+from wardgate.portal.recovery import RecoveryPages
 from wardgate.session.sessions import Sessions
 from wardgate.web.access import require_known_host
 from wardgate.web.app import MorePages
@@ -22,7 +24,7 @@ from wardgate.web.render import Pages
 FOLDERS: Final = (Path(__file__).with_name("templates"), Path(__file__).parents[1] / "pages" / "templates")
 
 
-def portal_pages(engine: Engine, configuration: Callable[[], EngineConfiguration]) -> MorePages:
+def portal_pages(engine: Engine, self_service: SelfService, configuration: Callable[[], EngineConfiguration]) -> MorePages:
     """Everything behind the door `portal`."""
 
     def routes(context: WebContext, pages: Pages) -> Sequence[BaseRoute]:
@@ -33,6 +35,11 @@ def portal_pages(engine: Engine, configuration: Callable[[], EngineConfiguration
             require_known_host(request, context.hosts)
             return RedirectResponse("/account", status_code=303)
 
-        return [*SignInPages(door).routes(), *AccountPages(door).routes(), Route("/", start)]
+        return [
+            *SignInPages(door).routes(),
+            *RecoveryPages(door, self_service).routes(),
+            *AccountPages(door).routes(),
+            Route("/", start),
+        ]
 
     return MorePages("portal", routes, FOLDERS)

@@ -20,7 +20,7 @@ from wardgate.risk.networks import Address, NetworkList, is_local, network_of, p
 from wardgate.risk.scoring import Assessment, Circumstances, Known, assess
 from wardgate.risk.settings import ReputationSettings, RiskSettings
 from wardgate.risk.sources import MAX_FILE_BYTES, MAX_LIST_BYTES, Watched
-from wardgate.storage.port import Operation, Reader
+from wardgate.storage.port import Operation, Reader, Row
 from wardgate.values import quick_value
 
 MAX_DEVICE_CHARS: Final = 200
@@ -52,6 +52,22 @@ class Assessed:
     def band(self) -> str:
         """The band; empty while risk is off."""
         return self.assessment.band if self.assessment is not None else ""
+
+
+NOT_ASSESSED: Final = Assessed()
+
+
+def failures_in(brake: Row | None, now_ms: int) -> int:
+    """Wrong proofs of a person since the last login that succeeded, by the row of his brake."""
+    if brake is None:
+        return 0
+    failures, until = brake["failures"], brake["expires_at"]
+    return failures if isinstance(failures, int) and isinstance(until, int) and until > now_ms else 0
+
+
+def assessor_for(settings: RiskSettings) -> "Assessor | None":
+    """None where neither scores nor countries are configured."""
+    return Assessor(settings) if settings.enabled or settings.country_file is not None else None
 
 
 class Assessor:

@@ -54,8 +54,8 @@ class WebContext:
 
     `origin`: how people reach us (`https://login.acme.test`). `guide`: the demo's, None under `serve`; with it the outbox exists
     and the log is open to this machine. `hosts`: names that the Host header may bear under `serve`; empty: any. `proxies`: those
-    whose word about a browser's address is taken. `ready`: what keeps this worker from doing its work, as sentences for operators, empty when
-    nothing does (storage is asked by the page itself). `node`: all workers of this machine; None where there is one.
+    whose word about a browser's address is taken. `ready`: what keeps this worker from doing its work, as sentences for operators,
+    empty when nothing does (storage is asked by the page itself). `node`: all workers of this machine; None where there is one.
     """
 
     storage: Storage

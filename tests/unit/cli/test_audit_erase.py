@@ -14,7 +14,8 @@ def test_what_is_erased_is_told_by_search_verify_and_export(cli: Cli, tmp_path: 
     assert told["erased"] == 1
     assert "(erased)" in cli("audit", "search").out
     assert [event["kind"] for event in cli("audit", "search", "--text", "4711", "--json").json("audit-search")["events"]] == [
-        "audit:payload:erased"
+        "account:person:erased",
+        "audit:payload:erased",
     ]
     verified = cli("audit", "verify", "--json")
     assert (verified.code, verified.json("audit-verify")["erased"]) == (0, 1)
@@ -45,3 +46,20 @@ def test_a_payload_erased_in_the_database_itself_is_a_finding(alone: Cli) -> Non
     verified = alone("audit", "verify")
     assert verified.code == 1
     assert "1 payloads were erased by no erasure that is on record" in verified.out
+
+
+def test_everything_of_a_person_who_still_has_an_account_is_refused_and_of_one_who_has_none_erased(cli: Cli) -> None:
+    cli("user", "add", "zoe", "--mail", "zoe@acme.test", "--no-password")
+    cli("authenticator", "add", "zoe", "recovery")
+    subject = cli("subject", "show", "zoe", "--json").json("subject-show")["subject_id"]
+    here = ("audit", "erase", "--user", "zoe", "--everything", "--reason", "request 4711")
+    refused = cli(*here)
+    assert refused.code == 4
+    assert "wardgate user remove" in refused.err
+    assert "(erased)" not in cli("audit", "search").out
+    cli("user", "remove", "zoe")
+    assert cli(*here).code == 2
+    told = cli(*here, "--subject", subject, "--json").json("audit-erase")
+    assert told["subjects"] == [subject]
+    assert "zoe" not in cli("audit", "search", "--json").out
+    assert cli("audit", "verify").code == 0

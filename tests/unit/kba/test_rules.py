@@ -180,7 +180,5 @@ def test_a_question_that_cannot_be_asked_is_told(question: QuestionSettings, pat
 
 
 def test_more_mandatory_questions_than_answers_are_told() -> None:
-    questions = [
-        QuestionSettings(name=f"q{n}", kind="mandatory", texts={"en": "What is your staff number?"}) for n in range(6)
-    ]
+    questions = [QuestionSettings(name=f"q{n}", kind="mandatory", texts={"en": "What is your staff number?"}) for n in range(6)]
     assert [path for path, _ in faults(SETTINGS, questions, LANGUAGES)] == ["kba.set"]

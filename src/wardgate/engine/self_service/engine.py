@@ -98,9 +98,7 @@ class SelfService:
         flow = self._flow(start, attempt)
         if found.user is not None and found.user.state in (AccountState.ACTIVE, AccountState.LOCKED):
             subject_id = await self._subject(found.user, attempt.now_ms)
-            flow = replace(
-                flow, subject_id=subject_id, directory=found.user.directory, immutable_id=found.user.immutable_id
-            )
+            flow = replace(flow, subject_id=subject_id, directory=found.user.directory, immutable_id=found.user.immutable_id)
         elif found.user is not None:
             start.trail.note("the account may not be used", state=found.user.state.value)
         start.trail.result, start.trail.reason = "challenged", "started"
@@ -299,6 +297,19 @@ class SelfService:
             return await self._wrong(flow, person, reason, keys, trail)
         return await self._right(flow, person, factor, verdict, keys, trail)
 
+    async def back(self, flow_id: str, sequence: int, trail: Trail) -> SelfServiceOutcome:
+        """Choose another proof than the one that is asked. Codes that are on their way stay good."""
+        flow = await self._load(flow_id, trail)
+        if isinstance(flow, Closed):
+            return flow
+        person = await self._person(flow)
+        if flow.stage is not Stage.ASKED or flow.sequence != sequence:
+            return await self._shown(flow, person)
+        moved = flow.moved(stage=Stage.CHOOSING)
+        if not await self._step(flow, moved, trail, "another_way", ()):
+            return await self.show(flow.id, trail)
+        return self._choose(moved, person)
+
     def _keys(self, flow: Flow, origin: Origin) -> brakes.BrakeKeys:
         name, ring = f"{flow.realm}:{flow.user_name}", self._parts.ring()
         if not flow.subject_id:
@@ -439,9 +450,8 @@ class SelfService:
         """
         if not flow.subject_id:
             return None
-        directory = next(
-            (each for realm in self._parts.configuration().realms for each in realm.directories if each.name == flow.directory), None
-        )
+        realms = self._parts.configuration().realms
+        directory = next((each for realm in realms for each in realm.directories if each.name == flow.directory), None)
         user = await directory.get(flow.immutable_id, self._parts.directory_timeout_s) if directory is not None else None
         if user is None or directory is None or user.state not in (AccountState.ACTIVE, AccountState.LOCKED):
             return None
@@ -502,4 +512,3 @@ class SelfService:
 
     def _down_of(self, flow: Flow) -> Closed:
         return Closed("directory_down", Text("down.directory", {"ref": flow.reference}), down=True)
-
