@@ -124,6 +124,8 @@ class RecoveryPages:
         self._door.recorder.publish(trail)
         if isinstance(outcome, Done | Closed):
             return self._shown(request, browser, step, outcome)
+        if outcome.text is not None and outcome.text.id == "flow.done_elsewhere":
+            return self._shown(request, browser, step, outcome, outcome.text, 409)
         refused = outcome.text is not None and not (isinstance(outcome, Ask) and not outcome.wrong)
         if refused or (isinstance(outcome, Ask) and outcome.text is not None):
             return self._shown(request, browser, step, outcome, status=422 if refused else 200)

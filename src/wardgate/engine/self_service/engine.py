@@ -38,7 +38,7 @@ from wardgate.engine.self_service.flow import (
 from wardgate.engine.self_service.notices import notify
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
 from wardgate.engine.self_service.sending import send_code
-from wardgate.engine.self_service.weighing import Weighed, Weighing, first_kinds
+from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of, first_kinds
 from wardgate.engine.settings import CodeSettings
 from wardgate.engine.steps import Steps
 from wardgate.errors import ClockWrong, DirectoryUnavailable
@@ -69,6 +69,7 @@ class Person:
     user: DirectoryUser
     directory: Directory
     holder: Holder
+    ages: Ages
 
 
 class SelfService:
@@ -178,7 +179,7 @@ class SelfService:
     def _choose(self, flow: Flow, person: Person | None, text: Text | None = None) -> Choose:
         if person is None or not flow.proofs:
             return Choose(flow.sequence, first_kinds(self._parts.configuration()), len(flow.proofs), {}, text)
-        left = self._weighing.left(flow, person.user, person.holder)
+        left = self._weighing.left(flow, person.user, person.holder, person.ages)
         return Choose(flow.sequence, tuple(left), len(flow.proofs), left, text)
 
     def _asked(self, flow: Flow, person: Person | None, text: Text | None, wrong: bool) -> Ask:
@@ -341,14 +342,14 @@ class SelfService:
         self, flow: Flow, person: Person, factor: Factor, verdict: Right, keys: brakes.BrakeKeys, trail: Trail
     ) -> SelfServiceOutcome:
         trail.note("proof checked", verdict="right", factor=factor.kind)
-        proved = await self._weighing.proved(flow, person.user, person.holder, factor, verdict)
+        proved = self._weighing.proved(person.holder, person.ages, factor, verdict)
         with_it = replace(flow, proofs=(*flow.proofs, proved))
-        weighed = await self._weighing.weigh(with_it, person.user, person.holder)
+        weighed = self._weighing.weigh(with_it, person.user, person.holder)
         self._note(trail, weighed)
         first = () if flow.proofs else notify(self._parts, flow, person.holder, "first_proof", besides=factor)
         if weighed.enough:
             moved = with_it.moved(stage=Stage.PASSWORD if flow.goal == "reset" else Stage.WRITING)
-        elif not self._weighing.left(with_it, person.user, person.holder):
+        elif not self._weighing.left(with_it, person.user, person.holder, person.ages):
             moved = with_it.moved(stage=Stage.CLOSED)
         else:
             moved = with_it.moved(stage=Stage.CHOOSING)
@@ -374,7 +375,7 @@ class SelfService:
         person = await self._person(flow)
         if flow.stage is not Stage.PASSWORD or flow.sequence != sequence or person is None:
             return await self._shown(flow, person, Text("flow.done_elsewhere"))
-        weighed = await self._weighing.weigh(flow, person.user, person.holder)
+        weighed = self._weighing.weigh(flow, person.user, person.holder)
         if not weighed.enough:
             # What counted a minute ago may have been taken away since.
             return await self._close(flow, trail, "not_enough", Text("reset.not_enough", {"ref": flow.reference}))
@@ -457,7 +458,9 @@ class SelfService:
             return None
         subject_id = SubjectId(flow.subject_id)
         rows, contacts = await self._storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
-        return Person(user, directory, holder_of(self._parts.ring(), subject_id, user, *active_and_held(rows), contacts))
+        ring = self._parts.ring()
+        holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts)
+        return Person(user, directory, holder, ages_of(ring, contacts, rows))
 
     async def _step(
         self,

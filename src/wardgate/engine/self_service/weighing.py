@@ -1,13 +1,13 @@
 """Asks policy whether the proofs of a flow are enough, and which ones could still add something."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from wardgate.account.contact import kept_contacts, usable_contacts
-from wardgate.account.subject import SubjectId
+from wardgate.account.contact import Source, usable_contacts
 from wardgate.clock import from_ms, to_ms
 from wardgate.contacts import mask_mail, mask_phone
+from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
@@ -19,9 +19,12 @@ from wardgate.policy.groups import qualified_groups
 from wardgate.policy.plan import Decision
 from wardgate.policy.proofs import Judgement, Proof, judge
 from wardgate.policy.rules import decide
+from wardgate.storage.port import Row
 
 # What no single source tells of: one of them counts.
 _HYPOTHETICAL: Final = "?"
+# In the settings of an authenticator that its person enrolled himself.
+BY_PERSON: Final = '"by":"person"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +35,41 @@ class Weighed:
     told: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Since when what the person set up himself exists, in milliseconds: contacts by their value, authenticators by their id.
+
+    What is not here an operator or the directory gave him: it counts at once.
+    """
+
+    contacts: Mapping[str, int] = field(repr=False)
+    authenticators: Mapping[str, int]
+
+
+def ages_of(ring: KeyRing, contacts: Sequence[Row], authenticators: Sequence[Row]) -> Ages:
+    """The ages in the rows of a person."""
+    own = [each for each in usable_contacts(ring, contacts) if each.source == Source.PERSON.value]
+    return Ages(
+        {each.value: to_ms(each.verified_at or each.created_at) for each in own},
+        {str(row["id"]): int(row["created_at"] or 0) for row in authenticators if BY_PERSON in str(row["settings"])},
+    )
+
+
 class Weighing:
     """Between a flow and `policy.proofs`."""
 
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
 
-    async def proved(self, flow: Flow, user: DirectoryUser, holder: Holder, factor: Factor, verdict: Right) -> Proved:
+    def proved(self, holder: Holder, ages: "Ages", factor: Factor, verdict: Right) -> Proved:
         """The record of a proof that was right."""
         destination = factor.destination(holder) if factor.channel is not None else None
         if destination is None:
-            return Proved(factor.kind, authenticator=verdict.authenticator_id or "")
-        key = self._key(destination)
-        rows = await self._parts.storage.read([kept_contacts(SubjectId(flow.subject_id))])
-        own = next((each for each in usable_contacts(self._parts.ring(), rows[0]) if each.value == destination), None)
-        since = to_ms(own.verified_at or own.created_at) if own is not None else 0
-        return Proved(factor.kind, destination=key, since=since)
+            authenticator = verdict.authenticator_id or ""
+            return Proved(factor.kind, authenticator=authenticator, since=ages.authenticators.get(authenticator, 0))
+        return Proved(factor.kind, destination=self._key(destination), since=ages.contacts.get(destination, 0))
 
-    async def weigh(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Weighed:
+    def weigh(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Weighed:
         """Whether the proofs are enough now."""
         judgement = self._judge(flow, user, holder, flow.proofs)
         if judgement is None:
@@ -58,7 +78,7 @@ class Weighing:
         missing = ", ".join(f"{each.what} {each.has} of {each.needed}" for each in judgement.missing)
         return Weighed(judgement.enough, {"counted": counted, **({"missing": missing} if missing else {})})
 
-    def left(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Mapping[str, str]:
+    def left(self, flow: Flow, user: DirectoryUser, holder: Holder, ages: "Ages") -> Mapping[str, str]:
         """The kinds that would add something, each with where its code would go (masked), the weightiest first.
 
         Empty where all of them together would not be enough: then it is better to say so than to ask for more.
@@ -71,7 +91,7 @@ class Weighing:
             if factor.enrolled(holder) and (factor.channel is None or factor.channel in channels)
         ]
         open_ways = [each for each in ways if (each.kind, self._destination_key(each, holder)) not in done]
-        hypothetical = [self._hypothetical(each, holder) for each in open_ways]
+        hypothetical = [self._hypothetical(each, holder, ages) for each in open_ways]
         whole = self._judge(flow, user, holder, [*flow.proofs, *hypothetical])
         if whole is None or not whole.enough:
             return {}
@@ -109,8 +129,13 @@ class Weighing:
         """The directory's own mail address is the organisation's mailbox, and its password the one that was forgotten."""
         return any(self._key(mail) == destination for mail in (user.mail, *user.other_mails) if mail)
 
-    def _hypothetical(self, factor: Factor, holder: Holder) -> Proved:
-        return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, destination=self._destination_key(factor, holder))
+    def _hypothetical(self, factor: Factor, holder: Holder, ages: "Ages") -> Proved:
+        """What the proof would be if it were right: by the oldest of the authenticators that could prove it."""
+        to = factor.destination(holder) if factor.channel is not None else None
+        if to is not None:
+            return Proved(factor.kind, destination=self._key(to), since=ages.contacts.get(to, 0))
+        since = min((ages.authenticators.get(each.id, 0) for each in holder.of_kind(factor.kind)), default=0)
+        return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, since=since)
 
     def _destination_key(self, factor: Factor, holder: Holder) -> str:
         to = factor.destination(holder) if factor.channel is not None else None
