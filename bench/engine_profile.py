@@ -1,10 +1,11 @@
 """What one login costs in the engine: two-step TOTP with a remembered password, in this process, without packets.
 
-    python -m bench.engine_profile [--storage still,memory,sqlite] [--logins 4000] [--profile] [--json]
+    python -m bench.engine_profile [--storage still,memory,sqlite] [--logins 4000] [--risk] [--apart 3601] [--profile] [--json]
 
 The engine, policy, local directory, timeline and audit are the product's; what is left out is the RADIUS packet. With `still`
 storage gives the rows that it gave before and writes nothing, so that the figure is the engine's alone; with `memory` every user
-has a small storage of his own; with `sqlite` sixty-four sessions share one durable file. CPU time is this process's, threads
+has a small storage of his own; with `sqlite` sixty-four sessions share one durable file. With `--risk` logins are scored; habits
+are written once an hour, so with `--apart 3601` by every login. CPU time is this process's, threads
 included: of the best slice of so many logins, because neighbours on the machine only ever add to it. A first pass over few logins
 counts reads, statements and keyed fingerprints, so that counting costs the measured pass nothing.
 """
@@ -44,6 +45,8 @@ from wardgate.factors import SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.totp import hotp, time_step
 from wardgate.passwords import PasswordHasher
 from wardgate.policy.rules import default_policy
+from wardgate.risk.assessing import Assessor
+from wardgate.risk.settings import RiskSettings
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Commit, Committed, Delete, Find, Insert, Modify, Operation, Row, Storage, Where
 from wardgate.storage.sqlite import SqliteStorage
@@ -69,6 +72,14 @@ class ShiftedClock(SystemClock):
     def now(self) -> datetime:
         """The present, shifted."""
         return datetime.now(UTC) + self.shift
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How users log in: with scores or without, and how many seconds apart."""
+
+    risk: Assessor | None = None
+    apart_s: int = PERIOD_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +203,7 @@ class Place:
     ring: CountingRing
     clock: ShiftedClock
     users: int
+    ways: Ways
     engine: Engine = field(init=False)
     recorder: Recorder = field(init=False)
     directory: LocalDirectory = field(init=False)
@@ -211,7 +223,7 @@ class Place:
         realm = Realm(RealmSettings(name="default", default=True, directories=("local",)), (self.directory,))
         policy = default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
         applications = {"vpn": Application(ApplicationSettings(name="vpn"), policy)}
-        configuration = EngineConfiguration(1, Realms([realm]), applications)
+        configuration = EngineConfiguration(1, Realms([realm]), applications, risk=self.ways.risk)
         self.directory._storage = storage  # so that the counting pass sees the directory's reads
         self.engine = Engine(EngineParts(storage, self.clock, lambda: self.ring, lambda: configuration))
 
@@ -293,9 +305,9 @@ def secret_of(number: int) -> Secret:
     return Secret(number.to_bytes(20, "big"))
 
 
-def new_place(storage: Storage, users: int) -> Place:
+def new_place(storage: Storage, users: int, ways: Ways) -> Place:
     """An empty place."""
-    return Place(storage, CountingRing({MAC_ROOT: new_key(), 1: new_key()}), ShiftedClock(), users)
+    return Place(storage, CountingRing({MAC_ROOT: new_key(), 1: new_key()}), ShiftedClock(), users, ways)
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------
@@ -308,7 +320,7 @@ async def count(place: Place) -> Counts:
     place.use(CountingStorage(place.storage, counts))
     for number in range(COUNTED_LOGINS):
         if number % place.users == 0:
-            place.clock.shift += timedelta(seconds=PERIOD_S)
+            place.clock.shift += timedelta(seconds=place.ways.apart_s)
         await place.login(number % place.users)
     place.ring.counts = None
     place.use(place.storage)
@@ -316,9 +328,9 @@ async def count(place: Place) -> Counts:
     return counts
 
 
-async def measured_in_memory(logins: int, still: bool) -> Times:
+async def measured_in_memory(logins: int, still: bool, ways: Ways) -> Times:
     """Seconds of CPU and wall time of a login, one after another, each user in a storage of his own."""
-    places = [new_place(StillStorage() if still else MemoryStorage(), 1) for _ in range(MEMORY_USERS)]
+    places = [new_place(StillStorage() if still else MemoryStorage(), 1, ways) for _ in range(MEMORY_USERS)]
     for place in places:
         await place.fill()
         await place.login(0)
@@ -329,7 +341,7 @@ async def measured_in_memory(logins: int, still: bool) -> Times:
         cpu = wall = 0.0
         for number in range(SLICE):
             place = places[number % MEMORY_USERS]
-            place.clock.shift += timedelta(seconds=PERIOD_S)
+            place.clock.shift += timedelta(seconds=ways.apart_s)
             began_cpu, began = time.process_time(), time.perf_counter()
             await place.login(0)
             cpu += time.process_time() - began_cpu
@@ -345,7 +357,7 @@ async def measured_on_sqlite(place: Place, logins: int) -> Times:
     for start in range(0, max(logins, SLICE), SLICE):
         first = start % place.users
         if first == 0:
-            place.clock.shift += timedelta(seconds=PERIOD_S)
+            place.clock.shift += timedelta(seconds=place.ways.apart_s)
         numbers = iter(range(first, first + SLICE))
 
         async def session(numbers: Iterator[int] = numbers) -> None:
@@ -359,27 +371,27 @@ async def measured_on_sqlite(place: Place, logins: int) -> Times:
 
 
 @asynccontextmanager
-async def sqlite_place(users: int) -> AsyncIterator[Place]:
+async def sqlite_place(users: int, ways: Ways) -> AsyncIterator[Place]:
     """A filled place on a fresh file."""
     with tempfile.TemporaryDirectory(prefix="wardgate-bench-") as folder:
         storage = await SqliteStorage.open(Path(folder) / "wardgate.db")
         try:
-            place = new_place(storage, users)
+            place = new_place(storage, users, ways)
             await place.fill()
             yield place
         finally:
             await storage.close()
 
 
-async def measure(kind: str, logins: int, users: int, profiler: cProfile.Profile | None) -> Figure:
+async def measure(kind: str, logins: int, users: int, ways: Ways, profiler: cProfile.Profile | None) -> Figure:
     """Everything about one storage."""
     if kind != "sqlite":
-        place = new_place(MemoryStorage(), 1)
+        place = new_place(MemoryStorage(), 1, ways)
         await place.fill()
         counts = await count(place)
-        cpu, wall = await _profiled(profiler, lambda: measured_in_memory(logins, kind == "still"))
+        cpu, wall = await _profiled(profiler, lambda: measured_in_memory(logins, kind == "still", ways))
     else:
-        async with sqlite_place(users) as place:
+        async with sqlite_place(users, ways) as place:
             counts = await count(place)
             cpu, wall = await _profiled(profiler, lambda: measured_on_sqlite(place, logins))
     per = 1 / COUNTED_LOGINS
@@ -407,9 +419,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     given = _parser().parse_args(arguments)
     figures = []
+    ways = Ways(Assessor(RiskSettings(enabled=True)) if given.risk else None, given.apart_s)
     for kind in given.storage.split(","):
         profiler = cProfile.Profile() if given.profile else None
-        figures.append(asyncio.run(measure(kind, given.logins, given.users, profiler)))
+        figures.append(asyncio.run(measure(kind, given.logins, given.users, ways, profiler)))
         if profiler is not None:
             pstats.Stats(profiler, stream=sys.stderr).sort_stats(given.sort).print_stats(given.lines)
     if given.json:
@@ -434,6 +447,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--storage", default="still,memory,sqlite", help="still, memory, sqlite, or several of them")
     parser.add_argument("--logins", type=int, default=4000)
     parser.add_argument("--users", type=int, default=USERS, help="users on the SQLite file")
+    parser.add_argument("--risk", action="store_true", help="score the logins")
+    parser.add_argument("--apart", dest="apart_s", type=int, default=PERIOD_S, help="seconds between two logins of a user")
     parser.add_argument("--profile", action="store_true", help="print where the time goes; the figures are then too high")
     parser.add_argument("--sort", default="tottime", help="how the profile is sorted")
     parser.add_argument("--lines", type=int, default=60)

@@ -89,7 +89,7 @@ def _plain(value: Any) -> Any:
         return {key: each for key, each in made.items() if each not in (None, "", [], {})}
     if isinstance(value, frozenset | list | tuple):
         listed = sorted(value) if isinstance(value, frozenset) else value
-        return " | ".join(listed) if all(isinstance(each, str) for each in listed) else [_plain(each) for each in listed]
+        return " | ".join(listed) if listed and all(isinstance(each, str) for each in listed) else [_plain(each) for each in listed]
     return value if isinstance(value, str | int | None) else str(value)
 
 

@@ -75,6 +75,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "factors",
             "foreign_hashes",
             "installation",
+            "kba",
             "leases",
             "passwords",
             "policy",

@@ -20,6 +20,7 @@ from wardgate.crypto import MAC_ROOT, KeyRing, Secret, new_key, sealed_with, wra
 from wardgate.delivery.outbox import bound_to as message_place
 from wardgate.engine.transaction import outcome_bound_to as outcome_place
 from wardgate.errors import Conflict, SealError
+from wardgate.kba.answers import bound_to as question_place
 from wardgate.storage.port import Announce, Committed, Delete, Insert, Operation, Reader, Row, Update, Value, Where
 
 TOPIC: Final = "data_key"
@@ -65,6 +66,12 @@ SEALED: Final = (
         ("subject_id", "kind", "value_key"),
         "sealed",
         lambda row: contact_place(str(row["subject_id"]), str(row["kind"]), _bytes(row["value_key"])),
+    ),
+    SealedColumn(
+        "kba_answer",
+        ("subject_id", "question_id"),
+        "sealed",
+        lambda row: question_place(str(row["subject_id"]), str(row["question_id"])),
     ),
 )
 

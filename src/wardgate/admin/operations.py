@@ -22,6 +22,7 @@ from wardgate.admin import (
     links,
     nas,
     policy,
+    questions,
     subjects,
     traces,
     user_export,
@@ -350,6 +351,34 @@ async def _user(desk: Desk, name: str, directory: str | None) -> dict[str, str]:
 
 def _text(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal().decode("utf-8", "replace")
+
+
+# --- challenge questions -------------------------------------------------------------------------------------------------
+
+
+async def kba_questions(desk: Desk) -> Result:
+    """The catalogue in force."""
+    return await questions.list_questions(desk.office)
+
+
+async def kba_show(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Which questions a user has answered."""
+    return await questions.show_answers(desk.office, name=name, directory=directory)
+
+
+async def kba_clear(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Remove a user's answers."""
+    return await questions.clear_answers(desk.office, name=name, directory=directory)
+
+
+async def kba_reopen(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Let a user be asked again."""
+    return await questions.reopen_questions(desk.office, name=name, directory=directory)
+
+
+async def kba_import_piece(desk: Desk, csv: Secret, directory: str | None = None) -> Result:
+    """Import one piece of a file of prepared answers."""
+    return await questions.import_answers(desk.office, csv, directory=directory)
 
 
 # --- NAS, gateways, directories, configuration ---------------------------------------------------------------------------
@@ -735,6 +764,11 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "authenticator.list": authenticator_list,
     "authenticator.revoke": authenticator_revoke,
     "authenticator.release": authenticator_release,
+    "kba.questions": kba_questions,
+    "kba.show": kba_show,
+    "kba.clear": kba_clear,
+    "kba.reopen": kba_reopen,
+    "kba.import_piece": kba_import_piece,
     "nas.add": nas_add,
     "nas.change": nas_change,
     "nas.list": nas_list,

@@ -23,6 +23,7 @@ from wardgate.crypto import Secret
 from wardgate.engine import brakes
 from wardgate.errors import Conflict, NotFound, SealError, UsageError
 from wardgate.jsons import dumps
+from wardgate.kba import asking as kba
 from wardgate.storage.port import MAX_IN_VALUES, Committed, Delete, Insert, Operation, Row, Update, Where
 
 KEEPS: Final = ("account", "person")
@@ -202,6 +203,9 @@ async def _plan(
     unit += [_without(row) for row in (*moved_contacts, *dropped)]
     unit += _unlinked(gone)
     unit += _ended(source if moves else None, emptied)
+    if source is not None and emptied:
+        # They are hashed for the subject that goes, and cannot be hashed anew: he sets them again.
+        unit += kba.erased(office.ring, source)
     unit += [_revoked_event(office, account, row) for row in revoked]
     details = {key: value for key, value in told.items() if key not in ("moved", "kept", "revoked", "moves")}
     details |= {"to_subject": target, "moved": len(moved), "revoked": len(revoked)}

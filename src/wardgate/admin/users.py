@@ -19,6 +19,7 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.password_rules import normalised
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
+from wardgate.kba import asking as kba
 from wardgate.passwords import recognise
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Insert, Operation, Refused, Row, Update, Where
 
@@ -313,6 +314,7 @@ async def _subject_removal(office: Office, subject_id: SubjectId) -> list[Operat
         *codes,
         Delete("authenticator", (mine,)),
         Delete("contact", (mine,)),
+        *kba.erased(office.ring, subject_id),
         Delete("subject", (Where("id", "=", subject_id),)),
     ]
 

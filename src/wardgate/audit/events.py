@@ -46,6 +46,10 @@ class Kind(Enum):
         "Too many wrong rounds: a person's challenge questions are closed until a strong sign-in or the help desk opens them.",
     )
     QUESTIONS_REOPENED = ("account:questions:reopened", "A person's closed challenge questions were opened again.")
+    DEVICE_FORGOTTEN = (
+        "account:device:forgotten",
+        "A device is trusted no more: by an operator, or because somebody showed a value of it that was used before.",
+    )
     USER_ADDED = ("directory:user:added", "A local user was created.")
     USER_CHANGED = (
         "directory:user:changed",

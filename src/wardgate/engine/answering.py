@@ -17,10 +17,11 @@ from wardgate.crypto import Secret, same
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.directory.realm import parse_login_name
-from wardgate.engine import brakes, demands, known_names
+from wardgate.engine import brakes, demands, hand_over, known_names
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
 from wardgate.engine.demands import NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
+from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
@@ -44,6 +45,7 @@ from wardgate.engine.transaction import (
     outcome_bound_to,
     take_back,
 )
+from wardgate.engine.trusted import TRUSTED_DEVICE, use_at_grant
 from wardgate.errors import DirectoryUnavailable, SealError
 from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
@@ -89,7 +91,8 @@ class Grant:
     """What letting somebody in needs besides the transaction.
 
     `released`: held authenticators that become active again. `note`: whose name it is, where that is news. `proved`: every factor
-    that was proved. `due`: what policy demands besides. `prior`: what uses up an earlier proof that this one counts on.
+    that was proved. `due`: what policy demands besides. `prior`: what uses up an earlier proof that this one counts on, and
+    `device` what a trusted one shows from now on. `details`: what else audit says. `client`: whose address may be handed over to.
     """
 
     keys: brakes.BrakeKeys
@@ -102,6 +105,9 @@ class Grant:
     proved: tuple[str, ...] = ()
     due: Due = NOTHING_DUE
     prior: tuple[Operation, ...] = ()
+    device: Secret | None = None
+    details: tuple[tuple[str, object], ...] = ()
+    client: str | None = None
 
 
 class Answering:
@@ -255,13 +261,22 @@ class Answering:
         due = await self.due(transaction, answer.holder, answer.contacts, answer.user, answer.now)
         released, code = release_after(proved, answer.holder), answer.request.answer
         grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, answer.note, proved, due)
-        outcome = proved_outcome(transaction, answer.user, proved, answer.application, due)
+        if transaction.terms.hand_over_s or transaction.device:
+            grant = await self._with_prior(grant, transaction, answer.holder, answer.request.origin.client, answer.now_ms)
+        outcome = proved_outcome(transaction, answer.user, proved, answer.application, due, grant.device)
         state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
         step = end(self._parts.ring(), self._use(answer, outcome), transaction, state)
         commit = await self.commit_proved(transaction, grant, outcome, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
             return outcome
-        return await self._lost(answer, verdict, commit.position, len(step), len(due.operations))
+        return await self._lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
+
+    async def _with_prior(self, grant: Grant, transaction: Transaction, holder: Holder, client: str | None, now_ms: int) -> Grant:
+        """The grant with the next value of the trusted device that it began with, and the address that it may be handed over to."""
+        if not transaction.device:
+            return replace(grant, client=client)
+        value, prior = await use_at_grant(self._parts, transaction.device, holder.subject_id, grant.proved, now_ms)
+        return replace(grant, client=client, prior=prior, device=value)
 
     async def due(
         self, transaction: Transaction, holder: Holder, contacts: Sequence[Row], user: DirectoryUser, now: datetime
@@ -407,11 +422,15 @@ class Answering:
         Refused for its password, the login has spent its code and forgets the failures all the same: it was the person himself.
         """
         ring = self._parts.ring()
-        spent = [remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms)] if grant.code else []
+        spent: list[Operation] = []
+        if grant.code:
+            spent.append(remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms))
+            if transaction.terms.hand_over_s and grant.client is not None and isinstance(outcome, Granted):
+                spent.append(hand_over.leave(ring, transaction, grant.spent_key, grant.client, grant.code, now_ms))
         unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
         unit += [*brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released]
         recording = self._recording(trail, transaction)
-        details: dict[str, object] = {"rule": transaction.rule}
+        details: dict[str, object] = {"rule": transaction.rule, **dict(grant.details)}
         if transaction.grace:
             details["grace"] = True
         if transaction.fail_open:
@@ -485,7 +504,12 @@ def release_after(proved: Sequence[str], holder: Holder) -> tuple[Operation, ...
 
 
 def proved_outcome(
-    transaction: Transaction, user: DirectoryUser, factors: tuple[str, ...], application: Application, due: Due = NOTHING_DUE
+    transaction: Transaction,
+    user: DirectoryUser,
+    factors: tuple[str, ...],
+    application: Application,
+    due: Due = NOTHING_DUE,
+    device: Secret | None = None,
 ) -> Granted | Denied:
     """The outcome of a login that proved everything: let in, unless something has to be done first, which may be said now."""
     if transaction.refusal:
@@ -504,7 +528,7 @@ def proved_outcome(
         groups=groups,
         attributes=user.attributes,
         factors=factors,
-        assurance=AAL2 if len(factors) > 1 else AAL1,
+        assurance=_assurance(factors),
         application=transaction.application,
         reference=transaction.reference,
         group_aliases=aliases,
@@ -512,7 +536,15 @@ def proved_outcome(
         idle_s=transaction.terms.idle_s,
         language=transaction.language,
         texts=due.texts,
+        device=device,
     )
+
+
+def _assurance(factors: Sequence[str]) -> int:
+    """A trusted device proves no second factor now; what is handed over was a full login a moment ago."""
+    if len(factors) > 1:
+        return AAL1 if TRUSTED_DEVICE in factors and len(factors) == 2 else AAL2
+    return AAL2 if HAND_OVER in factors else AAL1
 
 
 def _typed(name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from wardgate.account.authenticator import Authenticator
+from wardgate.account.device import Shown
 from wardgate.account.subject import SubjectId
 from wardgate.directory.port import Directory, DirectoryUser
 from wardgate.directory.realm import Realm
@@ -73,12 +74,21 @@ class Candidate:
 
 
 @quick_value
+class SeenDevice:
+    """A device that is this person's, by what it showed. Not `trusted`: a restore holds it until a strong factor was proved."""
+
+    shown: Shown
+    created_at: int
+    trusted: bool
+
+
+@quick_value
 class Person:
     """A user whose first factor is proved, and what he can prove next.
 
     `settle`: what the next commit has to write besides, which is to give the reserved attempts back. `note`: what a grant has to
     write besides, which is whose name this is. `refusal`, `proved`, `grace` and `contacts` as of the `Candidate`.
-    `surroundings`: what the login looks like beside that.
+    `surroundings`: what the login looks like beside that. `device`: the trusted one that it came from.
     """
 
     user: DirectoryUser
@@ -93,3 +103,4 @@ class Person:
     grace: bool = False
     contacts: Sequence[Row] = ()
     surroundings: Assessed = NOT_ASSESSED
+    device: SeenDevice | None = None

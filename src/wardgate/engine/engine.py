@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
+from wardgate.account.device import use as use_device
 from wardgate.account.subject import create_subject
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
@@ -18,13 +19,14 @@ from wardgate.crypto import Secret
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
-from wardgate.engine import brakes, known_names
+from wardgate.engine import brakes, hand_over, known_names
 from wardgate.engine.answering import Answering, Grant, proved_outcome, release_after
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.finding import Found
 from wardgate.engine.first_factor import FirstFactor
 from wardgate.engine.grace import seal_user
+from wardgate.engine.hand_over import HAND_OVER, HandedOver
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Denied, Granted, Outcome
 from wardgate.engine.refusing import Refusing
@@ -36,8 +38,9 @@ from wardgate.engine.steps import POLICY, Steps
 from wardgate.engine.surroundings import look_around
 from wardgate.engine.terms import Terms, terms_of
 from wardgate.engine.transaction import Handle, Transaction, handle_from_row, handle_mac, unused_handle
+from wardgate.engine.trusted import TRUSTED_DEVICE, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
-from wardgate.errors import ClockWrong, Overloaded, StorageError
+from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
 from wardgate.factors.port import Right, Task, Wrong
 from wardgate.policy.facts import Facts
@@ -59,7 +62,8 @@ ADMINISTRATORS_STRONG_FACTORS = 2
 class Course:
     """What a login still has to do after its first factor: of its plan, what it needs from here on.
 
-    `fail_open`: why a step of the plan is not among the steps.
+    `fail_open`: why a step of the plan is not among the steps. `proved`: by what; without any, by what the request brought.
+    `device`: what a device of the person showed, for the grant.
     """
 
     steps: tuple[tuple[str, ...], ...]
@@ -68,6 +72,21 @@ class Course:
     terms: Terms
     text: tuple[tuple[str, str], ...] = ()
     fail_open: str = ""
+    proved: tuple[str, ...] = ()
+    device: str = ""
+
+
+@quick_value
+class Prior:
+    """A proof of before that stands for factors: what it is called among them, and what uses it up with the grant.
+
+    `device`: what a trusted one shows from now on. `handed_over`: the reference of the login that left it.
+    """
+
+    factors: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    device: Secret | None = None
+    handed_over: str = ""
 
 
 class Engine:
@@ -94,7 +113,8 @@ class Engine:
         if attempt is None:
             return self._no_application(request)
         if request.password is not None and await self._replays_spent_code(attempt, request.password):
-            return self._refusing.refuse(attempt, "credential_replay")
+            handed = await self._redeem_spent_code(attempt, request.password)
+            return handed or self._refusing.refuse(attempt, "credential_replay")
         proved = await self._first.prove(attempt)
         return proved if isinstance(proved, Denied) else await self._after_first_factor(attempt, proved)
 
@@ -148,7 +168,7 @@ class Engine:
         if person.grace and not self._may_be_graced(decision, trail):
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)
-        course = _course(decision)
+        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not course.steps or len(course.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
@@ -158,11 +178,84 @@ class Engine:
             course = self._without_unsendable(course, attempt, person)
         if not course.steps:
             return await self._grant_at_once(attempt, person, course)
+        if person.device is not None or course.terms.hand_over_s:
+            granted = await self._grant_by_prior(attempt, person, decision, course)
+            if granted is not None:
+                return granted
+            course = replace(course, device=person.device.shown.text) if person.device is not None else course
         if request.code is not None:
             return await self._judge_code_beside_password(attempt, person, course, request.code)
         if not request.can_challenge:
             return await self._refusing.deny_known(attempt, person, "code_missing", Text("signin.failed", {"ref": trail.reference}))
         return await self._challenge(attempt, person, course)
+
+    # --- proofs of before ----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _hand_over_s(attempt: Attempt) -> int:
+        """For how long a login leaves a proof, or finds one: not at all where nobody tells the client's address."""
+        return attempt.application.settings.hand_over_s if attempt.request.origin.client is not None else 0
+
+    async def _handed_over(self, attempt: Attempt) -> HandedOver | None:
+        within_s, client = self._hand_over_s(attempt), attempt.request.origin.client
+        if not within_s or client is None:
+            return None
+        ring, application = self._parts.ring(), attempt.application.settings.name
+        key = user_key(ring, attempt.realm.name, attempt.name)
+        return await hand_over.left(self._storage, ring, application, key, client, attempt.now_ms, within_s)
+
+    async def _redeem_spent_code(self, attempt: Attempt, given: Secret) -> Granted | Denied | None:
+        """Let in who brings the code that he has just spent at the portal, where policy hands logins over. None: a replay.
+
+        Everything but the proofs is asked again: the account, its brakes and the policy.
+        """
+        handed = await self._handed_over(attempt)
+        if handed is None or attempt.request.code is not None or not handed.has_code(self._parts.ring(), given):
+            return None
+        try:
+            candidate = await self._first.known(attempt)
+        except DirectoryUnavailable as error:
+            attempt.request.trail.note("directory did not answer", error=error.message)
+            return None
+        if candidate is None or candidate.subject_id != handed.subject_id:
+            return None
+        person = await self._meet(attempt, candidate)
+        decision = decide(attempt.application.policy, self._facts(attempt, person))
+        if isinstance(decision, NoEntry) or decision.strong_factors:
+            attempt.request.trail.note("policy does not take the login of before")
+            return None
+        prior = Prior((HAND_OVER,), handed.redeem(), handed_over=handed.reference)
+        return await self._grant_prior(attempt, person, _course(decision, 0), prior)
+
+    async def _grant_by_prior(self, attempt: Attempt, person: Person, plan: Plan, course: Course) -> Granted | Denied | None:
+        """Let in whose password is right and for whom a proof of before stands for the other factors. None: it does not."""
+        request, ring, subject_id = attempt.request, self._parts.ring(), person.holder.subject_id
+        device = person.device
+        if device is not None and stands_for_factor(device, plan, attempt, person):
+            value, use = use_device(ring, device.shown, subject_id, attempt.now_ms, strong=False)
+            granted = await self._grant_prior(attempt, person, course, Prior((PASSWORD, TRUSTED_DEVICE), (use,), value))
+            if granted is not None:
+                return granted
+        handed = await self._handed_over(attempt) if course.terms.hand_over_s else None
+        if handed is None or handed.subject_id != subject_id or person.refusal or person.grace:
+            return None
+        if request.code is not None and not handed.has_code(ring, request.code):
+            return None
+        prior = Prior((PASSWORD, HAND_OVER), handed.redeem(), handed_over=handed.reference)
+        return await self._grant_prior(attempt, person, course, prior)
+
+    async def _grant_prior(self, attempt: Attempt, person: Person, course: Course, prior: Prior) -> Granted | Denied | None:
+        """Let in by a proof of before; None where it was used by another login meanwhile."""
+        trail = attempt.request.trail
+        if prior.handed_over:
+            trail.note("handed over from a login a moment ago", reference=prior.handed_over)
+        transaction = self._transaction(attempt, person, replace(course, steps=(), proved=prior.factors))
+        granted = await self._grant(attempt, person, transaction, (), None, prior)
+        if granted is None:
+            trail.note("the proof of before was used meanwhile")
+        return granted
+
+    # --- what policy allows besides ------------------------------------------------------------------------------
 
     def _may_be_graced(self, plan: Plan, trail: Trail) -> bool:
         """Whether a login may go on while its directory is down. Policy may refuse what the directory's settings allow."""
@@ -198,9 +291,12 @@ class Engine:
             met = await self._first.look(attempt, Found(candidate.directory, user, candidate.known))
         if met.subject_id is None:
             raise StorageError("a subject was linked meanwhile and is gone again")
+        value = attempt.request.device
+        device = await seen_device(self._parts, attempt, met.subject_id, user, value) if value is not None else None
         assessor, around = attempt.configuration.risk, NOT_ASSESSED
         if assessor is not None:
-            around = await look_around(self._parts, assessor, attempt, met.subject_id, met.seen)
+            trusted = device is not None and device.trusted
+            around = await look_around(self._parts, assessor, attempt, met.subject_id, met.seen, trusted)
         return Person(
             user=user,
             holder=holder_of(self._parts.ring(), met.subject_id, user, met.active, met.held, met.contacts),
@@ -214,6 +310,7 @@ class Engine:
             grace=candidate.grace,
             contacts=met.contacts,
             surroundings=around,
+            device=device,
         )
 
     async def _create_subject(self, user: DirectoryUser, now_ms: int) -> None:
@@ -247,6 +344,7 @@ class Engine:
             device=request.origin.device,
             country=person.surroundings.country,
             risk=person.surroundings.band,
+            known_device=person.device is not None and person.device.trusted,
         )
 
     async def _challenge(self, attempt: Attempt, person: Person, course: Course) -> Outcome:
@@ -294,7 +392,7 @@ class Engine:
             floors=course.floors,
             step=0,
             factor="",
-            proved=self._proved_already(request),
+            proved=course.proved or self._proved_already(request),
             tries_left=attempt.configuration.codes.tries,
             created_at=attempt.now_ms,
             expires_at=attempt.now_ms + (terms.longest_ms if terms.login_s else attempt.configuration.codes.life_s * 1000),
@@ -303,6 +401,7 @@ class Engine:
             grace=seal_user(self._parts.ring(), person.user, trail.transaction_id) if person.grace else "",
             terms=terms,
             fail_open=course.fail_open,
+            device=course.device,
             risk=person.surroundings.carried,
         )
 
@@ -366,14 +465,26 @@ class Engine:
         return granted or self._refusing.hold(attempt, hold)
 
     async def _grant(
-        self, attempt: Attempt, person: Person, transaction: Transaction, claim: tuple[Operation, ...], code: Secret | None
+        self,
+        attempt: Attempt,
+        person: Person,
+        transaction: Transaction,
+        claim: tuple[Operation, ...],
+        code: Secret | None,
+        prior: Prior | None = None,
     ) -> Granted | Denied | None:
         """Let in, unless what the code claims was taken meanwhile; or say that the password has to be changed."""
         due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
-        outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due)
+        device = prior.device if prior is not None else None
+        outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due, device)
         spent_key = user_key(self._parts.ring(), attempt.realm.name, attempt.name)
         released = release_after(transaction.proved, person.holder)
-        grant = Grant(person.keys, person.seen, spent_key, code, claim, released, person.note, proved=transaction.proved, due=due)
+        grant = Grant(person.keys, person.seen, spent_key, code, claim, released, person.note, transaction.proved, due)
+        if prior is not None:
+            details = (("handed_over", prior.handed_over),) if prior.handed_over else ()
+            grant = replace(grant, prior=prior.operations, device=device, details=details)
+        elif transaction.terms.hand_over_s:
+            grant = replace(grant, client=attempt.request.origin.client)
         now_ms = to_ms(self._clock.now())
         commit = await self._answering.commit_proved(transaction, grant, outcome, attempt.request.trail, person.settle, now_ms)
         return None if isinstance(commit, Refused) else outcome
@@ -439,10 +550,10 @@ def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset
 
 # There are as many plans as rules, and each login has one of them.
 @lru_cache(maxsize=256)
-def _course(plan: Plan) -> Course:
+def _course(plan: Plan, hand_over_s: int) -> Course:
     """What a plan demands beside the password."""
     steps = tuple(step for step in plan.steps if step != (PASSWORD,))
-    return Course(steps, plan.rule, plan.floors, terms_of(plan), plan.text)
+    return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s), plan.text)
 
 
 def _told(words: Sequence[tuple[str, str]], language: str) -> Text:

@@ -95,6 +95,19 @@ class FirstFactor:
             attempt.request.trail.note("directory did not answer", error=error.message)
             return self._refusing.down(attempt)
 
+    async def known(self, attempt: Attempt) -> Candidate | None:
+        """Whose name it is, where his account is open and no brake holds: for who shows a proof of before instead of a password."""
+        found = await self._finding.find(attempt)
+        user = found.user
+        if user is None or user.state is not AccountState.ACTIVE or user.must_change:
+            return None
+        if user.password_expires_at is not None and user.password_expires_at <= attempt.now:
+            return None
+        candidate = await self.look(attempt, found)
+        settings = attempt.configuration.brakes
+        hold = await brakes.held_by(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
+        return candidate if hold is None and candidate.subject_id is not None else None
+
     async def look(self, attempt: Attempt, found: Found) -> Candidate:
         """Read what storage knows about who it may be, in one go where the subject is remembered.
 

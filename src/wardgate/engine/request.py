@@ -15,6 +15,7 @@ class BeginRequest:
 
     `password` and `code` are what came along; which of them is None tells what the door collects in one request.
     `can_challenge`: the door can put a further question. `proved_elsewhere`: factors that the NAS's configuration vouches for.
+    `device`: what a browser or workstation shows of what we gave it (`account.device`); never what a NAS or client says it is.
     """
 
     application: str
@@ -26,6 +27,7 @@ class BeginRequest:
     can_challenge: bool = True
     proved_elsewhere: frozenset[str] = frozenset()
     goal: Goal = Goal.LOGIN
+    device: Secret | None = None
 
 
 @quick_value

@@ -44,6 +44,13 @@ class ApplicationSettings:
         default_factory=dict, metadata={"help": "own e-mail subject per language, with {application}"}
     )
     sms_domain: str | None = field(default=None, metadata={"help": "host of the domain-bound last line (@host #code) of an SMS"})
+    hand_over_s: int = field(
+        default=0,
+        metadata={
+            "help": "for how long a full login spares the gateway's request from the same address a code of its own; 0: not at all",
+            "unit": "seconds",
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

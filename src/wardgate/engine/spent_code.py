@@ -13,10 +13,10 @@ async def is_spent_code(
     row = await storage.get("spent_code", {"application": application, "user_key": user_key})
     if row is None:
         return False
-    spent_at, code_mac = row["spent_at"], row["code_mac"]
-    if not isinstance(spent_at, int) or not isinstance(code_mac, bytes) or spent_at < now_ms - within_s * 1000:
+    spent_at, stored = row["spent_at"], row["code_mac"]
+    if not isinstance(spent_at, int) or not isinstance(stored, bytes) or spent_at < now_ms - within_s * 1000:
         return False
-    return same(_mac(ring, user_key, given), code_mac)
+    return same(code_mac(ring, user_key, given), stored)
 
 
 def may_be_code(given: Secret) -> bool:
@@ -29,7 +29,7 @@ def may_be_code(given: Secret) -> bool:
 
 def remember_spent_code(ring: KeyRing, application: str, user_key: bytes, code: Secret, now_ms: int) -> Upsert:
     """The operation that notes it, for the commit that accepts the code."""
-    row: Row = {"application": application, "user_key": user_key, "code_mac": _mac(ring, user_key, code), "spent_at": now_ms}
+    row: Row = {"application": application, "user_key": user_key, "code_mac": code_mac(ring, user_key, code), "spent_at": now_ms}
     return Upsert("spent_code", row)
 
 
@@ -38,6 +38,7 @@ def user_key(ring: KeyRing, realm: str, name: str) -> bytes:
     return ring.mac("spent-code-user", realm.encode(), name.encode())
 
 
-def _mac(ring: KeyRing, key: bytes, code: Secret) -> bytes:
+def code_mac(ring: KeyRing, key: bytes, code: Secret) -> bytes:
+    """What is stored of a spent code."""
     # Blanks and hyphens that a person put into the code are not sent again by the client in every case.
     return ring.mac("spent-code", key, code.reveal().translate(None, b" -"))

@@ -1,0 +1,81 @@
+"""A trusted device in a login: what it showed, what that is worth, and what becomes of one whose value somebody else has used."""
+
+from wardgate.account import device
+from wardgate.account.device import Judged, Shown
+from wardgate.account.subject import SubjectId
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.crypto import Secret
+from wardgate.directory.port import DirectoryUser
+from wardgate.engine.attempt import Attempt, Person, SeenDevice
+from wardgate.engine.runtime import EngineParts
+from wardgate.engine.transaction import Goal
+from wardgate.factors import STRONG_KINDS
+from wardgate.policy.plan import Plan
+from wardgate.storage.port import Committed, Operation, Row
+
+# What it is called among the factors of a grant. It is no factor of policies.
+TRUSTED_DEVICE = "trusted_device"
+_STRONG = frozenset(STRONG_KINDS)
+
+
+def stands_for_factor(seen: SeenDevice, plan: Plan, attempt: Attempt, person: Person) -> bool:
+    """Whether it spares the second factor of this login: never the password, never anything but a login, never for long."""
+    request, trusted_ms = attempt.request, plan.lifetimes.trusted_device_s * 1000
+    return (
+        seen.trusted
+        and request.goal is Goal.LOGIN
+        and request.password is not None
+        and plan.strong_factors == 0
+        and not (person.refusal or person.grace)
+        and seen.created_at + trusted_ms > attempt.now_ms
+    )
+
+
+async def seen_device(
+    parts: EngineParts, attempt: Attempt, subject_id: SubjectId, user: DirectoryUser, value: Secret
+) -> SeenDevice | None:
+    """The person's device that shows this value, after his password was proved. One that shows an old value is forgotten."""
+    trail = attempt.request.trail
+    shown = device.read_value(parts.ring(), value)
+    if shown is None:
+        return None
+    row = await _row(parts, shown)
+    judged = device.judge(row, shown, subject_id, attempt.now_ms)
+    trail.note("a trusted device is shown", worth=judged.value)
+    if row is None or judged == Judged.UNKNOWN:
+        return None
+    if judged == Judged.REUSED:
+        await _forget(parts, attempt, subject_id, user, shown)
+        return None
+    return SeenDevice(shown, int(row["created_at"] or 0), judged == Judged.KNOWN)
+
+
+async def use_at_grant(
+    parts: EngineParts, kept: str, subject_id: SubjectId, proved: tuple[str, ...], now_ms: int
+) -> tuple[Secret | None, tuple[Operation, ...]]:
+    """What a login that began with a device gives it instead of its value, where that is good at the end. `kept`: `Shown.text`.
+
+    A held one is set free by a strong factor that was proved meanwhile.
+    """
+    shown, is_strong = device.shown_in(kept), not _STRONG.isdisjoint(proved)
+    judged = device.judge(await _row(parts, shown), shown, subject_id, now_ms)
+    if judged != Judged.KNOWN and not (judged == Judged.HELD and is_strong):
+        return None, ()
+    value, operation = device.use(parts.ring(), shown, subject_id, now_ms, is_strong)
+    return value, (operation,)
+
+
+async def _row(parts: EngineParts, shown: Shown) -> Row | None:
+    [rows] = await parts.storage.read([device.asked(shown)])
+    return rows[0] if rows else None
+
+
+async def _forget(parts: EngineParts, attempt: Attempt, subject_id: SubjectId, user: DirectoryUser, shown: Shown) -> None:
+    trail = attempt.request.trail
+    details = {"device": shown.id, "why": "reused", "user": user.name, "source": trail.source, "client": trail.client}
+    event = AuditEvent(
+        Kind.DEVICE_FORGOTTEN, attempt.now_ms, "engine", reference=trail.reference, subject_id=subject_id, details=details
+    )
+    gone = await parts.storage.commit([device.forget(subject_id, shown.id), record(event)])
+    if isinstance(gone, Committed):
+        trail.note("its value was used before: somebody else had it, and the device is forgotten", device=shown.id)
