@@ -35,7 +35,6 @@ from wardgate.directory.port import Closing, Directory
 from wardgate.engine.engine import Engine
 from wardgate.engine.locks import OF_MANY
 from wardgate.engine.runtime import EngineParts
-from wardgate.engine.self_service.engine import SelfService
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.installation import Opened
 from wardgate.janitor import EVERY_S as SWEEP_EVERY_S
@@ -272,8 +271,7 @@ class Worker:
 
     async def _start_https(self, guide: DemoGuide | None) -> None:
         data = self._opened.installation.data
-        parts = self._engine_parts(guide is not None)
-        portal = portal_pages(Engine(parts), SelfService(parts), lambda: self._now().engine)
+        portal = portal_pages(self._engine_parts(guide is not None))
         for listener, sock, url in zip(self._settings.https_listeners, self._sockets.https, self._sockets.urls, strict=True):
             context = WebContext(
                 storage=self._storage,

@@ -13,9 +13,7 @@ from tests.flows.world import World
 from wardgate.audit.recorder import Recorder
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.engine import Engine
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
-from wardgate.engine.self_service.engine import SelfService
 from wardgate.engine.settings import ApplicationSettings
 from wardgate.metrics import Metrics
 from wardgate.portal.routes import portal_pages
@@ -64,8 +62,7 @@ class PortalWorld(World):
     async def browser(self, **options: Any) -> AsyncIterator["BrowserOfTests"]:
         """A browser with a cookie jar of its own."""
         parts = EngineParts(self.storage, self.clock, lambda: self.ring, self.configuration, keep_messages=True)
-        pages = portal_pages(Engine(parts), SelfService(parts), self.configuration)
-        app = build_web_app(self.context(), ("portal",), [pages])
+        app = build_web_app(self.context(), ("portal",), [portal_pages(parts)])
         transport = httpx.ASGITransport(app=app, client=("203.0.113.7", 50_000))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, **options) as client:
             yield BrowserOfTests(client)

@@ -340,12 +340,6 @@ async def _authenticator_rows(office: Office, subject_id: SubjectId) -> list[Row
     return await office.storage.find("authenticator", mine, order_by="created_at", limit=MAX_IN_VALUES)
 
 
-def revocation(row: Row) -> Operation:
-    """End an authenticator. The row stays, without its secret: fingerprint and counter must outlive it."""
-    live = (Where("state", "!=", AuthenticatorState.REVOKED),)
-    return Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.REVOKED, "sealed": None}, where=live)
-
-
 def _revocation(office: Office, owner: _Owner, row: Row) -> list[Operation]:
     unit: list[Operation] = [revocation(row)]
     if row["kind"] == recovery_code.KIND:

@@ -101,6 +101,7 @@ class Kind(Enum):
     SELF_SERVICE_STEP = ("engine:self_service:step", "A step of it: a proof asked, right or wrong, and what it came to.")
     SELF_SERVICE_DONE = ("engine:self_service:done", "A password was reset or an account unlocked, by which proofs.")
     SESSION_BEGUN = ("session:session:begun", "A browser was signed in: for which application, by which factors.")
+    SESSION_CONFIRMED = ("session:session:confirmed", "A person proved again that it is him, for the sake of a change.")
     SESSION_ENDED = (
         "session:session:ended",
         "Sessions of a person ended, and why: signed out, ended elsewhere, too many.",

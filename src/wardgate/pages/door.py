@@ -12,7 +12,7 @@ from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.engine.engine import Engine
 from wardgate.engine.outcome import Denied, Origin, Outcome
-from wardgate.engine.runtime import EngineConfiguration
+from wardgate.engine.runtime import EngineConfiguration, EngineParts
 from wardgate.metrics import Metrics
 from wardgate.pages.browser import Browser
 from wardgate.session.sessions import Sessions
@@ -38,6 +38,7 @@ class BrowserDoor:
     engine: Engine
     configuration: Callable[[], EngineConfiguration]
     sessions: Sessions
+    parts: EngineParts
 
     @property
     def storage(self) -> Storage:

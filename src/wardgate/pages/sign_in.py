@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
-from wardgate.factors import BY_KIND
+from wardgate.factors import BY_KIND, PASSWORD
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.opening import opening_of
@@ -29,6 +30,7 @@ from wardgate.web.language import language_of_request
 MAX_PASSWORD_BYTES: Final = 1024
 MAX_CODE_CHARS: Final = 64
 SIGN_IN: Final = "sign-in"
+CONFIRM: Final = "confirm"
 _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
 _HINTS: Final = ("code.ask_",)
 _WRONG: Final = ("code.wrong", "code.wrong_last", "code.reused")
@@ -47,6 +49,8 @@ class SignInPages:
         return [
             Route("/sign-in", self.ask, methods=["GET"]),
             Route("/sign-in", self.begin, methods=["POST"]),
+            Route("/confirm", self.ask_confirm, methods=["GET"]),
+            Route("/confirm", self.confirm, methods=["POST"]),
             Route("/step/{id}", self.show, methods=["GET"]),
             Route("/step/{id}", self.answer, methods=["POST"]),
             Route("/step/{id}/help", self.no_code, methods=["GET"]),
@@ -113,6 +117,51 @@ class SignInPages:
             response.headers["retry-after"] = str(_wait_s(error))
         browser.keep(response)
         return response
+
+    # --- that it is still him --------------------------------------------------------------------------------------
+
+    async def ask_confirm(self, request: Request) -> Response:
+        """Ask somebody who is signed in to prove again that it is him: by a factor where he has one, else by his password."""
+        return await self._confirm(request, None)
+
+    async def confirm(self, request: Request) -> Response:
+        """His password was typed, or the wish to be asked for a factor."""
+        return await self._confirm(request, await form_of(request))
+
+    async def _confirm(self, request: Request, form: Form | None) -> Response:
+        require_known_host(request, self._door.context.hosts)
+        browser, then = browser_of(request), then_of(request.query_params.get("then"))
+        session = await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        if session is None:
+            return RedirectResponse(f"/sign-in?then={then}", status_code=303)
+        if form is None:
+            return self._confirm_page(request, browser, then)
+        if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
+            return self._confirm_page(request, browser, then, Text("form.old"))
+        typed = form.secret("password")
+        if not typed or len(typed) > MAX_PASSWORD_BYTES:
+            return self._confirm_page(request, browser, then, Text("signin.missing_password"))
+        trail = self._door.trail(request)
+        name = session.whose.user_name
+        begin = BeginRequest(self._door.portal(), name, self._door.origin(request, browser), trail, Secret(typed))
+        outcome = await self._door.engine.begin(begin)
+        await self._door.published(trail, outcome)
+        if isinstance(outcome, Denied):
+            return self._confirm_page(request, browser, then, outcome.text, _status(outcome.text))
+        step = Step(
+            "", 0, begin.application, name, outcome.reference, language_of_request(request), then, None, confirms=session.id
+        )
+        return await self._go_on(request, browser, step, outcome)
+
+    def _confirm_page(
+        self, request: Request, browser: Browser, then: str, error: Text | None = None, status: int = 422
+    ) -> Response:
+        csrf = browser.csrf(self._door.ring(), CONFIRM)
+        page = self._door.pages.page(
+            request, "confirm.html", status if error is not None else 200, posts=True, csrf=csrf, then=then, error=error
+        )
+        browser.keep(page)
+        return page
 
     # --- the open question -----------------------------------------------------------------------------------------
 
@@ -211,6 +260,8 @@ class SignInPages:
         return self._to_step(browser, stored)
 
     async def _granted(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
+        if step.confirms:
+            return await self._confirmed(request, browser, step, granted)
         language = step.language
         opening = opening_of(granted, request.headers.get("user-agent", ""), self._door.trail(request).source, language)
         bearer = await self._door.sessions.begin(opening, request.cookies.get(SESSION_COOKIE, ""))
@@ -220,6 +271,21 @@ class SignInPages:
             # Its other copy was first, and signed this browser in: one login is one session.
             await self._door.sessions.end(bearer, "twice")
             return await self._taken(request, browser, step)
+        return self._signed_in(step, bearer, after)
+
+    async def _confirmed(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
+        """The session goes on under a new value; it must be the one that the confirmation was begun for, and this person's."""
+        held = request.cookies.get(SESSION_COOKIE, "")
+        session = await self._door.sessions.find(held)
+        own = session is not None and session.id == step.confirms
+        factors = [factor for factor in granted.factors if factor != PASSWORD or step.turn == 0]
+        bearer = await self._door.sessions.confirm(held, SubjectId(granted.subject_id), factors) if own else None
+        if bearer is None:
+            return RedirectResponse(f"/sign-in?then={step.then}", status_code=303)
+        after = new_browser()
+        changes: dict[str, Any] = {"question": None, "ended": "granted", "text": Text("flow.signed_in"), "bearer": bearer}
+        if step.id:
+            await self._stored(browser, step, changes, after)
         return self._signed_in(step, bearer, after)
 
     def _signed_in(self, step: Step, bearer: str, browser: Browser) -> Response:

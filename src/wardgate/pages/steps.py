@@ -7,7 +7,7 @@ raises it first took the step, and everybody else is shown what came of it. The 
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from wardgate.clock import Clock, to_ms
@@ -42,6 +42,7 @@ class Step:
 
     `user_name`: as it was typed. `then`: where the browser goes once it is signed in. `wrong`: the last answer was not accepted.
     `bearer`: of the session that it began; `flow`: the id of a self-service flow;
+    `confirms`: the id of the session that it is about, where somebody who is signed in proves again that it is him, or enrols; `secret`: of what is being enrolled;
     `before`: the fingerprint of the browser under the id that it had until then.
     """
 
@@ -59,6 +60,8 @@ class Step:
     bearer: str = ""
     before: str = ""
     flow: str = ""
+    confirms: str = ""
+    secret: str = field(default="", repr=False)
     created_at: int = 0
     expires_at: int = 0
 
@@ -129,7 +132,20 @@ class Steps:
         mac, asked, text = self._mac(step.id), step.question, step.text
         body: dict[str, object] = {
             name: getattr(step, name)
-            for name in ("application", "user_name", "reference", "language", "then", "ended", "wrong", "bearer", "before", "flow")
+            for name in (
+                "application",
+                "user_name",
+                "reference",
+                "language",
+                "then",
+                "ended",
+                "wrong",
+                "bearer",
+                "before",
+                "flow",
+                "confirms",
+                "secret",
+            )
         }
         body["text"] = None if text is None else [text.id, dict(text.values)]
         body["question"] = (

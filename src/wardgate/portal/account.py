@@ -24,9 +24,9 @@ SIGN_OUT: Final = "sign-out"
 class AccountPages:
     """The pages under `/account`, and the end of the session."""
 
-    def __init__(self, door: BrowserDoor) -> None:
+    def __init__(self, door: BrowserDoor, gate: Gate) -> None:
         self._door = door
-        self._gate = Gate(door)
+        self._gate = gate
 
     def routes(self) -> list[Route]:
         """The routes."""

@@ -1,6 +1,6 @@
 """Puts the portal's pages together, for the listeners that have this door."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,11 +9,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from wardgate.engine.engine import Engine
-from wardgate.engine.runtime import EngineConfiguration
+from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.engine import SelfService
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
+from wardgate.portal.enrolment import EnrolmentPages
+from wardgate.portal.gate import Gate
 from wardgate.portal.recovery import RecoveryPages
 from wardgate.session.sessions import Sessions
 from wardgate.web.access import require_known_host
@@ -24,12 +26,20 @@ from wardgate.web.render import Pages
 FOLDERS: Final = (Path(__file__).with_name("templates"), Path(__file__).parents[1] / "pages" / "templates")
 
 
-def portal_pages(engine: Engine, self_service: SelfService, configuration: Callable[[], EngineConfiguration]) -> MorePages:
+def portal_pages(parts: EngineParts) -> MorePages:
     """Everything behind the door `portal`."""
 
     def routes(context: WebContext, pages: Pages) -> Sequence[BaseRoute]:
         sessions = Sessions(context.storage, context.ring, context.clock)
-        door = BrowserDoor(context=context, pages=pages, engine=engine, configuration=configuration, sessions=sessions)
+        door = BrowserDoor(
+            context=context,
+            pages=pages,
+            engine=Engine(parts),
+            configuration=parts.configuration,
+            sessions=sessions,
+            parts=parts,
+        )
+        gate = Gate(door)
 
         async def start(request: Request) -> Response:
             require_known_host(request, context.hosts)
@@ -37,8 +47,9 @@ def portal_pages(engine: Engine, self_service: SelfService, configuration: Calla
 
         return [
             *SignInPages(door).routes(),
-            *RecoveryPages(door, self_service).routes(),
-            *AccountPages(door).routes(),
+            *RecoveryPages(door, SelfService(parts)).routes(),
+            *AccountPages(door, gate).routes(),
+            *EnrolmentPages(door, gate).routes(),
             Route("/", start),
         ]
 

@@ -7,7 +7,7 @@ over. A session ends at its absolute end, after its idle time, and when its row 
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from wardgate.account.subject import SubjectId
@@ -15,7 +15,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing, new_id
 from wardgate.jsons import dumps, loads
-from wardgate.storage.port import Delete, Insert, Operation, Reader, Row, Storage, Update, Where
+from wardgate.storage.port import Committed, Delete, Insert, Operation, Reader, Row, Storage, Update, Where
 
 BEARER_BYTES: Final = 32
 MAX_LIFE_S: Final = 24 * 3600
@@ -125,6 +125,31 @@ class Sessions:
             seen = (Where("seen_at", "=", session.seen_at),)
             await self._storage.commit([Update("sso_session", {"session_mac": mac}, {"seen_at": now_ms}, where=seen)])
         return session
+
+    async def confirm(self, bearer: str, subject_id: SubjectId, factors: Sequence[str]) -> str | None:
+        """The person has just proved again that it is him: the session goes on under a new bearer value, which is returned.
+
+        None when it is not there any more, or somebody else's: a proof of one person confirms nobody else's session.
+        """
+        session = await self.find(bearer)
+        if session is None or session.whose.subject_id != subject_id:
+            return None
+        now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
+        proofs = {**session.proofs, **dict.fromkeys(factors, now_ms)}
+        moved = replace(session, proofs=proofs, confirmed_at=now_ms, seen_at=now_ms)
+        old = self._mac(bearer)
+        event = AuditEvent(
+            Kind.SESSION_CONFIRMED,
+            now_ms,
+            "session",
+            subject_id=subject_id,
+            details={"session": session.id, "factors": list(factors)},
+        )
+        # Of two confirmations at once one goes on: the other finds the old row gone.
+        there = Update("sso_session", {"session_mac": old}, {"seen_at": now_ms}, where=(Where("subject_id", "=", subject_id),))
+        gone = Delete("sso_session", (Where("session_mac", "=", old),))
+        commit = await self._storage.commit([there, gone, Insert("sso_session", _row(moved, self._mac(value))), record(event)])
+        return value if isinstance(commit, Committed) else None
 
     async def end(self, bearer: str, why: str) -> Session | None:
         """End the session of this bearer value; returns it when it was there."""

@@ -21,6 +21,7 @@ from wardgate.engine import brakes
 from wardgate.engine.attempt import Attempt
 from wardgate.engine.finding import Finding
 from wardgate.engine.holders import holder_of
+from wardgate.engine.notices import Whom, notify
 from wardgate.engine.outcome import Origin
 from wardgate.engine.request import BeginRequest
 from wardgate.engine.runtime import EngineParts
@@ -35,7 +36,6 @@ from wardgate.engine.self_service.flow import (
     from_row,
     insert,
 )
-from wardgate.engine.self_service.notices import notify
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
 from wardgate.engine.self_service.sending import send_code
 from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of, first_kinds
@@ -346,7 +346,7 @@ class SelfService:
         with_it = replace(flow, proofs=(*flow.proofs, proved))
         weighed = self._weighing.weigh(with_it, person.user, person.holder)
         self._note(trail, weighed)
-        first = () if flow.proofs else notify(self._parts, flow, person.holder, "first_proof", besides=factor)
+        first = () if flow.proofs else notify(self._parts, _whom(flow), person.holder, "first_proof", used=factor.channel)
         if weighed.enough:
             moved = with_it.moved(stage=Stage.PASSWORD if flow.goal == "reset" else Stage.WRITING)
         elif not self._weighing.left(with_it, person.user, person.holder, person.ages):
@@ -426,7 +426,7 @@ class SelfService:
         operations = [
             *self._acting.aftermath(flow, reason),
             *brakes.release_user(self._parts.ring(), [flow.subject_id, f"{flow.realm}:{flow.user_name}"]),
-            *notify(self._parts, flow, person.holder, reason),
+            *notify(self._parts, _whom(flow), person.holder, reason),
         ]
         await self._step(flow, done, trail, reason, operations, kind=Kind.SELF_SERVICE_DONE)
         return Done(text)
@@ -515,3 +515,7 @@ class SelfService:
 
     def _down_of(self, flow: Flow) -> Closed:
         return Closed("directory_down", Text("down.directory", {"ref": flow.reference}), down=True)
+
+
+def _whom(flow: Flow) -> Whom:
+    return Whom(flow.subject_id, flow.user_name, flow.application, flow.id, flow.reference, flow.language)
