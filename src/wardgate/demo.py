@@ -32,6 +32,7 @@ DIRECTORY = "local"
 APPLICATION = "vpn"
 NAS = "demo"
 _ROW = "demo"
+_WHY = "the NAS and the application of the demo"
 _PLACE = "installation:demo"
 RADIUS_SECRET_CHARS = 24
 PASSWORD_CHARS = 10
@@ -75,7 +76,7 @@ async def prepare(office: Office) -> Demo:
         sealed = base64.b64decode(str(row["value"]))
         return Demo(**json.loads(_ring(office).open(sealed, _PLACE)))
     demo = Demo(plain_secret(RADIUS_SECRET_CHARS), {person.name: await _create(office, person) for person in PEOPLE})
-    await edit(office.storage, office.ring, lambda document: _with_nas(document, demo.radius_secret), "demo", "demo", office.clock)
+    await edit(office.storage, office.ring, lambda document: _with_nas(document, demo.radius_secret), "demo", _WHY, office.clock)
     await _keep(office, demo)
     return demo
 

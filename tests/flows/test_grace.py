@@ -9,6 +9,8 @@ import pytest
 from tests.flows.plans import use_plan
 from tests.flows.realms import in_one_realm
 from tests.flows.world import BACKENDS, World, a_storage, at_once, elsewhere, floor, is_granted, reason, rule, says
+from wardgate.account.device import make as make_device
+from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState
@@ -188,6 +190,16 @@ async def test_many_at_once_guess_no_more_than_one_after_the_other(world: World)
     await at_once(*guesses)
     assert await world.failures() == 0, "they ended in a wait"
     assert reason(await world.begin("ada")) == "directory_down"
+
+
+async def test_no_device_is_trusted_while_the_directory_is_down(world: World) -> None:
+    user = await world.person("ada")
+    await world.give_totp(user)
+    value, operations = make_device(world.ring, await world.subject_of(user), "Firefox", to_ms(world.clock.now()), 86_400)
+    await world.storage.commit(operations)
+    await world.challenged("ada")
+    world.directory.behaviour = Behaviour.UNAVAILABLE
+    assert isinstance(await world.begin("ada", device=value), Challenge)
 
 
 async def test_policy_may_refuse_the_grace_that_the_directory_allows(world: World) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from tests.flows.test_radius_door import Door, a_nas
 from tests.flows.world import BACKENDS, NAS, World, a_storage, elsewhere, floor, is_granted, reason, rule
 from tests.mmdb import write_mmdb
 from wardgate.directory.port import DirectoryUser, PasswordVerdict
 from wardgate.engine.outcome import Challenge, Origin, Outcome
 from wardgate.engine.runtime import EngineConfiguration
+from wardgate.radius.attributes import encode_attribute
+from wardgate.radius.packet import Attribute, Code, Type
+from wardgate.radius.vendors import paloalto
 from wardgate.risk.assessing import Assessor
 from wardgate.risk.settings import ReputationSettings, RiskBandsSettings, RiskPointsSettings, RiskSettings
 from wardgate.storage.port import Find, Row
@@ -146,6 +150,39 @@ async def test_failures_before_a_login_are_part_of_its_score(world: RiskWorld, a
     assert world.assessed() == {"score": 15, "band": "safe", "recent_failures": 15}
     await world.logs_in()
     assert world.assessed() == {"score": 0, "band": "safe"}
+
+
+def _told_by_globalprotect(client: str, hostname: str, system: str) -> tuple[Attribute, ...]:
+    pairs = ((paloalto.CLIENT_SOURCE_IP, client), (paloalto.CLIENT_HOSTNAME, hostname), (paloalto.CLIENT_OS, system))
+    return tuple(encode_attribute(definition, text) for definition, text in pairs)
+
+
+@pytest.mark.parametrize("mode", ["challenge", "password_then_code", "code_only"])
+async def test_a_firewalls_attributes_are_scored_the_same_in_every_mode(world: RiskWorld, ada: DirectoryUser, mode: str) -> None:
+    """Whole packets, as PAN-OS sends them: what it tells of the machine are facts, and what is new adds the same."""
+    world.use_risk()
+    door = Door(world, a_nas(vendor="paloalto", mode=mode))
+
+    async def login(attributes: tuple[Attribute, ...]) -> tuple[Code, Mapping[str, object]]:
+        world.later(30)
+        first = {"challenge": "correct horse", "password_then_code": "correct horse" + world.totp(), "code_only": world.totp()}
+        reply = await door.sends("ada", first[mode], attributes=attributes)
+        assert door.trail is not None
+        [told] = [detail for _, what, detail in door.trail.steps if what == "risk assessed"]
+        if reply.code is Code.ACCESS_CHALLENGE:
+            state = next(value for number, value in reply.attributes if number == Type.STATE)
+            reply = await door.sends("ada", world.totp(), state=state, attributes=attributes)
+        return reply.code, {name: value for name, value in told.items() if value is not None}
+
+    home = _told_by_globalprotect("203.0.113.7", "ADAS-LAPTOP", "Microsoft Windows 11")
+    assert await login(home) == (Code.ACCESS_ACCEPT, {"score": 20, "band": "safe", "first_login": 20})
+    assert await login(home) == (Code.ACCESS_ACCEPT, {"score": 0, "band": "safe"})
+    stranger = _told_by_globalprotect("198.51.100.9", "kali", "Linux")
+    new = {"score": 45, "band": "low", "new_address": 25, "new_device": 20}
+    assert await login(stranger) == (Code.ACCESS_ACCEPT, new)
+    world.use_policy([rule("laptops", ["password"], ["totp"], when={"device": {"hostname": "adas-laptop"}})])
+    assert (await login(home))[0] is Code.ACCESS_ACCEPT
+    assert (await login(stranger))[0] is Code.ACCESS_REJECT
 
 
 # --- who becomes known ---------------------------------------------------------------------------------------------------

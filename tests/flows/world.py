@@ -26,7 +26,7 @@ from wardgate.engine.engine import Engine
 from wardgate.engine.outcome import Challenge, Denied, Granted, Origin, Outcome
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
-from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
 from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.totp import hotp, time_step
 from wardgate.policy.rules import Policy, compile_policy, default_policy
@@ -62,6 +62,7 @@ class World:
     directory: MemoryDirectory = field(default_factory=lambda: MemoryDirectory("local"))
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
+    sending: SendingSettings = field(default_factory=SendingSettings)
     policy: Policy = field(default_factory=the_default_policy)
     application: ApplicationSettings = field(default_factory=lambda: ApplicationSettings(name="vpn"))
     packets: int = 0
@@ -81,7 +82,7 @@ class World:
     def configuration(self) -> EngineConfiguration:
         """The configuration in force."""
         applications = {"vpn": Application(self.application, self.policy)}
-        return EngineConfiguration(1, self.realms, applications, self.codes, self.brakes, self.channels)
+        return EngineConfiguration(1, self.realms, applications, self.codes, self.brakes, self.channels, sending=self.sending)
 
     def use_policy(self, rules: Sequence[RuleSettings], floors: Sequence[FloorSettings] = ()) -> None:
         """Put a policy in force."""
@@ -154,6 +155,7 @@ class World:
         proved_elsewhere: frozenset[str] = frozenset(),
         engine: Engine | None = None,
         application: str = "vpn",
+        device: Secret | None = None,
     ) -> Outcome:
         """The first request."""
         request = BeginRequest(
@@ -165,6 +167,7 @@ class World:
             code=Secret(code) if code is not None else None,
             can_challenge=can_challenge,
             proved_elsewhere=proved_elsewhere,
+            device=device,
         )
         return await (engine or self.engine).begin(request)
 

@@ -80,7 +80,8 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
         "ben": "vpn-users;staff",
         "eng": "engineers;vpn-users",
         "sus": "vpn-users;suspended",
-        "root": "staff;admins",
+        "root": "staff;admins;vpn-users",
+        "gil": "vpn-users",
         "cem": "contractors",
         "svc-probe": "service-accounts;vpn-users",
     }
@@ -132,6 +133,19 @@ def test_service_accounts(kitchen: Kitchen) -> None:
     for elsewhere in ({"nas": "hq-firewall", "client": "198.51.100.251"}, {"nas": "branch-firewall", "client": "198.51.100.250"}):
         assert reason_of(kitchen.served, kitchen.log_in("svc-probe", **elsewhere)) == "rule_denies"
     assert kitchen.log_in("eng", "hq-firewall", client="198.51.100.250").code is Code.ACCESS_CHALLENGE
+
+
+def test_one_code_for_portal_and_gateway(kitchen: Kitchen) -> None:
+    kitchen.cook("one-code-for-portal-and-gateway")
+    home, elsewhere = "203.0.113.7", "203.0.113.8"
+    for name, at_the_gateway in (("gil", Code.ACCESS_ACCEPT), ("root", Code.ACCESS_REJECT)):
+        wire, code = kitchen.wires["hq-firewall"], totp_code(kitchen.persons[name].totp_hex)
+        challenge = kitchen.log_in(name, "hq-firewall", client=home)
+        assert wire.answer(name, code, challenge, client=home).code is Code.ACCESS_ACCEPT
+        assert wire.log_in(name, code, client=elsewhere).code is Code.ACCESS_REJECT
+        assert wire.log_in(name, code, client=home).code is at_the_gateway
+        # Once: the app asks the gateway for no second tunnel.
+        assert wire.log_in(name, code, client=home).code is Code.ACCESS_REJECT
 
 
 def test_a_recipe_is_applied_as_its_file_says_it() -> None:

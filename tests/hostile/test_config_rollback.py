@@ -39,6 +39,7 @@ MAIN, LAB = "127.0.9.1", "127.0.9.2"
 FILTER_ID = 11
 PASSWORD = {"steps": [["password"]]}
 PASSWORD_AND_APP = {"steps": [["password"], ["totp"]]}
+A_QUESTION = "What stood beside the lamp in your first room?"
 Plain = dict[str, Any]
 # Each login comes from an address of its own, inside of this network: an identical one would be folded into what it began before.
 ADDRESSES = "198.51.0.0/16"
@@ -91,6 +92,10 @@ STEPS = [
     Step("applications", Code.ACCESS_REJECT, lambda plain: plain["applications"][1].update(policy="closed")),
     Step("brakes", Code.ACCESS_REJECT, lambda plain: plain.update(brakes={"user_failures": 40})),
     Step("retention", Code.ACCESS_REJECT, lambda plain: plain.update(retention={"timeline": "20d"})),
+    Step("risk", Code.ACCESS_REJECT, lambda plain: plain.update(risk={"failures": 4})),
+    Step("kba", Code.ACCESS_REJECT, lambda plain: plain.update(kba={"asked": 2})),
+    Step("questions", Code.ACCESS_REJECT, lambda plain: plain.update(questions=[{"name": "lamp", "texts": {"en": A_QUESTION}}])),
+    Step("sending", Code.ACCESS_REJECT, lambda plain: plain.update(sending={"sms_per_day": 500})),
     Step("nas", Code.ACCESS_ACCEPT, lambda plain: plain["nas"][1].update(application="vpn")),
 ]
 

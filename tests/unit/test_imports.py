@@ -71,6 +71,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "control",
             "delivery",
             "directory",
+            "durations",
             "engine",
             "factors",
             "foreign_hashes",
@@ -111,6 +112,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "backup",
             "config",
             "control",
+            "durations",
             "installation",
             "passwords",
             "radius",
@@ -218,7 +220,13 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
     ("web", "admin"): frozenset({"admin.links"}),
     # Management changes settings and lifts brakes; it has no way to begin or answer a login.
-    ("admin", "engine"): frozenset({"engine", "engine.brakes", "engine.holders", "engine.settings", "engine.transaction"}),
+    ("admin", "engine"): frozenset(
+        {
+            "engine",
+            *("engine.brake_label", "engine.brake_rows", "engine.brakes", "engine.holders", "engine.sending", "engine.settings"),
+            *("engine.transaction", "engine.wide_brakes"),
+        }
+    ),
     ("config", "engine"): frozenset({"engine.settings"}),
     ("backup", "engine"): frozenset({"engine.settings"}),
     ("backup", "factors"): frozenset({"factors.totp"}),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from wardgate.admin import impact
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
 from wardgate.admin.policy import prove_policies
@@ -30,6 +31,8 @@ from wardgate.directory.registry import kind_of
 from wardgate.errors import SettingsError
 from wardgate.storage.port import Where
 
+# How long a comparison looks at users; `policy impact` looks at all of them.
+IMPACT_LIMIT_S: Final = 20.0
 # Comparing line by line takes a minute of the processor when every one of ten thousand things differs.
 MAX_THINGS_COMPARED: Final = 200
 
@@ -65,8 +68,12 @@ async def apply_document(
     reason: str = "",
     dry_run: bool = False,
     expected_version: int | None = None,
+    with_impact: bool = True,
+    progress: impact.Progress = impact.unheard,
 ) -> dict[str, Any]:
     """Put a whole document in force, or with `dry_run` only say what that would change, line by line, and whom it reaches.
+
+    `with_impact`: a dry run also tells for how many users it decides otherwise.
 
     Refused when anything in it is wrong or a secret that it names is not there; only what a directory needs may come later, and is
     told as a warning, as is a directory whose ids may mean other people than before. With `expected_version`, refused as a conflict
@@ -80,6 +87,7 @@ async def apply_document(
     changes = compare(present, wanted)
     if dry_run:
         told = await _foreseen(present, wanted, changes, version, name)
+        told |= {"impact": await _impact(office, present, wanted, with_impact, progress)}
         return {"version": version, "applied": False, **_told(changes), "warnings": warnings, **told}
     if changes:
         version = await save(office.storage, wanted, office.actor, reason, expected, office.clock, office.ring)
@@ -120,16 +128,40 @@ async def list_versions(office: Office, *, limit: int = 100) -> dict[str, Any]:
 
 
 async def diff_document(
-    office: Office, *, text: str, name: str = "", included: Sequence[Source] = (), version: int | None = None
+    office: Office,
+    *,
+    text: str,
+    name: str = "",
+    included: Sequence[Source] = (),
+    version: int | None = None,
+    with_impact: bool = True,
+    progress: impact.Progress = impact.unheard,
 ) -> dict[str, Any]:
-    """What lies between a version (default: the one in force) and a document: by name, and line by line.
+    """What lies between a version (default: the one in force) and a document: by name, line by line, and for how many users.
 
     A changed secret shows as another sealed value.
     """
     _, present = await load_to_replace(office.storage)
-    wanted = to_plain(await _wanted(office, (Source(name, text), *included), present))
+    wanted = await _wanted(office, (Source(name, text), *included), present)
+    earlier = present if version is None else await _usable(office, version)
     version, before = await load_as_stored(office.storage, version)
-    return await _difference(version, before, None, wanted, name or "the file")
+    difference = await _difference(version, before, None, to_plain(wanted), name or "the file")
+    return difference | {"impact": await _impact(office, earlier, wanted, with_impact, progress)}
+
+
+async def impact_of_document(
+    office: Office,
+    *,
+    text: str,
+    name: str = "",
+    included: Sequence[Source] = (),
+    wanted: impact.Wanted,
+    progress: impact.Progress = impact.unheard,
+) -> dict[str, Any]:
+    """What a document in the place of the one in force would mean for how many users."""
+    version, present = await load_to_replace(office.storage)
+    document = await _wanted(office, (Source(name, text), *included), present)
+    return {"version": version, **await impact.measure(office, present, document, wanted, progress)}
 
 
 async def diff_versions(office: Office, *, version: int | None = None, to: int | None = None) -> dict[str, Any]:
@@ -159,7 +191,24 @@ async def _wanted(office: Office, sources: Sequence[Source], present: Document |
     try:
         return seal_document(document, office.ring, present)
     except SettingsError as error:
-        raise SettingsError("\n".join(in_their_files(sources, [error.message]))) from error
+        raise SettingsError("\n".join(in_their_files(sources, error.message.splitlines()))) from error
+
+
+async def _usable(office: Office, version: int) -> Document | None:
+    """An earlier version; None for one that this release cannot use, which decided nothing that could be compared."""
+    try:
+        return await load(office.storage, version)
+    except SettingsError:
+        return None
+
+
+async def _impact(
+    office: Office, before: Document | None, after: Document, wanted: bool, progress: impact.Progress
+) -> dict[str, Any] | None:
+    """For how many users the decision changes, as far as there is time; None where it can change for nobody."""
+    if not wanted or before is None or not await impact.decides_otherwise(before, after):
+        return None
+    return await impact.measure(office, before, after, impact.Wanted(limit_s=IMPACT_LIMIT_S), progress)
 
 
 async def _foreseen(present: Document | None, wanted: Document, changes: Changes, version: int, name: str) -> dict[str, Any]:
@@ -175,7 +224,7 @@ async def _difference(
 ) -> dict[str, Any]:
     changes = compare_plain(before, after)
     unified = await _unified(changes, before, after, f"version {version}", after_name)
-    return {"version": version, "to": to, **_told(changes), "unified": unified}
+    return {"version": version, "to": to, **_told(changes), "unified": unified, "impact": None}
 
 
 async def _unified(changes: Changes, before: Mapping[str, Any], after: Mapping[str, Any], before_name: str, after_name: str) -> str:

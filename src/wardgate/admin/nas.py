@@ -33,6 +33,7 @@ async def add_nas(
     identifier: str | None = None,
     limit_proxy_state: bool = True,
     language: str | None = None,
+    reason: str = "",
 ) -> dict[str, Any]:
     """Add a NAS. Without any secret one is generated and returned, once. An application that does not exist is created.
 
@@ -63,7 +64,7 @@ async def add_nas(
         applications = (*document.applications, ApplicationSettings(name=application)) if created else document.applications
         return replace(document, nas=(*document.nas, nas), applications=applications)
 
-    version, document = await edit(office.storage, office.ring, change, office.actor, f"nas add {name}", office.clock)
+    version, document = await edit(office.storage, office.ring, change, office.actor, _why(f"nas add {name}", reason), office.clock)
     stored = _find(document, name)
     result = {"version": version, "nas": describe(stored), "application_created": created}
     return result | ({"secret": generated} if generated is not None else {})
@@ -80,6 +81,7 @@ async def change_nas(
     message_authenticator: MessageAuthenticatorPolicy | None = None,
     mode: Mode | None = None,
     limit_proxy_state: bool | None = None,
+    reason: str = "",
 ) -> dict[str, Any]:
     """Change what is given and leave the rest. `new_secret` generates one and returns it, once.
 
@@ -106,7 +108,9 @@ async def change_nas(
         new = replace(old, **changes)
         return replace(document, nas=tuple(new if nas is old else nas for nas in document.nas))
 
-    version, document = await edit(office.storage, office.ring, change, office.actor, f"nas change {name}", office.clock)
+    version, document = await edit(
+        office.storage, office.ring, change, office.actor, _why(f"nas change {name}", reason), office.clock
+    )
     result = {"version": version, "nas": describe(_find(document, name)), "changed": sorted(changes)}
     return result | ({"secret": generated} if generated is not None else {})
 
@@ -123,15 +127,20 @@ async def show_nas(office: Office, *, name: str) -> dict[str, Any]:
     return {"nas": describe(_find(document, name))}
 
 
-async def remove_nas(office: Office, *, name: str) -> dict[str, Any]:
+async def remove_nas(office: Office, *, name: str, reason: str = "") -> dict[str, Any]:
     """Remove a NAS; its application stays. Raises NotFound."""
 
     def change(document: Document) -> Document:
         going = _find(document, name)
         return replace(document, nas=tuple(nas for nas in document.nas if nas is not going))
 
-    version, _ = await edit(office.storage, office.ring, change, office.actor, f"nas remove {name}", office.clock)
+    version, _ = await edit(office.storage, office.ring, change, office.actor, _why(f"nas remove {name}", reason), office.clock)
     return {"version": version, "name": name, "removed": True}
+
+
+def _why(what: str, reason: str) -> str:
+    """For the history: the command, and what the operator said."""
+    return f"{what}: {reason}" if reason.strip() else what
 
 
 def describe(nas: NasSettings) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from wardgate.admin import (
     contacts,
     directories,
     gateways,
+    impact,
     keys,
     links,
+    locks,
     nas,
     policy,
     questions,
@@ -28,6 +30,7 @@ from wardgate.admin import (
     user_export,
     user_import,
     users,
+    versions,
 )
 from wardgate.admin.import_file import read_records
 from wardgate.admin.management import Desk
@@ -400,6 +403,7 @@ async def nas_add(
     identifier: str | None = None,
     limit_proxy_state: bool = True,
     language: str | None = None,
+    reason: str = "",
 ) -> Result:
     """Add a NAS."""
     return await nas.add_nas(
@@ -418,6 +422,7 @@ async def nas_add(
         identifier=identifier,
         limit_proxy_state=limit_proxy_state,
         language=language,
+        reason=reason,
     )
 
 
@@ -431,6 +436,7 @@ async def nas_change(
     message_authenticator: MessageAuthenticatorPolicy | None = None,
     mode: Mode | None = None,
     limit_proxy_state: bool | None = None,
+    reason: str = "",
 ) -> Result:
     """Change a NAS."""
     return await nas.change_nas(
@@ -443,6 +449,7 @@ async def nas_change(
         message_authenticator=message_authenticator,
         mode=mode,
         limit_proxy_state=limit_proxy_state,
+        reason=reason,
     )
 
 
@@ -456,9 +463,9 @@ async def nas_show(desk: Desk, name: str) -> Result:
     return await nas.show_nas(desk.office, name=name)
 
 
-async def nas_remove(desk: Desk, name: str) -> Result:
+async def nas_remove(desk: Desk, name: str, reason: str = "") -> Result:
     """Remove a NAS."""
-    return await nas.remove_nas(desk.office, name=name)
+    return await nas.remove_nas(desk.office, name=name, reason=reason)
 
 
 async def gateway_list(desk: Desk) -> Result:
@@ -493,11 +500,13 @@ async def directory_test(desk: Desk, name: str, user: str, password: Secret | No
 async def config_apply(
     desk: Desk,
     document: Secret,
+    progress: Progress,
     name: str = "",
     included: Secret | None = None,
     reason: str = "",
     dry_run: bool = False,
     expected_version: int | None = None,
+    with_impact: bool = True,
 ) -> Result:
     """Put a whole document in force. It travels as a secret: it may hold some in clear. `included`: see `_included`."""
     return await configuration.apply_document(
@@ -508,22 +517,34 @@ async def config_apply(
         reason=reason,
         dry_run=dry_run,
         expected_version=expected_version,
+        with_impact=with_impact,
+        progress=progress,
     )
 
 
 async def config_diff(
     desk: Desk,
+    progress: Progress,
     document: Secret | None = None,
     name: str = "",
     included: Secret | None = None,
     version: int | None = None,
     to: int | None = None,
+    with_impact: bool = True,
 ) -> Result:
     """What lies between a version and a document, or between two versions."""
     if document is None:
         return await configuration.diff_versions(desk.office, version=version, to=to)
     files = _included(included)
-    return await configuration.diff_document(desk.office, text=_document(document), name=name, included=files, version=version)
+    return await configuration.diff_document(
+        desk.office,
+        text=_document(document),
+        name=name,
+        included=files,
+        version=version,
+        with_impact=with_impact,
+        progress=progress,
+    )
 
 
 async def config_export(desk: Desk, version: int | None = None) -> Result:
@@ -534,6 +555,11 @@ async def config_export(desk: Desk, version: int | None = None) -> Result:
 async def config_history(desk: Desk, limit: int = 100) -> Result:
     """The kept versions."""
     return await configuration.list_versions(desk.office, limit=limit)
+
+
+async def config_version(desk: Desk, version: int) -> Result:
+    """One kept version: by whom, why, and what it changed line by line."""
+    return await versions.show_version(desk.office, version=version)
 
 
 async def config_rollback(desk: Desk, version: int, reason: str = "") -> Result:
@@ -563,6 +589,34 @@ def _included(files: Secret | None) -> tuple[Source, ...]:
     return tuple(Source(name, text) for name, text in pairs)
 
 
+async def gateway_costs(desk: Desk, since: str | None = None, until: str | None = None) -> Result:
+    """Messages of some days, and what they cost."""
+    return await locks.delivery_costs(desk.office, since=since, until=until)
+
+
+# --- brakes --------------------------------------------------------------------------------------------------------------
+
+
+async def lock_list(desk: Desk, kind: str | None = None, user: str | None = None) -> Result:
+    """Who or what has to wait."""
+    return await locks.list_locks(desk.office, kind=kind, user=user)
+
+
+async def lock_clear(
+    desk: Desk,
+    user: str | None = None,
+    directory: str | None = None,
+    source: str | None = None,
+    nas: str | None = None,
+    everything: bool = False,
+    reason: str = "",
+) -> Result:
+    """Lift waits."""
+    return await locks.clear_locks(
+        desk.office, user=user, directory=directory, source=source, nas=nas, everything=everything, reason=reason
+    )
+
+
 # --- policy --------------------------------------------------------------------------------------------------------------
 
 
@@ -576,9 +630,26 @@ async def policy_explain(
     at: str | None = None,
     goal: str = "login",
     directory: str | None = None,
+    country: str = "",
+    known_device: bool = False,
+    risk: str = "",
+    device: list[str] | None = None,
+    proofs: list[str] | None = None,
 ) -> Result:
     """Why a login would be decided as it would."""
-    asked = policy.Asked(application, nas, nas_identifier, client, at, goal)
+    asked = policy.Asked(
+        application=application,
+        nas=nas,
+        nas_identifier=nas_identifier,
+        client=client,
+        at=at,
+        goal=goal,
+        country=country,
+        known_device=known_device,
+        risk=risk,
+        device=tuple(device or ()),
+        proofs=tuple(proofs or ()),
+    )
     return await policy.explain_decision(desk.office, user=user, asked=asked, directory=directory)
 
 
@@ -586,6 +657,30 @@ async def policy_test(desk: Desk, document: Secret | None = None, policy_name: s
     """Run the tests of a document's policies."""
     text = None if document is None else _document(document)
     return await policy.run_policy_tests(desk.office, text=text, policy=policy_name)
+
+
+async def policy_impact(
+    desk: Desk,
+    document: Secret,
+    progress: Progress,
+    name: str = "",
+    included: Secret | None = None,
+    application: str | None = None,
+    goal: str = "login",
+    client: str | None = None,
+    at: str | None = None,
+    nas: str | None = None,
+    limit_s: float | None = None,
+) -> Result:
+    """What a document would mean for how many users."""
+    return await configuration.impact_of_document(
+        desk.office,
+        text=_document(document),
+        name=name,
+        included=_included(included),
+        wanted=impact.Wanted(application, goal, client, at, nas, limit_s),
+        progress=progress,
+    )
 
 
 # --- the installation ----------------------------------------------------------------------------------------------------
@@ -776,6 +871,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "nas.remove": nas_remove,
     "gateway.list": gateway_list,
     "gateway.test": gateway_test,
+    "gateway.costs": gateway_costs,
+    "lock.list": lock_list,
+    "lock.clear": lock_clear,
     "directory.list": directory_list,
     "directory.examine": directory_examine,
     "directory.test": directory_test,
@@ -783,9 +881,11 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "config.diff": config_diff,
     "config.export": config_export,
     "config.history": config_history,
+    "config.version": config_version,
     "config.rollback": config_rollback,
     "policy.explain": policy_explain,
     "policy.test": policy_test,
+    "policy.impact": policy_impact,
     "key.rotate": key_rotate,
     "backup.set_recipients": backup_set_recipients,
     "backup.note": backup_note,

@@ -1,7 +1,7 @@
 """Policy for an operator: the tests that a document carries, and why a login is decided as it is."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators
@@ -9,6 +9,7 @@ from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import NO_SUBJECT
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
+from wardgate.admin.presented import presented_proofs, self_service_told
 from wardgate.config.document import Document, parse
 from wardgate.config.store import load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
@@ -17,13 +18,15 @@ from wardgate.engine.settings import ApplicationSettings
 from wardgate.errors import NotFound, SettingsError, UsageError
 from wardgate.factors import KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS
 from wardgate.policy.conditions import GOALS
-from wardgate.policy.explain import Looked, Told, explain
+from wardgate.policy.explain import Looked, Told, Wanted, explain, explain_needs
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
-from wardgate.policy.plan import NoEntry
+from wardgate.policy.needs import SELF_SERVICE
+from wardgate.policy.plan import Decision, NoEntry
+from wardgate.policy.proofs import judge
 from wardgate.policy.rules import Policy, compile_policy, decide, default_policy
 from wardgate.policy.settings import PolicySettings
-from wardgate.policy.testing import Tested, run_tests, zone_of
+from wardgate.policy.testing import Tested, band_of, country_of, device_of, run_tests, zone_of
 from wardgate.policy.windows import parse_moment
 from wardgate.radius.settings import NasSettings
 
@@ -87,13 +90,18 @@ class Asked:
     client: str | None = None
     at: str | None = None
     goal: str = "login"
+    country: str = ""
+    known_device: bool = False
+    risk: str = ""
+    device: tuple[str, ...] = ()
+    proofs: tuple[str, ...] = ()
 
 
 async def explain_decision(office: Office, *, user: str, asked: Asked, directory: str | None = None) -> dict[str, Any]:
     """The decision that the engine would take for this user, with every rule up to the one that decided, and why.
 
-    The user is read from his directory now; nothing is written and no password is needed. Raises NotFound, UsageError,
-    SettingsError, DirectoryUnavailable.
+    The user is read from his directory now; nothing is written and no password is needed. A self-service goal is told with what it
+    needs, and what the proofs that are presented count for. Raises NotFound, UsageError, SettingsError, DirectoryUnavailable.
     """
     _, document = await load_current(office.storage)
     nas = _nas(document, asked.nas)
@@ -103,7 +111,30 @@ async def explain_decision(office: Office, *, user: str, asked: Asked, directory
         raise UsageError(f"there is no goal {asked.goal[:32]}: {', '.join(GOALS)}")
     async with found_person(office, user, directory) as person:
         facts = await _facts(office, person, _realm(document, user, person, directory), application, policy, nas, asked)
-    return _explained(policy, application, facts)
+    told = _explained(policy, application, facts)
+    needs = explain_needs(policy, facts)
+    if needs is not None:
+        judged = judge(policy, facts, presented_proofs(asked.proofs, facts.at), _logins(document, facts))
+        told["self_service"] = None if judged is None else self_service_told(judged, needs, _looked)
+    elif asked.proofs:
+        raise UsageError(f"proofs are weighed for self-service only: {', '.join(SELF_SERVICE)}")
+    return told
+
+
+def _logins(document: Document, facts: Facts) -> Iterator[Decision]:
+    """What the person's logins would need, application by application, in the circumstances that are asked about."""
+    compiled: dict[str | None, Policy] = {}
+    for application in document.applications:
+        if application.policy not in compiled:
+            compiled[application.policy] = _policy(document, application)
+        login = replace(
+            facts,
+            goal="login",
+            application=application.name,
+            application_kind=application.kind,
+            proved_elsewhere=frozenset(),
+        )
+        yield decide(compiled[application.policy], login)
 
 
 async def _facts(
@@ -133,7 +164,20 @@ async def _facts(
         enrolled=await _enrolled(office, person),
         proved_elsewhere=frozenset({PASSWORD}) if nas is not None and nas.mode == "code_only" else frozenset(),
         application_kind=application.kind,
+        device=_device(asked.device),
+        known_device=asked.known_device,
+        country=country_of(asked.country),
+        risk=band_of(asked.risk),
     )
+
+
+def _device(texts: Sequence[str]) -> Mapping[str, str]:
+    """`os=Windows` as the NAS would tell it."""
+    pairs = [text.partition("=") for text in texts]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise UsageError(f"a machine is told as os=Windows, not as {key[:32]!r}")
+    return device_of({key: value for key, _, value in pairs})
 
 
 async def _enrolled(office: Office, person: Person) -> frozenset[str]:
@@ -196,6 +240,26 @@ def _explained(policy: Policy, application: ApplicationSettings, facts: Facts) -
         "strong_factors": 0 if isinstance(decision, NoEntry) else decision.strong_factors,
         "rules": [_looked(each) for each in why.rules],
         "floors": [_looked(each) for each in why.floors],
+        "actions": [_looked(each) for each in why.actions],
+        "demands": [_demand_told(each) for each in why.wanted],
+        "lifetimes": [_looked(each) for each in why.lifetimes],
+        "lasting": None if isinstance(decision, NoEntry) else asdict(decision.lifetimes),
+        "fail": None if isinstance(decision, NoEntry) else asdict(decision.fail),
+        "text": dict(decision.text),
+        "self_service": None,
+    }
+
+
+def _demand_told(wanted: Wanted) -> Mapping[str, Any]:
+    demand = wanted.demand
+    return {
+        "action": demand.action,
+        "level": demand.level,
+        "factors": list(demand.factors),
+        "met": wanted.met,
+        "deferrals": demand.deferrals,
+        "every_s": demand.every_s,
+        "remind_s": demand.remind_s,
     }
 
 
@@ -211,6 +275,10 @@ def _facts_told(facts: Facts) -> dict[str, Any]:
         "nas": facts.nas or None,
         "nas_identifier": facts.nas_identifier or None,
         "client": facts.client,
+        "country": facts.country or None,
+        "known_device": facts.known_device,
+        "risk": facts.risk or None,
+        "device": dict(facts.device),
         "enrolled": sorted(facts.enrolled),
         "groups": sorted(facts.groups),
         "proved_elsewhere": sorted(facts.proved_elsewhere),

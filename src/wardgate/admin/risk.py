@@ -1,7 +1,7 @@
 """Risk for an operator: how a login would be scored now, and whether the files that scores need can be used."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from wardgate.admin.findings import Finding, Level
 from wardgate.admin.office import Office
 from wardgate.clock import to_ms
-from wardgate.config.document import Document
+from wardgate.config.document import Document, to_plain
 from wardgate.engine import brakes
 from wardgate.risk.assessing import NOT_ASSESSED, Assessed, Seen, assessor_for, failures_in
 from wardgate.risk.settings import RiskSettings
@@ -47,8 +47,35 @@ def risk_told(found: Assessed) -> dict[str, Any] | None:
 
 
 def risk_findings(document: Document) -> list[Finding]:
-    """Files that cannot be used. Reads them, so it blocks."""
+    """Files that cannot be used, and conditions on what nothing tells. Reads the files, so it blocks."""
     assessor = assessor_for(document.risk)
     cure = "put it right, readable for the server's user; conditions and points that need it do not hold until then"
     problems = assessor.problems() if assessor is not None else []
-    return [Finding(Level.WARNING, f"risk: {file} cannot be used, or not whole: {problem}", cure) for file, problem in problems]
+    found = [Finding(Level.WARNING, f"risk: {file} cannot be used, or not whole: {problem}", cure) for file, problem in problems]
+    return found + list(_unheard(document))
+
+
+def _unheard(document: Document) -> Iterator[Finding]:
+    """Without a score or a country such a condition never holds, and under `not` always."""
+    told = {"risk": document.risk.enabled, "country": document.risk.country_file is not None}
+    cures = {"risk": "set risk.enabled: true, or take the condition out", "country": "set risk.country_file, or take it out"}
+    for policy in to_plain(document).get("policies", ()):
+        asked = set(_asked(policy))
+        for name in ("risk", "country"):
+            if name in asked and not told[name]:
+                what = f"policy {policy['name']}: a condition asks for the {name}, which nothing tells"
+                yield Finding(Level.WARNING, what, cures[name])
+
+
+def _asked(part: object, in_condition: bool = False) -> Iterator[str]:
+    """The names of all conditions, wherever in a policy they stand."""
+    if isinstance(part, Mapping):
+        for name, inner in part.items():
+            if in_condition:
+                yield name
+            # What an attribute is called is no condition; neither is what a test is given.
+            if name not in ("attribute", "device", "given"):
+                yield from _asked(inner, in_condition or name == "when")
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _asked(inner, in_condition)

@@ -107,15 +107,24 @@ async def unlock_subject(office: Office, *, name: str, directory: str | None = N
 
     A lock that the directory itself holds is not ours to lift here. Raises NotFound, DirectoryUnavailable.
     """
+    told, _ = await lift_waits_of(office, name, directory, "")
+    return told
+
+
+async def lift_waits_of(office: Office, name: str, directory: str | None, reason: str) -> tuple[dict[str, Any], int]:
+    """The same, and how many rows of brakes that were."""
     account = await _account(office, name, directory, None)
     mine = await _belongings(office, account.subject_id)
     accounts = {f"{row['directory']!s}:{row['immutable_id']!s}" for row in mine.links}
     who = sorted(accounts | {f"{account.directory}:{account.immutable_id}"})
     lifted = brakes.release_user(office.ring, [*who, *([account.subject_id] if account.subject_id else [])])
     details = {"directory": account.directory, "user": account.name}
-    event = AuditEvent(Kind.BRAKE_RELEASED, office.now_ms(), office.actor, subject_id=account.subject_id, details=details)
-    await office.storage.commit([*lifted, record(event)])
-    return {**details, "subject_id": account.subject_id, "released": True}
+    why = {**details, "reason": reason} if reason else details
+    event = AuditEvent(Kind.BRAKE_RELEASED, office.now_ms(), office.actor, subject_id=account.subject_id, details=why)
+    commit = await office.storage.commit([*lifted, record(event)])
+    rows = commit.results[: len(lifted)] if isinstance(commit, Committed) else ()
+    told = {**details, "subject_id": account.subject_id, "released": True}
+    return told, sum(number for number in rows if isinstance(number, int))
 
 
 # --- joining -------------------------------------------------------------------------------------------------------------

@@ -288,7 +288,7 @@ async def _configured(office: Office, event: Event, payload: Mapping[str, Any], 
     others = [*payload.get("added", ()), *payload.get("changed", ()), *(name for name in removed if not name.startswith("nas "))]
     for name in (name.removeprefix("nas ") for name in removed if name.startswith("nas ")):
         try:
-            await nas.remove_nas(office, name=name)
+            await nas.remove_nas(office, name=name, reason="it had been removed after the backup")
             done.applied.append(f"the NAS {name} was removed")
         except NotFound:
             continue

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from wardgate.cli.impact_lines import in_short
 from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
 from wardgate.cli.output import EXIT_REFUSED, emit, hand_over, note, say, table
 from wardgate.cli.performing import perform
+from wardgate.cli.progress import looking_through
 from wardgate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ app = group("The configuration document: realms, directories, gateways, NAS, app
 MAX_VERSION_DIGITS: Final = 9
 MAX_NAMES_SHOWN: Final = 4
 
+Impact = Annotated[bool, typer.Option("--impact/--no-impact", help="Tell for how many users, within 20 seconds.")]
 File = Annotated[Path, typer.Argument(help="YAML or JSON file, with what it includes; - is standard input.")]
 
 
@@ -62,18 +65,21 @@ def apply(
     expect_version: Annotated[
         int | None, typer.Option(help="Refuse when another version than this one is in force by now.")
     ] = None,
+    with_impact: Impact = True,
     as_json: Json = False,
 ) -> None:
     """Put a whole document in force. What it leaves out is removed.
 
-    With --dry-run nothing is changed: it is checked in every way, and shown are the difference, line by line, and what uses the
-    things that change.
+    With --dry-run nothing is changed: it is checked in every way, and shown are the difference, line by line, what uses the things
+    that change, and for how many users the decision changes (see policy impact for names).
 
     References such as {env: NAME} and {file: /PATH} are resolved by the server, and by this command only when no server runs. One
     that is not there is refused; a directory's is told as a warning, and that directory is down until it is there.
     """
-    params = {**_read(file), "reason": reason, "dry_run": dry_run, "expected_version": expect_version}
-    emit(perform(data, "config.apply", params), as_json, _show_changes)
+    params = {**read_document(file), "reason": reason, "dry_run": dry_run, "expected_version": expect_version}
+    with looking_through("looking at users") as advance:
+        result = perform(data, "config.apply", {**params, "with_impact": with_impact}, advance)
+    emit(result, as_json, _show_changes)
 
 
 @app.command(epilog=example("wardgate config export > wardgate.yaml"))
@@ -88,13 +94,17 @@ def export(
     emit(result, as_json, lambda _: hand_over(text))
 
 
-@app.command(epilog=example("wardgate config history"))
+@app.command(epilog=example("wardgate config history", "wardgate config history 41"))
 def history(
+    version: Annotated[int | None, typer.Argument(min=1, help="Only this version, with all that it changed, line by line.")] = None,
     data: Data = DEFAULT_DATA,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many versions.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the kept versions, newest first: when, by whom, why, and what each changed."""
+    if version is not None:
+        emit(perform(data, "config.version", {"version": version}), as_json, _show_version)
+        return
     emit(perform(data, "config.history", {"limit": limit}), as_json, _show_history)
 
 
@@ -103,14 +113,18 @@ def diff(
     first: Annotated[str, typer.Argument(metavar="[FROM]", help="Version to begin with, or a file.")] = "",
     second: Annotated[str, typer.Argument(metavar="[TO|FILE]", help="Version or file to compare with.")] = "",
     data: Data = DEFAULT_DATA,
+    with_impact: Impact = True,
     as_json: Json = False,
 ) -> None:
     """Say what changes, thing by thing and line by line: from the version in force to a file, or from one version to another.
 
     One version alone is compared with the one in force; nothing given shows the last change. A number is a version: a file of
-    that name is written ./41.
+    that name is written ./41. For a file it is told for how many users the decision changes (see policy impact for names).
     """
-    emit(perform(data, "config.diff", _to_compare(first, second)), as_json, _show_diff)
+    params = _to_compare(first, second)
+    with looking_through("looking at users") as advance:
+        result = perform(data, "config.diff", {**params, "with_impact": with_impact}, advance)
+    emit(result, as_json, _show_diff)
 
 
 @app.command(epilog=example('wardgate config rollback 41 --reason "branch office has no link yet"'))
@@ -124,15 +138,20 @@ def rollback(
     emit(perform(data, "config.rollback", {"version": version, "reason": reason}), as_json, _show_changes)
 
 
+def _show_version(result: Mapping[str, Any]) -> None:
+    _show_history(result)
+    say("What the version before held is not kept any more." if result["unified"] is None else result["unified"])
+
+
 def _to_compare(first: str, second: str) -> dict[str, object]:
     """What the two arguments of `diff` mean."""
     version, to = _version(first), _version(second)
     if first and second and version is None:
         raise UsageError("the first of two is a version, such as: wardgate config diff 41 wardgate.yaml")
     if first and version is None:
-        return _read(Path(first))
+        return read_document(Path(first))
     if second and to is None:
-        return {**_read(Path(second)), "version": version}
+        return {**read_document(Path(second)), "version": version}
     return {"version": version, "to": to}
 
 
@@ -140,7 +159,7 @@ def _version(word: str) -> int | None:
     return int(word) if word.isascii() and word.isdigit() and len(word) <= MAX_VERSION_DIGITS else None
 
 
-def _read(file: Path) -> dict[str, object]:
+def read_document(file: Path) -> dict[str, object]:
     """The document and the files that it includes, as the operations take them."""
     main, *included = _files(file)
     params: dict[str, object] = {"document": main.text, "name": main.name}
@@ -179,6 +198,7 @@ def _show_changes(result: Mapping[str, Any]) -> None:
     _show_names(result)
     for touch in result.get("touches", ()):
         _show_touch(touch)
+    _show_impact(result.get("impact"))
     if result.get("unified"):
         hand_over(result["unified"])
     for warning in result["warnings"]:
@@ -193,6 +213,7 @@ def _show_changes(result: Mapping[str, Any]) -> None:
 
 def _show_diff(result: Mapping[str, Any]) -> None:
     _show_names(result)
+    _show_impact(result["impact"])
     hand_over(result["unified"] or f"Nothing differs from version {result['version']}.")
 
 
@@ -200,6 +221,11 @@ def _show_names(result: Mapping[str, Any]) -> None:
     for what, sign in (("added", "+"), ("changed", "~"), ("removed", "-")):
         for name in result[what]:
             say(f"{sign} {name}")
+
+
+def _show_impact(impact: Mapping[str, Any] | None) -> None:
+    for line in in_short(impact) if impact is not None else ():
+        say(f"  users: {line}")
 
 
 def _show_touch(touch: Mapping[str, Any]) -> None:

@@ -32,6 +32,30 @@ def send_test(
     emit(perform(data, "gateway.test", {"name": name, "to": to}), as_json, _show_test)
 
 
+@app.command(epilog=example("wardgate gateway costs", "wardgate gateway costs --from 2026-11-01 --to 2026-11-30 --json"))
+def costs(
+    data: Data = DEFAULT_DATA,
+    since: Annotated[str | None, typer.Option("--from", help="First day, UTC. Default: 29 days before the last.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Last day, UTC. Default: today.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Count the messages with codes by day and prefix, those that a cap refused, and what they cost by the prices set."""
+    emit(perform(data, "gateway.costs", {"since": since, "until": until}), as_json, _show_costs)
+
+
+def _show_costs(result: Mapping[str, Any]) -> None:
+    columns = ("day", "channel", "prefix", "messages", "refused", "cost")
+    table(columns, [[line[name] for name in columns] for line in result["days"]])
+    say("")
+    table(columns[1:], [[total[name] for name in columns[1:]] for total in result["totals"]])
+    known = [total["cost"] for total in result["totals"] if total["cost"] is not None]
+    if known:
+        say(f"Together {round(sum(known), 6):g} {result['currency']}".rstrip())
+    for name, cap in result["caps"].items():
+        if cap:
+            say(f"{name}: {', '.join(cap) if isinstance(cap, list) else cap}")
+
+
 def _show_list(result: Mapping[str, Any]) -> None:
     columns = ("name", "kind", "channel", "where", "secret", "order")
     table(columns, [[gateway[name] for name in columns] for gateway in result["gateways"]])

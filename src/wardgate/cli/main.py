@@ -26,6 +26,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("directory", "wardgate.cli.directory", "Directories: what they answer, what their users look like, what is wrong."),
     ("nas", "wardgate.cli.nas", "NAS: the firewalls, VPNs and switches that ask by RADIUS."),
     ("gateway", "wardgate.cli.gateway", "Gateways that send SMS and e-mail."),
+    ("lock", "wardgate.cli.lock", "Brakes that hold: who has to wait, and lifting it."),
     ("config", "wardgate.cli.config", "The configuration document: apply, export, compare, roll back."),
     ("policy", "wardgate.cli.policy", "Policies: why a login is decided as it is, and their tests."),
     ("key", "wardgate.cli.key", "Keys that seal secrets in the database."),

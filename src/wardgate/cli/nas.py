@@ -10,6 +10,7 @@ from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
 from wardgate.cli.output import emit, facts, note, say, table
 from wardgate.cli.performing import perform
 
+Reason = Annotated[str, typer.Option(help="Why, for the history and the audit trail.")]
 app = group("NAS: the firewalls, VPNs and switches that ask by RADIUS.")
 
 
@@ -43,6 +44,7 @@ def add(
         typer.Option(help="Drop requests with Proxy-State and without Message-Authenticator."),
     ] = True,
     language: Annotated[str | None, typer.Option(help="Language of prompts. Default: the user's.")] = None,
+    reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     """Add a NAS. Without a secret one is generated and printed, once."""
@@ -61,6 +63,7 @@ def add(
         "identifier": identifier,
         "limit_proxy_state": limit_proxy_state,
         "language": language,
+        "reason": reason,
     }
     emit(perform(data, "nas.add", params), as_json, _show_added)
 
@@ -90,6 +93,7 @@ def change(
         bool | None,
         typer.Option(help="Drop requests with Proxy-State and without Message-Authenticator."),
     ] = None,
+    reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     """Change a NAS: only what is given. Logins that are open there go on."""
@@ -102,6 +106,7 @@ def change(
         "message_authenticator": message_authenticator,
         "mode": mode,
         "limit_proxy_state": limit_proxy_state,
+        "reason": reason,
     }
     emit(perform(data, "nas.change", params), as_json, _show_changed)
 
@@ -119,9 +124,16 @@ def show(name: Annotated[str, typer.Argument(help="Name of the NAS.")], data: Da
 
 
 @app.command(epilog=example("wardgate nas remove lab"))
-def remove(name: Annotated[str, typer.Argument(help="Name of the NAS.")], data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of the NAS.")],
+    data: Data = DEFAULT_DATA,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
     """Remove a NAS. Its application stays."""
-    emit(perform(data, "nas.remove", {"name": name}), as_json, lambda result: say(f"NAS {result['name']} is gone."))
+    emit(
+        perform(data, "nas.remove", {"name": name, "reason": reason}), as_json, lambda result: say(f"NAS {result['name']} is gone.")
+    )
 
 
 def _show_added(result: Mapping[str, Any]) -> None:

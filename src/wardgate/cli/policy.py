@@ -1,9 +1,8 @@
 """`wardgate policy ...`."""
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -12,16 +11,18 @@ from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, Data, Json, example, group
 from wardgate.cli.output import EXIT_DONE, EXIT_REFUSED, emit, say
 from wardgate.cli.performing import perform
-
-_VERDICTS: Final = {True: "matches", False: "does not match", None: "not reached"}
+from wardgate.cli.policy_impact import EXAMPLES, impact
+from wardgate.cli.policy_lines import tree
 
 app = group("Policies: why a login is decided as it is, and the tests that a document carries.")
+app.command(epilog=EXAMPLES)(impact)
 
 
 @app.command(
     epilog=example(
         "wardgate policy explain --user ada --application vpn",
         'wardgate policy explain --user ada --nas hq-firewall --from 203.0.113.7 --at "sun 03:00"',
+        "wardgate policy explain --user ada --application vpn --goal reset --proof sms=+905321234567 --proof email,age=2h",
     )
 )
 def explain(
@@ -34,6 +35,19 @@ def explain(
         str | None, typer.Option(help='When: "sun 03:00", "sun 03:00 Europe/Istanbul" or 2026-11-22T03:00+03:00. Default: now.')
     ] = None,
     goal: Annotated[str, typer.Option(help="What for: login, reset, unlock ...")] = "login",
+    country: Annotated[str, typer.Option(help="The country of that address, such as tr.")] = "",
+    known_device: Annotated[bool, typer.Option("--known-device", help="From a device that the person told us to trust.")] = False,
+    risk: Annotated[str, typer.Option(help="The band of its risk: safe, low, moderate or high.")] = "",
+    device: Annotated[
+        list[str] | None, typer.Option(help="What the NAS tells of the machine: os=Windows, hostname=, app_version=, user_domain=.")
+    ] = None,
+    proof: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For self-service, a proof that is presented: KIND or KIND=SOURCE, such as sms=+905321234567; then, with commas, "
+            "age=SPAN, vouched, typed, behind-password, lost, verified."
+        ),
+    ] = None,
     directory: Annotated[str | None, typer.Option(help="Directory of the user. Default: found by the name.")] = None,
     data: Data = DEFAULT_DATA,
     as_json: Json = False,
@@ -41,7 +55,8 @@ def explain(
     """Show the decision that a login would get, rule by rule, with the conditions that held and those that did not.
 
     The user is read from his directory as at a login; nothing is written and nothing is sent. A day without a zone is on the clocks
-    of the policy's time windows where they are all of one zone, and UTC otherwise.
+    of the policy's time windows where they are all of one zone, and UTC otherwise. A self-service goal is told with the proofs that
+    it needs, and with what those that are presented count for.
     """
     params = {
         "user": user,
@@ -52,6 +67,11 @@ def explain(
         "at": at,
         "goal": goal,
         "directory": directory,
+        "country": country,
+        "known_device": known_device,
+        "risk": risk,
+        "device": device or [],
+        "proofs": proof or [],
     }
     emit(perform(data, "policy.explain", params), as_json, _show_explanation)
 
@@ -68,57 +88,6 @@ def run_tests(
     result = perform(data, "policy.test", {"document": text, "policy_name": policy})
     emit(result, as_json, _show_tests)
     raise typer.Exit(EXIT_DONE if result["ok"] else EXIT_REFUSED)
-
-
-def tree(result: Mapping[str, Any]) -> Iterator[str]:
-    """An explanation as lines for people."""
-    facts = result["facts"]
-    when = datetime.fromisoformat(facts["at"]).strftime("%a %Y-%m-%d %H:%M %Z")
-    yield f"{result['user']} ({result['directory']}, realm {result['realm']}) for {result['application']}, {facts['goal']}, {when}"
-    yield f"  from {facts['client'] or 'an unknown address'}, NAS {facts['nas'] or 'unknown'}"
-    yield f"  has {', '.join(facts['enrolled']) or 'no second factor'}"
-    yield f"policy {result['policy']}: the first rule that matches decides"
-    for rule in result["rules"]:
-        yield from _branch(rule)
-    if result["floors"]:
-        yield "floors: all that match count"
-        for floor in result["floors"]:
-            yield from _branch(floor)
-    yield from _decision(result)
-
-
-def _branch(looked: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  {looked['name']}: {_VERDICTS[looked['matches']]}"
-    if looked["when"] is not None:
-        yield from _leaves(looked["when"], 2)
-
-
-def _leaves(told: Mapping[str, Any], depth: int) -> Iterator[str]:
-    asks = f": {told['asks']}" if told["asks"] else ""
-    name = told["condition"] if told["condition"] != "all" or told["parts"] else "no condition"
-    yield f"{'  ' * depth}{'yes' if told['holds'] else 'no '}  {name}{asks}"
-    for part in told["parts"]:
-        yield from _leaves(part, depth + 1)
-
-
-def _decision(result: Mapping[str, Any]) -> Iterator[str]:
-    if not result["allowed"]:
-        why = f"rule {result['rule']} denies" if result["rule"] else "no rule matches"
-        yield f"refused: {why}"
-        return
-    yield f"asked for, by rule {result['rule']}:"
-    if not result["steps"]:
-        yield "  nothing more: the NAS vouches for it"
-    for number, step in enumerate(result["steps"], start=1):
-        yield f"  {number}. {_step(step)}"
-    if result["strong_factors"]:
-        yield f"  strong factors needed: {result['strong_factors']}"
-
-
-def _step(step: Mapping[str, Any]) -> str:
-    if not step["factors"]:
-        return "nothing that counts is left: nobody can come in"
-    return " or ".join(step["factors"]) + ("" if step["has"] else "; the user has none of these and cannot come in")
 
 
 def _show_explanation(result: Mapping[str, Any]) -> None:

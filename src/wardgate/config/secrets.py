@@ -59,10 +59,19 @@ def seal_document(document: Document, ring: KeyRing, present: Document | None = 
     A sealed value is bound to the name of what it belongs to: nobody can lend one NAS's secret to another by copying it.
     So a thing that is renamed needs its secret again in clear, and the error says so. A clear value that equals the one
     sealed in `present` is left as it is sealed there: applying the same file twice changes nothing.
+    Raises one SettingsError that names every place that is wrong, a line each: an export of another installation has many.
     """
+    problems: list[str] = []
     known = _sealed_places(present) if present is not None else {}
 
     def seal(place: str, setting: SecretSetting, path: str) -> SecretSetting:
+        try:
+            return sealed(place, setting, path)
+        except SettingsError as error:
+            problems.append(error.message)
+            return setting
+
+    def sealed(place: str, setting: SecretSetting, path: str) -> SecretSetting:
         if isinstance(setting, ClearValue):
             value = resolve(setting, ring, place, path)
             before = known.get(place)
@@ -73,7 +82,10 @@ def seal_document(document: Document, ring: KeyRing, present: Document | None = 
             _open(setting, ring, place, path)
         return setting
 
-    return map_secrets(document, seal)
+    done = map_secrets(document, seal)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return done
 
 
 def _sealed_places(document: Document) -> dict[str, SealedValue]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -22,6 +22,10 @@ KEPT_VERSIONS: Final = 500
 MAX_EDIT_TRIES: Final = 20
 MAX_NAMES_IN_AUDIT: Final = 40
 MAX_REASON_CHARS: Final = 500
+# An audit event holds 8192 characters; one that is too long would lose its version with the names.
+MAX_NAME_CHARS_IN_AUDIT: Final = 160
+MAX_LIST_CHARS_IN_AUDIT: Final = 2_000
+NO_REASON: Final = "no reason was given"
 _RETRY_PAUSE_S: Final = 0.005
 T = TypeVar("T")
 
@@ -122,6 +126,12 @@ async def history(storage: Reader, limit: int = KEPT_VERSIONS) -> list[Version]:
     return versions
 
 
+async def version_of(storage: Reader, number: int) -> Version:
+    """One kept version. Raises NotFound."""
+    row = await _row(storage, number)
+    return _version(row, await storage.get(TOPIC, {"version": number - 1}))
+
+
 def _version(row: Row, before: Row | None) -> Version:
     number = int(row["version"] or 0)
     changes = compare_plain(_plain(before), _plain(row) or {}) if before is not None or number == 1 else None
@@ -159,12 +169,12 @@ async def _save(
     if sealed == before:
         return present, before
     now_ms = to_ms(clock.now())
-    version = expected_version + 1
+    version, reason = expected_version + 1, reason.strip()[:MAX_REASON_CHARS] or NO_REASON
     row: Row = {
         "version": version,
         "document": encode(sealed),
         "author": author,
-        "reason": reason[:MAX_REASON_CHARS],
+        "reason": reason,
         "created_at": now_ms,
     }
     details = _details(version, reason, compare(before, sealed))
@@ -271,13 +281,25 @@ def _changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _details(version: int, reason: str, changes: Changes) -> dict[str, object]:
-    details: dict[str, object] = {"version": version, "reason": reason[:MAX_REASON_CHARS]}
+    details: dict[str, object] = {"version": version, "reason": reason}
     for what in ("added", "changed", "removed"):
         names = getattr(changes, what)
         if names:
-            details[what] = list(names[:MAX_NAMES_IN_AUDIT])
+            details[what] = _bounded(names)
             details[f"{what}_count"] = len(names)
     return details
+
+
+def _bounded(names: Sequence[str]) -> list[str]:
+    """The first names, as many and as much of each as an audit event has room for."""
+    told: list[str] = []
+    room = MAX_LIST_CHARS_IN_AUDIT
+    for name in names[:MAX_NAMES_IN_AUDIT]:
+        told.append(name if len(name) <= MAX_NAME_CHARS_IN_AUDIT else name[: MAX_NAME_CHARS_IN_AUDIT - 3] + "...")
+        room -= len(told[-1])
+        if room < MAX_NAME_CHARS_IN_AUDIT:
+            break
+    return told
 
 
 def encode(document: Document) -> str:

@@ -183,10 +183,11 @@ class MemoryDirectory:
     async def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
         """Everybody who was there when it was asked, and still is."""
         ids = list(self._entries)
-        for start in range(0, len(ids), USERS_PER_PAGE):
+        for start in range(0, max(1, len(ids)), USERS_PER_PAGE):
             await self._answer(timeout_s)
             page = [self._entries[each] for each in ids[start : start + USERS_PER_PAGE] if each in self._entries]
-            yield [entry.user for entry in page]
+            if page:
+                yield [entry.user for entry in page]
 
     async def check_password(self, user: DirectoryUser, password: Secret, timeout_s: float, source: str = "") -> PasswordVerdict:
         """Check a password. Accounts that may not be used are checked all the same."""

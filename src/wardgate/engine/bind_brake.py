@@ -133,8 +133,13 @@ def settle_bind(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     row["failures"] = max(0, row["failures"] - _number(arguments, "forgiven"))
     if arguments["failed"]:
         row.update(failures=row["failures"] + 1, window_started_at=now)
-        if row["failures"] == _number(arguments, "limit"):
-            told = began(_number(arguments, "window"), 1, row["failures"])
+    limit = _number(arguments, "limit")
+    if row["failures"] < limit:
+        row["locked_until"] = 0
+    elif arguments["failed"]:
+        # For an operator's list: what stops a check is the number.
+        row["locked_until"] = now + _window_ms(arguments)
+        told = began(_window_ms(arguments), 1, row["failures"]) if row["failures"] == limit else None
     return Modified(_stored(row, arguments), told)
 
 

@@ -17,7 +17,10 @@ MAX_CHARS = 256
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The words of a lock; those that do not belong to its kind are empty. `known`: `user` is a user's name and no mask."""
+    """The words of a lock; those that do not belong to its kind are empty. `known`: `user` is a user's name and no mask.
+
+    `at`: when it began, in milliseconds; `failures`: after how many.
+    """
 
     user: str = ""
     known: bool = False
@@ -25,6 +28,8 @@ class Label:
     nas: str = ""
     network: str = ""
     to: str = ""
+    at: int = 0
+    failures: int = 0
 
 
 def masked_name(name: str) -> str:

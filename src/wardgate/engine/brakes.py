@@ -85,11 +85,16 @@ def brake_keys(
     return BrakeKeys(
         user_source=ring.remembered_mac("brake-user-source", who.encode(), (source or binding).encode()),
         user=ring.remembered_mac("brake-user", who.encode()),
-        source=ring.remembered_mac("brake-source", source.encode()) if source else None,
+        source=source_key(ring, source) if source else None,
         typed=partial(_name_keys, ring, typed, client, binding) if typed is not None else None,
         of_name=of_name,
         wide=partial(_buckets, ring, client, binding, name),
     )
+
+
+def source_key(ring: KeyRing, client: str) -> bytes:
+    """The row of a client address."""
+    return ring.remembered_mac("brake-source", _connection(client).encode())
 
 
 def _buckets(ring: KeyRing, client: str | None, binding: str, name: str, settings: BrakeSettings) -> tuple[Bucket, ...]:
@@ -388,6 +393,11 @@ def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
     ]
 
 
+def lift(kind: str, key: bytes, now_ms: int) -> Modify:
+    """Lift one wait, for an operator; that a source is known stays. Result: 1 where there was something to lift."""
+    return Modify("brake", {"kind": kind, "key": key}, lift_wait, {"now": now_ms})
+
+
 # --- pure functions that run inside storage --------------------------------------------------------------------------
 
 
@@ -452,6 +462,16 @@ def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified
     row, now = _current(old, arguments)
     row["failures"] = 0
     return Modified(stored(row, now))
+
+
+def lift_wait(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """Nothing failed and nobody waits any more; nor does anybody wait for messages of the last day."""
+    if old is None:
+        return Modified(None, 0)
+    row, now = _current(old, arguments)
+    held = int(row["locked_until"] > now or row["failures"] > 0)
+    row.update(failures=0, level=0, locked_until=0, stamps="[]", label=None)
+    return Modified(stored(row, now), held)
 
 
 def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:

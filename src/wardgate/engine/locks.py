@@ -135,6 +135,8 @@ class Locks:
             nas=trail.nas if lock.kind in (*_FROM_A_CLIENT, wide_brakes.NAS, wide_brakes.NAS_MESSAGES) else "",
             network=self._network() if lock.kind in (wide_brakes.NETWORK, wide_brakes.NETWORK_MESSAGES) else "",
             to=to if lock.kind == brakes.DESTINATION else "",
+            at=self._now_ms,
+            failures=lock.failures,
         )
 
     def _network(self) -> str:

@@ -13,6 +13,7 @@ import phonenumbers
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.contacts import mask_mail, mask_phone
+from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
 from wardgate.engine import brakes, wide_brakes
 from wardgate.engine.brake_rows import DAY_MS, HOUR_MS, is_known_source, number
@@ -39,6 +40,11 @@ def prefix_of(number_e164: str, settings: SendingSettings) -> str:
     """The part of the world that a number belongs to: the longest prefix that is listed or has a price, else its country code."""
     known = [each for each in (*settings.sms_prefixes, *settings.prices) if each.startswith("+") and number_e164.startswith(each)]
     return max(known, key=len, default="") or _country(number_e164)
+
+
+def source_messages_key(ring: KeyRing, client: str) -> bytes:
+    """The row of the messages for one client address."""
+    return ring.mac("brake-source-messages", brakes.asker(client, "").encode())
 
 
 @lru_cache(maxsize=4096)
@@ -118,7 +124,7 @@ class MessageLimits:
         ]
         an_hour = configuration.sending.sms_per_source_per_hour
         if channel is Channel.SMS and client and an_hour:
-            key: Row = {"kind": SOURCE_MESSAGES, "key": ring.mac("brake-source-messages", client.encode())}
+            key: Row = {"kind": SOURCE_MESSAGES, "key": source_messages_key(ring, client)}
             arguments: Row = {"now": now_ms, "limit": an_hour, "window": HOUR_MS, "wait": HOUR_MS, "wait_max": HOUR_MS, "taken": 1}
             take = Modify("brake", key, wide_brakes.take_token, arguments)
             limits.append(_Limit(take, Modify("brake", key, wide_brakes.count_token, arguments)))

@@ -26,8 +26,20 @@ from wardgate.policy.windows import parse_moment
 WEEK: Final = datetime(2026, 1, 5, tzinfo=UTC)
 MAX_TEXT_CHARS: Final = 4096
 _UTC: Final = ZoneInfo("UTC")
-_TEXTS: Final = ("goal", "application", "application_kind", "door", "realm", "directory", "user", "nas", "nas_identifier")
-_GIVEN: Final = (*_TEXTS, "from", "at", "groups", "attributes", "enrolled", "country", "known_device", "risk", "device")
+_TEXTS: Final = (
+    "goal",
+    "application",
+    "application_kind",
+    "door",
+    "realm",
+    "directory",
+    "user",
+    "nas",
+    "nas_identifier",
+    "country",
+    "risk",
+)
+_GIVEN: Final = (*_TEXTS, "from", "at", "groups", "attributes", "enrolled", "known_device", "device")
 _EXPECTED: Final = (
     "rule", "steps", "floors", "strong_factors", "denied", "actions", "demands", "lifetimes", "trusted_device", "needs",
 )  # fmt: skip
@@ -86,6 +98,10 @@ def facts_of_test(given: Mapping[str, object], zone: ZoneInfo) -> Facts:
         at = parse_moment(_text("at", given["at"]), WEEK, zone) if "at" in given else WEEK
     except SettingsError as error:
         raise SettingsError(f"given.at: {error.message}") from error
+    try:
+        device, country, risk = device_of(given.get("device", {})), country_of(texts["country"]), band_of(texts["risk"])
+    except SettingsError as error:
+        raise SettingsError(f"given.{error.message}") from error
     return Facts(
         goal=texts["goal"] or "login",
         application=texts["application"],
@@ -101,35 +117,37 @@ def facts_of_test(given: Mapping[str, object], zone: ZoneInfo) -> Facts:
         attributes=_attributes(given.get("attributes", {})),
         enrolled=frozenset(_texts("enrolled", given.get("enrolled", ()))),
         application_kind=texts["application_kind"] or "radius",
-        device=device_of(given.get("device", {})),
+        device=device,
         known_device=_yes_or_no("known_device", given.get("known_device", False)),
-        country=country_of(_text("country", given.get("country", ""))),
-        risk=band_of(_text("risk", given.get("risk", ""))),
+        country=country,
+        risk=risk,
     )
 
 
 def country_of(text: str) -> str:
     """A country as facts have it: two letters in lower case, or nothing. Raises SettingsError."""
     if text and not COUNTRY.fullmatch(text.lower()):
-        raise SettingsError(f"given.country: {text[:32]!r} is no country: two letters are needed, such as tr")
+        raise SettingsError(f"country: {text[:32]!r} is no country: two letters are needed, such as tr")
     return text.lower()
 
 
 def band_of(text: str) -> str:
     """A band of risk, or nothing. Raises SettingsError."""
     if text and text.lower() not in BANDS:
-        raise SettingsError(f"given.risk: known are {', '.join(BANDS)}")
+        raise SettingsError(f"risk: known are {', '.join(BANDS)}")
     return text.lower()
 
 
 def device_of(value: object) -> Mapping[str, str]:
     """What a NAS would tell of the person's machine. Raises SettingsError."""
     if not isinstance(value, Mapping):
-        raise SettingsError("given.device: keys with values are needed, such as {os: Windows}")
+        raise SettingsError("device: keys with values are needed, such as {os: Windows}")
     for key in value:
         if key not in DEVICE_KEYS:
-            raise SettingsError(f"given.device.{str(key)[:32]}: known are {', '.join(DEVICE_KEYS)}")
-    return {str(key): _text(f"device.{key}", each) for key, each in value.items()}
+            raise SettingsError(f"device.{str(key)[:32]}: known are {', '.join(DEVICE_KEYS)}")
+        if not isinstance(value[key], str) or len(value[key]) > MAX_TEXT_CHARS:
+            raise SettingsError(f"device.{key}: a text is needed")
+    return dict(value)
 
 
 def _run(policy: Policy, test: PolicyTestSettings, number: int) -> Tested:

@@ -7,7 +7,7 @@ from tests.mmdb import write_mmdb
 from wardgate.admin.office import Office
 from wardgate.admin.risk import Coming, assess_now, risk_findings, risk_told
 from wardgate.clock import FixedClock
-from wardgate.config.document import Document
+from wardgate.config.document import Document, parse
 from wardgate.engine import brakes
 from wardgate.risk.assessing import NOT_ASSESSED, Assessor, Seen
 from wardgate.risk.settings import ReputationSettings, RiskSettings
@@ -79,3 +79,24 @@ def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         f"risk: {tmp_path}/own.txt cannot be used, or not whole: line 2 is no address or network",
     ]
     assert risk_findings(Document()) == []
+
+
+def test_conditions_on_what_nothing_tells_are_told() -> None:
+    realms = [{"name": "acme", "default": True, "directories": ["local"]}]
+    steps = {"steps": [["password"]]}
+    rules = [
+        {"name": "one", "when": {"any": [{"not": {"country": ["kp"]}}, {"attribute": {"risk": ["x"]}}]}, "then": steps},
+        {"name": "two", "then": steps},
+    ]
+    floors = [{"name": "f", "when": {"risk": "high"}, "then": {"strong_factors": 1}}]
+    plain = {"realms": realms, "directories": [{"name": "local", "kind": "local"}]}
+
+    def told(policy: dict[str, object], **risk: object) -> list[str]:
+        return [each.what for each in risk_findings(parse({**plain, "policies": [policy], "risk": risk}))]
+
+    no_risk = "policy p: a condition asks for the risk, which nothing tells"
+    no_country = "policy p: a condition asks for the country, which nothing tells"
+    assert told({"name": "p", "rules": rules}) == [no_country]
+    assert told({"name": "p", "rules": rules, "floors": floors}) == [no_risk, no_country]
+    assert told({"name": "p", "rules": rules, "floors": floors}, enabled=True) == [no_country]
+    assert told({"name": "p", "rules": rules[1:], "tests": [{"given": {"risk": "safe"}, "expect": {"rule": "two"}}]}) == []

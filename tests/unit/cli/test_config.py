@@ -187,3 +187,16 @@ def test_a_policy_whose_test_fails_is_refused_before_and_at_apply(cli: Cli, docu
         "include: [nas/*.yaml]\n" + DOCUMENT.replace("{name: web, ", f"{{name: web, {tests}, ").replace(", [totp]]}}]", "]}}]")
     )
     assert cli("config", "validate", str(document)).code == 0
+
+
+def test_the_history_of_one_version_shows_who_why_and_every_line(cli: Cli) -> None:
+    cli("nas", "add", "lab", "--address", "10.9.0.1", "--application", "vpn", "--reason", "change 4711")
+    shown = cli("config", "history", "2", "--json").json("config-history")
+    [version] = shown["versions"]
+    assert (version["version"], version["reason"]) == (2, "nas add lab: change 4711")
+    assert version["author"].startswith("cli:")
+    assert "+- name: lab" in shown["unified"]
+    plain = cli("config", "history", "2").out
+    assert "change 4711" in plain
+    assert "name: lab" in plain
+    assert cli("config", "history", "77").code == 1

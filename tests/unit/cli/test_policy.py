@@ -146,3 +146,140 @@ def test_a_half_written_test_is_refused_with_its_place(cli: Cli, tmp_path: Path)
     document.write_text(DOCUMENT.replace("expect: {rule: office, ", "expect: {rul: office, "))
     refused = cli("config", "apply", str(document))
     assert "policies[0].tests[1]: expect.rul: unknown" in refused.err
+
+
+FOLLOWING = """
+realms: [{name: default, default: true, directories: [local]}]
+directories: [{name: local, kind: local}]
+nas: [{name: fw, addresses: [192.0.2.1], secret: {value: s3cret-of-the-firewall}, application: vpn}]
+applications: [{name: vpn, policy: remote}, {name: jump, policy: strict}]
+policies:
+  - name: remote
+    rules:
+      - {name: risky, when: {risk: [high]}, then: {deny: true, text: {en: Call the help desk., tr: Yardım masasını arayın.}}}
+      - name: managed
+        when: {device: {os: {matches: "windows.*"}}, country: tr, known_device: true}
+        then: {steps: [[password]]}
+      - {name: staff, then: {steps: [[password], [totp, sms]], text: {en: Welcome}}}
+    floors:
+      - {name: administrators, when: {group: ["local:admins"]}, then: {strong_factors: 2, never: [sms, email]}}
+    actions:
+      - name: app
+        when: {not: {group: ["local:service"]}}
+        then: [{enrol: [totp, hotp], level: forced}, {enrol: sms}, {confirm: contact, every: 180d}]
+    lifetimes:
+      - {name: contractors, when: {group: ["local:contractors"]}, then: {session: 1h}}
+      - {name: everybody, then: {session: 8h, idle: 15m, trusted_device: 1d}}
+    fail: {directory_down: closed}
+    self_service:
+      reset: {rules: [{name: eve, when: {user: eve}, then: {proofs: 3}}]}
+      unlock: {accept_weaker: {reason: migration, until: 2099-12-31}}
+  - name: strict
+    rules: [{name: all, then: {steps: [[password], [totp, hotp]]}}]
+"""
+STAFF = """\
+lifetimes: the first that matches decides
+  contractors: does not match
+    no   group: local:contractors
+  everybody: matches
+    yes  no condition: always
+asked for, by rule staff:
+  1. password
+  2. totp or sms
+then demanded:
+  enrol totp or hotp: forced, may be put off 3 times, the user does not have it
+  confirm contact: optional, every 180d, asked for when it is due
+  enrol sms: optional, the user has it
+lasting: session 8h, idle 15m, trusted device 1d
+while a directory is down: closed; while no gateway sends: closed
+the person is told (en): Welcome
+"""
+RESET = """\
+allowed, by rule staff
+the person is told (en): Welcome
+  eve: does not match
+    no   user: eve
+reset needs:
+  independent proofs: 2; weight together: 3
+  no less than the login: strong factors 1, weight 2
+presented:
+  sms +905321234567: weight 2
+  sms +905321234567 counts nothing: another came from the same source
+  email ada@home.test counts nothing: it is too new
+  recovery_code: weight 2, strong
+enough
+"""
+
+
+def following(cli: Cli, tmp_path: Path) -> None:
+    document = tmp_path / "document.yaml"
+    document.write_text(FOLLOWING)
+    assert cli("config", "apply", str(document)).code == 0
+
+
+def test_what_follows_a_login_is_told(cli: Cli, tmp_path: Path) -> None:
+    following(cli, tmp_path)
+    person(cli, "ada", "staff")
+    told = cli("policy", "explain", "--user", "ada", "--nas", "fw")
+    assert told.out.endswith(STAFF)
+    assert "actions: the first that matches decides\n  app: matches\n" in told.out
+    as_json = cli("policy", "explain", "--user", "ada", "--nas", "fw", "--json").json("policy-explain")
+    assert [(each["action"], each["met"]) for each in as_json["demands"]] == [
+        ("enrol:totp+hotp", False),
+        ("confirm:contact", None),
+        ("enrol:sms", True),
+    ]
+    assert (as_json["lasting"]["name"], as_json["lasting"]["trusted_device_s"]) == ("everybody", 86_400)
+    assert as_json["self_service"] is None
+    person(cli, "olga", "admins")
+    assert "lasting: session 8h, idle 15m, no device is trusted\n" in cli("policy", "explain", "--user", "olga", "--nas", "fw").out
+
+
+def test_machine_country_and_risk_can_be_asked_about(cli: Cli, tmp_path: Path) -> None:
+    following(cli, tmp_path)
+    person(cli, "ada", "staff")
+    asked = ("policy", "explain", "--user", "ada", "--nas", "fw")
+    known = cli(*asked, "--country", "TR", "--known-device", "--device", "os=Windows 11", "--risk", "low")
+    assert "  country tr, a known device, risk low, os Windows 11\n" in known.out
+    assert "asked for, by rule managed:" in known.out
+    refused = cli(*asked, "--risk", "high")
+    assert refused.out.endswith(
+        "refused: rule risky denies\nthe person is told (en): Call the help desk.\n"
+        "the person is told (tr): Yardım masasını arayın.\n"
+    )
+    for wrong in (("--country", "turkey"), ("--risk", "big"), ("--device", "colour=red"), ("--device", "windows")):
+        assert cli(*asked, *wrong).code in (1, 2)
+
+
+def test_a_reset_is_told_with_what_its_proofs_count_for(cli: Cli, tmp_path: Path) -> None:
+    """The login to `jump` takes no text message: two of them, and a new mailbox, would not do."""
+    following(cli, tmp_path)
+    person(cli, "ada", "staff")
+    asked = ("policy", "explain", "--user", "ada", "--application", "vpn", "--goal")
+    proofs = ("--proof", "sms=+90 532 123 45 67", "--proof", "sms=+905321234567", "--proof", "email=Ada@Home.test,age=2h")
+    assert cli(*asked, "reset", *proofs, "--proof", "recovery_code").out.endswith(RESET)
+    weak = cli(*asked, "reset", *proofs, "--json").json("policy-explain")["self_service"]
+    assert not weak["enough"]
+    assert {"what": "login_strong_factors", "has": 0, "needed": 1} in weak["missing"]
+    assert [each["why_not"] for each in weak["proofs"]] == [None, "same_source", "held"]
+    unlock = cli(*asked, "unlock", "--proof", "sms=+905321234567")
+    assert "  may be weaker than the login until 2099-12-31: migration\n" in unlock.out
+    assert unlock.out.endswith("  sms +905321234567: weight 2\nenough\n")
+    bare = cli(*asked, "reset")
+    assert bare.out.endswith(
+        "not enough:\n  0 of 2 independent proofs\n  0 of 3 weight together\n"
+        "  0 of 1 strong factors, as the login does\n  0 of 2 weight together, as the login does\n"
+    )
+    assert cli(*asked, "recover_name").out.endswith("recover_name needs:\n  no proof\nenough\n")
+
+
+def test_a_proof_that_cannot_be_meant_is_refused(cli: Cli, tmp_path: Path) -> None:
+    following(cli, tmp_path)
+    person(cli, "ada", "staff")
+    asked = ("policy", "explain", "--user", "ada", "--application", "vpn", "--goal", "reset")
+    for wrong in ("fax=1", "sms=12", "sms=+905321234567,age=soon", "totp,strong", "totp," + "x" * 400):
+        assert cli(*asked, "--proof", wrong).code == 2, wrong
+    assert cli(*asked, *(word for _ in range(21) for word in ("--proof", "totp"))).code == 2
+    login = cli("policy", "explain", "--user", "ada", "--application", "vpn", "--proof", "totp")
+    assert login.code == 2
+    assert "self-service" in login.err
