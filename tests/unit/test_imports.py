@@ -42,12 +42,14 @@ ALLOWED: dict[str, frozenset[str]] = {
     "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
     "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
-    "engine": frozenset({"account", "audit", "contacts", "delivery", "directory", "factors", "policy", "risk", "storage"}),
+    "engine": frozenset(
+        {"account", "audit", "contacts", "delivery", "directory", "factors", "policy", "risk", "session", "storage"}
+    ),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
     "web": frozenset({"admin", "audit", "delivery", "metrics", "storage", "watch"}),
     "pages": frozenset({"account", "audit", "engine", "factors", "metrics", "session", "storage", "web"}),
-    "portal": frozenset({"account", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
+    "portal": frozenset({"account", "audit", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
     # looks at everything, decides nothing
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from wardgate.account import recovery_code
-from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState, create_authenticator, from_row
+from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState, create_authenticator, from_row, revocation
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.admin import fields
 from wardgate.admin.office import Office

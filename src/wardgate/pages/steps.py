@@ -41,9 +41,9 @@ class Step:
     """The state of one login in one browser. `question` None: it has ended, by `ended`, and `text` says how.
 
     `user_name`: as it was typed. `then`: where the browser goes once it is signed in. `wrong`: the last answer was not accepted.
-    `bearer`: of the session that it began; `flow`: the id of a self-service flow;
-    `confirms`: the id of the session that it is about, where somebody who is signed in proves again that it is him, or enrols; `secret`: of what is being enrolled;
-    `before`: the fingerprint of the browser under the id that it had until then.
+    `bearer`: of the session that it began. `before`: the fingerprint of the browser under the id that it had until then. `flow`:
+    the id of a self-service flow. `confirms`: the id of the session that it is about, where somebody who is signed in proves again
+    that it is him, or enrols something. `secret`: of what is being enrolled.
     """
 
     id: str

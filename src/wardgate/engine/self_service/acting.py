@@ -10,7 +10,6 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
-from wardgate.directory.password_rules import MAX_PASSWORD_BYTES, Rule
 from wardgate.directory.port import (
     AccountState,
     Directory,
@@ -29,13 +28,15 @@ from wardgate.texts import Text
 
 RESETS: Final = "resets"
 MAX_RESETS_KEPT: Final = 200
+# No directory takes a longer one.
+MAX_PASSWORD_BYTES: Final = 1024
 _RULES: Final[Mapping[str, str]] = {
-    Rule.LENGTH.value: "pw.length",
-    Rule.COMPLEXITY.value: "pw.complexity",
-    Rule.BLOCKLIST.value: "pw.common",
-    Rule.HISTORY.value: "pw.history",
-    Rule.SAME.value: "pw.history",
-    Rule.MIN_AGE.value: "pw.too_young",
+    "length": "pw.length",
+    "complexity": "pw.complexity",
+    "blocklist": "pw.common",
+    "history": "pw.history",
+    "same": "pw.history",
+    "min_age": "pw.too_young",
 }
 
 
