@@ -25,6 +25,8 @@ EVERY_S = 60.0
 FIRST_STEP_ROWS = 50
 MOST_STEP_ROWS = 500
 FEWEST_STEP_ROWS = 10
+# Each step of payloads leaves an event: fewer at a time would leave nearly as much as they take.
+FEWEST_STEP_PAYLOADS = 100
 STEP_S = 0.005
 # Counting reads a whole index.
 COUNT_EVERY_SWEEPS = 60
@@ -67,7 +69,9 @@ RETENTIONS = (
     Retention("handle", "expires_at", _HOUR_MS),
     Retention("login_transaction", "expires_at", _DAY_MS),
     Retention("brake", "expires_at", 0),
-    Retention("sending", "day", 400 * _DAY_MS, written=lambda at_ms: at_ms // _DAY_MS),
+    Retention("hand_over", "expires_at", 0),
+    Retention("trusted_device", "expires_at", 0),
+    Retention("sending", "day", _default_ms("costs"), written=lambda at_ms: at_ms // _DAY_MS, span="costs"),
     Retention("kba_round", "expires_at", 0),
     Retention("lease", "held_until", _DAY_MS),
     Retention("page_step", "expires_at", 0),
@@ -82,7 +86,7 @@ RETENTIONS = (
     Retention("habit", "last_at", _default_ms("habits"), span="habits"),
 )
 # Records, which wait when the clock is in doubt; the others are of no use any more in any case.
-RECORDS = frozenset({"timeline", "audit_head", "incident", "accounting", "habit"})
+RECORDS = frozenset({"timeline", "audit_head", "incident", "accounting", "habit", "sending"})
 OUTBOX_KEEP_MS = _default_ms("messages")
 # The engine lets no login live longer than ten minutes.
 LONGEST_LOGIN_MS = 11 * 60_000
@@ -169,7 +173,7 @@ class Janitor:
     async def _timed(self, step: Callable[[int], Awaitable[int | None]]) -> int | None:
         """One step, and then as long for others as it took."""
         began = self._clock.monotonic()
-        went = await step(self._step_rows)
+        went = await step(max(self._step_rows, FEWEST_STEP_PAYLOADS))
         if went is not None:
             took_s = self._clock.monotonic() - began
             self._adapt(took_s)

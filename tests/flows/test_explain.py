@@ -1,10 +1,13 @@
 """`policy explain` decides on the facts that the engine decides on: read by another way, they must be the same."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.flows.test_risk import ABROAD, RiskWorld
 from tests.flows.world import World
+from tests.mmdb import write_mmdb
 from tests.unit.admin.memory_kind import MemorySettings, register
 from wardgate.admin import policy as admin_policy
 from wardgate.admin.office import Office
@@ -20,6 +23,7 @@ from wardgate.policy.facts import Facts
 from wardgate.policy.plan import Decision
 from wardgate.policy.rules import Policy, decide
 from wardgate.radius.settings import NasSettings
+from wardgate.risk.settings import RiskSettings
 
 
 @pytest.fixture
@@ -41,6 +45,39 @@ def hasher() -> Iterator[PasswordHasher]:
     made = PasswordHasher(1, 10, time_cost=1, memory_kib=8)
     yield made
     made.close()
+
+
+async def test_a_login_is_scored_in_an_explanation_as_the_engine_scores_it(
+    seen: list[Facts], hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world = RiskWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    register(world.directory, monkeypatch)
+    countries = write_mmdb(tmp_path / "country.mmdb", {"203.0.113.0/24": "TR", "198.51.100.0/24": "DE"})
+    document = Document(
+        realms=(RealmSettings(name="acme", default=True, directories=("local",)),),
+        directories=(MemorySettings(name="local", kind="memory"),),  # type: ignore[arg-type]
+        nas=(NasSettings(name="hq", addresses=("192.0.2.10",), secret=EnvReference(env="X"), application="vpn"),),
+        applications=(ApplicationSettings(name="vpn"),),
+        risk=RiskSettings(enabled=True, country_file=countries),
+    )
+    world.use_risk(document.risk)
+    await save(world.storage, document, "test", "", 0, world.clock, world.ring)
+    await world.logs_in()
+    await world.wrong_passwords("ada", 3)
+    await world.begin("ada", origin=ABROAD)
+    habits = await world.habits()
+    office = Office(world.storage, world.ring, world.clock, hasher, "test")
+    device = ("hostname=kali", "os=Linux")
+    told = await explain_decision(office, user="ada", asked=Asked(nas="hq", client=ABROAD.client, device=device))
+    assert seen[-1] == seen[-2]
+    assert (seen[-1].country, seen[-1].risk, dict(seen[-1].device)) == ("de", "moderate", dict(ABROAD.device))
+    points = {each["name"]: each["points"] for each in told["assessment"]["contributions"]}
+    assert {"score": told["assessment"]["score"], "band": "moderate", **points, "country": "de"} == world.assessed(0)
+    assert await world.habits() == habits
+    assumed = await explain_decision(office, user="ada", asked=Asked(nas="hq", client=ABROAD.client, risk="high", country="fr"))
+    assert (assumed["facts"]["risk"], assumed["facts"]["country"]) == ("high", "fr")
 
 
 @pytest.mark.parametrize("typed", ["ada", "ACME\\ada", "ada@acme.test"])

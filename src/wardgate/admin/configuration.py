@@ -10,6 +10,7 @@ from wardgate.admin import impact
 from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
 from wardgate.admin.policy import prove_policies
+from wardgate.audit.retention import RetentionSettings, shortened
 from wardgate.config.document import Document, dump, dump_plain, examine, in_their_files, in_their_places, parse_sources, to_plain
 from wardgate.config.faults import Fault
 from wardgate.config.secrets import seal_document, unresolved
@@ -83,7 +84,7 @@ async def apply_document(
     expected = version if expected_version is None else expected_version
     sources = (Source(name, text), *included)
     wanted = await _wanted(office, sources, present)
-    warnings = [*_proved(office, wanted, sources), *await _strangers(office, present, wanted)]
+    warnings = [*_proved(office, wanted, sources), *await _strangers(office, present, wanted), *_shorter(present, wanted)]
     changes = compare(present, wanted)
     if dry_run:
         told = await _foreseen(present, wanted, changes, version, name)
@@ -177,7 +178,7 @@ async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[s
     """Put an earlier version in force again, as a new version."""
     present_version, present = await load_to_replace(office.storage)
     wanted = seal_document(await load(office.storage, version), office.ring, present)
-    warnings = [*_proved(office, wanted), *await _strangers(office, present, wanted)]
+    warnings = [*_proved(office, wanted), *await _strangers(office, present, wanted), *_shorter(present, wanted)]
     changes = compare(present, wanted)
     if changes:
         why = f"rollback to version {version}" + (f": {reason}" if reason else "")
@@ -266,6 +267,15 @@ async def _strangers(office: Office, present: Document | None, wanted: Document)
                 "ids to others, who would get their authenticators and contacts; if it is another directory, give it a new name"
             )
     return told
+
+
+def _shorter(present: Document | None, wanted: Document) -> list[str]:
+    """Spans of retention that become shorter: the next sweep takes what no longer span brings back."""
+    before = present.retention if present is not None else RetentionSettings()
+    return [
+        f"retention.{name}: {was} becomes {now}: what is older is erased for good by the next sweep"
+        for name, was, now in shortened(before, wanted.retention)
+    ]
 
 
 def _numbering(settings: DirectorySettings) -> tuple[object, ...] | None:

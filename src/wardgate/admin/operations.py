@@ -208,6 +208,11 @@ async def subject_unlock(desk: Desk, name: str, directory: str | None = None) ->
     return await subjects.unlock_subject(desk.office, name=name, directory=directory)
 
 
+async def subject_forget_devices(desk: Desk, name: str, directory: str | None = None, device: str | None = None) -> Result:
+    """Trust the devices of a person no more, or one of them."""
+    return await subjects.forget_devices(desk.office, name=name, directory=directory, device=device)
+
+
 async def subject_relink(
     desk: Desk,
     name: str | None = None,
@@ -847,6 +852,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "user.export_page": user_export_page,
     "subject.show": subject_show,
     "subject.unlock": subject_unlock,
+    "subject.forget_devices": subject_forget_devices,
     "subject.relink": subject_relink,
     "contact.list": contact_list,
     "contact.add": contact_add,

@@ -10,6 +10,7 @@ from wardgate.account.subject import NO_SUBJECT
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
 from wardgate.admin.presented import presented_proofs, self_service_told
+from wardgate.admin.risk import Coming, assess_now, risk_told
 from wardgate.config.document import Document, parse
 from wardgate.config.store import load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
@@ -29,6 +30,7 @@ from wardgate.policy.settings import PolicySettings
 from wardgate.policy.testing import Tested, band_of, country_of, device_of, run_tests, zone_of
 from wardgate.policy.windows import parse_moment
 from wardgate.radius.settings import NasSettings
+from wardgate.risk.assessing import Assessed
 
 MAX_FAILURES_TOLD: Final = 20
 
@@ -111,7 +113,10 @@ async def explain_decision(office: Office, *, user: str, asked: Asked, directory
         raise UsageError(f"there is no goal {asked.goal[:32]}: {', '.join(GOALS)}")
     async with found_person(office, user, directory) as person:
         facts = await _facts(office, person, _realm(document, user, person, directory), application, policy, nas, asked)
-    told = _explained(policy, application, facts)
+        assessed = await _assessed(office, document, person, facts)
+    # What is told stands for what was found: an operator may ask what would be if.
+    facts = replace(facts, country=facts.country or assessed.country, risk=facts.risk or assessed.band)
+    told = {**_explained(policy, application, facts), "assessment": risk_told(assessed)}
     needs = explain_needs(policy, facts)
     if needs is not None:
         judged = judge(policy, facts, presented_proofs(asked.proofs, facts.at), _logins(document, facts))
@@ -119,6 +124,13 @@ async def explain_decision(office: Office, *, user: str, asked: Asked, directory
     elif asked.proofs:
         raise UsageError(f"proofs are weighed for self-service only: {', '.join(SELF_SERVICE)}")
     return told
+
+
+async def _assessed(office: Office, document: Document, person: Person, facts: Facts) -> Assessed:
+    """How the login would be scored, and where its address lies; nothing where neither is configured."""
+    binding = f"{facts.door}:{facts.nas}:{facts.nas_identifier}"
+    coming = Coming(facts.client, binding, facts.device, known_device=facts.known_device)
+    return await assess_now(office, document.risk, person.subject_id, coming, facts.at)
 
 
 def _logins(document: Document, facts: Facts) -> Iterator[Decision]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from wardgate.account.authenticator import AuthenticatorState, bound_to, from_row
 from wardgate.account.contact import TABLE as CONTACT
 from wardgate.account.contact import Source, contact_key, create_contact, open_contact
+from wardgate.account.device import devices_of, forget, forget_all
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin.authenticators import describe_all, fingerprint
@@ -98,6 +99,7 @@ async def show_subject(
         "links": [await _described_link(office, row) for row in mine.links],
         "authenticators": await describe_all(office, found) if found is not None else [],
         "contacts": len(mine.contacts),
+        "devices": [_described_device(row) for row in await _devices(office, found)],
         "open_logins": mine.open_logins,
     }
 
@@ -125,6 +127,22 @@ async def lift_waits_of(office: Office, name: str, directory: str | None, reason
     rows = commit.results[: len(lifted)] if isinstance(commit, Committed) else ()
     told = {**details, "subject_id": account.subject_id, "released": True}
     return told, sum(number for number in rows if isinstance(number, int))
+
+
+async def forget_devices(office: Office, *, name: str, directory: str | None = None, device: str | None = None) -> dict[str, Any]:
+    """Trust the devices of a person no more, or the one with this id. Raises NotFound, DirectoryUnavailable."""
+    account = await _account(office, name, directory, None)
+    subject_id = account.subject_id
+    trusted = [str(row["id"]) for row in await _devices(office, subject_id) if device in (None, row["id"])]
+    if device is not None and not trusted:
+        raise NotFound(f"{account.name} has no trusted device {device[:64]}")
+    told = {"directory": account.directory, "user": account.name, "devices": trusted}
+    if subject_id is not None and trusted:
+        details = {**told, "why": "operator"}
+        event = AuditEvent(Kind.DEVICE_FORGOTTEN, office.now_ms(), office.actor, subject_id=subject_id, details=details)
+        gone = forget_all(subject_id) if device is None else forget(subject_id, device)
+        await office.storage.commit([gone, record(event)])
+    return {**told, "subject_id": subject_id}
 
 
 # --- joining -------------------------------------------------------------------------------------------------------------
@@ -212,6 +230,7 @@ async def _plan(
     unit += [_without(row) for row in (*moved_contacts, *dropped)]
     unit += _unlinked(gone)
     unit += _ended(source if moves else None, emptied)
+    unit += [forget_all(SubjectId(each)) for each in dict.fromkeys((source, target)) if each is not None and moves]
     if source is not None and emptied:
         # They are hashed for the subject that goes, and cannot be hashed anew: he sets them again.
         unit += kba.erased(office.ring, source)
@@ -301,6 +320,7 @@ def _ended(source: SubjectId | None, emptied: bool) -> Iterable[Operation]:
         return
     yield Delete("login_transaction", (Where("subject_id", "=", source),))
     if emptied:
+        yield Delete("demand", (Where("subject_id", "=", source),))
         yield Delete("subject", (Where("id", "=", source),))
 
 
@@ -364,6 +384,18 @@ async def _belongings(office: Office, subject_id: SubjectId | None) -> _Belongin
     contacts = await find(CONTACT, mine, order_by="created_at", limit=MAX_SHOWN)
     logins = await office.storage.count("login_transaction", [*mine, Where("state", "=", "challenged")])
     return _Belongings(tuple(links), tuple(authenticators), tuple(contacts), logins)
+
+
+async def _devices(office: Office, subject_id: SubjectId | None) -> list[Row]:
+    if subject_id is None:
+        return []
+    [rows] = await office.storage.read([devices_of(subject_id)])
+    return [row for row in rows if int(row["expires_at"] or 0) > office.now_ms()]
+
+
+def _described_device(row: Row) -> dict[str, Any]:
+    times = {name: from_ms(int(row[name] or 0)).isoformat() for name in ("created_at", "last_used_at", "expires_at")}
+    return {"id": row["id"], "label": row["label"], "state": row["state"], **times}
 
 
 async def _described_link(office: Office, row: Row) -> dict[str, Any]:

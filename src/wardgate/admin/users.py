@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from wardgate.account.device import forget_all
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin import fields
@@ -124,11 +125,12 @@ async def set_password(
     if new is not None and not force:
         await new.check_rules(user_from_row(row, office.now_ms()), password)
     hashed, now_ms = await office.hasher.hash(normalised(password)), office.now_ms()
+    untrusted = await _without_devices(office, row)
     if new is None:
         changes = {"password_hash": hashed, "password_changed_at": now_ms, "must_change": int(must_change)}
-        return await _update(office, row, changes, Kind.PASSWORD_SET, {"must_change": must_change})
+        return await _update(office, row, changes, Kind.PASSWORD_SET, {"must_change": must_change}, untrusted)
     earlier = await (new.earlier(row) if force else new.check_history(row, password))
-    unit = new.operations(row, hashed, must_change, now_ms, Earlier(earlier))
+    unit = [*new.operations(row, hashed, must_change, now_ms, Earlier(earlier)), *untrusted]
     unit.append(_event(office, Kind.PASSWORD_SET, row, {"must_change": must_change, "forced": force}))
     if row["state"] == AccountState.LOCKED:
         unit.append(_unlocked(office, row))
@@ -289,12 +291,22 @@ def _profile(mail: str, phone: str, groups: Iterable[str], display_name: str, la
 
 async def _set_state(office: Office, directory: str, name: str, state: AccountState) -> dict[str, Any]:
     row = await user_row(office, directory, name)
-    return await _update(office, row, {"state": state.value}, Kind.USER_CHANGED, {"fields": ["state"], "state": state.value})
+    details = {"fields": ["state"], "state": state.value}
+    untrusted = await _without_devices(office, row) if state is AccountState.DISABLED else ()
+    return await _update(office, row, {"state": state.value}, Kind.USER_CHANGED, details, untrusted)
 
 
-async def _update(office: Office, row: Row, changes: dict[str, Any], kind: Kind, details: Mapping[str, object]) -> dict[str, Any]:
+async def _without_devices(office: Office, row: Row) -> Sequence[Operation]:
+    """What forgets the devices that the person told us to trust: after a reset, and when the account is closed."""
+    subject_id = await linked_subject(office.storage, str(row["directory"]), str(row["id"]))
+    return (forget_all(subject_id),) if subject_id is not None else ()
+
+
+async def _update(
+    office: Office, row: Row, changes: dict[str, Any], kind: Kind, details: Mapping[str, object], besides: Sequence[Operation] = ()
+) -> dict[str, Any]:
     """Set columns whatever the version: each of these changes says what shall be, not what was."""
-    unit = [Update(TABLE, {"id": row["id"]}, changes, add={"version": 1}), _event(office, kind, row, details)]
+    unit = [Update(TABLE, {"id": row["id"]}, changes, add={"version": 1}), *besides, _event(office, kind, row, details)]
     if await _commit(office, unit) is not None:
         raise _no_such_user(str(row["directory"]), str(row["name"]))
     return describe({**row, **changes}, office.now_ms())
@@ -315,6 +327,8 @@ async def _subject_removal(office: Office, subject_id: SubjectId) -> list[Operat
         Delete("authenticator", (mine,)),
         Delete("contact", (mine,)),
         *kba.erased(office.ring, subject_id),
+        forget_all(subject_id),
+        Delete("demand", (mine,)),
         Delete("subject", (Where("id", "=", subject_id),)),
     ]
 

@@ -77,6 +77,7 @@ CLASSES: Final[Mapping[Kind, EventClass]] = {
     Kind.AUTHENTICATOR_ADDED: EventClass.ADMINISTRATION,
     Kind.AUTHENTICATOR_REVOKED: EventClass.ADMINISTRATION,
     Kind.AUTHENTICATOR_RELEASED: EventClass.ADMINISTRATION,
+    Kind.DEVICE_FORGOTTEN: EventClass.ADMINISTRATION,
     Kind.QUESTIONS_SET: EventClass.ADMINISTRATION,
     Kind.QUESTIONS_CLEARED: EventClass.ADMINISTRATION,
     Kind.QUESTIONS_REOPENED: EventClass.ADMINISTRATION,
@@ -143,3 +144,9 @@ def check_settings(settings: RetentionSettings) -> list[tuple[str, str]]:
         except SettingsError as error:
             found.append((each.name, error.message))
     return found
+
+
+def shortened(before: RetentionSettings, after: RetentionSettings) -> list[tuple[str, str, str]]:
+    """The spans that become shorter: name, old and new writing."""
+    names = [each.name for each in fields(after) if span_ms(after, each.name) < span_ms(before, each.name)]
+    return [(name, span_written(before, name), span_written(after, name)) for name in names]

@@ -3,7 +3,8 @@
 After a restore, or the promotion of a standby that had not got every commit, the database does not know what was spent since.
 So nothing that could have been spent may count: TOTP counters rise to the present step and the allowed skew beyond it; devices
 that count, recovery codes and whatever else is not bound to time are held until the person has proved another strong factor or
-an operator releases them; open logins, handles, links and sessions end, and messages that wait are not sent.
+an operator releases them, and so are trusted devices; open logins, handles, links and sessions end, and messages that wait are
+not sent.
 
 The epoch's row changes in the last unit, together with the first event of the new audit chain: an opening that is cut short has
 only taken rights away, and is begun anew.
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wardgate.account.authenticator import AuthenticatorState, from_row
+from wardgate.account.device import TABLE as DEVICES
+from wardgate.account.device import DeviceState
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.trail import chain_for
 from wardgate.clock import Clock, to_ms
@@ -38,6 +41,7 @@ _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
     ("login_transaction", Where("id", "not_null")),
     ("admin_pass", Where("pass_mac", "not_null")),
     ("lease", Where("name", "not_null")),
+    ("hand_over", Where("application", "not_null")),
     ("outbox", Where("state", "in", tuple(state.value for state in LIVE))),
 )
 
@@ -46,7 +50,7 @@ _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
 class Epoch:
     """An epoch that was opened. `id`: its number and a random part, as two restores of one backup have the same number.
 
-    `raised`: TOTP authenticators; `held`: others; `closed`: rows of open logins and the like, by table.
+    `raised`: TOTP authenticators; `held`: others, and trusted devices; `closed`: rows of open logins and the like, by table.
     """
 
     number: int
@@ -87,6 +91,7 @@ async def open_epoch(
     number = max(before, known_epoch) + 1
     count = _Count()
     await _spend(storage, clock, count)
+    count.held += await _hold_devices(storage)
     for table, where in _LIVE_ROWS:
         count.closed[table] = await _clear(storage, table, where)
     epoch_id = f"{number}-{secrets.token_hex(EPOCH_ID_BYTES)}"
@@ -140,6 +145,17 @@ def _spent(row: Row, clock: Clock, skew: int, count: _Count) -> Update | None:
     count.held += 1
     active = (Where("state", "=", AuthenticatorState.ACTIVE.value),)
     return Update("authenticator", {"id": known.id}, {"state": AuthenticatorState.HELD.value}, where=active)
+
+
+async def _hold_devices(storage: Storage) -> int:
+    """Trusted devices may have been forgotten since: none stands for a factor until its person has proved a strong one."""
+    held, active = 0, Where("state", "=", DeviceState.ACTIVE.value)
+    while rows := await storage.find(DEVICES, [active], order_by="id", limit=PAGE_ROWS):
+        unit = [Update(DEVICES, {"id": row["id"]}, {"state": DeviceState.HELD.value}, where=(active,)) for row in rows]
+        if not isinstance(await storage.commit(unit), Committed):
+            raise Conflict("trusted devices change while the epoch is opened: stop every server of this database first")
+        held += len(rows)
+    return held
 
 
 async def _skew_steps(storage: Storage) -> int:

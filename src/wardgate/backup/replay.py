@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wardgate.account.authenticator import AuthenticatorState
+from wardgate.account.device import TABLE as DEVICES
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.admin import nas, users
 from wardgate.admin.office import Office
@@ -36,6 +37,7 @@ _TAKES: Final = frozenset(
     kind.stored
     for kind in (
         Kind.AUTHENTICATOR_REVOKED,
+        Kind.DEVICE_FORGOTTEN,
         Kind.USER_REMOVED,
         Kind.USER_CHANGED,
         Kind.USERS_IMPORTED,
@@ -243,6 +245,19 @@ async def _revoked(office: Office, event: Event, payload: Mapping[str, Any], don
     done.applied.append(f"the {row['kind']!s} {authenticator_id} of {payload.get('user')} was revoked")
 
 
+async def _forgotten(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    """Devices that were trusted no more. The payload names each, so that none made later for the same person goes."""
+    named = payload.get("devices", [payload.get("device")])
+    for device_id in named if isinstance(named, list) else []:
+        row = await office.storage.get(DEVICES, {"id": str(device_id)})
+        if row is None:
+            continue
+        details = {"user": payload.get("user"), "device": row["id"], "why": payload.get("why")}
+        gone = Delete(DEVICES, (Where("id", "=", row["id"]),))
+        await office.storage.commit([gone, _event(office, Kind.DEVICE_FORGOTTEN, event, details, str(row["subject_id"]))])
+        done.applied.append(f"the trusted device {row['id']!s} of {payload.get('user')} was forgotten")
+
+
 async def _removed(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
     row = await office.storage.get(LOCAL_USER, {"id": str(payload.get("user_id"))})
     if row is not None:
@@ -300,6 +315,7 @@ async def _configured(office: Office, event: Event, payload: Mapping[str, Any], 
 _Apply = Callable[[Office, Event, Mapping[str, Any], Replayed], Awaitable[None]]
 _APPLY: Final[Mapping[str, _Apply]] = {
     Kind.AUTHENTICATOR_REVOKED.stored: _revoked,
+    Kind.DEVICE_FORGOTTEN.stored: _forgotten,
     Kind.USER_REMOVED.stored: _removed,
     Kind.USER_CHANGED.stored: _user_changed,
     Kind.USERS_IMPORTED.stored: _imported,

@@ -45,6 +45,7 @@ def tree(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"{result['user']} ({result['directory']}, realm {result['realm']}) for {result['application']}, {facts['goal']}, {when}"
     yield f"  from {facts['client'] or 'an unknown address'}, NAS {facts['nas'] or 'unknown'}"
     yield from _circumstances(facts)
+    yield from _assessment(result["assessment"])
     yield f"  has {', '.join(facts['enrolled']) or 'no second factor'}"
     yield f"policy {result['policy']}: the first rule that matches decides"
     for rule in result["rules"]:
@@ -69,6 +70,14 @@ def _circumstances(facts: Mapping[str, Any]) -> Iterator[str]:
     known += [f"{key} {value}" for key, value in facts["device"].items()]
     if known:
         yield f"  {', '.join(known)}"
+
+
+def _assessment(assessment: Mapping[str, Any] | None) -> Iterator[str]:
+    """The score that the login would have now. A band that was told to be assumed stands for its own."""
+    if assessment is not None:
+        yield f"  scores {assessment['score']}, {assessment['band']}"
+        for each in assessment["contributions"]:
+            yield f"    {each['points']:>4}  {each['name']}: {each['why']}"
 
 
 def _branch(looked: Mapping[str, Any]) -> Iterator[str]:

@@ -42,6 +42,21 @@ def unlock(
 
 
 @app.command(
+    "forget-devices", epilog=example("wardgate subject forget-devices ada", "wardgate subject forget-devices ada --id 0199aa")
+)
+def forget_devices(
+    name: Annotated[str, typer.Argument(help="Login name, with its realm where it is not the default one.")],
+    data: Data = DEFAULT_DATA,
+    directory: AnyDirectory = None,
+    device: Annotated[str | None, typer.Option("--id", help="Only this one; subject show prints the ids.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Trust the browsers and workstations of a person no more: the next login from each asks for the second factor again."""
+    result = perform(data, "subject.forget_devices", {"name": name, "directory": directory, "device": device})
+    emit(result, as_json, lambda told: say(f"{len(told['devices'])} devices of {told['user']} are trusted no more."))
+
+
+@app.command(
     epilog=example(
         "wardgate subject relink ada --directory acme-ldap --to ada --to-directory acme-ad",
         "wardgate subject relink ada --directory new-ad --to-subject 0199aa --unlink old-ad --yes",
@@ -140,3 +155,5 @@ def _show_subject(result: Mapping[str, Any]) -> None:
     table(["directory", "account", "since", "known names"], rows)
     for each in result["authenticators"]:
         say(f"{each['kind']:<14} {each['state']:<8} {each['id']}  {each['label']}".rstrip())
+    for each in result["devices"]:
+        say(f"{'trusted device':<14} {each['state']:<8} {each['id']}  {each['label']}, until {each['expires_at'][:10]}")

@@ -124,3 +124,14 @@ async def test_a_difference_of_very_many_things_is_not_compared_line_by_line(off
     told = await diff_document(office, text=DOCUMENT.replace("application: vpn}]", f"application: vpn}}{nas}]"))
     assert len(told["added"]) == 300
     assert told["unified"] == "# 300 things differ; line by line are shown at most 200"
+
+
+async def test_a_span_that_becomes_shorter_is_told_before_anything_is_erased(office: Office) -> None:
+    await save(office.storage, first_document(demo=False), "test", "", 0, office.clock, office.ring)
+    shorter = DOCUMENT + "retention: {audit_logins: 30d, timeline: 60d}\n"
+    told = await apply_document(office, text=shorter, dry_run=True)
+    assert told["warnings"] == ["retention.audit_logins: 400d becomes 30d: what is older is erased for good by the next sweep"]
+    assert "retention (audit_logins, timeline)" in told["changed"]
+    assert (await apply_document(office, text=shorter))["warnings"] == told["warnings"]
+    # Back to longer spans there is nothing to warn of but the timeline's.
+    assert [each.partition(":")[0] for each in (await roll_back(office, version=1))["warnings"]] == ["retention.timeline"]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from wardgate.account.subject import linked_subject
+from wardgate.account.device import make
+from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin import authenticators, contacts, subjects, users
 from wardgate.admin.office import Office
 from wardgate.audit.events import Kind
@@ -212,6 +213,52 @@ async def test_a_person_is_shown_with_all_accounts(desk: Office) -> None:
     assert [each["kind"] for each in shown["authenticators"]] == ["totp"]
     with pytest.raises(UsageError):
         await subjects.show_subject(desk)
+
+
+async def trust(desk: Office, directory: str, *labels: str) -> SubjectId:
+    """Trust browsers of somebody who has been met."""
+    subject = await subject_of(desk, directory)
+    assert subject is not None
+    for label in labels:
+        await desk.storage.commit(make(desk.ring, SubjectId(subject), label, desk.now_ms(), 86_400)[1])
+    return SubjectId(subject)
+
+
+async def test_trusted_devices_are_shown_and_ended(desk: Office) -> None:
+    await authenticators.add_totp(desk, **OLD)
+    await trust(desk, "old", "Firefox", "Safari")
+    shown = (await subjects.show_subject(desk, **OLD))["devices"]
+    assert {(each["label"], each["state"]) for each in shown} == {("Firefox", "active"), ("Safari", "active")}
+    one = next(each["id"] for each in shown if each["label"] == "Safari")
+    assert (await subjects.forget_devices(desk, **OLD, device=one))["devices"] == [one]
+    with pytest.raises(NotFound):
+        await subjects.forget_devices(desk, **OLD, device=one)
+    assert len((await subjects.forget_devices(desk, **OLD))["devices"]) == 1
+    assert (await subjects.forget_devices(desk, **OLD))["devices"] == []
+    assert [each["why"] for each in await payloads(desk, Kind.DEVICE_FORGOTTEN)] == ["operator", "operator"]
+    assert (await subjects.show_subject(desk, **OLD))["devices"] == []
+
+
+async def test_a_device_of_before_a_relink_is_trusted_no_more(desk: Office) -> None:
+    await authenticators.add_totp(desk, **OLD)
+    await authenticators.add_totp(desk, **NEW)
+    await trust(desk, "old", "Firefox")
+    await trust(desk, "new", "Safari")
+    await subjects.relink(desk, **NEW, **TO_OLD, keep="person")
+    assert await desk.storage.count("trusted_device") == 0
+
+
+@pytest.mark.parametrize("ends", ["reset", "disable", "remove"])
+async def test_a_device_is_trusted_no_more_after_a_reset_and_once_the_account_is_closed(desk: Office, ends: str) -> None:
+    await authenticators.add_totp(desk, **OLD)
+    await trust(desk, "old", "Firefox")
+    if ends == "reset":
+        await users.set_password(desk, **OLD, password=Secret("another lantern"))
+    elif ends == "disable":
+        await users.disable_user(desk, **OLD)
+    else:
+        await users.remove_user(desk, **OLD)
+    assert await desk.storage.count("trusted_device") == 0
 
 
 async def test_every_wait_of_a_person_is_lifted_whichever_account_it_was(desk: Office) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from tests.unit.backup.conftest import STAFF, Plant, at_work
 from wardgate.account.authenticator import AuthenticatorState
-from wardgate.admin import authenticators, nas, users
+from wardgate.account.device import make
+from wardgate.account.subject import SubjectId
+from wardgate.admin import authenticators, nas, subjects, users
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.trail import chain_for
@@ -70,6 +72,22 @@ async def test_what_was_revoked_after_the_backup_stays_revoked(plant: Plant) -> 
     result = await plant.verified()
     assert result.findings == ()
     assert [head.seq for head in result.heads if head.epoch == 2] == [1 + 6]
+
+
+async def test_a_device_that_was_forgotten_after_the_backup_stays_forgotten(plant: Plant) -> None:
+    async with at_work(plant.data, plant.clock) as (office, _):
+        shown = await subjects.show_subject(office, name="ada")
+        for label in ("stolen", "kept"):
+            _, operations = make(office.ring, SubjectId(shown["subject_id"]), label, to_ms(plant.clock.now()), 86_400)
+            await office.storage.commit(operations)
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        devices = (await subjects.show_subject(office, name="ada"))["devices"]
+        stolen = next(each["id"] for each in devices if each["label"] == "stolen")
+        await subjects.forget_devices(office, name="ada", device=stolen)
+    restored = await plant.restore(file, export=await export(plant))
+    assert [stolen in told for told in restored.replayed.applied] == [True]
+    assert [row["label"] for row in await plant.rows("trusted_device")] == ["kept"]
 
 
 async def test_what_was_given_after_the_backup_is_told_as_lost_and_not_given(plant: Plant) -> None:

@@ -12,12 +12,15 @@ import pytest
 
 from tests.unit.backup.conftest import NOW, STAFF, Plant, at_work
 from wardgate.account.authenticator import AuthenticatorState
+from wardgate.account.device import Judged, judge, make, read_value
+from wardgate.account.subject import SubjectId
 from wardgate.admin import authenticators
 from wardgate.audit.events import Kind
 from wardgate.backup import epoch as epoch_module
 from wardgate.backup import restoring
 from wardgate.backup.archive import BackupError
 from wardgate.backup.restoring import open_next
+from wardgate.clock import to_ms
 from wardgate.config.store import load_current
 from wardgate.errors import Conflict, NotFound, ServerUnavailable, SettingsError
 from wardgate.installation import FORMAT, LOCK, MARKER, UNFINISHED, Installation, InstanceLock
@@ -93,10 +96,26 @@ async def test_counted_and_recovery_codes_of_before_a_restore_wait(plant: Plant)
 async def test_open_logins_links_and_waiting_messages_do_not_survive_a_restore(plant: Plant) -> None:
     file, _ = await plant.back_up()
     restored = await plant.restore(file)
-    for table in ("handle", "login_transaction", "admin_pass", "lease"):
+    for table in ("handle", "login_transaction", "admin_pass", "lease", "hand_over"):
         assert await plant.rows(table) == [], table
     assert [row["id"] for row in await plant.rows("outbox")] == ["m-sent"]
-    assert restored.epoch.closed == {"handle": 1, "login_transaction": 1, "admin_pass": 1, "lease": 0, "outbox": 1}
+    closed = {"handle": 1, "login_transaction": 1, "admin_pass": 1, "lease": 0, "hand_over": 0, "outbox": 1}
+    assert restored.epoch.closed == closed
+
+
+async def test_a_trusted_device_of_before_a_restore_waits_for_a_strong_factor(plant: Plant) -> None:
+    subject = SubjectId("00" * 16)
+    async with at_work(plant.data, plant.clock) as (office, _):
+        value, operations = make(office.ring, subject, "Firefox", to_ms(plant.clock.now()), 86_400)
+        await office.storage.commit(operations)
+    file, _ = await plant.back_up()
+    restored = await plant.restore(file)
+    assert restored.epoch.held == 3
+    [row] = await plant.rows("trusted_device")
+    async with at_work(plant.data, plant.clock) as (office, _):
+        shown = read_value(office.ring, value)
+        assert shown is not None
+        assert judge(row, shown, subject, to_ms(plant.clock.now())) == Judged.HELD
 
 
 async def test_two_restores_of_one_backup_have_chains_that_cannot_be_confused(plant: Plant) -> None:
@@ -311,7 +330,9 @@ async def test_files_that_lay_elsewhere_are_restored_into_the_directory(plant: P
 async def test_a_backup_of_an_older_schema_migrates_forward(plant: Plant) -> None:
     connection = sqlite3.connect(plant.data / "wardgate.db")
     newer = ("lease", "audit_head", "local_password_history", "known_name", "contact")
-    connection.executescript("".join(f"DROP TABLE {table};" for table in newer) + "PRAGMA user_version = 1")
+    newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
+    dropped = "".join(f"DROP TABLE {table};" for table in newer) + "ALTER TABLE brake DROP COLUMN label;"
+    connection.executescript(dropped + "PRAGMA user_version = 1")
     connection.close()
     file, made = await plant.back_up()
     assert made.manifest.schema_version == 1
@@ -319,7 +340,7 @@ async def test_a_backup_of_an_older_schema_migrates_forward(plant: Plant) -> Non
     connection = sqlite3.connect(plant.data.parent / "restored" / "wardgate.db")
     assert connection.execute("PRAGMA user_version").fetchone() == (migrations.LATEST,)
     connection.close()
-    assert [await plant.rows(table) for table in newer if table != "audit_head"] == [[]] * 4
+    assert all([await plant.rows(table) == [] for table in newer if table != "audit_head"])
     assert (await plant.verified()).findings == ()
 
 

@@ -51,6 +51,13 @@ def test_a_wait_is_lifted(cli: Cli) -> None:
     assert cli("subject", "unlock", "ada").code == 0
 
 
+def test_trusted_devices_are_ended(cli: Cli) -> None:
+    two(cli)
+    assert cli("subject", "forget-devices", "ada", "--json").json("subject-forget-devices")["devices"] == []
+    assert cli("subject", "forget-devices", "ada").out.startswith("0 devices of ada")
+    assert cli("subject", "forget-devices", "ada", "--id", "0199aa").code == 1
+
+
 def test_what_is_not_there_and_what_cannot_be_meant(cli: Cli) -> None:
     two(cli)
     assert cli("subject", "show", "nobody", "--json").code == 1

@@ -41,8 +41,11 @@ class Decided:
 
     @property
     def passable(self) -> bool:
-        """Whether he can come in: for each step he has a factor that he did not use for another one."""
-        if isinstance(self.decision, NoEntry):
+        """Whether he can come in: for each step he has a factor that he did not use for another one.
+
+        What he has not enrolled and may not put off keeps him out as well.
+        """
+        if isinstance(self.decision, NoEntry) or any(map(_insists, self.decision.demands)):
             return False
         steps = [[kind for kind in step if kind in self.usable] for step in self.decision.steps if step != (PASSWORD,)]
         return matched(steps, lambda step: step)
@@ -132,6 +135,11 @@ def _demands_cover(one: Sequence[Demand], other: Sequence[Demand]) -> bool:
         if ours is None or ours[0] < theirs[0] or ours[1] < theirs[1]:
             return False
     return True
+
+
+def _insists(demand: Demand) -> bool:
+    """Whether it is an enrolment that is due now. The plan leaves out those that are done; of other demands only dates tell."""
+    return demand.level == "forced" and not demand.deferrals and bool(demand.factors)
 
 
 def _strictness(demand: Demand) -> tuple[tuple[int, int], float]:

@@ -29,7 +29,7 @@ def between(before: Decision, after: Decision, has: frozenset[str] = HAS) -> Eff
         (replace(BOTH, strong_factors=1), BOTH),
         (replace(BOTH, demands=(FORCED,)), BOTH),
         (replace(BOTH, demands=(FORCED,)), replace(BOTH, demands=(replace(FORCED, level="optional"),))),
-        (replace(BOTH, demands=(replace(FORCED, deferrals=0),)), replace(BOTH, demands=(FORCED,))),
+        (replace(BOTH, demands=(replace(FORCED, deferrals=1),)), replace(BOTH, demands=(FORCED,))),
         (
             replace(BOTH, demands=(Demand("confirm:contact", "optional", every_s=86_400),)),
             replace(BOTH, demands=(Demand("confirm:contact", "optional"),)),
@@ -72,6 +72,15 @@ def test_a_user_who_lacks_the_factor_is_locked_out_and_not_merely_asked_for_more
     assert between(BOTH, Plan((PASSWORD, TOTP), "r"), frozenset({"sms"})) is Effect.LOCKED_OUT
     assert between(Plan((PASSWORD, TOTP), "r"), BOTH, frozenset({"sms"})) is Effect.LET_IN
     assert between(BOTH, Plan((PASSWORD, ()), "r")) is Effect.LOCKED_OUT
+
+
+def test_an_enrolment_that_may_not_be_put_off_locks_out_whoever_has_not_enrolled() -> None:
+    """The plan holds only what is not done."""
+    now = replace(BOTH, demands=(replace(FORCED, deferrals=0),))
+
+    assert between(BOTH, now) is Effect.LOCKED_OUT
+    assert between(now, BOTH) is Effect.LET_IN
+    assert between(BOTH, replace(BOTH, demands=(Demand("confirm:contact", "forced"),))) is Effect.STRONGER
 
 
 def test_one_factor_does_not_prove_two_steps() -> None:
