@@ -13,7 +13,7 @@ from wardgate.config.store import KEPT_VERSIONS
 from wardgate.delivery.sms.template import PLACES
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine.brake_rows import KNOWN_SOURCE_MS
-from wardgate.engine.settings import BrakeSettings, CodeSettings
+from wardgate.engine.settings import BrakeSettings, CodeSettings, SendingSettings
 from wardgate.engine.terms import MAX_LOGIN_MS
 from wardgate.factors import SECOND_FACTORS
 from wardgate.janitor import OUTBOX_KEEP_MS, RETENTIONS
@@ -50,6 +50,12 @@ def test_the_numbers_of_brakes_and_codes_are_the_defaults() -> None:
         f"sources that he used in the last {KNOWN_SOURCE_MS // DAY_MS} days",
         f"{brakes.source_failures} in {brakes.source_window_s // MINUTE_S} minutes",
         f"wait {brakes.source_wait_s // MINUTE_S} minutes",
+        f"one network (/{brakes.network_bits_ipv4}, of IPv6 /{brakes.network_bits_ipv6}) | {brakes.network_failures} in",
+        f"through one NAS | {brakes.nas_failures:,} in {brakes.wide_window_s // MINUTE_S} minutes",
+        f"of all | {brakes.global_failures:,} in {brakes.wide_window_s // MINUTE_S} minutes",
+        f"strangers wait {brakes.wide_wait_s // MINUTE_S} minutes, doubling up to {brakes.wide_wait_max_s // MINUTE_S}",
+        f"{brakes.network_messages:,}, {brakes.nas_messages:,}, {brakes.global_messages:,} in",
+        f"| SMS for one client address | {SendingSettings().sms_per_source_per_hour} an hour |",
         f"| wrong codes in one login | {codes.tries} |",
         f"| {codes.digits} digits, {codes.life_s} s |",
         f"| one login as a whole | {MAX_LOGIN_MS // 60_000} minutes |",

@@ -5,9 +5,13 @@ import pytest
 from tests.flows.plans import use_plan
 from tests.flows.world import World, at_once, elsewhere, is_granted, reason, says
 from wardgate.account.contact import Source, create_contact
+from wardgate.account.device import make
+from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
-from wardgate.directory.port import ContactKind, DirectoryUser
-from wardgate.engine.outcome import Granted, Origin, Outcome
+from wardgate.crypto import Secret
+from wardgate.directory.port import AccountState, ContactKind, DirectoryUser
+from wardgate.engine.outcome import ActionRequired, Challenge, Granted, Origin, Outcome
+from wardgate.engine.request import AnswerRequest
 from wardgate.policy.settings import ActionEntrySettings
 from wardgate.storage.port import Update
 from wardgate.texts import render
@@ -214,6 +218,108 @@ async def test_a_clock_that_was_set_back_gives_no_deferrals_and_takes_none(world
     ahead = to_ms(world.clock.now()) + 30 * DAY * 1000
     await world.storage.commit([Update("demand", {"subject_id": subject, "action": "enrol:totp"}, {"put_off_at": ahead})])
     assert "The next time" in told(await sign_in(world))
+
+
+PAGES = elsewhere(door="portal", binding="portal:", nas="", shows_pages=True)
+MUST = ActionEntrySettings(enrol="totp", level="forced", deferrals=0)
+
+
+async def required(world: World) -> ActionRequired:
+    """Bob at a door that shows pages, with everything proved and something to do."""
+    challenge = await world.challenged("bob", origin=PAGES)
+    outcome = await world.answer(challenge, await world.code("bob"), name="bob", origin=PAGES)
+    assert isinstance(outcome, ActionRequired), outcome
+    return outcome
+
+
+async def looked_at_again(world: World, outcome: Outcome, fingerprint: bytes | None = None, origin: Origin = PAGES) -> Outcome:
+    """The door says that it has been done."""
+    assert isinstance(outcome, ActionRequired)
+    world.packets += 1
+    mark = fingerprint or b"form %d" % world.packets
+    trail = Trail(world.clock, "portal")
+    return await world.engine.answer(AnswerRequest(outcome.handle, Secret(b""), "bob", mark, origin, trail))
+
+
+async def test_a_door_that_shows_pages_has_it_done_and_the_login_goes_on(world: World) -> None:
+    use_plan(world, demands=[MUST])
+    user = await bob(world)
+    outcome = await required(world)
+    assert (outcome.action, outcome.text.id) == ("enrol:totp", "enrol.must")
+    [payload] = await world.payloads("engine:login:action_required")
+    assert payload["factors"] == ["password", "sms"]
+    await world.give_totp(user)
+    granted = await looked_at_again(world, outcome)
+    assert isinstance(granted, Granted)
+    assert granted.factors == ("password", "sms")
+
+
+async def test_nobody_is_let_in_by_saying_that_it_was_done(world: World) -> None:
+    use_plan(world, demands=[MUST])
+    await bob(world)
+    outcome: Outcome = await required(world)
+    for _ in range(20):
+        again = await looked_at_again(world, outcome)
+        assert not isinstance(again, Granted)
+        if not isinstance(again, ActionRequired):
+            break
+        outcome = again
+    assert reason(again) == "action_required"
+
+
+async def test_what_waits_for_an_action_is_used_once_and_by_its_door_only(world: World) -> None:
+    use_plan(world, demands=[MUST])
+    user = await bob(world)
+    outcome = await required(world)
+    await world.give_totp(user)
+    assert (
+        reason(await looked_at_again(world, outcome, origin=elsewhere(binding="portal:other", shows_pages=True)))
+        == "state_other_nas"
+    )
+    first = await looked_at_again(world, outcome, b"same")
+    assert await looked_at_again(world, outcome, b"same") == first
+    assert reason(await looked_at_again(world, outcome, b"other")) == "state_used"
+
+
+async def test_an_account_that_is_closed_meanwhile_is_not_let_in_by_an_action(world: World) -> None:
+    use_plan(world, demands=[MUST])
+    user = await bob(world)
+    outcome = await required(world)
+    await world.give_totp(user)
+    world.directory.change_state(user, AccountState.DISABLED)
+    assert reason(await looked_at_again(world, outcome)) == "user_changed"
+
+
+async def test_no_other_login_is_joined_to_one_that_waits_for_an_action(world: World) -> None:
+    use_plan(world, demands=[MUST])
+    await bob(world)
+    await required(world)
+    assert isinstance(await world.begin("bob", origin=PAGES), Challenge)
+
+
+async def test_a_login_by_password_alone_waits_for_its_action_too(world: World) -> None:
+    use_plan(world, ["password"], demands=[MUST])
+    user = await bob(world)
+    outcome = await world.begin("bob", origin=PAGES)
+    assert isinstance(outcome, ActionRequired)
+    await world.give_totp(user)
+    assert is_granted(await looked_at_again(world, outcome))
+    assert reason(await world.begin("bob", "guess", origin=PAGES)) == "password_wrong"
+
+
+async def test_a_trusted_device_is_used_up_by_the_login_that_waited(world: World) -> None:
+    use_plan(world, demands=[MUST])
+    user = await bob(world)
+    value, operations = make(world.ring, await world.subject_of(user), "Firefox", to_ms(world.clock.now()), DAY)
+    await world.storage.commit(operations)
+    one = await world.begin("bob", device=value, origin=PAGES)
+    other = await world.begin("bob", device=value, origin=PAGES)
+    await world.give_totp(user)
+    granted = await looked_at_again(world, one)
+    assert isinstance(granted, Granted)
+    assert granted.factors == ("password", "trusted_device")
+    assert granted.device is not None
+    assert reason(await looked_at_again(world, other)) == "proof_gone"
 
 
 @pytest.mark.parametrize("times", [1, 3])

@@ -245,6 +245,17 @@ async def test_a_good_login_writes_and_reads_nothing_for_them(world: World, monk
     assert set(touched) <= {"user_source", "user", "source"}
 
 
+async def test_a_flood_under_a_lock_fills_no_table(world: World) -> None:
+    """No check of a password slows it down: what is held leaves rows for twenty names a second and no more."""
+    world.brakes = NETWORK
+    await spray(world, 10)
+    world.later(2)
+    before = len(await world.rows("brake")), len(await world.rows("audit_event")), len(await world.rows("timeline"))
+    await spray(world, 150, first=20)
+    after = len(await world.rows("brake")), len(await world.rows("audit_event")), len(await world.rows("timeline"))
+    assert [late - early for early, late in zip(before, after, strict=True)] == [40, 20, 20]
+
+
 # --- what is told of them --------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -22,21 +23,24 @@ from tests.functional.harness import (
     csv_of,
     ended,
     make_installation,
+    message_of,
     people,
     reason_of,
     serve,
     totp_code,
     wait_for,
 )
+from tests.mmdb import write_mmdb
 from wardgate.cli.performing import perform
 from wardgate.config.document import dump_plain
 from wardgate.config.reading import read_yaml
-from wardgate.radius.packet import Code, Packet, Type
+from wardgate.radius.packet import Attribute, Code, Packet, Type
+from wardgate.radius.vendors.paloalto import VENDOR_ID
 
 
 def here(name: str) -> dict[str, Any]:
     """A recipe for this machine; each NAS sends from a loopback address of its own."""
-    plain: Any = read_yaml((COOKBOOK / f"{name}.yaml").read_text(encoding="utf-8"))
+    plain = cast("dict[str, Any]", read_yaml((COOKBOOK / f"{name}.yaml").read_text(encoding="utf-8")))
     for number, nas in enumerate(plain["nas"]):
         nas.update(addresses=[f"127.0.10.{number + 1}"], secret={"value": SECRET})
     plain["gateways"] = [
@@ -45,6 +49,12 @@ def here(name: str) -> dict[str, Any]:
     ]
     plain["realms"][0]["reply_floor_ms"] = 0
     return plain
+
+
+def palo_alto(number: int, text: str) -> Attribute:
+    """An attribute with which a firewall tells of the person's machine."""
+    value = text.encode()
+    return Type.VENDOR_SPECIFIC, VENDOR_ID.to_bytes(4, "big") + bytes((number, len(value) + 2)) + value
 
 
 @dataclass(slots=True)
@@ -56,9 +66,10 @@ class Kitchen:
     wires: dict[str, Wire]
     stack: ExitStack
 
-    def cook(self, recipe: str) -> None:
-        """Apply a recipe and wait until the server decides by it."""
+    def cook(self, recipe: str, **risk: str) -> None:
+        """Apply a recipe and wait until the server decides by it. `risk`: files of this machine in place of the recipe's."""
         plain = here(recipe)
+        plain.get("risk", {}).update(risk)
         version = perform(self.served.data, "config.apply", {"document": dump_plain(plain)})["version"]
         wait_for(lambda: re.search(rf'"version": {version}\b.*"configuration_in_force"', self.served.log), START_S)
         self.wires = {nas["name"]: self.stack.enter_context(Wire(self.served, source=nas["addresses"][0])) for nas in plain["nas"]}
@@ -82,6 +93,7 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
         "sus": "vpn-users;suspended",
         "root": "staff;admins;vpn-users",
         "gil": "vpn-users",
+        "tara": "vpn-users;travellers",
         "cem": "contractors",
         "svc-probe": "service-accounts;vpn-users",
     }
@@ -89,6 +101,7 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
         name: Person(name, person.password, person.totp_hex, groups=told)
         for (name, told), person in zip(groups.items(), people("p", len(groups)), strict=True)
     }
+    persons["tel"] = Person("tel", people("t", 1)[0].password, phone="+905321234567")
     make_installation(data, dump_plain(here("vpn-with-sms")), csv_of(list(persons.values())))
     with ExitStack() as stack:
         served = stack.enter_context(ended(serve(data)))
@@ -135,9 +148,41 @@ def test_service_accounts(kitchen: Kitchen) -> None:
     assert kitchen.log_in("eng", "hq-firewall", client="198.51.100.250").code is Code.ACCESS_CHALLENGE
 
 
+def test_countries(kitchen: Kitchen, tmp_path: Path) -> None:
+    networks = {"203.0.113.0/25": "TR", "203.0.113.128/25": "DE", "198.51.100.0/24": "BR"}
+    kitchen.cook("countries", country_file=write_mmdb(tmp_path / "countries.mmdb", networks))
+    assert kitchen.log_in("gil", "hq-firewall", client="203.0.113.7").code is Code.ACCESS_CHALLENGE
+    assert kitchen.log_in("tara", "hq-firewall", client="203.0.113.200").code is Code.ACCESS_CHALLENGE
+    for name, address in (("gil", "203.0.113.200"), ("tara", "198.51.100.7"), ("tara", "10.0.0.7")):
+        refused = kitchen.log_in(name, "hq-firewall", client=address)
+        assert message_of(refused).startswith("The VPN is not open from where you are.")
+        assert reason_of(kitchen.served, refused) == "rule_denies"
+
+
+def test_unmanaged_devices(kitchen: Kitchen) -> None:
+    def machine(system: str, name: str, address: str) -> dict[str, Any]:
+        return {"attributes": [palo_alto(8, system), palo_alto(9, name), palo_alto(6, "ACME")], "client": address}
+
+    kitchen.cook("unmanaged-devices")
+    # He has a phone and no app: enough with a machine of ours, and with no other.
+    ours, other = machine("Windows 11", "ACME-1042", "203.0.113.21"), machine("Windows 11", "home", "203.0.113.22")
+    assert kitchen.log_in("tel", "hq-firewall", **ours).code is Code.ACCESS_CHALLENGE
+    assert reason_of(kitchen.served, kitchen.log_in("tel", "hq-firewall", **other)) == "no_factor"
+    old = kitchen.log_in("tel", "hq-firewall", **machine("Windows 7 Enterprise", "ACME-1042", "203.0.113.23"))
+    assert message_of(old).startswith("This version of Windows is not let in.")
+
+
+def test_high_risk(kitchen: Kitchen) -> None:
+    kitchen.cook("high-risk")
+    usual, attackers = "198.51.100.7", "203.0.113.200"
+    # Never seen before and from a network of bad name: 20 and 60 are moderate.
+    assert kitchen.log_in("tel", "hq-firewall", client=usual).code is Code.ACCESS_CHALLENGE
+    assert reason_of(kitchen.served, kitchen.log_in("tel", "hq-firewall", client=attackers)) == "no_factor"
+
+
 def test_one_code_for_portal_and_gateway(kitchen: Kitchen) -> None:
     kitchen.cook("one-code-for-portal-and-gateway")
-    home, elsewhere = "203.0.113.7", "203.0.113.8"
+    home, elsewhere = "203.0.113.31", "203.0.113.32"
     for name, at_the_gateway in (("gil", Code.ACCESS_ACCEPT), ("root", Code.ACCESS_REJECT)):
         wire, code = kitchen.wires["hq-firewall"], totp_code(kitchen.persons[name].totp_hex)
         challenge = kitchen.log_in(name, "hq-firewall", client=home)

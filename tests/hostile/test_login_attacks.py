@@ -19,7 +19,14 @@ from wardgate.factors.totp import hotp
 PACKETS = 16
 ROUNDS = {"memory": 40, "sqlite": 12}
 # So that what is looked for is the race alone.
-NO_BRAKES = BrakeSettings(user_source_failures=1000, user_failures=100_000, source_failures=100_000)
+NO_BRAKES = BrakeSettings(
+    user_source_failures=1000,
+    user_failures=100_000,
+    source_failures=100_000,
+    network_failures=0,
+    nas_failures=0,
+    global_failures=0,
+)
 
 
 @pytest.fixture(params=BACKENDS)

@@ -23,8 +23,8 @@ from wardgate.policy.explain import Looked, Told, Wanted, explain, explain_needs
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
 from wardgate.policy.needs import SELF_SERVICE
-from wardgate.policy.plan import Decision, NoEntry
-from wardgate.policy.proofs import judge
+from wardgate.policy.plan import NoEntry
+from wardgate.policy.proofs import judge, logins_of
 from wardgate.policy.rules import Policy, compile_policy, decide, default_policy
 from wardgate.policy.settings import PolicySettings
 from wardgate.policy.testing import Tested, band_of, country_of, device_of, run_tests, zone_of
@@ -119,7 +119,7 @@ async def explain_decision(office: Office, *, user: str, asked: Asked, directory
     told = {**_explained(policy, application, facts), "assessment": risk_told(assessed)}
     needs = explain_needs(policy, facts)
     if needs is not None:
-        judged = judge(policy, facts, presented_proofs(asked.proofs, facts.at), _logins(document, facts))
+        judged = judge(policy, facts, presented_proofs(asked.proofs, facts.at), logins_of(_applications(document), facts))
         told["self_service"] = None if judged is None else self_service_told(judged, needs, _looked)
     elif asked.proofs:
         raise UsageError(f"proofs are weighed for self-service only: {', '.join(SELF_SERVICE)}")
@@ -133,20 +133,12 @@ async def _assessed(office: Office, document: Document, person: Person, facts: F
     return await assess_now(office, document.risk, person.subject_id, coming, facts.at)
 
 
-def _logins(document: Document, facts: Facts) -> Iterator[Decision]:
-    """What the person's logins would need, application by application, in the circumstances that are asked about."""
+def _applications(document: Document) -> Iterator[tuple[Policy, str, str]]:
     compiled: dict[str | None, Policy] = {}
     for application in document.applications:
         if application.policy not in compiled:
             compiled[application.policy] = _policy(document, application)
-        login = replace(
-            facts,
-            goal="login",
-            application=application.name,
-            application_kind=application.kind,
-            proved_elsewhere=frozenset(),
-        )
-        yield decide(compiled[application.policy], login)
+        yield compiled[application.policy], application.name, application.kind
 
 
 async def _facts(

@@ -25,6 +25,7 @@ from wardgate.engine import brakes
 from wardgate.errors import Conflict, NotFound, SealError, UsageError
 from wardgate.jsons import dumps
 from wardgate.kba import asking as kba
+from wardgate.risk.habits import forget_habits
 from wardgate.storage.port import MAX_IN_VALUES, Committed, Delete, Insert, Operation, Row, Update, Where
 
 KEEPS: Final = ("account", "person")
@@ -319,6 +320,8 @@ def _ended(source: SubjectId | None, emptied: bool) -> Iterable[Operation]:
     if source is None:
         return
     yield Delete("login_transaction", (Where("subject_id", "=", source),))
+    # Which of them are the account's, nobody can tell.
+    yield forget_habits(source)
     if emptied:
         yield Delete("demand", (Where("subject_id", "=", source),))
         yield Delete("subject", (Where("id", "=", source),))

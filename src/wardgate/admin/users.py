@@ -22,6 +22,7 @@ from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
 from wardgate.kba import asking as kba
 from wardgate.passwords import recognise
+from wardgate.risk.habits import forget_habits
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Insert, Operation, Refused, Row, Update, Where
 
 MAX_PAGE = 1000
@@ -329,6 +330,7 @@ async def _subject_removal(office: Office, subject_id: SubjectId) -> list[Operat
         *kba.erased(office.ring, subject_id),
         forget_all(subject_id),
         Delete("demand", (mine,)),
+        forget_habits(subject_id),
         Delete("subject", (Where("id", "=", subject_id),)),
     ]
 

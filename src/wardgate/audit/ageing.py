@@ -29,6 +29,8 @@ CLASSES: Final = tuple(each for each in EventClass if each is not EventClass.KEP
 GRAIN_MS: Final = 86_400_000
 # Events that claim to be of the future are passed over up to so many, when behind them old ones go on.
 READ_AHEAD: Final = 500
+# Pages in which an event that is no erasure is looked for.
+MAX_LOOKS_BACK: Final = 100
 # How much a clock may be ahead of ours and still be right.
 SLACK_MS: Final = 60_000
 
@@ -61,14 +63,24 @@ class Ageing:
     async def begin(self) -> None:
         """Look how far earlier sweeps came in each chain."""
         chains = [ChainId(*each) for each in await list_chains(self._storage)]
-        newest_ms = 0
-        for chain in chains:
-            last = await self._storage.find(TABLE, chain.where(), order_by="seq", descending=True, limit=1)
-            newest_ms = max(newest_ms, whole(last[0]["created_at"]) if last else 0)
+        newest_ms = max([await self._newest_ms(chain) for chain in chains], default=0)
         until = cutoffs(self._settings, min(self._now_ms, newest_ms))
         for chain in chains:
             self._positions[chain] = _positions(await self._storage.get("installation", {"name": _place(chain)}))
             self._walks += _walks(chain, self._positions[chain], until)
+
+    async def _newest_ms(self, chain: ChainId) -> int:
+        """When the newest event of a chain was that is no erasure: those are dated by the very clock that may be wrong."""
+        before: list[Where] = []
+        for _ in range(MAX_LOOKS_BACK):
+            rows = await self._storage.find(TABLE, [*chain.where(), *before], order_by="seq", descending=True, limit=READ_AHEAD)
+            for row in rows:
+                if row["kind"] != Kind.PAYLOADS_ERASED.stored:
+                    return whole(row["created_at"])
+            if len(rows) < READ_AHEAD:
+                return 0
+            before = [Where("seq", "<", rows[-1]["seq"])]
+        return 0
 
     async def step(self, rows: int) -> int | None:
         """Look at the next events of a chain, at most `rows`; returns how many payloads went, None when nothing is left to do."""

@@ -19,6 +19,10 @@ class Kind(Enum):
     LOGIN_GRANTED = ("engine:login:granted", "A login was let in: factors used, application, where it came from.")
     LOGIN_DENIED = ("engine:login:denied", "A login was refused, with the reason that the person was not told.")
     LOGIN_CHALLENGED = ("engine:login:challenged", "The password was right and a second factor was asked for.")
+    LOGIN_ACTION_REQUIRED = (
+        "engine:login:action_required",
+        "Everything was proved, and something that policy demands has to be done before the login goes on.",
+    )
     LOGIN_ANSWER_WRONG = ("engine:login:answer_wrong", "A wrong or reused code; the challenge was repeated.")
     CODE_SENT = ("engine:code:sent", "A one-time code was put into the outbox for a user's phone or mailbox.")
     BRAKE_LOCKED = (

@@ -69,6 +69,7 @@ CLASSES: Final[Mapping[Kind, EventClass]] = {
     Kind.LOGIN_GRANTED: EventClass.LOGINS,
     Kind.LOGIN_DENIED: EventClass.LOGINS,
     Kind.LOGIN_CHALLENGED: EventClass.LOGINS,
+    Kind.LOGIN_ACTION_REQUIRED: EventClass.LOGINS,
     Kind.LOGIN_ANSWER_WRONG: EventClass.LOGINS,
     Kind.CODE_SENT: EventClass.LOGINS,
     Kind.PASSWORD_UPGRADED: EventClass.LOGINS,

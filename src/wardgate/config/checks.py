@@ -135,8 +135,8 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
 
 
 def check(document: "Document") -> list[Fault]:
-    """Every fault of a document whose types are right, in the order of the document."""
-    return [
+    """Every fault of a document whose types are right, in the order of the document, each once."""
+    found = [
         *_walk(document, ()),
         *_names(document),
         *_realms(document),
@@ -152,6 +152,8 @@ def check(document: "Document") -> list[Fault]:
         *_sending(document.sending),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
+    # A number out of its range is told by its range, and by the room that cannot use it.
+    return list(dict.fromkeys(found))
 
 
 # --- every value by itself ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from wardgate.engine.demands import NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
-from wardgate.engine.outcome import Challenge, Denied, Granted, dump_outcome, load_outcome
+from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Origin, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.runtime import Application, EngineParts
@@ -41,6 +41,7 @@ from wardgate.engine.transaction import (
     from_row,
     go_on,
     handle_from_row,
+    insert,
     new_handle,
     outcome_bound_to,
     take_back,
@@ -54,7 +55,7 @@ from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
 from wardgate.texts import Text
 from wardgate.values import quick_value
 
-Step = Challenge | Granted | Denied
+Step = Challenge | Granted | Denied | ActionRequired
 
 # Authentication assurance levels, NIST SP 800-63B section 2.
 AAL1, AAL2 = 1, 2
@@ -231,6 +232,9 @@ class Answering:
             answer.trail.note("a brake holds", wait_s=hold.wait_s)
             text = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": answer.transaction.reference})
             return await self._close(answer.handle, answer.request, answer.transaction, hold.reason, text)
+        if not answer.transaction.factor:
+            # All was proved, and something was to be done first: whether it is done is looked up, not answered.
+            return await self._finish(answer, answer.transaction, answer.transaction.proved, Right(), None)
         given = answer.request.answer.reveal()
         if not given.strip():
             return await self._ask_again(answer, "answer_repeated")
@@ -258,11 +262,21 @@ class Answering:
             step_number += skipped
         if step_number < len(transaction.steps):
             return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=step_number))
+        return await self._finish(answer, transaction, proved, verdict, answer.request.answer)
+
+    async def _finish(
+        self, answer: _Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, code: Secret | None
+    ) -> Step | None:
+        """All is proved: let in, unless something has to be done first."""
         due = await self.due(transaction, answer.holder, answer.contacts, answer.user, answer.now)
-        released, code = release_after(proved, answer.holder), answer.request.answer
+        if due.must is not None and answer.request.origin.shows_pages and transaction.sequence < MAX_ROUNDS:
+            return await self._require(answer, transaction, proved, verdict, due)
+        released = release_after(proved, answer.holder)
         grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, answer.note, proved, due)
         if transaction.terms.hand_over_s or transaction.device:
             grant = await self._with_prior(grant, transaction, answer.holder, answer.request.origin.client, answer.now_ms)
+            if TRUSTED_DEVICE in proved and not grant.prior:
+                return await self._gone(answer)
         outcome = proved_outcome(transaction, answer.user, proved, answer.application, due, grant.device)
         state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
         step = end(self._parts.ring(), self._use(answer, outcome), transaction, state)
@@ -296,12 +310,53 @@ class Answering:
         if position < steps_before_claim + len(verdict.claim):
             return await self._wrong(answer, verdict.refused)
         if position < steps_before_claim + len(verdict.claim) + prior:
-            text = Text("flow.unknown", {"ref": answer.transaction.reference})
-            return await self._close(answer.handle, answer.request, answer.transaction, "proof_gone", text)
+            return await self._gone(answer)
         text = Text(
             "wait.person", {"min": self._parts.configuration().brakes.user_source_wait_s // 60, "ref": answer.transaction.reference}
         )
         return await self._close(answer.handle, answer.request, answer.transaction, "brake_user_source", text)
+
+    async def _gone(self, answer: _Answer) -> Step | None:
+        """What the login counted on was used by another one."""
+        text = Text("flow.unknown", {"ref": answer.transaction.reference})
+        return await self._close(answer.handle, answer.request, answer.transaction, "proof_gone", text)
+
+    async def _require(
+        self, answer: _Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, due: Due
+    ) -> Step | None:
+        """Keep the login open until what is due is done; the codes are spent by now."""
+        after, outcome, insert_handle = self._awaiting(transaction.moved(), proved, due, answer.request.origin)
+        step = go_on(self._parts.ring(), self._use(answer, outcome), answer.transaction, after)
+        commit = await self._record_required([*step, *verdict.claim, insert_handle], after, outcome, due, answer.trail)
+        return outcome if not isinstance(commit, Refused) else await self._lost(answer, verdict, commit.position, len(step))
+
+    async def require(
+        self, transaction: Transaction, grant: Grant, origin: Origin, trail: Trail, settle: Sequence[Operation]
+    ) -> ActionRequired | None:
+        """The same for a login whose first request proved all. None: what its code claims was taken meanwhile."""
+        after, outcome, insert_handle = self._awaiting(transaction, grant.proved, grant.due, origin)
+        unit = [*settle, *grant.claim, insert(after), insert_handle]
+        commit = await self._record_required(unit, after, outcome, grant.due, trail)
+        return None if isinstance(commit, Refused) else outcome
+
+    def _awaiting(
+        self, transaction: Transaction, proved: tuple[str, ...], due: Due, origin: Origin
+    ) -> tuple[Transaction, ActionRequired, Operation]:
+        """The login beyond its last step. No other login is joined to one that asks for nothing."""
+        until = transaction.created_at + transaction.terms.longest_ms
+        steps = len(transaction.steps)
+        after = replace(transaction, proved=proved, step=steps, factor="", fold_key=None, expires_at=until)
+        value, insert_handle = new_handle(self._parts.ring(), after, origin.binding)
+        action, text = due.must.action if due.must else "", due.text or Text("flow.unknown", {"ref": after.reference})
+        return after, ActionRequired(value, action, text, after.language, after.reference), insert_handle
+
+    async def _record_required(
+        self, unit: Sequence[Operation], transaction: Transaction, outcome: ActionRequired, due: Due, trail: Trail
+    ) -> Commit:
+        trail.note("policy demands something first", action=outcome.action)
+        details = {"rule": transaction.rule, "factors": list(transaction.proved), "demands": list(due.told)}
+        recording = self._recording(trail, transaction)
+        return await recording.commit(unit, Kind.LOGIN_ACTION_REQUIRED, outcome, transaction.user_name, **details)
 
     async def _taken(self, handle: Handle, request: AnswerRequest) -> Step | None:
         """Another request used this handle while we judged: the same packet again gets its outcome, any other nothing."""

@@ -28,7 +28,7 @@ from wardgate.engine.first_factor import FirstFactor
 from wardgate.engine.grace import seal_user
 from wardgate.engine.hand_over import HAND_OVER, HandedOver
 from wardgate.engine.holders import Contactless, holder_of
-from wardgate.engine.outcome import Denied, Granted, Outcome
+from wardgate.engine.outcome import ActionRequired, Denied, Granted, Outcome
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
@@ -56,6 +56,8 @@ from wardgate.values import quick_value
 FOLD_TRIES = 5
 # Who has to prove as many strong factors is an administrator: no grace while the directory is down.
 ADMINISTRATORS_STRONG_FACTORS = 2
+# What a login comes to once everything is proved.
+Let = Granted | Denied | ActionRequired
 
 
 @quick_value
@@ -204,7 +206,7 @@ class Engine:
         key = user_key(ring, attempt.realm.name, attempt.name)
         return await hand_over.left(self._storage, ring, application, key, client, attempt.now_ms, within_s)
 
-    async def _redeem_spent_code(self, attempt: Attempt, given: Secret) -> Granted | Denied | None:
+    async def _redeem_spent_code(self, attempt: Attempt, given: Secret) -> Let | None:
         """Let in who brings the code that he has just spent at the portal, where policy hands logins over. None: a replay.
 
         Everything but the proofs is asked again: the account, its brakes and the policy.
@@ -227,7 +229,7 @@ class Engine:
         prior = Prior((HAND_OVER,), handed.redeem(), handed_over=handed.reference)
         return await self._grant_prior(attempt, person, _course(decision, 0), prior)
 
-    async def _grant_by_prior(self, attempt: Attempt, person: Person, plan: Plan, course: Course) -> Granted | Denied | None:
+    async def _grant_by_prior(self, attempt: Attempt, person: Person, plan: Plan, course: Course) -> Let | None:
         """Let in whose password is right and for whom a proof of before stands for the other factors. None: it does not."""
         request, ring, subject_id = attempt.request, self._parts.ring(), person.holder.subject_id
         device = person.device
@@ -244,12 +246,13 @@ class Engine:
         prior = Prior((PASSWORD, HAND_OVER), handed.redeem(), handed_over=handed.reference)
         return await self._grant_prior(attempt, person, course, prior)
 
-    async def _grant_prior(self, attempt: Attempt, person: Person, course: Course, prior: Prior) -> Granted | Denied | None:
+    async def _grant_prior(self, attempt: Attempt, person: Person, course: Course, prior: Prior) -> Let | None:
         """Let in by a proof of before; None where it was used by another login meanwhile."""
         trail = attempt.request.trail
         if prior.handed_over:
             trail.note("handed over from a login a moment ago", reference=prior.handed_over)
-        transaction = self._transaction(attempt, person, replace(course, steps=(), proved=prior.factors))
+        shown = person.device.shown.text if prior.device is not None and person.device is not None else ""
+        transaction = self._transaction(attempt, person, replace(course, steps=(), proved=prior.factors, device=shown))
         granted = await self._grant(attempt, person, transaction, (), None, prior)
         if granted is None:
             trail.note("the proof of before was used meanwhile")
@@ -472,7 +475,7 @@ class Engine:
         claim: tuple[Operation, ...],
         code: Secret | None,
         prior: Prior | None = None,
-    ) -> Granted | Denied | None:
+    ) -> Let | None:
         """Let in, unless what the code claims was taken meanwhile; or say that the password has to be changed."""
         due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
         device = prior.device if prior is not None else None
@@ -485,8 +488,11 @@ class Engine:
             grant = replace(grant, prior=prior.operations, device=device, details=details)
         elif transaction.terms.hand_over_s:
             grant = replace(grant, client=attempt.request.origin.client)
+        origin, trail = attempt.request.origin, attempt.request.trail
+        if due.must is not None and origin.shows_pages:
+            return await self._answering.require(transaction, grant, origin, trail, person.settle)
         now_ms = to_ms(self._clock.now())
-        commit = await self._answering.commit_proved(transaction, grant, outcome, attempt.request.trail, person.settle, now_ms)
+        commit = await self._answering.commit_proved(transaction, grant, outcome, trail, person.settle, now_ms)
         return None if isinstance(commit, Refused) else outcome
 
     # --- answers -------------------------------------------------------------------------------------------------

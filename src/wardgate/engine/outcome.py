@@ -105,6 +105,7 @@ Outcome = Challenge | Granted | Denied | Waiting | ActionRequired
 class Origin:
     """Where a request came in. `binding` is what a handle belongs to: the configured NAS, not an address.
 
+    `shows_pages`: the door can have something done before the login goes on, and then answers with nothing.
     `source`: the address that the packet came from. `client`: the address of the person's machine, if the NAS tells it.
     """
 
@@ -116,13 +117,14 @@ class Origin:
     client: str | None = None
     language: str | None = None
     device: Mapping[str, str] = field(default_factory=dict)
+    shows_pages: bool = False
 
 
 _GRANTED_NAMES = tuple(each.name for each in fields(Granted))
 _granted_values = attrgetter(*_GRANTED_NAMES)
 
 
-def dump_outcome(outcome: Challenge | Granted | Denied) -> bytes:
+def dump_outcome(outcome: Challenge | Granted | Denied | ActionRequired) -> bytes:
     """The outcome as bytes, to be kept (sealed) for an identical resend."""
     match outcome:
         case Challenge():
@@ -149,10 +151,19 @@ def dump_outcome(outcome: Challenge | Granted | Denied) -> bytes:
                 "language": outcome.language,
                 "reference": outcome.reference,
             }
+        case ActionRequired():
+            body = {
+                "is": "action",
+                "handle": outcome.handle.hex(),
+                "action": outcome.action,
+                "text": outcome.text,
+                "language": outcome.language,
+                "reference": outcome.reference,
+            }
     return dumps(body).encode()
 
 
-def load_outcome(stored: bytes) -> Challenge | Granted | Denied:
+def load_outcome(stored: bytes) -> Challenge | Granted | Denied | ActionRequired:
     """The outcome that `dump_outcome` stored."""
     body = loads(stored)
     kind = body.pop("is")
@@ -175,4 +186,7 @@ def load_outcome(stored: bytes) -> Challenge | Granted | Denied:
         if body.get("device") is not None:
             body["device"] = Secret(bytes.fromhex(body["device"]))
         return Granted(**body)
+    if kind == "action":
+        handle, text = bytes.fromhex(body["handle"]), Text(**body["text"])
+        return ActionRequired(handle, body["action"], text, body["language"], body["reference"])
     return Denied(body["reason"], Text(body["text"][0], body["text"][1]), body["language"], body["reference"])

@@ -7,7 +7,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import Clock, to_ms
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.locks import Locks, begun, whence
-from wardgate.engine.outcome import Challenge, Denied, Granted
+from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.steps import COMMIT, Steps
 from wardgate.storage.port import Commit, Committed, Operation
@@ -53,7 +53,12 @@ class Recording:
         self._whose = whose
 
     async def commit(
-        self, operations: Sequence[Operation], kind: Kind, outcome: Challenge | Granted | Denied, user: str, **details: object
+        self,
+        operations: Sequence[Operation],
+        kind: Kind,
+        outcome: Challenge | Granted | Denied | ActionRequired,
+        user: str,
+        **details: object,
     ) -> Commit:
         """Commit the change with its audit event and timeline. The record is kept only if the change is.
 
@@ -101,7 +106,7 @@ class Recording:
             )
         )
 
-    def _finish(self, outcome: Challenge | Granted | Denied) -> None:
+    def _finish(self, outcome: Challenge | Granted | Denied | ActionRequired) -> None:
         trail = self._trail
         match outcome:
             case Challenge():
@@ -113,6 +118,9 @@ class Recording:
                 trail.result = trail.reason = "granted"
                 if outcome.texts:
                     trail.text = " ".join(render(text, outcome.language) for text in outcome.texts)
+            case ActionRequired():
+                trail.result, trail.reason = "waiting", "action_required"
+                trail.text = render(outcome.text, outcome.language)
             case Denied():
                 trail.result, trail.reason = "denied", outcome.reason
                 trail.text = render(outcome.text, outcome.language)

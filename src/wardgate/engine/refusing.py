@@ -13,6 +13,8 @@ from wardgate.texts import Text
 
 # Wrong passwords for names that do not exist are recorded one by one, of each NAS as far as people mistype; beyond that, counted.
 STRANGERS_RECORDED_PER_S = 20
+# What is held because of what others did costs no check of a password, which would bound it: so many are counted for their names.
+HELD_COUNTED_PER_S = 20
 # What a refusal needs beside the check of a password: reads and one commit.
 AFTER_CHECK_S = 0.1
 
@@ -24,6 +26,7 @@ class Refusing:
         self._parts = parts
         self._storage = parts.storage
         self._strangers = Rate(STRANGERS_RECORDED_PER_S, parts.clock)
+        self._held = Rate(HELD_COUNTED_PER_S, parts.clock)
 
     def refuse(self, attempt: Attempt, reason: str, text: Text | None = None) -> Denied:
         """A refusal before everything is proved: one text for all causes, and not before the realm's floor.
@@ -57,7 +60,9 @@ class Refusing:
         note = "a brake holds" if hold.told else "a brake holds, which must not show"
         attempt.request.trail.note(note, brake=hold.reason, wait_s=hold.wait_s)
         refusal = await self._waiting(attempt, candidate.keys, hold.reason, hold if hold.told else None)
-        if hold.wide:
+        if hold.wide and not self._held.allows(attempt.request.trail.nas):
+            attempt.request.trail.counted_only = True
+        elif hold.wide:
             await self.record_unproved(attempt, candidate, brakes.settle_held(candidate.keys, settings, attempt.now_ms), refusal)
         elif not hold.told:
             await self.record_unproved(attempt, candidate, brakes.settle_unseen(candidate.keys, settings, attempt.now_ms), refusal)

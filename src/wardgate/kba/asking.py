@@ -83,14 +83,23 @@ Judgement = Right | Wrong
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What storage holds of somebody. `answers`: those that may be asked for; `version`: of all his answers."""
+    """What storage holds of somebody.
+
+    `answers`: those that may be asked for; `version`: of all his answers; `lacks`: whether a mandatory question is not answered.
+    """
 
     answers: tuple[Answer, ...]
     version: int
+    lacks: bool
 
     def fitting(self, proved: bool) -> list[Answer]:
-        """The questions that may be shown now: an own one only to somebody who has proved something."""
-        return [answer for answer in self.answers if proved or not answer.own]
+        """The questions that may be shown now: an own one only to somebody who has proved something.
+
+        Before that nobody is asked without the mandatory ones: names that are nobody's are asked them too, and would be told apart.
+        """
+        if proved:
+            return [*self.answers]
+        return [] if self.lacks else [answer for answer in self.answers if not answer.own]
 
 
 class Questioner:
@@ -118,7 +127,7 @@ class Questioner:
             return self._decoys(who, language)
         by_id = {answer.question_id: answer for answer in fitting}
         if not proved:
-            chosen = self._of_the_day(self._mandatory_first(by_id), who.subject_id.encode(), wanted)
+            chosen = self._of_the_day([*by_id], who.subject_id.encode(), wanted)
         else:
             chosen = await self._fixed(who.subject_id, by_id, wanted)
         return tuple(self._shown(by_id[question_id], language) for question_id in chosen)
@@ -221,7 +230,7 @@ class Questioner:
 
     def _decoys(self, who: Who, language: str) -> tuple[AskedQuestion, ...]:
         """What is asked of a name that is nobody's: questions of a pool of its own, as a person has one."""
-        settings, live = self._catalogue.settings, self._catalogue.all_live
+        settings, live = self._catalogue.settings, self._catalogue.offerable
         name = self._identity(who, real=False)
         mandatory = [question for question in live if question.mandatory]
         optional = [question for question in live if not question.mandatory]
@@ -235,15 +244,14 @@ class Questioner:
         """Mandatory ones first, the others by a fingerprint of whose day it is. Everybody's day begins at another moment."""
         begins = int.from_bytes(self._ring.mac("kba-day", identity)[:6], "big") % DAY_MS
         day = (to_ms(self._clock.now()) - begins) // DAY_MS
-        return self._first(question_ids, self._ranked(question_ids, str(day).encode(), identity), wanted)
+        return self._first(self._ranked(question_ids, str(day).encode(), identity), wanted)
 
     async def _fixed(self, subject_id: SubjectId, by_id: Mapping[str, Answer], wanted: int) -> list[str]:
         """The questions that storage holds for a person; chosen by chance when it holds none."""
-        question_ids = self._mandatory_first(by_id)
-        shuffled = self._ranked(question_ids, secrets.token_bytes(16), subject_id.encode())
+        shuffled = self._ranked([*by_id], secrets.token_bytes(16), subject_id.encode())
         now_ms = to_ms(self._clock.now())
         arguments: Row = {
-            "chosen": json.dumps(self._first(question_ids, shuffled, wanted)),
+            "chosen": json.dumps(self._first(shuffled, wanted)),
             "fitting": json.dumps(list(by_id)),
             "now": now_ms,
             "until": now_ms + DAY_MS,
@@ -253,16 +261,10 @@ class Questioner:
         # Answers that were cleared between two reads: there is nothing to ask, and nothing will be right.
         return [question_id for question_id in json.loads(asked) if question_id in by_id]
 
-    def _first(self, question_ids: Sequence[str], ranked: Sequence[str], wanted: int) -> list[str]:
-        mandatory = [each for each in question_ids if self._is_mandatory(each)]
+    def _first(self, ranked: Sequence[str], wanted: int) -> list[str]:
+        """Mandatory ones first, in the order of the catalogue whoever is asked; the others as they are ranked."""
+        mandatory = [question.id for question in self._catalogue.all_live if question.mandatory and question.id in ranked]
         return [*mandatory, *(each for each in ranked if each not in mandatory)][:wanted]
-
-    def _mandatory_first(self, question_ids: Mapping[str, Answer]) -> list[str]:
-        return sorted(question_ids, key=lambda each: (not self._is_mandatory(each), each))
-
-    def _is_mandatory(self, question_id: str) -> bool:
-        question = self._catalogue.live(question_id)
-        return question is not None and question.mandatory
 
     def _ranked(self, question_ids: Sequence[str], *about: bytes) -> list[str]:
         return sorted(question_ids, key=lambda each: self._ring.mac("kba-rank", *about, each.encode()))
@@ -283,7 +285,9 @@ class Questioner:
         states, rows = await self._storage.read([kept_state(wanted), kept_answers(wanted)])
         state = state_in(states)
         answers = [each for each in usable(answers_in(rows), self._catalogue) if text_of(each, self._catalogue, self._ring, "")]
-        return _Known(tuple(answers), state.answers_version if state is not None else 0)
+        ids = {answer.question_id for answer in answers}
+        lacks = any(question.mandatory and question.id not in ids for question in self._catalogue.all_live)
+        return _Known(tuple(answers), state.answers_version if state is not None else 0, lacks)
 
 
 def keep_or_choose(old: Row | None, arguments: Mapping[str, Value]) -> Modified:

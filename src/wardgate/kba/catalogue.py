@@ -63,6 +63,13 @@ class Catalogue:
         mandatory = sum(question.mandatory for question in fitting)
         return tuple(fitting[: max(self.settings.offered, mandatory)])
 
+    @property
+    def offerable(self) -> tuple[Question, ...]:
+        """What anybody may choose from, in whichever language; mandatory ones first."""
+        languages = {language for question in self.all_live for language in question.texts}
+        found = {question.id for language in languages for question in self.offered(language)}
+        return tuple(question for question in self.all_live if question.id in found)
+
 
 def is_own(question_id: str) -> bool:
     """Whether a person wrote the question."""

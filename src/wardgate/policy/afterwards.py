@@ -147,6 +147,8 @@ def _lasting(path: str, settings: LifetimesSettings, networks: Networks) -> Last
         trusted_device_s=TRUSTED_DEVICE_S if trusted is None else trusted,
         name=settings.name,
     )
+    if found.idle_s is not None and found.session_s is not None and found.idle_s > found.session_s:
+        raise SettingsError(f"{at}.idle: longer than the session that it ends")
     return Lasting(settings.name, condition_at(path, settings.when, networks), found, replace(found, trusted_device_s=0))
 
 

@@ -12,15 +12,15 @@ is worth as much as anything. Of several applications the most of each part coun
 its kind. What counts with another of its source adds nothing, so adding a proof never makes less of the others.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from wardgate.policy.facts import Facts
 from wardgate.policy.needs import QUESTIONS, Goal, Need, need_of
 from wardgate.policy.plan import Decision, NoEntry
-from wardgate.policy.rules import PASSWORD, Floor, Policy
+from wardgate.policy.rules import PASSWORD, Floor, Policy, decide
 from wardgate.policy.view import View
 
 # A passkey that was verified by PIN or finger is something that one has and something that one knows or is.
@@ -105,7 +105,7 @@ class Judgement:
 def judge(policy: Policy, facts: Facts, presented: Sequence[Proof], logins: Iterable[Decision] = ()) -> Judgement | None:
     """Whether these proofs are enough for the goal of the facts; None where that is no self-service.
 
-    `logins`: what was decided for the logins of the person's applications.
+    `logins`: what was decided for the logins of the person's applications, as `logins_of` gives them.
     """
     need, goal = need_of(policy.self_service, facts), policy.self_service.goals.get(facts.goal)
     if need is None or goal is None:
@@ -142,6 +142,19 @@ def count(policy: Policy, facts: Facts, need: Need, floors: Sequence[Floor], pre
                 found[place] = Counted(each.proof, *more, why_not="same_source")
             proofs, strong = max(proofs, each.proofs), max(strong, each.strong)
     return tuple(_beside_something(each, found, need) for each in found)
+
+
+def logins_of(applications: Iterable[tuple[Policy, str, str]], facts: Facts) -> Iterator[Decision]:
+    """What the person's logins demand: of each application (its policy, name and kind), here and from nowhere that is known.
+
+    What a network, a known device or a country spares a login, it must not spare a reset: the network and a trusted device prove
+    nothing, and whoever holds the laptop would hold the password soon.
+    """
+    here = replace(facts, goal="login", known_device=False, proved_elsewhere=frozenset())
+    nowhere = replace(here, client=None, country="", device={}, risk="", nas="", nas_identifier="")
+    for policy, name, kind in applications:
+        for whence in (here, nowhere):
+            yield decide(policy, replace(whence, application=name, application_kind=kind))
 
 
 def strength_of(policy: Policy, logins: Iterable[Decision]) -> Strength:

@@ -6,7 +6,6 @@ costs nothing more.
 
 from collections.abc import Mapping
 from datetime import datetime
-from ipaddress import ip_network
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -16,7 +15,7 @@ from wardgate.risk import habits
 from wardgate.risk.carried import Lesson, carry, lessons
 from wardgate.risk.habits import COUNTRY, DEVICE, HOUR, LOGIN, PLACE, Habits, Keys
 from wardgate.risk.mmdb import CountryTable
-from wardgate.risk.networks import Address, NetworkList, is_local, network_of, parse_address, parse_list
+from wardgate.risk.networks import Address, NetworkList, is_local, network_of, parse_address, parse_list, parse_network
 from wardgate.risk.scoring import Assessment, Circumstances, Known, assess
 from wardgate.risk.settings import ReputationSettings, RiskSettings
 from wardgate.risk.sources import MAX_FILE_BYTES, MAX_LIST_BYTES, Watched
@@ -158,7 +157,7 @@ class Assessor:
 
 
 def _sources(settings: ReputationSettings) -> tuple[NetworkList, Watched[NetworkList] | None]:
-    own = NetworkList(ip_network(each, strict=False) for each in settings.cidr)
+    own = NetworkList(map(parse_network, settings.cidr))
     return own, Watched(settings.file, parse_list, MAX_LIST_BYTES) if settings.file is not None else None
 
 

@@ -484,6 +484,7 @@ class _Writer:
                 return await self._attempt(connection, units, thorough, locking)
             except LookFirst:
                 thorough = True
+                self._head = None
             except _Again as again:
                 self.repeated += 1
                 failure = again.cause
@@ -546,7 +547,8 @@ class _Writer:
     async def _batch(
         self, connection: Connection, units: Sequence[Unit], thorough: bool, locking: bool, writing: list[bool]
     ) -> tuple[list[Outcome], float | None]:
-        head = await self._present_head(connection) if any(unit.appends for unit in units) else NO_EVENT
+        appends = any(unit.appends for unit in units)
+        head = await self._present_head(connection) if appends else NO_EVENT
         chain = self._chain
         if locking:
             await self._execute(connection, "BEGIN")
@@ -570,7 +572,8 @@ class _Writer:
         await self._fetch(connection, query)
         if locking:
             await self._execute(connection, "COMMIT")
-        if self._chain is chain:
+        # A batch without events knows nothing of the head.
+        if appends and self._chain is chain:
             self._head = work.head
         return outcomes, perf_counter() - started
 

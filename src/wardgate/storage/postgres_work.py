@@ -340,7 +340,11 @@ def _append(item: Append) -> Step:
     def act(work: "Work") -> object:
         work.head = head = extend(work.chain, work.head, event)
         row = _event_row(work.chain, head, values)
-        work.put(work.tables[AUDIT.name], AUDIT.key_of(row), row, APPENDED)
+        table, key = work.tables[AUDIT.name], AUDIT.key_of(row)
+        if table.rows.get(key) is not None:
+            # This batch has read an event of that number: the head is not what we think, and the event must not be written over.
+            raise LookFirst
+        work.put(table, key, row, APPENDED)
         return head.seq
 
     return Step(act)

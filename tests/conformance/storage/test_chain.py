@@ -1,12 +1,15 @@
 """The audit chain: numbered without a gap, each link over the one before, and back where it was when a unit is refused."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from tests import postgresql
 from tests.conformance.storage.rows import TextChain, brake, committed, event, message, refused
 from wardgate.errors import StorageError
 from wardgate.storage.port import GENESIS_LINK, Append, Insert, Operation, Row, Storage, Update, Where
+from wardgate.storage.postgres import PostgresStorage
 
 
 class BrokenChain(TextChain):
@@ -121,3 +124,32 @@ async def test_a_caller_cannot_choose_the_place_in_the_chain(storage: Storage, c
     with pytest.raises(StorageError):
         await storage.commit([Append({name: value for name, value in event("a").row.items() if name != "commitment"})])
     assert await storage.count("audit_event") == 0
+
+
+async def test_an_event_that_is_erased_is_not_written_over_by_the_one_that_tells_of_it(storage: Storage) -> None:
+    """Also after units without events, from which nothing is learnt about the end of the chain."""
+    chain = TextChain()
+    storage.use_chain(chain)
+    await committed(storage, event("a"), event("b"))
+    await committed(storage, Insert("brake", brake("k")))
+    key: Row = {"writer": chain.writer, "epoch": chain.epoch, "seq": 1}
+    assert await committed(storage, Update("audit_event", key, {"payload": None, "salt": None}), event("c")) == (None, 3)
+    await _check(storage, chain, ["a", "b", "c"])
+
+
+@pytest.mark.neighbour("postgresql")
+async def test_a_chain_that_somebody_else_has_extended_is_read_again_before_anything_is_written_over(tmp_path: Path) -> None:
+    database = await postgresql.empty_database("chain")
+    one, two = [await PostgresStorage.open(postgresql.shared().settings(database), tmp_path) for _ in range(2)]
+    try:
+        chain = TextChain()
+        for each in (one, two):
+            each.use_chain(chain)
+        await committed(one, event("a"))
+        await committed(two, event("b"))
+        key: Row = {"writer": chain.writer, "epoch": chain.epoch, "seq": 2}
+        assert await committed(one, Update("audit_event", key, {"payload": None, "salt": None}), event("c")) == (None, 3)
+        await _check(one, chain, ["a", "b", "c"])
+    finally:
+        await one.close()
+        await two.close()

@@ -199,6 +199,15 @@ async def test_a_clock_that_jumped_ahead_erases_nothing_that_is_younger_than_the
     assert await left(trail) == before
 
 
+async def test_what_an_erasure_writes_by_a_wrong_clock_does_not_let_the_next_one_take_more() -> None:
+    trail = await a_trail()
+    ahead_ms = to_ms(BEGIN) + 3_650 * DAY_MS
+    assert await age(trail, now_ms=ahead_ms) > 0
+    before = await left(trail)
+    assert await age(trail, now_ms=ahead_ms) == 0
+    assert await left(trail) == before
+
+
 async def test_a_clock_that_stands_back_takes_no_event_of_what_it_thinks_the_future() -> None:
     trail = await a_trail()
     assert await age(trail, now_ms=to_ms(BEGIN) - 1_000 * DAY_MS) == 0

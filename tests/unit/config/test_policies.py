@@ -123,6 +123,10 @@ def test_faults_of_what_follows_a_login_have_their_place(part: str, told: str) -
     assert f"policies[0].{told}" in faults(with_policy(part))
 
 
+def test_one_fault_is_told_once() -> None:
+    assert "1 fault" in faults(with_policy("self_service: {resets: {count: 101}}"))
+
+
 def test_words_are_in_a_language_that_there_is() -> None:
     text = f"{START}policies: [{{name: p, rules: [{{name: r, then: {{deny: true, text: {{en: No, fr: Non}}}}}}]}}]"
     assert "policies[0].rules[0].then.text.fr: no language has the name 'fr': en, tr" in faults(text)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.storage.backends import BACKENDS, PARAMETERS
-from tests.unit.kba.conftest import ADA, ANSWERS, OWN_ANSWER, Room, answers
+from tests.unit.kba.conftest import ADA, ANSWERS, OWN_ANSWER, STAFF_NUMBER, Room, answers
 from wardgate.account.subject import SubjectId
 from wardgate.audit.trail import chain_for
 from wardgate.crypto import Secret
 from wardgate.errors import Overloaded
 from wardgate.kba.asking import DAY_MS, Questioner, Right, Who, Wrong, erased, reopened
 from wardgate.kba.rounds import RESERVATION_LIFE_MS, TABLE
-from wardgate.kba.settings import KbaSettings
+from wardgate.kba.settings import KbaSettings, QuestionSettings
 from wardgate.storage.port import Committed, Refused, Upsert
 
 WHO = Who("acme", "ada", ADA)
@@ -283,6 +283,36 @@ async def test_questions_before_any_proof_change_once_in_a_day_at_most(room: Roo
         assert sum(one != other for one, other in pairwise(sets)) <= 1
 
 
+async def test_a_mandatory_question_of_today_tells_nobody_who_set_his_answers_yesterday(room: Room) -> None:
+    """Strangers are asked it. Who has not answered it yet would be the only one who is not."""
+    await room.set_all()
+    date = QuestionSettings(name="start_date", kind="mandatory", form="date", texts={"en": "On which day did you start?"})
+    room.questions = (*room.questions, date)
+    for who in (WHO, NOBODY):
+        assert (await ids(room, who))[:2] == ["staff_number", "start_date"]
+    assert isinstance(await room.judge(WHO, ANSWERS), Wrong)
+    assert not await room.questioner.has_answers(ADA, proved=False)
+    assert await room.questioner.has_answers(ADA, proved=True)
+    await room.set(*answers({"start_date": "1.2.2003"}))
+    assert await room.passes(WHO, ANSWERS | {"start_date": "2003-02-01"})
+
+
+async def test_the_order_of_the_questions_is_the_same_for_people_and_strangers(room: Room) -> None:
+    date = QuestionSettings(name="a_date", kind="mandatory", form="date", texts={"en": "On which day did you start?"})
+    for questions in ((STAFF_NUMBER, date), (date, STAFF_NUMBER)):
+        room.questions = questions
+        await room.set(*answers({**ANSWERS, "a_date": "1.2.2003"}))
+        wanted = [question.name for question in questions]
+        assert (await ids(room, WHO))[:2] == (await ids(room, NOBODY))[:2] == (await ids(room, WHO, proved=True))[:2] == wanted
+
+
+async def test_strangers_are_asked_nothing_that_people_are_not_offered(room: Room) -> None:
+    room.settings = KbaSettings(offered=4)
+    offered = {"staff_number", "shop", "dish", "lost"}
+    seen = {name for n in range(60) for name in await ids(room, Who("acme", f"nobody{n}"))}
+    assert seen == offered
+
+
 async def test_an_own_question_is_never_asked_before_another_proof(room: Room) -> None:
     await room.set_all()
     own = await own_id(room)
@@ -359,7 +389,7 @@ async def test_the_questions_change_after_they_were_passed_or_a_day_is_over(room
 
 async def test_a_question_that_was_retired_is_not_asked_any_more(room: Room) -> None:
     await room.set_all()
-    room.questions = (*room.questions, *(type(room.questions[0])(name="dish", retired=True, texts={}),))
+    room.questions = (*room.questions, QuestionSettings(name="dish", retired=True))
     for _ in range(20):
         assert "dish" not in await ids(room, WHO)
         assert "dish" not in await ids(room, WHO, proved=True)

@@ -1,6 +1,7 @@
 """Setting answers: what is stored, what is refused, what is told."""
 
 import asyncio
+import base64
 import json
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from wardgate.kba.enrolment import Given, Prepared, about
 from wardgate.kba.renewal import Renewal, renewal_due
 from wardgate.kba.rules import Rule
 from wardgate.kba.settings import KbaSettings
+from wardgate.passwords import PasswordHasher
 from wardgate.storage.port import Committed, Refused
 
 BEN = SubjectId("ben-subject")
@@ -41,6 +43,19 @@ async def test_an_answer_is_argon2id_with_a_salt_of_its_own(room: Room) -> None:
     assert all(str(row["hashed"]).startswith("$argon2id$v=19$") for row in rows)
     assert len({str(row["hashed"]).split("$")[4] for row in rows}) == 5
     assert {(row["pepper"], row["normalisation"]) for row in rows} == {(0, 1)}
+
+
+async def test_an_answer_costs_what_a_password_costs(room: Room) -> None:
+    """An answer has fewer bits than a password: the cost of a guess must not fall below 19 MiB and two passes."""
+    hasher = PasswordHasher(1, 10)
+    try:
+        await replace(room, hasher=hasher).set(*answers({"dish": "Blue lagoon"}))
+    finally:
+        hasher.close()
+    [row] = await room.storage.find("kba_answer")
+    parameters, salt = str(row["hashed"]).split("$")[3:5]
+    assert parameters == "m=19456,t=2,p=1"
+    assert len(base64.b64decode(salt + "==")) == 16
 
 
 async def test_the_table_without_the_key_ring_confirms_no_guess(room: Room) -> None:

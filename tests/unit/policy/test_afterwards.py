@@ -147,6 +147,7 @@ def test_fail_modes_and_words_are_in_every_plan_and_refusal() -> None:
             r"lifetimes\.l\.then\.trusted_device: 31d is not between 0s and 30d",
         ),
         ({"lifetimes": (lasting("l", code=59),)}, "not between 1m and 10m"),
+        ({"lifetimes": (lasting("l", session="1h", idle="2h"),)}, r"then\.idle: longer than the session"),
         ({"lifetimes": (lasting("l", when={"group": ["admins"]}),)}, r"lifetimes\.l\.when\.group"),
         (
             {"rules": (RuleSettings(name="r", then=ThenSettings(deny=True, text={"en": "x" * 201})),)},

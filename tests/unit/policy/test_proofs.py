@@ -16,7 +16,7 @@ from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.facts import Facts
 from wardgate.policy.needs import SELF_SERVICE
 from wardgate.policy.plan import NoEntry, Plan
-from wardgate.policy.proofs import Judgement, Proof, Strength, judge, strength_of
+from wardgate.policy.proofs import Judgement, Proof, Strength, judge, logins_of, strength_of
 from wardgate.policy.rules import Policy, compile_policy
 from wardgate.policy.settings import (
     AcceptWeakerSettings,
@@ -219,6 +219,21 @@ def test_accepting_less_lifts_no_floor() -> None:
 def test_the_needs_of_policy_can_forbid_a_kind() -> None:
     of = policy(reset=SelfServiceGoalSettings(need=NeedSettings(never=("email",))))
     assert why_not(SMS, EMAIL, of=of) == ["", "never"]
+
+
+def test_a_stolen_laptop_in_the_office_makes_no_reset_weaker() -> None:
+    """From there a login asks for the password alone; a reset is held to what it asks from anywhere else."""
+    rules = (
+        rule("known", ["password"], when={"known_device": True}),
+        rule("office", ["password"], when={"network": ["198.51.100.0/24"]}),
+        rule("machine", ["password"], ["sms"], when={"device": {"os": "windows"}}),
+        rule("rest", ["password"], ["totp"], when={"not": {"risk": ["high"]}}),
+    )
+    of = compile_policy(PolicySettings(name="p", rules=rules), ALL, STRONG)
+    office = facts(goal="reset", client="198.51.100.7", known_device=True, device={"os": "Windows"})
+    steps = [login.steps for login in logins_of([(of, "vpn", "radius")], office) if isinstance(login, Plan)]
+    assert steps == [(("password",),), (("password",), ("totp",))]
+    assert not enough(SMS, EMAIL, logins=logins_of([(of, "vpn", "radius"), (POLICY, "wifi", "radius")], office))
 
 
 # --- enrolment: whoever has nothing must be able to begin ------------------------------------------------------------------

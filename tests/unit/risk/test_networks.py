@@ -1,6 +1,12 @@
 """Addresses, networks and the operator's lists."""
 
-from wardgate.risk.networks import MAX_NETWORKS, Address, is_local, network_of, parse_address, parse_list
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wardgate.risk.networks import MAX_NETWORKS, Address, is_local, network_of, parse_address, parse_list, parse_network
 
 
 def address(text: str) -> Address:
@@ -49,3 +55,25 @@ def test_a_list_without_end_is_cut_and_told() -> None:
 def test_ten_thousand_faults_are_told_in_a_few_words() -> None:
     _, faults = parse_list(b"nonsense\n" * 10_000)
     assert len(faults) == 5
+
+
+@given(
+    st.one_of(st.ip_addresses(v=4).map(str), st.text("0123456789./:af", max_size=20)), st.one_of(st.none(), st.integers(-1, 130))
+)
+def test_networks_are_read_as_the_library_reads_them(address: str, length: int | None) -> None:
+    text = address if length is None else f"{address}/{length}"
+    try:
+        wanted = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011 - whatever the library says
+            parse_network(text)
+        return
+    version, number, free = parse_network(text)
+    assert (version, free) == (wanted.version, wanted.max_prefixlen - wanted.prefixlen)
+    assert number >> free == int(wanted.network_address) >> free
+
+
+@pytest.mark.parametrize("text", ["010.0.0.1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.٤", "1.2.3.4/", "1.2.3.4/33", "1.2..4"])
+def test_what_reads_nearly_like_an_address_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_network(text)

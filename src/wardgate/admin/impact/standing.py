@@ -113,7 +113,7 @@ def differing(before: Standing, after: Standing) -> tuple[str, ...]:
     names = tuple(dict.fromkeys((*before.applications, *after.applications)))
     if before.pairs != after.pairs or before.unserved != after.unserved:
         return names
-    return tuple(name for name in names if _looks(before, name) != _looks(after, name))
+    return tuple(name for name in names if _differs(before, after, name))
 
 
 def leaves(policy: Policy) -> Iterator[Leaf]:
@@ -124,17 +124,26 @@ def leaves(policy: Policy) -> Iterator[Leaf]:
             yield from _leaves(entry.when)
 
 
+def _differs(before: Standing, after: Standing, application: str) -> bool:
+    """Whether anything differs that a decision depends on, beside the person and where he comes from."""
+    if application not in before.applications or application not in after.applications:
+        return True
+    if _looks(before, application) != _looks(after, application):
+        return True
+    # One that comes or goes decides nothing by itself.
+    now, then = ({each.name: _told_by(each) for each in side.through.get(application, ())} for side in (before, after))
+    return any(now[name] != then[name] for name in now.keys() & then.keys())
+
+
 def _looks(standing: Standing, application: str) -> object:
-    """All that a decision for an application depends on, but the person and where he comes from."""
-    if application not in standing.applications:
-        return None
     settings = standing.settings(application)
-    through = {
-        each.name: (each.mode == "code_only", each.identifier, each.trust_client_address)
-        for each in standing.through.get(application, ())
-    }
     policy = None if settings is None else replace(settings, name="", tests=())
-    return standing.applications[application].kind, policy, standing.networks(application), through
+    return standing.applications[application].kind, policy, standing.networks(application)
+
+
+def _told_by(nas: NasSettings) -> object:
+    """What a NAS adds to the facts."""
+    return nas.mode == "code_only", nas.identifier, nas.trust_client_address
 
 
 def _leaves(node: Node) -> Iterator[Leaf]:

@@ -215,6 +215,22 @@ async def test_what_decides_nothing_looks_at_nobody(office: Office, acme: Memory
     assert (told["looked_at"], told["total"], told["applications"], told["complete"]) == (0, 0, [], True)
 
 
+async def test_a_nas_that_comes_decides_nothing_and_one_that_vouches_does(office: Office, acme: MemoryDirectory) -> None:
+    def through(*names: str, **given: Any) -> Document:
+        secret = {"value": "s3cret-of-the-firewall"}
+        nas = [
+            {"name": name, "addresses": [f"127.0.0.{at}"], "secret": secret, "application": "vpn", **given}
+            for at, name in enumerate(names, 1)
+        ]
+        return document({"then": CODE}, nas=nas)
+
+    await enrol(office, acme.add("ada", "x"), "totp")
+    assert not await decides_otherwise(through("fw"), through("fw", "branch"))
+    told = await impact(office, through("fw"), through("fw", mode="code_only"))
+    assert effects(told) == {"weaker": 1}
+    assert told["examples"]["weaker"][0]["after"] == "totp; rule r0"
+
+
 async def test_an_application_of_another_policy_is_not_looked_at(office: Office, acme: MemoryDirectory) -> None:
     applications = [{"name": "vpn", "policy": "p"}, {"name": "wifi"}]
     told = await impact(office, document(applications=applications), document({"then": CODE}, applications=applications))
