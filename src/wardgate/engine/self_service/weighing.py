@@ -16,9 +16,7 @@ from wardgate.factors import SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Right
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
-from wardgate.policy.plan import Decision
-from wardgate.policy.proofs import Judgement, Proof, judge
-from wardgate.policy.rules import decide
+from wardgate.policy.proofs import Judgement, Proof, judge, logins_of
 from wardgate.storage.port import Row
 
 # What no single source tells of: one of them counts.
@@ -108,14 +106,11 @@ class Weighing:
         return service.resets, service.resets_within_s
 
     def _judge(self, flow: Flow, user: DirectoryUser, holder: Holder, proofs: Sequence[Proved]) -> Judgement | None:
-        facts = self._facts(flow, user, holder, flow.goal, self._application(flow))
+        facts = self._facts(flow, user, holder)
         presented = [self._proof(each, user) for each in proofs]
-        return judge(self._application(flow).policy, facts, presented, self._logins(flow, user, holder))
-
-    def _logins(self, flow: Flow, user: DirectoryUser, holder: Holder) -> list[Decision]:
-        """What this person's logins demand, in every application."""
         applications = self._parts.configuration().applications.values()
-        return [decide(each.policy, self._facts(flow, user, holder, "login", each)) for each in applications]
+        logins = logins_of([(each.policy, each.settings.name, each.settings.kind) for each in applications], facts)
+        return judge(self._application(flow).policy, facts, presented, logins)
 
     def _proof(self, proved: Proved, user: DirectoryUser) -> Proof:
         return Proof(
@@ -147,10 +142,11 @@ class Weighing:
     def _application(self, flow: Flow) -> Application:
         return self._parts.configuration().applications[flow.application]
 
-    def _facts(self, flow: Flow, user: DirectoryUser, holder: Holder, goal: str, application: Application) -> Facts:
+    def _facts(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Facts:
+        application = self._application(flow)
         enrolled = [factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)] + [each.kind for each in holder.held]
         return Facts(
-            goal=goal,
+            goal=flow.goal,
             application=application.settings.name,
             application_kind=application.settings.kind,
             door="portal",
