@@ -115,7 +115,26 @@ contact = Table(
     _number("verified_at", null=True),
     _text("source"),
     _number("created_at"),
+    # Whoever's it is: by this a person is found who knows a contact of his and not his name.
+    _bytes("found_by", null=True),
     PrimaryKeyConstraint("subject_id", "kind", "value_key"),
+    Index("ix_contact_found_by", "found_by"),
+)
+
+# What a mailed link undoes. The link's token stands nowhere: only its keyed fingerprint does.
+mail_link = Table(
+    "mail_link",
+    metadata,
+    _bytes("link_mac"),
+    _text("subject_id"),
+    _text("purpose"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("used_at", null=True),
+    PrimaryKeyConstraint("link_mac"),
+    Index("ix_mail_link_subject_id", "subject_id"),
+    Index("ix_mail_link_expires_at", "expires_at"),
 )
 
 # `counter`: the last TOTP time step or the next HOTP counter; it only ever rises, by conditional update.

@@ -1,4 +1,4 @@
-"""What browsers are in the middle of, self-service flows, and where people are signed in."""
+"""What browsers are in the middle of, self-service flows, where people are signed in, and links in messages."""
 
 from alembic.operations import Operations
 from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Text
@@ -57,3 +57,18 @@ def upgrade(op: Operations) -> None:
     )
     op.create_index("ix_sso_session_subject_id", "sso_session", ["subject_id"])
     op.create_index("ix_sso_session_expires_at", "sso_session", ["expires_at"])
+    op.create_table(
+        "mail_link",
+        _bytes("link_mac"),
+        Column("subject_id", _TEXT, nullable=False),
+        Column("purpose", _TEXT, nullable=False),
+        _bytes("sealed"),
+        _number("created_at"),
+        _number("expires_at"),
+        Column("used_at", BigInteger, nullable=True, autoincrement=False),
+        PrimaryKeyConstraint("link_mac"),
+    )
+    op.create_index("ix_mail_link_subject_id", "mail_link", ["subject_id"])
+    op.create_index("ix_mail_link_expires_at", "mail_link", ["expires_at"])
+    op.add_column("contact", Column("found_by", LargeBinary, nullable=True))
+    op.create_index("ix_contact_found_by", "contact", ["found_by"])
