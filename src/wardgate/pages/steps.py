@@ -43,7 +43,8 @@ class Step:
     `user_name`: as it was typed. `then`: where the browser goes once it is signed in. `wrong`: the last answer was not accepted.
     `bearer`: of the session that it began. `before`: the fingerprint of the browser under the id that it had until then. `flow`:
     the id of a self-service flow. `confirms`: the id of the session that it is about, where somebody who is signed in proves again
-    that it is him, or enrols something. `secret`: of what is being enrolled.
+    that it is him, or enrols something. `secret`: of what is being enrolled. `pending`: of what is being changed, in the words of
+    whoever changes it.
     """
 
     id: str
@@ -62,12 +63,18 @@ class Step:
     flow: str = ""
     confirms: str = ""
     secret: str = field(default="", repr=False)
+    pending: str = field(default="", repr=False)
     created_at: int = 0
     expires_at: int = 0
 
     def changed(self, **changes: Any) -> "Step":
         """The same step with some of it changed."""
         return replace(self, **changes)
+
+
+def new_step_id() -> str:
+    """An id for a step, or for a form whose POST will begin one."""
+    return secrets.token_urlsafe(STEP_BYTES)
 
 
 class Steps:
@@ -80,10 +87,21 @@ class Steps:
 
     async def begin(self, browser: bytes, step: Step) -> Step:
         """Store a step under a new id."""
-        now_ms = to_ms(self._clock.now())
-        stored = replace(step, id=secrets.token_urlsafe(STEP_BYTES), turn=1, created_at=now_ms, expires_at=now_ms + LONGEST_MS)
+        stored = self._new(step, new_step_id())
         await self._storage.commit([Insert("page_step", self._row(browser, stored))])
         return stored
+
+    async def begin_once(self, browser: bytes, step: Step, step_id: str) -> Step | None:
+        """Store a step under the id that its form was given; None where the same form came before."""
+        if not _ID.fullmatch(step_id):
+            return None
+        stored = self._new(step, step_id)
+        commit = await self._storage.commit([Insert("page_step", self._row(browser, stored))])
+        return None if isinstance(commit, Refused) else stored
+
+    def _new(self, step: Step, step_id: str) -> Step:
+        now_ms = to_ms(self._clock.now())
+        return replace(step, id=step_id, turn=1, created_at=now_ms, expires_at=now_ms + LONGEST_MS)
 
     async def find(self, browser: bytes, step_id: str) -> Step | None:
         """The step of this id, if this browser began it."""
@@ -145,6 +163,7 @@ class Steps:
                 "flow",
                 "confirms",
                 "secret",
+                "pending",
             )
         }
         body["text"] = None if text is None else [text.id, dict(text.values)]

@@ -34,7 +34,6 @@ from wardgate.portal.gate import Gate, Present
 from wardgate.storage.port import Committed, Delete, Operation, Row, Update, Where
 from wardgate.texts import Text
 
-CONFIRMED_FOR_S: Final = 300
 MAX_LABEL_CHARS: Final = 40
 SECRET_BYTES: Final = 20
 TOTP: Final = "totp"
@@ -88,8 +87,8 @@ class EnrolmentPages:
         browser, form = browser_of(request), await form_of(request)
         if not is_ours(request, browser, self._door.ring(), form, _FORM, self._door.context.origin):
             return await self._list_page(request, present, Text("form.old"), 422)
-        if not self._fresh(present):
-            return self._to_confirm(LIST)
+        if not self._gate.is_fresh(present):
+            return self._gate.to_confirm(LIST)
         rows = await self._rows(present)
         row = next((each for each in rows if each["id"] == form.fields.get("authenticator")), None)
         if row is None:
@@ -117,8 +116,8 @@ class EnrolmentPages:
         present = await self._gate.enter(request)
         if isinstance(present, Response):
             return present
-        if not self._fresh(present):
-            return self._to_confirm(APP)
+        if not self._gate.is_fresh(present):
+            return self._gate.to_confirm(APP)
         if len(await self._rows(present)) >= MAX_AUTHENTICATORS:
             return await self._list_page(request, present, Text("account.too_many"), 409)
         browser, secret = browser_of(request), random_bytes(SECRET_BYTES)
@@ -145,8 +144,8 @@ class EnrolmentPages:
         browser, form, step = browser_of(request), await form_of(request), await self._step(request, present)
         if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
             return self._app_page(request, present, step, Text("form.old"))
-        if not self._fresh(present):
-            return self._to_confirm(f"{APP}/{step.id}")
+        if not self._gate.is_fresh(present):
+            return self._gate.to_confirm(f"{APP}/{step.id}")
         code = digits_of(form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace"))
         if not code:
             return self._app_page(request, present, step, Text("code.missing"))
@@ -193,8 +192,8 @@ class EnrolmentPages:
         present = await self._gate.enter(request)
         if isinstance(present, Response):
             return present
-        if not self._fresh(present):
-            return self._to_confirm(CODES)
+        if not self._gate.is_fresh(present):
+            return self._gate.to_confirm(CODES)
         older = any(row["kind"] == RECOVERY_CODE for row in await self._rows(present))
         return self._page(request, present, "ask_codes.html", _FORM, older=older)
 
@@ -206,8 +205,8 @@ class EnrolmentPages:
         browser, form = browser_of(request), await form_of(request)
         if not is_ours(request, browser, self._door.ring(), form, _FORM, self._door.context.origin):
             return RedirectResponse(CODES, status_code=303)
-        if not self._fresh(present):
-            return self._to_confirm(CODES)
+        if not self._gate.is_fresh(present):
+            return self._gate.to_confirm(CODES)
         subject_id, now_ms = present.session.whose.subject_id, to_ms(self._door.clock.now())
         authenticator_id, codes, inserts = create_recovery_codes(self._door.ring(), subject_id, "codes", now_ms)
         older: list[Operation] = []
@@ -228,13 +227,6 @@ class EnrolmentPages:
         holder = holder_of(self._door.ring(), subject_id, present.user, (), (), contacts)
         whom = Whom(subject_id, present.user.name, self._door.portal(), "", new_reference(), present.session.whose.language)
         return notify(self._door.parts, whom, holder, happened)
-
-    def _fresh(self, present: Present) -> bool:
-        age_ms = to_ms(self._door.clock.now()) - present.session.confirmed_at
-        return 0 <= age_ms < CONFIRMED_FOR_S * 1000
-
-    def _to_confirm(self, then: str) -> Response:
-        return RedirectResponse(f"/confirm?then={then}", status_code=303)
 
     async def _rows(self, present: Present) -> list[Row]:
         [rows] = await self._door.storage.read([kept_authenticators(present.session.whose.subject_id)])

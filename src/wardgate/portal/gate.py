@@ -8,6 +8,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.pages.browser import drop_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
@@ -16,6 +17,8 @@ from wardgate.storage.port import Where
 from wardgate.web.access import require_known_host
 
 DIRECTORY_TIMEOUT_S: Final = 3.0
+# How long a proof that it is him lets a person change what protects his account; it is not prolonged.
+CONFIRMED_FOR_S: Final = 300
 # An account that is switched off is out within this time, on every page of every worker.
 ACCOUNT_FRESH_S: Final = 1.0
 MAX_REMEMBERED: Final = 2000
@@ -52,6 +55,15 @@ class Gate:
             await self._door.storage.commit([end_all(session.whose.subject_id)])
             return self._to_sign_in(request, bearer)
         return Present(session, bearer, user)
+
+    def is_fresh(self, present: Present) -> bool:
+        """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes."""
+        age_ms = to_ms(self._door.clock.now()) - present.session.confirmed_at
+        return 0 <= age_ms < CONFIRMED_FOR_S * 1000
+
+    def to_confirm(self, then: str) -> Response:
+        """The way to prove it, and back here afterwards."""
+        return RedirectResponse(f"/confirm?then={then}", status_code=303)
 
     async def _account(self, session: Session) -> DirectoryUser | None:
         now = self._door.clock.monotonic()
