@@ -101,6 +101,15 @@ class Kind(Enum):
     )
     ADMIN_LINK_MADE = ("admin:link:made", "A one-time link to the live log was printed.")
     ADMIN_LINK_USED = ("admin:link:used", "A one-time link was opened; a session for the live log began.")
+    SELF_SERVICE_BEGUN = ("engine:recovery:begun", "Somebody began to reset a password or to unlock an account.")
+    SELF_SERVICE_STEP = ("engine:recovery:step", "A step of it: a proof asked, right or wrong, and what it came to.")
+    SELF_SERVICE_DONE = ("engine:recovery:done", "A password was reset or an account unlocked, by which proofs.")
+    SESSION_BEGUN = ("session:session:begun", "A browser was signed in: for which application, by which factors.")
+    SESSION_CONFIRMED = ("session:session:confirmed", "A person proved again that it is him, for the sake of a change.")
+    SESSION_ENDED = (
+        "session:session:ended",
+        "Sessions of a person ended, and why: signed out, ended elsewhere, too many.",
+    )
     SERVER_STARTED = ("app:server:started", "The server began to serve: version and what it listens on.")
     SERVER_STOPPED = ("app:server:stopped", "The server stopped in order.")
     CLOCK_JUMPED = ("app:clock:jumped", "The clock of a machine jumped, by so many seconds.")

@@ -331,8 +331,9 @@ class Asker:
 
 
 def _other_ways(factors: Sequence[Factor]) -> tuple[Text, ...]:
-    words = [factor.words[0] for factor in factors[:MAX_OTHER_WAYS]]
-    return (Text("code.other_ways", {"words": ", ".join(words)}),) if words else ()
+    named = factors[:MAX_OTHER_WAYS]
+    words, kinds = ", ".join([factor.words[0] for factor in named]), " ".join([factor.kind for factor in named])
+    return (Text("code.other_ways", {"words": words, "kinds": kinds}),) if named else ()
 
 
 def _still_open(transaction: Transaction) -> tuple[Where, ...]:

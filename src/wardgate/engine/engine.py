@@ -347,6 +347,7 @@ class Engine:
                 + [each.kind for each in person.holder.held]
             ),
             proved_elsewhere=request.proved_elsewhere,
+            application_kind=attempt.application.settings.kind,
             device=request.origin.device,
             country=person.surroundings.country,
             risk=person.surroundings.band,

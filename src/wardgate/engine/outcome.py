@@ -26,6 +26,12 @@ class Challenge:
     reference: str
     preface: Text | None = None
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The kinds of the other factors that would do, for a door that shows them as a choice."""
+        kinds = next((str(text.values["kinds"]) for text in self.texts if text.id == "code.other_ways"), "")
+        return tuple(kinds.split())
+
 
 @quick_value
 class Granted:
