@@ -50,6 +50,10 @@ class Kind(Enum):
         "Too many wrong rounds: a person's challenge questions are closed until a strong sign-in or the help desk opens them.",
     )
     QUESTIONS_REOPENED = ("account:questions:reopened", "A person's closed challenge questions were opened again.")
+    DEVICE_TRUSTED = (
+        "account:device:trusted",
+        "A person had a browser trusted, with a sign-in that proved a second factor: for how long.",
+    )
     DEVICE_FORGOTTEN = (
         "account:device:forgotten",
         "A device is trusted no more: by an operator, or because somebody showed a value of it that was used before.",
@@ -63,6 +67,10 @@ class Kind(Enum):
     USERS_IMPORTED = ("directory:user:imported", "A file of local users was imported: how many were added, changed, refused.")
     USERS_EXPORTED = ("directory:user:exported", "The users of a local directory were written to a file, with or without hashes.")
     PASSWORD_UPGRADED = ("directory:password:upgraded", "A hash from elsewhere was replaced by Argon2id at a login.")
+    PASSWORD_REFUSED = (
+        "directory:password:refused",
+        "A person chose another password for himself, and it was refused: why.",
+    )
     PASSWORD_SET = ("directory:password:set", "A password was set or changed.")
     CONTACT_ADDED = ("account:contact:added", "A phone or mail address was put into a person's own profile; masked.")
     CONTACT_REMOVED = ("account:contact:removed", "A phone or mail address was taken out of a person's own profile; masked.")

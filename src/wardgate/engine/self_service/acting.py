@@ -14,8 +14,10 @@ from wardgate.directory.port import (
     AccountState,
     Directory,
     DirectoryUser,
+    PasswordChanging,
     PasswordNotAccepted,
     PasswordResetting,
+    PasswordVerdict,
     RightMissing,
     Unlocking,
 )
@@ -27,6 +29,8 @@ from wardgate.storage.port import Delete, Modified, Modify, Operation, Row, Valu
 from wardgate.texts import Text
 
 RESETS: Final = "resets"
+# The current password was not right: this counts like a failed login.
+WRONG: Final = "password_wrong"
 MAX_RESETS_KEPT: Final = 200
 # No directory takes a longer one.
 MAX_PASSWORD_BYTES: Final = 1024
@@ -71,9 +75,7 @@ class Acting:
         try:
             await directory.reset_password(user, new, False, self._parts.directory_timeout_s)
         except PasswordNotAccepted as error:
-            trail.note("the directory did not take the password", rule=error.rule)
-            least = error.policy.min_length if error.policy is not None else 0
-            return Refusal(f"password_{error.rule}", Text(_RULES.get(error.rule, "pw.refused"), {"n": least}))
+            return _not_taken(error, trail)
         except (RightMissing, Conflict) as error:
             trail.note("the directory refused", error=error.message)
             return Refusal("reset_refused", Text("reset.not_here"), final=True)
@@ -82,6 +84,28 @@ class Acting:
             return Refusal("unknown_result", Text("pw.unknown_result"), final=True, unknown=True)
         trail.note("password set", directory=directory.name)
         return None
+
+    async def change(self, directory: Directory, user: DirectoryUser, old: Secret, new: Secret, trail: Trail) -> Refusal | None:
+        """Set the password by the one that the person knows; None when it is done. The directory holds it to age and history."""
+        if not isinstance(directory, PasswordChanging):
+            trail.note("this directory's passwords cannot be changed from here", directory=directory.name)
+            return Refusal("change_not_here", Text("pw.not_here"), final=True)
+        try:
+            verdict = await directory.change_password(user, old, new, self._parts.directory_timeout_s)
+        except PasswordNotAccepted as error:
+            return _not_taken(error, trail)
+        except (RightMissing, Conflict) as error:
+            trail.note("the directory refused", error=error.message)
+            return Refusal("change_refused", Text("pw.not_here"), final=True)
+        except DirectoryUnavailable as error:
+            trail.note("the directory did not answer while it was written", error=error.message)
+            return Refusal("unknown_result", Text("pw.unknown_result"), final=True, unknown=True)
+        trail.note("password changed", directory=directory.name, verdict=verdict.value)
+        if verdict is PasswordVerdict.RIGHT:
+            return None
+        if verdict is PasswordVerdict.WRONG:
+            return Refusal(WRONG, Text("pw.current_wrong"))
+        return Refusal("change_refused", Text("pw.not_here"), final=True)
 
     async def unlock(self, directory: Directory, user: DirectoryUser, trail: Trail) -> bool | Refusal:
         """Lift the directory's lock: True when there was one."""
@@ -131,6 +155,12 @@ class Acting:
         arguments = {"now": to_ms(self._parts.clock.now()), "count": count, "within": within_s * 1000}
         key = self._parts.ring().mac("resets", flow.subject_id.encode())
         return Modify("brake", {"kind": RESETS, "key": key}, count_one_reset, arguments)
+
+
+def _not_taken(error: PasswordNotAccepted, trail: Trail) -> Refusal:
+    trail.note("the directory did not take the password", rule=error.rule)
+    least = error.policy.min_length if error.policy is not None else 0
+    return Refusal(f"password_{error.rule}", Text(_RULES.get(error.rule, "pw.refused"), {"n": least}))
 
 
 def count_one_reset(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
