@@ -85,6 +85,7 @@ class BrowserDoor:
             source=address,
             client=address or None,
             language=language_of_request(request),
+            shows_pages=True,
         )
 
     async def published(self, trail: Trail, outcome: Outcome) -> None:

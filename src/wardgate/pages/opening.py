@@ -3,7 +3,7 @@
 from wardgate.account.subject import SubjectId
 from wardgate.engine.outcome import Granted
 from wardgate.session.devices import device_of
-from wardgate.session.sessions import Opening, Whose
+from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S, Opening, Whose
 
 
 def opening_of(granted: Granted, agent: str, address: str, language: str) -> Opening:
@@ -24,4 +24,6 @@ def opening_of(granted: Granted, agent: str, address: str, language: str) -> Ope
         address=address,
         device=device_of(agent),
         reference=granted.reference,
+        life_s=granted.session_s or DEFAULT_LIFE_S,
+        idle_s=granted.idle_s or DEFAULT_IDLE_S,
     )

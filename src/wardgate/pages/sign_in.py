@@ -5,11 +5,12 @@ over 409; a neighbour that is down 503. Passwords and codes never stand in a pag
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from wardgate.account.subject import SubjectId
@@ -18,11 +19,14 @@ from wardgate.crypto import Secret
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
 from wardgate.factors import BY_KIND, PASSWORD
+from wardgate.pages.actions import ActionPages
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.opening import opening_of
 from wardgate.pages.place import then_of
 from wardgate.pages.steps import Question, Step, Steps
+from wardgate.pages.trusting import device_shown, keep_device
+from wardgate.session.devices import device_of
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 from wardgate.web.language import language_of_request
@@ -35,6 +39,18 @@ _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
 _HINTS: Final = ("code.ask_",)
 _WRONG: Final = ("code.wrong", "code.wrong_last", "code.reused")
 _OTHER_WAYS: Final = "code.other_ways"
+# Why something has to be done; any other text says why it was not taken.
+_DEMANDS: Final = ("pw.expired", "pw.must_change", "change.must", "enrol.must", "confirm.must")
+# What is told after the grant, and where it is done.
+_OFFERS: Final = {
+    "enrol.due": "/enrol/totp",
+    "enrol.offer": "/enrol/totp",
+    "change.due": "/account/password",
+    "change.offer": "/account/password",
+    "confirm.due": "/account/contacts",
+    "confirm.offer": "/account/contacts",
+}
+_SOME_BROWSER: Final = "browser"
 
 
 class SignInPages:
@@ -43,6 +59,7 @@ class SignInPages:
     def __init__(self, door: BrowserDoor) -> None:
         self._door = door
         self._steps = Steps(door.storage, door.ring, door.clock)
+        self._actions = ActionPages(door, self._steps)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -53,6 +70,8 @@ class SignInPages:
             Route("/confirm", self.confirm, methods=["POST"]),
             Route("/step/{id}", self.show, methods=["GET"]),
             Route("/step/{id}", self.answer, methods=["POST"]),
+            Route("/step/{id}/offers", self.offers, methods=["GET"]),
+            Route("/step/{id}/recovery-codes.txt", self.codes, methods=["GET"]),
             Route("/step/{id}/help", self.no_code, methods=["GET"]),
             Route("/step/{id}/other", self.other_ways, methods=["GET"]),
         ]
@@ -81,7 +100,8 @@ class SignInPages:
         if len(name) > MAX_USER_NAME_CHARS or len(password) > MAX_PASSWORD_BYTES:
             return self._form(request, browser, then, error=Text("signin.too_long"), status=422)
         trail = self._door.trail(request)
-        begin = BeginRequest(self._door.portal(), name, self._door.origin(request, browser), trail, Secret(password))
+        origin, device = self._door.origin(request, browser), device_shown(request)
+        begin = BeginRequest(self._door.portal(), name, origin, trail, Secret(password), device=device)
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
@@ -143,7 +163,8 @@ class SignInPages:
             return self._confirm_page(request, browser, then, Text("signin.missing_password"))
         trail = self._door.trail(request)
         name = session.whose.user_name
-        begin = BeginRequest(self._door.portal(), name, self._door.origin(request, browser), trail, Secret(typed))
+        origin = self._door.origin(request, browser)
+        begin = BeginRequest(self._door.portal(), name, origin, trail, Secret(typed), steps_up=True)
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
@@ -168,6 +189,8 @@ class SignInPages:
     async def show(self, request: Request) -> Response:
         """What the stored login waits for."""
         step = await self._step(request)
+        if step.action and not step.ended:
+            return await self._actions.show(request, browser_of(request), step)
         return self._shown(request, browser_of(request), step)
 
     async def answer(self, request: Request) -> Response:
@@ -175,30 +198,44 @@ class SignInPages:
         browser, form = browser_of(request), await form_of(request)
         step = await self._step(request)
         if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
+            if step.action and not step.ended:
+                return await self._actions.show(request, browser, step, Text("form.old"), 422)
             error, status = (Text("form.old"), 422) if step.question is not None else (Text("flow.done_elsewhere"), 409)
             return self._shown(request, browser, step, error=error, status=status)
         if form.fields.get("turn") != str(step.turn):
             return await self._late(request, browser, step, form)
-        if step.question is None:
-            return self._shown(request, browser, step, status=409)
         act = form.fields.get("act", _ANSWER)
-        if act == _CANCEL:
+        if act == _CANCEL and not step.ended:
             return await self._cancel(request, browser, step)
-        given = _given(act, form, step.question)
+        if step.action and not step.ended:
+            done = await self._actions.act(request, browser, step, form)
+            return done if isinstance(done, Response) else await self._go_on(request, browser, done.step, done.outcome, typed=True)
+        question = step.question
+        if question is None:
+            return self._shown(request, browser, step, status=409)
+        if act == _ANSWER and question.trust_s:
+            agent = request.headers.get("user-agent", "")
+            step = step.changed(trusts=(device_of(agent) or _SOME_BROWSER) if form.fields.get("trust_device") == "yes" else "")
+        given = _given(act, form, question)
         if not given:
             return self._shown(request, browser, step, error=Text("code.missing"), status=422)
-        outcome = await self._answered(request, browser, step, step.question, given)
+        outcome = await self._answered(request, browser, step, question, given)
         return await self._go_on(request, browser, step, outcome, typed=act == _ANSWER)
 
     async def no_code(self, request: Request) -> Response:
         """What to do when no code comes."""
-        step = await self._step(request)
-        return self._shown(request, browser_of(request), step, "no_code.html")
+        return await self._beside(request, "no_code.html")
 
     async def other_ways(self, request: Request) -> Response:
         """Choose another factor."""
-        step = await self._step(request)
-        return self._shown(request, browser_of(request), step, "other_ways.html")
+        return await self._beside(request, "other_ways.html")
+
+    async def _beside(self, request: Request, template: str) -> Response:
+        """A page beside the open question; where none is open any more, the way to what is."""
+        browser, step = browser_of(request), await self._step(request)
+        if step.action and not step.ended:
+            return self._to_step(browser, step)
+        return self._shown(request, browser, step, template)
 
     async def _step(self, request: Request) -> Step:
         require_known_host(request, self._door.context.hosts)
@@ -214,15 +251,16 @@ class SignInPages:
         # One form sent twice is one answer: its second copy gets the outcome of the first.
         same_form = hashlib.blake2b(b"\0".join((step.id.encode(), str(step.turn).encode(), given)), digest_size=32).digest()
         origin = self._door.origin(request, browser)
-        answer = AnswerRequest(question.handle, Secret(given), step.user_name, same_form, origin, trail)
+        answer = AnswerRequest(question.handle, Secret(given), step.user_name, same_form, origin, trail, step.trusts)
         outcome = await self._door.engine.answer(answer)
         await self._door.published(trail, outcome)
         return outcome
 
     async def _cancel(self, request: Request, browser: Browser, step: Step) -> Response:
-        if step.question is not None:
+        handle = step.question.handle if step.question is not None else bytes.fromhex(step.handle)
+        if handle:
             trail = self._door.trail(request)
-            await self._door.published(trail, await self._door.engine.cancel(step.question.handle, trail))
+            await self._door.published(trail, await self._door.engine.cancel(handle, trail))
         await self._steps.move(browser.mac(self._door.ring()), step, _over(step, "cancelled", Text("flow.cancelled")))
         return RedirectResponse("/sign-in", status_code=303)
 
@@ -230,6 +268,8 @@ class SignInPages:
         """The form of a turn that is over: sent twice, or from another tab. Who was signed in by its first copy is signed in."""
         if step.ended == "granted" and step.bearer and form.fields.get("turn") == str(step.turn - 1):
             return self._signed_in(step, step.bearer, browser)
+        if step.action and not step.ended:
+            return await self._actions.show(request, browser, step, Text("flow.done_elsewhere"), 409)
         return self._shown(request, browser, step, error=Text("flow.done_elsewhere"), status=409)
 
     async def _go_on(self, request: Request, browser: Browser, step: Step, outcome: Outcome, typed: bool = False) -> Response:
@@ -239,7 +279,9 @@ class SignInPages:
                 return await self._asked(request, browser, step, outcome, typed)
             case Granted():
                 return await self._granted(request, browser, step, outcome)
-            case Waiting() | ActionRequired() | Denied():
+            case ActionRequired():
+                return await self._to_do(request, browser, step, outcome, typed)
+            case Waiting() | Denied():
                 return await self._closed(request, browser, step, outcome.text)
 
     async def _asked(self, request: Request, browser: Browser, step: Step, challenge: Challenge, typed: bool) -> Response:
@@ -250,6 +292,7 @@ class SignInPages:
             challenge.texts,
             challenge.ways,
             to_ms(self._door.clock.now()) + challenge.expires_in_s * 1000,
+            0 if step.confirms else challenge.trust_s,
         )
         changes: dict[str, Any] = {"question": question, "reference": challenge.reference, "wrong": wrong}
         stored = await self._stored(browser, step, changes)
@@ -259,6 +302,28 @@ class SignInPages:
             return self._shown(request, browser, stored, status=422)
         return self._to_step(browser, stored)
 
+    async def _to_do(self, request: Request, browser: Browser, step: Step, required: ActionRequired, typed: bool) -> Response:
+        """Something has to be done first: the same step shows what. What cannot be done here ends the login, and is said."""
+        if not self._actions.can(required.action):
+            trail = self._door.trail(request)
+            await self._door.published(trail, await self._door.engine.cancel(required.handle, trail))
+            return await self._closed(request, browser, step, required.text)
+        wrong = typed and step.action == required.action and required.text.id not in _DEMANDS
+        changes: dict[str, Any] = {
+            "question": None,
+            "action": required.action,
+            "handle": required.handle.hex(),
+            "reference": required.reference,
+            "text": required.text,
+            "wrong": wrong,
+        }
+        stored = await self._stored(browser, step, changes)
+        if stored is None:
+            return await self._taken(request, browser, step)
+        if wrong:
+            return await self._actions.show(request, browser, stored, status=_status(required.text))
+        return self._to_step(browser, stored)
+
     async def _granted(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
         if step.confirms:
             return await self._confirmed(request, browser, step, granted)
@@ -266,12 +331,19 @@ class SignInPages:
         opening = opening_of(granted, request.headers.get("user-agent", ""), self._door.trail(request).source, language)
         bearer = await self._door.sessions.begin(opening, request.cookies.get(SESSION_COOKIE, ""))
         after = new_browser()
-        changes: dict[str, Any] = {"question": None, "ended": "granted", "text": Text("flow.signed_in"), "bearer": bearer}
-        if step.id and await self._stored(browser, step, changes, after) is None:
+        changes = _granted_step(bearer, granted.texts)
+        stored: Step | None = step
+        if step.id:
+            stored = await self._stored(browser, step, changes, after)
+        elif granted.texts:
+            stored = await self._steps.begin(after.mac(self._door.ring()), step.changed(**changes))
+        if stored is None:
             # Its other copy was first, and signed this browser in: one login is one session.
             await self._door.sessions.end(bearer, "twice")
             return await self._taken(request, browser, step)
-        return self._signed_in(step, bearer, after)
+        response = self._signed_in(stored, bearer, after)
+        keep_device(request, response, granted.device)
+        return response
 
     async def _confirmed(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
         """The session goes on under a new value; it must be the one that the confirmation was begun for, and this person's."""
@@ -289,13 +361,33 @@ class SignInPages:
         return self._signed_in(step, bearer, after)
 
     def _signed_in(self, step: Step, bearer: str, browser: Browser) -> Response:
-        response = RedirectResponse(step.then, status_code=303)
+        place = f"/step/{step.id}/offers" if step.offers else step.then
+        response = RedirectResponse(place, status_code=303)
         set_cookie(response, SESSION_COOKIE, bearer)
         browser.keep(response)
         return response
 
+    async def offers(self, request: Request) -> Response:
+        """What the person may put off, told after the grant."""
+        step = await self._step(request)
+        if step.ended != "granted" or not step.offers:
+            raise HTTPException(410)
+        told = [Text(f"do.{text.id.replace('.', '_')}", text.values) if text.id in _OFFERS else text for text in step.offers]
+        place = next((_OFFERS[text.id] for text in step.offers if text.id in _OFFERS), step.then)
+        return self._door.pages.page(request, "offers.html", posts=True, step=step, offers=told, place=place)
+
+    async def codes(self, request: Request) -> Response:
+        """The recovery codes of a step that shows them, as a file."""
+        step = await self._step(request)
+        codes = self._actions.made(step)
+        if not codes:
+            raise HTTPException(410)
+        headers = {"content-disposition": 'attachment; filename="recovery-codes.txt"'}
+        return PlainTextResponse("\n".join((*codes, "")), headers=headers)
+
     async def _closed(self, request: Request, browser: Browser, step: Step, text: Text) -> Response:
-        stored = await self._stored(browser, step, {"question": None, "ended": "closed", "text": text, "wrong": True})
+        changes = {"question": None, "ended": "closed", "text": text, "wrong": True, "secret": "", "pending": ""}
+        stored = await self._stored(browser, step, changes)
         if stored is None:
             return await self._taken(request, browser, step)
         return self._to_step(browser, stored)
@@ -360,6 +452,20 @@ def _given(act: str, form: Form, question: Question) -> bytes:
         return BY_KIND[kind].words[0].encode() if kind in question.ways else b""
     code = form.text("code", MAX_CODE_CHARS)
     return code.encode("utf-8", "replace") if len(code) <= MAX_CODE_CHARS else b""
+
+
+def _granted_step(bearer: str, offers: Sequence[Text]) -> dict[str, Any]:
+    """What a step is once it has begun a session: nothing of what was enrolled or asked stays in it."""
+    return {
+        "question": None,
+        "ended": "granted",
+        "text": Text("flow.signed_in"),
+        "bearer": bearer,
+        "offers": tuple(offers),
+        "secret": "",
+        "pending": "",
+        "wrong": False,
+    }
 
 
 def _over(step: Step, ended: str, text: Text) -> Step:

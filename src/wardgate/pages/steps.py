@@ -27,13 +27,17 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The open question: what the engine asked, by which handle, and which other ways there are (kinds of factors)."""
+    """The open question: what the engine asked, by which handle, and which other ways there are (kinds of factors).
+
+    `trust_s`: for how long this browser may be trusted; 0: not at all.
+    """
 
     handle: bytes
     factor: str
     texts: tuple[Text, ...]
     ways: tuple[str, ...]
     ends_at: int
+    trust_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ class Step:
     `bearer`: of the session that it began. `before`: the fingerprint of the browser under the id that it had until then. `flow`:
     the id of a self-service flow. `confirms`: the id of the session that it is about, where somebody who is signed in proves again
     that it is him, or enrols something. `secret`: of what is being enrolled. `pending`: of what is being changed, in the words of
-    whoever changes it.
+    whoever changes it. `action`: what has to be done before the login goes on, and `handle` says to the engine that it has been
+    (hexadecimal). `trusts`: what this browser is called where the person wishes it to be trusted. `offers`: what he is told after
+    the grant.
     """
 
     id: str
@@ -64,6 +70,10 @@ class Step:
     confirms: str = ""
     secret: str = field(default="", repr=False)
     pending: str = field(default="", repr=False)
+    action: str = ""
+    handle: str = field(default="", repr=False)
+    trusts: str = ""
+    offers: tuple[Text, ...] = ()
     created_at: int = 0
     expires_at: int = 0
 
@@ -129,6 +139,7 @@ class Steps:
             expires_at=int(row["expires_at"] or 0),
             question=_question(question) if question is not None else None,
             text=_text(body.pop("text")),
+            offers=tuple(Text(each[0], each[1]) for each in body.pop("offers", ())),
             **body,
         )
 
@@ -164,8 +175,12 @@ class Steps:
                 "confirms",
                 "secret",
                 "pending",
+                "action",
+                "handle",
+                "trusts",
             )
         }
+        body["offers"] = [[each.id, dict(each.values)] for each in step.offers]
         body["text"] = None if text is None else [text.id, dict(text.values)]
         body["question"] = (
             None
@@ -176,6 +191,7 @@ class Steps:
                 "texts": [[each.id, dict(each.values)] for each in asked.texts],
                 "ways": list(asked.ways),
                 "ends_at": asked.ends_at,
+                "trust_s": asked.trust_s,
             }
         )
         return {
@@ -199,6 +215,7 @@ def _question(body: dict[str, object]) -> Question:
         texts=tuple(Text(each[0], each[1]) for each in texts) if isinstance(texts, list) else (),
         ways=tuple(str(each) for each in ways) if isinstance(ways, list) else (),
         ends_at=int(str(body["ends_at"])),
+        trust_s=int(str(body.get("trust_s", 0))),
     )
 
 

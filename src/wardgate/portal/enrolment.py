@@ -4,50 +4,31 @@ Every change asks that he has proved within five minutes that it is him; the POS
 What is being enrolled lives in the step of this browser until its first code was right: half an authenticator exists nowhere.
 """
 
-import base64
-from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, urlencode
 
-import segno
-from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from wardgate.account.authenticator import MAX_AUTHENTICATORS, create_authenticator, kept_authenticators, revocation
+from wardgate.account.authenticator import kept_authenticators, revocation
 from wardgate.account.contact import kept_contacts
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
-from wardgate.account.recovery_code import create_recovery_codes
-from wardgate.audit.events import AuditEvent, Kind, record
-from wardgate.clock import from_ms, to_ms
-from wardgate.crypto import Secret, new_reference, random_bytes
+from wardgate.audit.events import Kind
+from wardgate.clock import from_ms
 from wardgate.engine.holders import holder_of
-from wardgate.engine.notices import Whom, notify
-from wardgate.factors.port import MAX_ANSWER_BYTES, digits_of
-from wardgate.factors.totp import DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S, verify_totp
-from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
+from wardgate.pages.browser import Browser, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
+from wardgate.pages.enrolling import Whose, enrol_app, event_of, first_code, make_codes, new_secret, notices, shown_key
 from wardgate.pages.steps import Step, Steps
 from wardgate.portal.gate import Gate, Present
-from wardgate.storage.port import Committed, Delete, Operation, Row, Update, Where
+from wardgate.storage.port import Delete, Operation, Row, Update, Where
 from wardgate.texts import Text
 
-MAX_LABEL_CHARS: Final = 40
-SECRET_BYTES: Final = 20
-TOTP: Final = "totp"
 LIST: Final = "/account/authenticators"
 APP: Final = "/enrol/totp"
 CODES: Final = "/enrol/recovery-codes"
-BY_PERSON: Final = "person"
 _FORM: Final = "authenticators"
-SETTINGS: Final[Mapping[str, str | int]] = {
-    "digits": DEFAULT_DIGITS,
-    "period_s": DEFAULT_PERIOD_S,
-    "algorithm": DEFAULT_ALGORITHM,
-    "by": BY_PERSON,
-}
 
 
 class EnrolmentPages:
@@ -89,7 +70,8 @@ class EnrolmentPages:
             return await self._list_page(request, present, Text("form.old"), 422)
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(LIST)
-        rows = await self._rows(present)
+        whose = await self._whose(present)
+        rows = list(whose.rows)
         row = next((each for each in rows if each["id"] == form.fields.get("authenticator")), None)
         if row is None:
             raise HTTPException(404)
@@ -98,14 +80,14 @@ class EnrolmentPages:
         unit: list[Operation] = [revocation(row), *_one_stays(rows, row)]
         if row["kind"] == RECOVERY_CODE:
             unit.append(Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),)))
-        unit.append(self._event(Kind.AUTHENTICATOR_REVOKED, present, str(row["id"]), str(row["kind"])))
-        await self._door.storage.commit([*unit, *await self._notices(present, "authenticator_removed")])
+        unit.append(event_of(self._door, Kind.AUTHENTICATOR_REVOKED, whose, str(row["id"]), str(row["kind"])))
+        await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_removed")])
         return RedirectResponse(LIST, status_code=303)
 
     async def _list_page(self, request: Request, present: Present, error: Text | None = None, status: int = 200) -> Response:
         rows = [
             {"id": row["id"], "kind": str(row["kind"]), "label": str(row["label"]), "added": from_ms(int(row["created_at"] or 0))}
-            for row in await self._rows(present)
+            for row in (await self._whose(present)).rows
         ]
         return self._page(request, present, "authenticators.html", _FORM, status, rows=rows, error=error)
 
@@ -118,11 +100,11 @@ class EnrolmentPages:
             return present
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(APP)
-        if len(await self._rows(present)) >= MAX_AUTHENTICATORS:
+        if (await self._whose(present)).is_full:
             return await self._list_page(request, present, Text("account.too_many"), 409)
-        browser, secret = browser_of(request), random_bytes(SECRET_BYTES)
+        browser = browser_of(request)
         made = Step(
-            "", 0, self._door.portal(), present.user.name, "", "", LIST, None, confirms=present.session.id, secret=secret.hex()
+            "", 0, self._door.portal(), present.user.name, "", "", LIST, None, confirms=present.session.id, secret=new_secret()
         )
         step = await self._steps.begin(browser.mac(self._door.ring()), made)
         response = RedirectResponse(f"{APP}/{step.id}", status_code=303)
@@ -146,26 +128,14 @@ class EnrolmentPages:
             return self._app_page(request, present, step, Text("form.old"))
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(f"{APP}/{step.id}")
-        code = digits_of(form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace"))
-        if not code:
-            return self._app_page(request, present, step, Text("code.missing"))
-        proved, _ = verify_totp(Secret(bytes.fromhex(step.secret)), code, self._door.clock.now(), -1, skew_steps=1)
-        if proved is None:
-            return self._app_page(request, present, step, Text("account.totp_mismatch"))
+        proved = first_code(self._door, step.secret, form)
+        if isinstance(proved, Text):
+            return self._app_page(request, present, step, proved)
         if await self._steps.move(browser.mac(self._door.ring()), step, step.changed(ended="enrolled", secret="")) is None:
             raise HTTPException(410)
-        await self._enrol(present, step, proved, form)
-        has_codes = any(row["kind"] == RECOVERY_CODE for row in await self._rows(present))
-        return RedirectResponse(LIST if has_codes else CODES, status_code=303)
-
-    async def _enrol(self, present: Present, step: Step, proved: int, form: Form) -> None:
-        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS] or "app"
-        subject_id, now_ms = present.session.whose.subject_id, to_ms(self._door.clock.now())
-        authenticator_id, insert = create_authenticator(
-            self._door.ring(), subject_id, TOTP, label, SETTINGS, Secret(bytes.fromhex(step.secret)), proved, now_ms
-        )
-        event = self._event(Kind.AUTHENTICATOR_ADDED, present, authenticator_id, TOTP)
-        await self._door.storage.commit([insert, event, *await self._notices(present, "authenticator_added")])
+        whose = await self._whose(present)
+        await enrol_app(self._door, whose, step.secret, proved, form)
+        return RedirectResponse(LIST if whose.has_codes else CODES, status_code=303)
 
     async def _step(self, request: Request, present: Present) -> Step:
         browser = browser_of(request).mac(self._door.ring())
@@ -175,14 +145,7 @@ class EnrolmentPages:
         return step
 
     def _app_page(self, request: Request, present: Present, step: Step, error: Text | None = None) -> Response:
-        encoded = base64.b32encode(bytes.fromhex(step.secret)).decode().rstrip("=")
-        title = self._door.configuration().applications[self._door.portal()].title
-        label = quote(f"{title}:{present.user.name}")
-        uri = f"otpauth://totp/{label}?{urlencode({'secret': encoded, 'issuer': title}, quote_via=quote)}"
-        groups = " ".join(encoded[at : at + 4] for at in range(0, len(encoded), 4))
-        drawn = segno.make(uri, error="m", micro=False).svg_inline(border=4, omitsize=True, light="white", dark="black")
-        picture = Markup(drawn)  # noqa: S704 - drawn here, from modules
-        values = {"uri": uri, "groups": groups, "picture": picture, "error": error, "step": step}
+        values = {**shown_key(self._door, present.user.name, step.secret), "error": error, "step": step}
         return self._page(request, present, "enrol_totp.html", step.id, 200 if error is None else 422, **values)
 
     # --- recovery codes --------------------------------------------------------------------------------------------
@@ -194,7 +157,7 @@ class EnrolmentPages:
             return present
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(CODES)
-        older = any(row["kind"] == RECOVERY_CODE for row in await self._rows(present))
+        older = (await self._whose(present)).has_codes
         return self._page(request, present, "ask_codes.html", _FORM, older=older)
 
     async def make_codes(self, request: Request) -> Response:
@@ -207,35 +170,18 @@ class EnrolmentPages:
             return RedirectResponse(CODES, status_code=303)
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(CODES)
-        subject_id, now_ms = present.session.whose.subject_id, to_ms(self._door.clock.now())
-        authenticator_id, codes, inserts = create_recovery_codes(self._door.ring(), subject_id, "codes", now_ms)
-        older: list[Operation] = []
-        for row in await self._rows(present):
-            if row["kind"] == RECOVERY_CODE:
-                older += [revocation(row), Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),))]
-        event = self._event(Kind.AUTHENTICATOR_ADDED, present, authenticator_id, RECOVERY_CODE)
-        made = await self._door.storage.commit([*older, *inserts, event, *await self._notices(present, "authenticator_added")])
-        if not isinstance(made, Committed):
+        codes = await make_codes(self._door, await self._whose(present))
+        if codes is None:
             return RedirectResponse(CODES, status_code=303)
-        return self._page(request, present, "recovery_codes.html", _FORM, codes=sorted(codes))
+        return self._page(request, present, "recovery_codes.html", _FORM, codes=codes)
 
     # --- shared ----------------------------------------------------------------------------------------------------
 
-    async def _notices(self, present: Present, happened: str) -> tuple[Operation, ...]:
+    async def _whose(self, present: Present) -> Whose:
         subject_id = present.session.whose.subject_id
-        [contacts] = await self._door.storage.read([kept_contacts(subject_id)])
+        rows, contacts = await self._door.storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
         holder = holder_of(self._door.ring(), subject_id, present.user, (), (), contacts)
-        whom = Whom(subject_id, present.user.name, self._door.portal(), "", new_reference(), present.session.whose.language)
-        return notify(self._door.parts, whom, holder, happened)
-
-    async def _rows(self, present: Present) -> list[Row]:
-        [rows] = await self._door.storage.read([kept_authenticators(present.session.whose.subject_id)])
-        return rows
-
-    def _event(self, kind: Kind, present: Present, authenticator_id: str, factor: str) -> Operation:
-        details = {"user": present.user.name, "kind": factor, "authenticator": authenticator_id}
-        now_ms, subject_id = to_ms(self._door.clock.now()), present.session.whose.subject_id
-        return record(AuditEvent(kind, now_ms, "person", subject_id=subject_id, details=details))
+        return Whose(subject_id, present.user.name, present.session.whose.language, holder, rows)
 
     def _page(
         self, request: Request, present: Present, template: str, purpose: str, status: int = 200, **values: object

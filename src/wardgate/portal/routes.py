@@ -14,8 +14,10 @@ from wardgate.engine.self_service.engine import SelfService
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
+from wardgate.portal.devices import DevicePages
 from wardgate.portal.enrolment import EnrolmentPages
 from wardgate.portal.gate import Gate
+from wardgate.portal.password import PasswordPages
 from wardgate.portal.recovery import RecoveryPages
 from wardgate.session.sessions import Sessions
 from wardgate.web.access import require_known_host
@@ -50,6 +52,8 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *RecoveryPages(door, SelfService(parts)).routes(),
             *AccountPages(door, gate).routes(),
             *EnrolmentPages(door, gate).routes(),
+            *PasswordPages(door, gate).routes(),
+            *DevicePages(door, gate).routes(),
             Route("/", start),
         ]
 

@@ -151,6 +151,17 @@ class Sessions:
         commit = await self._storage.commit([there, gone, Insert("sso_session", _row(moved, self._mac(value))), record(event)])
         return value if isinstance(commit, Committed) else None
 
+    async def renew(self, bearer: str) -> str | None:
+        """The session goes on under a new bearer value, which is returned; nothing was proved by that. None when it is gone."""
+        session = await self.find(bearer)
+        if session is None:
+            return None
+        value, old = secrets.token_urlsafe(BEARER_BYTES), self._mac(bearer)
+        there = Update("sso_session", {"session_mac": old}, {"seen_at": session.seen_at})
+        gone = Delete("sso_session", (Where("session_mac", "=", old),))
+        commit = await self._storage.commit([there, gone, Insert("sso_session", _row(session, self._mac(value)))])
+        return value if isinstance(commit, Committed) else None
+
     async def end(self, bearer: str, why: str) -> Session | None:
         """End the session of this bearer value; returns it when it was there."""
         if not _is_bearer(bearer):
