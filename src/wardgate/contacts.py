@@ -1,14 +1,27 @@
-"""Phone numbers and mail addresses: bringing a number into E.164, and masking both for a screen that others may see."""
+"""Phone numbers and mail addresses: bringing each into its form, and masking both for a screen that others may see."""
 
 import re
 
 import phonenumbers
-from phonenumbers import PhoneNumberFormat
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from wardgate.errors import MessageError
 
 MAX_NUMBER_CHARS = 40
 MASKED_DOMAIN_CHARS = 24
+MAX_MAIL_CHARS = 254
+# One address without quotes, comments or blanks; the mail server has the last word about the rest.
+_MAIL = re.compile(r"[^\s@\"(),:;<>\[\]\\]{1,64}@[^\s@\"(),:;<>\[\]\\]{1,189}")
+# Messages to these cost more than others, and somebody has a share in it; to the rest of them nobody reads any.
+_COSTLY = frozenset(
+    (
+        PhoneNumberType.PREMIUM_RATE,
+        PhoneNumberType.SHARED_COST,
+        PhoneNumberType.UAN,
+        PhoneNumberType.PAGER,
+        PhoneNumberType.VOICEMAIL,
+    )
+)
 _NOT_SHOWN = re.compile(r"[^A-Za-z0-9._+-]")
 
 
@@ -30,6 +43,23 @@ def normalise_phone(number: str, default_region: str | None = None) -> str:
     if parsed.extension or not phonenumbers.is_possible_number(parsed):
         raise MessageError("the phone number has not the right length for its country, or has an extension", "phone_malformed")
     return str(phonenumbers.format_number(parsed, PhoneNumberFormat.E164))
+
+
+def normalise_mail(address: str) -> str:
+    """Return one mail address without blanks around it, its domain in lower case; the rest as it was written.
+
+    Raises MessageError (`mail_malformed`); the message does not repeat the address.
+    """
+    plain = address.strip()
+    if len(plain) > MAX_MAIL_CHARS or not _MAIL.fullmatch(plain) or not plain.isprintable():
+        raise MessageError("not a mail address", "mail_malformed")
+    local, _, domain = plain.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
+def is_costly(e164: str) -> bool:
+    """Whether a number belongs to those that nobody has for receiving messages: premium rates, shared costs, pagers."""
+    return phonenumbers.number_type(phonenumbers.parse(e164, None)) in _COSTLY
 
 
 def national_digits(e164: str) -> str:

@@ -77,6 +77,10 @@ RETENTIONS = (
     Retention("sending", "day", _default_ms("costs"), written=lambda at_ms: at_ms // _DAY_MS, span="costs"),
     Retention("kba_round", "expires_at", 0),
     Retention("lease", "held_until", _DAY_MS),
+    Retention("page_step", "expires_at", 0),
+    Retention("sso_session", "expires_at", 0),
+    Retention("self_service", "expires_at", _DAY_MS),
+    Retention("mail_link", "expires_at", _DAY_MS),
     Retention("admin_pass", "expires_at", _DAY_MS),
     Retention("timeline", "id", _default_ms("timeline"), most_rows=10_000_000, written=first_id_of, span="timeline"),
     # One head covers everything before it in its chain.

@@ -20,7 +20,7 @@ from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.registry import build_directory
 from wardgate.directory.settings import realm_words
 from wardgate.engine.runtime import Application, EngineConfiguration
-from wardgate.engine.settings import ReleaseRuleSettings
+from wardgate.engine.settings import ApplicationSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS
 from wardgate.passwords import PasswordHasher
@@ -129,7 +129,7 @@ class Builder:
         policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS, document.networks) for policy in document.policies}
         return {
             settings.name: Application(settings, policies[settings.policy] if settings.policy else fallback)
-            for settings in document.applications
+            for settings in with_portal(document.applications)
         }
 
     def _radius(self, document: Document, secret: Resolve) -> RadiusTables:
@@ -148,6 +148,15 @@ class Builder:
 
         map_secrets(document, note)
         return lambda setting: resolve(setting, self._ring(), *places[id(setting)])
+
+
+def with_portal(applications: Sequence[ApplicationSettings]) -> Sequence[ApplicationSettings]:
+    """The applications with the one for our own pages, which exists without being written down."""
+    if any(settings.kind == "portal" for settings in applications):
+        return applications
+    names = {settings.name for settings in applications}
+    name = next(each for each in ("portal", *(f"portal-{number}" for number in range(2, len(names) + 3))) if each not in names)
+    return [*applications, ApplicationSettings(name=name, kind="portal", title="Wardgate")]
 
 
 def _release(nas: Nas, own: Sequence[ReleaseRuleSettings]) -> Release:

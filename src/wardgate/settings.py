@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from wardgate.errors import SettingsError, UsageError
 from wardgate.storage.settings import DatabaseSettings, has_password
@@ -21,9 +22,9 @@ MAX_LISTENERS: Final = 16
 MAX_NODE_CHARS: Final = 64
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-Door = Literal["admin", "health", "metrics"]
+Door = Literal["admin", "portal", "health", "metrics"]
 Role = Literal["logins", "delivery", "jobs"]
-DOORS: Final[tuple[Door, ...]] = ("admin", "health", "metrics")
+DOORS: Final[tuple[Door, ...]] = ("admin", "portal", "health", "metrics")
 ROLES: Final[tuple[Role, ...]] = ("logins", "delivery", "jobs")
 
 
@@ -74,8 +75,16 @@ class HttpsListenerSettings:
     doors: tuple[Door, ...] = field(
         default=DOORS,
         metadata={
-            "help": "what is served here: admin (the live log), health, metrics; all else is not found; empty: do not listen"
+            "help": "what is served here: admin (the live log), portal (sign-in and account pages), health, metrics; "
+            "all else is not found; empty: do not listen"
         },
+    )
+    public_url: str = field(
+        default="",
+        metadata={"help": "how people reach this listener, such as https://login.acme.test; other Host names are then refused"},
+    )
+    trusted_proxies: tuple[str, ...] = field(
+        default=(), metadata={"help": "addresses and networks of proxies whose X-Forwarded-For is believed"}
     )
 
 
@@ -256,8 +265,22 @@ def _ports(settings: StartSettings) -> Iterator[str]:
 def _addresses(settings: StartSettings) -> Iterator[str]:
     named = [("radius.addresses", address) for address in settings.radius.addresses]
     named += [(f"{name}.address", each.address) for name, each in _https_tables(settings)]
+    for name, each in _https_tables(settings):
+        yield from _reached(name, each)
     for name, text in named:
         try:
             ipaddress.ip_address(text)
         except ValueError:
             yield f"{name}: {text[:64]!r} is not an address; write 127.0.0.1, 0.0.0.0 (all of IPv4) or :: (all of IPv6)"
+
+
+def _reached(name: str, listener: HttpsListenerSettings) -> Iterator[str]:
+    url = urlsplit(listener.public_url)
+    whole = url.scheme == "https" and url.hostname and url.path in ("", "/") and not url.query and not url.username
+    if listener.public_url and not whole:
+        yield f"{name}.public_url: write https://login.acme.test, without a path"
+    for text in listener.trusted_proxies:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            yield f"{name}.trusted_proxies: {error}; write 10.0.0.0/8"

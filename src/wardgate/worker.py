@@ -10,6 +10,7 @@ import contextlib
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, Final
 
 import structlog
@@ -41,6 +42,7 @@ from wardgate.janitor import Janitor
 from wardgate.leases import Job, Leases, Scheduler
 from wardgate.metrics import Metrics
 from wardgate.passwords import PasswordHasher
+from wardgate.portal.routes import portal_pages
 from wardgate.radius.server import RadiusParts, RadiusServer
 from wardgate.runtime import Builder, Runtime, servers_up
 from wardgate.sockets import SlotSockets
@@ -49,6 +51,7 @@ from wardgate.watch.node import Node
 from wardgate.watch.picture import Picture
 from wardgate.watch.threshold import Threshold
 from wardgate.watch.vitals import Gauges, Vitals
+from wardgate.web.access import hosts_of
 from wardgate.web.app import build_web_app
 from wardgate.web.context import DemoGuide, WebContext
 from wardgate.web.server import HttpsServer, TlsFiles
@@ -232,24 +235,8 @@ class Worker:
         if not self._sockets.radius:
             return
         self._signing |= await self._signing_nas()
-        engine = EngineParts(
-            self._storage,
-            self._clock,
-            self._opened.rings,
-            lambda: self._now().engine,
-            clock_problem=self._no_decision,
-            keep_messages=demo,
-            sender=self._holder if "delivery" in self._settings.server.roles else "",
-            refuses_check=self._hasher.refuses,
-            slowest_check_s=lambda: self._hasher.slowest_s,
-            epoch=self._opened.epoch_id,
-            observe=self._metrics.step,
-            observe_directory=self._metrics.directory,
-            observe_lock=self._lock_began,
-            channel_down=lambda channel: self._outbox is not None and self._outbox.is_down(channel),
-        )
         parts = RadiusParts(
-            engine=Engine(engine),
+            engine=Engine(self._engine_parts(demo)),
             storage=self._storage,
             recorder=self._recorder,
             clock=self._clock,
@@ -265,8 +252,27 @@ class Worker:
             await server.listen(authentication, accounting)
             self._radius.append(server)
 
+    def _engine_parts(self, demo: bool) -> EngineParts:
+        return EngineParts(
+            self._storage,
+            self._clock,
+            self._opened.rings,
+            lambda: self._now().engine,
+            clock_problem=self._no_decision,
+            keep_messages=demo,
+            sender=self._holder if "delivery" in self._settings.server.roles else "",
+            refuses_check=self._hasher.refuses,
+            slowest_check_s=lambda: self._hasher.slowest_s,
+            epoch=self._opened.epoch_id,
+            observe=self._metrics.step,
+            observe_directory=self._metrics.directory,
+            observe_lock=self._lock_began,
+            channel_down=lambda channel: self._outbox is not None and self._outbox.is_down(channel),
+        )
+
     async def _start_https(self, guide: DemoGuide | None) -> None:
         data = self._opened.installation.data
+        portal = portal_pages(self._engine_parts(guide is not None))
         for listener, sock, url in zip(self._settings.https_listeners, self._sockets.https, self._sockets.urls, strict=True):
             context = WebContext(
                 storage=self._storage,
@@ -274,14 +280,16 @@ class Worker:
                 clock=self._clock,
                 recorder=self._recorder,
                 metrics=self._metrics,
-                origin=url,
+                origin=listener.public_url.rstrip("/") or url,
+                hosts=hosts_of(listener.public_url),
+                proxies=tuple(ip_network(each) for each in listener.trusted_proxies),
                 ready=self.problems,
                 guide=guide,
                 node=self._node,
                 streams=self._streams,
             )
             tls = TlsFiles(data / listener.certificate, data / listener.key)
-            server = HttpsServer(build_web_app(context, listener.doors), sock, tls, before_stop=context.streams.close)
+            server = HttpsServer(build_web_app(context, listener.doors, [portal]), sock, tls, before_stop=context.streams.close)
             await server.start()
             self._https.append(server)
 

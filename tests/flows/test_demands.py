@@ -320,24 +320,41 @@ async def test_no_other_login_is_joined_to_one_that_waits_for_an_action(world: W
     assert isinstance(await world.begin("bob", origin=PAGES), Challenge)
 
 
-async def test_a_login_by_password_alone_waits_for_its_action_too(world: World) -> None:
+async def test_a_password_alone_enrols_nothing(world: World) -> None:
     use_plan(world, ["password"], demands=[MUST])
     user = await bob(world)
-    outcome = await world.begin("bob", origin=PAGES)
-    assert isinstance(outcome, ActionRequired)
+    assert isinstance(await world.begin("bob", origin=PAGES), Challenge)
+    outcome = await required(world)
     await world.give_totp(user)
     assert is_granted(await looked_at_again(world, outcome))
+    await world.person("carol")
+    assert reason(await world.begin("carol", origin=PAGES)) == "no_factor"
     assert reason(await world.begin("bob", "guess", origin=PAGES)) == "password_wrong"
 
 
-async def test_a_trusted_device_is_used_up_by_the_login_that_waited(world: World) -> None:
+async def test_a_trusted_device_spares_no_factor_where_something_is_enrolled(world: World) -> None:
     use_plan(world, demands=[MUST])
+    user = await bob(world)
+    value, operations = make(world.ring, await world.subject_of(user), "Firefox", to_ms(world.clock.now()), DAY)
+    await world.storage.commit(operations)
+    challenge = await world.begin("bob", device=value, origin=PAGES)
+    assert isinstance(challenge, Challenge)
+    one = await world.answer(challenge, await world.code("bob"), name="bob", origin=PAGES)
+    await world.give_totp(user)
+    granted = await looked_at_again(world, one)
+    assert isinstance(granted, Granted)
+    assert granted.factors == ("password", "sms")
+    assert granted.device is not None
+
+
+async def test_a_trusted_device_is_used_up_by_the_login_that_waited(world: World) -> None:
+    use_plan(world, demands=[ActionEntrySettings(confirm="contact", level="forced", deferrals=0)])
     user = await bob(world)
     value, operations = make(world.ring, await world.subject_of(user), "Firefox", to_ms(world.clock.now()), DAY)
     await world.storage.commit(operations)
     one = await world.begin("bob", device=value, origin=PAGES)
     other = await world.begin("bob", device=value, origin=PAGES)
-    await world.give_totp(user)
+    await verify_phone(world, user)
     granted = await looked_at_again(world, one)
     assert isinstance(granted, Granted)
     assert granted.factors == ("password", "trusted_device")

@@ -1,84 +1,29 @@
 """The pages in a real Chromium: how they look to a checker, without script, by keyboard, live, and under attack.
 
-Set WARDGATE_SCREENSHOTS to a folder to have every page of the gallery painted into it, for people to look at.
+How to have them painted for people to look at stands in `chromium.py`.
 """
 
-import asyncio
-import os
 import re
 import socket
-import threading
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests import neighbours
+from tests.functional.chromium import LOOKS, MEASURE, Loop, axe, chromium, new_context, new_tls_files, overflow, paint
 from tests.unit.web.samples import LET_IN, Sample
 from wardgate.admin.links import make_link
 from wardgate.audit.incidents import IncidentKind
-from wardgate.certificates import self_signed
 from wardgate.delivery.port import Channel
-from wardgate.web.server import HttpsServer, TlsFiles
+from wardgate.web.server import HttpsServer
 from wardgate.web.streams import Streams
 
 pytestmark = pytest.mark.neighbour("chromium")
 
-DEADLINE_S = 20.0
-AXE = Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js"
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *(
-        "--disable-component-update",
-        "--disable-sync",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
-    ),
-)
-# Chromium ends when the bus that it found goes away.
-NO_BUS = dict.fromkeys(("DBUS_SYSTEM_BUS_ADDRESS", "DBUS_SESSION_BUS_ADDRESS"), "unix:path=/nonexistent/bus")
-# Every size, scheme and language, each with each other one.
-Look = tuple[int, int, str, str]
-LOOKS: tuple[Look, ...] = (
-    (1280, 800, "light", "en"),
-    (1280, 800, "dark", "tr"),
-    (390, 844, "light", "tr"),
-    (390, 844, "dark", "en"),
-)
-
-MEASURE = """element => {
-  const box = element.getBoundingClientRect(), style = getComputedStyle(element);
-  return {
-    what: element.outerHTML.slice(0, 80), inline: style.display === "inline", high: box.height, wide: box.width, top: box.top,
-    bottom: box.bottom, ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
-  };
-}"""
-
 _T = TypeVar("_T")
-
-
-class Loop:
-    """An event loop in a thread of its own, where the servers live: Playwright's calls block this one."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do something there and wait for it."""
-        done: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return done.result(DEADLINE_S)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DEADLINE_S)
-        self._loop.close()
 
 
 class Site:
@@ -86,16 +31,12 @@ class Site:
 
     def __init__(self, loop: Loop, folder: Path, *, demo: bool = True, filled: bool = True, **changes: Any) -> None:
         self._loop = loop
-        certificate, key = self_signed(datetime.now(UTC))
-        tls = TlsFiles(folder / "server.crt", folder / "server.key")
-        tls.certificate.write_bytes(certificate)
-        tls.key.write_bytes(key)
         listener = socket.create_server(("127.0.0.1", 0))
         self.origin = f"https://127.0.0.1:{listener.getsockname()[1]}"
         self.sample = Sample(demo=demo, origin=self.origin, **changes)
         if filled:
             self.run(self.sample.fill())
-        self._server = HttpsServer(self.sample.app, listener, tls, self.sample.context.streams.close)
+        self._server = HttpsServer(self.sample.app, listener, new_tls_files(folder), self.sample.context.streams.close)
         self.run(self._server.start())
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -154,12 +95,8 @@ def loop() -> Iterator[Loop]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(
-            executable_path=neighbours.executable("chromium"), args=list(FLAGS), env={**os.environ, **NO_BUS}
-        )
+    with chromium() as one:
         yield one
-        one.close()
 
 
 @pytest.fixture(scope="module")
@@ -193,13 +130,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     one.close()
 
 
-def new_context(browser: Browser, **options: Any) -> BrowserContext:
-    settings = {"ignore_https_errors": True, "locale": "en", "timezone_id": "Europe/Istanbul", **options}
-    one = browser.new_context(**settings)
-    one.set_default_timeout(DEADLINE_S * 1000)
-    return one
-
-
 def go(page: Page, sites: dict[str, Site], shown: Shown) -> None:
     """Open a page of the gallery and let it settle."""
     site = sites[shown.site]
@@ -213,24 +143,6 @@ def go(page: Page, sites: dict[str, Site], shown: Shown) -> None:
     if shown.opened:
         page.locator("main details").evaluate_all("all => all.slice(0, 4).forEach(each => { each.open = true; })")
     page.locator("html").evaluate("() => document.fonts.ready.then(() => null)")
-
-
-def axe(page: Page) -> dict[str, list[str]]:
-    """What axe-core objects to, and what it cannot decide. Loaded by the debugger: the page's own policy lets no script in."""
-    session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-    told = "r => ({v: r.violations.map(tell), i: r.incomplete.map(tell)})"
-    tell = "const tell = e => e.id + ': ' + e.nodes.map(n => n.target.join(' ')).join(', ');"
-    asked = f"(async () => {{ {tell} return ({told})(await axe.run(document)); }})()"
-    answer = session.send("Runtime.evaluate", {"expression": asked, "awaitPromise": True, "returnByValue": True})
-    found: dict[str, list[str]] = answer["result"]["value"]
-    return found
-
-
-def overflow(page: Page) -> int:
-    """By how many pixels the page can be scrolled sideways."""
-    width: int = page.locator("html").evaluate("html => html.scrollWidth - window.innerWidth")
-    return width
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look[0]}-{look[2]}-{look[3]}")
@@ -250,8 +162,7 @@ def test_page_is_clean_for_everybody(
         "request", lambda request: elsewhere.append(request.url) if not request.url.startswith(gallery[shown.site].origin) else None
     )
     go(page, gallery, shown)
-    if folder := os.environ.get("WARDGATE_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/{name}-{width}-{scheme}-{language}.png", full_page=True)
+    paint(page, f"{name}-{width}-{scheme}-{language}")
     assert axe(page) == {"v": [], "i": []}
     assert overflow(page) <= 0
     assert page.locator("html").get_attribute("lang") == language

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardgate.contacts import mask_mail, mask_phone, national_digits, normalise_phone
+from wardgate.contacts import is_costly, mask_mail, mask_phone, national_digits, normalise_mail, normalise_phone
 from wardgate.errors import MessageError
 
 # A firewall's login page is built from the Reply-Message; PAN-OS puts it into a JavaScript string.
@@ -95,3 +95,20 @@ def test_a_hostile_address_does_not_reach_a_login_page_through_its_mask(address:
 @given(st.from_regex(r"[a-z]{4,20}", fullmatch=True))
 def test_a_mask_hides_the_middle_of_the_name(local: str) -> None:
     assert local not in mask_mail(f"{local}@example.test")
+
+
+def test_premium_rate_number_is_costly_and_a_mobile_one_is_not() -> None:
+    assert is_costly("+449098790000")
+    assert not is_costly("+905321234567")
+
+
+@pytest.mark.parametrize(
+    "address", ["", "ada", "a@b@c", "ada@acme.test\r\nBcc: x@y.test", "a" * 65 + "@acme.test", "ada@ac\x00me.test"]
+)
+def test_what_is_no_mail_address_is_refused(address: str) -> None:
+    with pytest.raises(MessageError):
+        normalise_mail(address)
+
+
+def test_domain_of_a_mail_address_is_lowered_and_its_local_part_kept() -> None:
+    assert normalise_mail(" Ada@ACME.Test ") == "Ada@acme.test"

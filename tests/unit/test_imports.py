@@ -37,14 +37,19 @@ ALLOWED: dict[str, frozenset[str]] = {
     # what the engine stands on
     "account": frozenset({"directory", "storage"}),
     "audit": frozenset({"durations", "storage"}),
+    "session": frozenset({"account", "audit", "storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
     "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
     "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
-    "engine": frozenset({"account", "audit", "contacts", "delivery", "directory", "factors", "policy", "risk", "storage"}),
+    "engine": frozenset(
+        {"account", "audit", "contacts", "delivery", "directory", "factors", "policy", "risk", "session", "storage"}
+    ),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
     "web": frozenset({"admin", "audit", "delivery", "metrics", "storage", "watch"}),
+    "pages": frozenset({"account", "audit", "engine", "factors", "metrics", "session", "storage", "web"}),
+    "portal": frozenset({"account", "audit", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
     # looks at everything, decides nothing
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
@@ -143,6 +148,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "leases",
             "metrics",
             "passwords",
+            "portal",
             "radius",
             "runtime",
             "sockets",
@@ -375,7 +381,7 @@ def test_only_entry_points_import_the_app() -> None:
 
 def test_nothing_that_logs_anybody_in_is_imported_by_management() -> None:
     users = {each.module for each in ALL if each.ours and each.name in ("engine.engine", "engine.answering", "engine.asking")}
-    assert {room(module) for module in users} == {"engine", "radius", "worker"}
+    assert {room(module) for module in users} == {"engine", "pages", "portal", "radius", "worker"}
 
 
 def test_the_engine_imports_no_web_framework_and_no_socket() -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing, Secret, new_id
 from wardgate.jsons import dumps, loads
-from wardgate.storage.port import Find, Insert, Modified, Modify, Operation, Reader, Row, Value, Where
+from wardgate.storage.port import Find, Insert, Modified, Modify, Operation, Reader, Row, Update, Value, Where
 from wardgate.values import quick_value
 
 MAX_AUTHENTICATORS = 20
@@ -101,6 +101,12 @@ def release_held(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     """Active instead of held; anything else stays what it is."""
     held = old is not None and old["state"] == AuthenticatorState.HELD
     return Modified({**old, "state": AuthenticatorState.ACTIVE.value} if old is not None and held else None)
+
+
+def revocation(row: Row) -> Operation:
+    """End an authenticator. The row stays, without its secret: fingerprint and counter must outlive it."""
+    live = (Where("state", "!=", AuthenticatorState.REVOKED),)
+    return Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.REVOKED, "sealed": None}, where=live)
 
 
 def create_authenticator(

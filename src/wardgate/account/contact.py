@@ -117,6 +117,18 @@ def contact_key(ring: KeyRing, subject_id: SubjectId, kind: ContactKind, value: 
     return ring.mac("contact", subject_id.encode(), kind.value.encode(), compared.encode())
 
 
+def finding_key(ring: KeyRing, kind: ContactKind, value: str) -> bytes:
+    """The fingerprint of a value, whoever's it is: for finding those who have verified it as theirs."""
+    compared = (canonical_name(value) or value) if kind is ContactKind.MAIL else value
+    return ring.mac("contact-found-by", kind.value.encode(), compared.encode())
+
+
+def owners_of(ring: KeyRing, kind: ContactKind, value: str, most: int) -> Find:
+    """What to read for the verified contacts of this value, of at most so many people."""
+    where = (Where("found_by", "=", finding_key(ring, kind, value)), Where("verified_at", "not_null"))
+    return Find(TABLE, where, order_by="created_at", limit=most)
+
+
 def create_contact(
     ring: KeyRing, subject_id: SubjectId, kind: ContactKind, value: str, source: Source, verified_at_ms: int | None, at_ms: int
 ) -> list[Operation]:
@@ -131,6 +143,7 @@ def create_contact(
         "verified_at": verified_at_ms,
         "source": source.value,
         "created_at": at_ms,
+        "found_by": finding_key(ring, kind, value),
     }
     return [Insert(TABLE, row), Announce(TOPIC, subject_id)]
 

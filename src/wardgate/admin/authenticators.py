@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from wardgate.account import recovery_code
-from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState, create_authenticator, from_row
+from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState, create_authenticator, from_row, revocation
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.admin import fields
 from wardgate.admin.office import Office
@@ -338,12 +338,6 @@ async def _owner(office: Office, account: _Account) -> _Owner:
 async def _authenticator_rows(office: Office, subject_id: SubjectId) -> list[Row]:
     mine = [Where("subject_id", "=", subject_id)]
     return await office.storage.find("authenticator", mine, order_by="created_at", limit=MAX_IN_VALUES)
-
-
-def revocation(row: Row) -> Operation:
-    """End an authenticator. The row stays, without its secret: fingerprint and counter must outlive it."""
-    live = (Where("state", "!=", AuthenticatorState.REVOKED),)
-    return Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.REVOKED, "sealed": None}, where=live)
 
 
 def _revocation(office: Office, owner: _Owner, row: Row) -> list[Operation]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from wardgate.account.authenticator import bound_to as authenticator_place
 from wardgate.account.contact_seal import bound_to as contact_place
+from wardgate.account.mail_link import bound_to as link_place
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.config.secrets import reseal_plain
@@ -67,6 +68,7 @@ SEALED: Final = (
         "sealed",
         lambda row: contact_place(str(row["subject_id"]), str(row["kind"]), _bytes(row["value_key"])),
     ),
+    SealedColumn("mail_link", ("link_mac",), "sealed", lambda row: link_place(_bytes(row["link_mac"]))),
     SealedColumn(
         "kba_answer",
         ("subject_id", "question_id"),

@@ -31,6 +31,9 @@ BELONGINGS: Final = (
     "kba_state",
     "authenticator",
     "contact",
+    "mail_link",
+    "self_service",
+    "sso_session",
     "subject_link",
 )
 # The same, found by something else than the person's id.
@@ -50,6 +53,7 @@ NOT_OF_PEOPLE: Final = (
     "installation",
     "kba_round",
     "lease",
+    "page_step",
     "sending",
     "spent_code",
 )

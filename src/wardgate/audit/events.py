@@ -50,6 +50,10 @@ class Kind(Enum):
         "Too many wrong rounds: a person's challenge questions are closed until a strong sign-in or the help desk opens them.",
     )
     QUESTIONS_REOPENED = ("account:questions:reopened", "A person's closed challenge questions were opened again.")
+    DEVICE_TRUSTED = (
+        "account:device:trusted",
+        "A person had a browser trusted, with a sign-in that proved a second factor: for how long.",
+    )
     DEVICE_FORGOTTEN = (
         "account:device:forgotten",
         "A device is trusted no more: by an operator, or because somebody showed a value of it that was used before.",
@@ -63,6 +67,10 @@ class Kind(Enum):
     USERS_IMPORTED = ("directory:user:imported", "A file of local users was imported: how many were added, changed, refused.")
     USERS_EXPORTED = ("directory:user:exported", "The users of a local directory were written to a file, with or without hashes.")
     PASSWORD_UPGRADED = ("directory:password:upgraded", "A hash from elsewhere was replaced by Argon2id at a login.")
+    PASSWORD_REFUSED = (
+        "directory:password:refused",
+        "A person chose another password for himself, and it was refused: why.",
+    )
     PASSWORD_SET = ("directory:password:set", "A password was set or changed.")
     CONTACT_ADDED = ("account:contact:added", "A phone or mail address was put into a person's own profile; masked.")
     CONTACT_REMOVED = ("account:contact:removed", "A phone or mail address was taken out of a person's own profile; masked.")
@@ -101,6 +109,15 @@ class Kind(Enum):
     )
     ADMIN_LINK_MADE = ("admin:link:made", "A one-time link to the live log was printed.")
     ADMIN_LINK_USED = ("admin:link:used", "A one-time link was opened; a session for the live log began.")
+    SELF_SERVICE_BEGUN = ("engine:recovery:begun", "Somebody began to reset a password or to unlock an account.")
+    SELF_SERVICE_STEP = ("engine:recovery:step", "A step of it: a proof asked, right or wrong, and what it came to.")
+    SELF_SERVICE_DONE = ("engine:recovery:done", "A password was reset or an account unlocked, by which proofs.")
+    SESSION_BEGUN = ("session:session:begun", "A browser was signed in: for which application, by which factors.")
+    SESSION_CONFIRMED = ("session:session:confirmed", "A person proved again that it is him, for the sake of a change.")
+    SESSION_ENDED = (
+        "session:session:ended",
+        "Sessions of a person ended, and why: signed out, ended elsewhere, too many.",
+    )
     SERVER_STARTED = ("app:server:started", "The server began to serve: version and what it listens on.")
     SERVER_STOPPED = ("app:server:stopped", "The server stopped in order.")
     CLOCK_JUMPED = ("app:clock:jumped", "The clock of a machine jumped, by so many seconds.")

@@ -67,6 +67,16 @@ _LOGIN: Final = {
     "grace": As.NUMBER,
     "fail_open": As.WORD,
 }
+_SELF_SERVICE: Final = {
+    "user": As.USER,
+    "goal": As.WORD,
+    "application": As.THING,
+    "door": As.WORD,
+    "source": As.ADDRESS,
+    "client": As.ADDRESS,
+    "proofs": As.WORDS,
+    "reason": As.WORD,
+}
 _PERSON: Final = {"directory": As.THING, "user": As.USER}
 _USER: Final = {**_PERSON, "user_id": As.ID, "fields": As.WORDS, "state": As.WORD, "must_change": As.NUMBER, "forced": As.NUMBER}
 _AUTHENTICATOR: Final = {**_PERSON, "authenticator_id": As.ID, "factor": As.WORD}
@@ -77,6 +87,15 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.LOGIN_DENIED: _LOGIN,
     Kind.LOGIN_CHALLENGED: _LOGIN,
     Kind.LOGIN_ANSWER_WRONG: _LOGIN,
+    Kind.LOGIN_ACTION_REQUIRED: _LOGIN,
+    Kind.SELF_SERVICE_BEGUN: _SELF_SERVICE,
+    Kind.SELF_SERVICE_STEP: _SELF_SERVICE,
+    Kind.SELF_SERVICE_DONE: _SELF_SERVICE,
+    Kind.SESSION_BEGUN: {"session": As.ID, "application": As.THING, "factors": As.WORDS},
+    Kind.SESSION_CONFIRMED: {"session": As.ID, "factors": As.WORDS},
+    Kind.SESSION_ENDED: {"why": As.WORD},
+    Kind.DEVICE_TRUSTED: {"user": As.USER, "application": As.THING, "life_s": As.NUMBER},
+    Kind.DEVICE_FORGOTTEN: {"device": As.ID, "why": As.WORD, "user": As.USER, "source": As.ADDRESS, "client": As.ADDRESS},
     Kind.BRAKE_LOCKED: {**_LOGIN, "brake": As.WORD, "wait_s": As.NUMBER, "level": As.NUMBER, "failures": As.NUMBER},
     Kind.BRAKE_RELEASED: _USER,
     Kind.CODE_SENT: {"channel": As.WORD, "message": As.ID},
@@ -99,7 +118,8 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.USER_ADDED: _USER,
     Kind.USER_CHANGED: _USER,
     Kind.USER_REMOVED: _USER,
-    Kind.PASSWORD_SET: _USER,
+    Kind.PASSWORD_REFUSED: _LOGIN,
+    Kind.PASSWORD_SET: {**_USER, "how": As.WORD, "proofs": As.WORDS},
     Kind.PASSWORD_UPGRADED: _USER,
     Kind.PASSWORD_TRIED: {**_PERSON, "verdict": As.WORD},
     Kind.DIRECTORY_EXAMINED: {"directory": As.THING, "scratch": As.USER},

@@ -303,6 +303,9 @@ def _references(document: "Document") -> Iterator[Fault]:
     applications = {application.name for application in document.applications}
     for number, nas in enumerate(document.nas):
         yield from _known(nas.application, applications, "application", ("nas", number, "application"))
+    portals = [number for number, each in enumerate(document.applications) if each.kind == "portal"]
+    for number in portals[1:]:
+        yield Fault(path_of(("applications", number, "kind")), "there is one application of kind portal already")
     for number, application in enumerate(document.applications):
         if application.policy is not None:
             yield from _known(application.policy, policies, "policy", ("applications", number, "policy"))

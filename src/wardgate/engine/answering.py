@@ -15,7 +15,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret, same
 from wardgate.directory.names import canonical_name
-from wardgate.directory.port import AccountState, DirectoryUser
+from wardgate.directory.port import AccountState, Directory, DirectoryUser
 from wardgate.directory.realm import parse_login_name
 from wardgate.engine import brakes, demands, hand_over, known_names
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
@@ -26,7 +26,7 @@ from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Origin, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
-from wardgate.engine.runtime import Application, EngineParts
+from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.spent_code import remember_spent_code, user_key
 from wardgate.engine.steps import DIRECTORY_FIND, STORAGE_READ, Steps
 from wardgate.engine.surroundings import to_remember
@@ -46,7 +46,7 @@ from wardgate.engine.transaction import (
     outcome_bound_to,
     take_back,
 )
-from wardgate.engine.trusted import TRUSTED_DEVICE, use_at_grant
+from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.errors import DirectoryUnavailable, SealError
 from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
@@ -64,7 +64,7 @@ _TEXTS = {"password_expired": "password.expired", "must_change": "password.must_
 
 
 @quick_value
-class _Answer:
+class Answer:
     """Everything about one answer while it is judged."""
 
     request: AnswerRequest
@@ -141,7 +141,14 @@ class Answering:
 
         None: the step was taken by another request.
         """
-        transaction = carried or await self._stored(handle)
+        answer = await self.look(handle, carried, request, now)
+        return await self._judge(answer) if isinstance(answer, Answer) else answer
+
+    async def look(
+        self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime
+    ) -> "Answer | Step | None":
+        """Everything about an answer, or what it comes to without a look at what was answered."""
+        transaction = carried or await self.stored(handle)
         if transaction is None:
             return None
         trail = request.trail
@@ -175,7 +182,7 @@ class Answering:
         application = self._parts.configuration().applications.get(transaction.application)
         if application is None or transaction.is_over(now_ms):
             reason = "transaction_expired" if application else "no_rule"
-            return await self._close(handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference}))
+            return await self.close(handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference}))
         user = await self._open_account(handle, transaction, request, subject_in(link))
         if not isinstance(user, DirectoryUser):
             return user
@@ -184,10 +191,9 @@ class Answering:
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
         note = known_names.note(realm, name, user, known, now_ms)
         known_as = (keys, seen, spent_key)
-        answer = _Answer(request, handle, transaction, application, user, holder, *known_as, now, now_ms, note, contacts)
-        return await self._judge(answer)
+        return Answer(request, handle, transaction, application, user, holder, *known_as, now, now_ms, note, contacts)
 
-    async def _stored(self, handle: Handle) -> Transaction | None:
+    async def stored(self, handle: Handle) -> Transaction | None:
         """The login whose open question this handle belongs to."""
         row = await self._storage.get("login_transaction", {"id": handle.transaction_id})
         transaction = from_row(row) if row is not None else None
@@ -200,18 +206,18 @@ class Answering:
     ) -> DirectoryUser | Step | None:
         """Whose answer it is, as he is now; or the outcome where the login may not go on."""
         try:
-            user = await self._account(transaction)
+            user = await self.account(transaction)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
             return self._refuse(request, transaction, "directory_down", "down.directory")
         if user is None or subject_id != transaction.subject_id:
             text = Text("flow.unknown", {"ref": transaction.reference})
-            return await self._close(handle, request, transaction, "user_changed", text)
+            return await self.close(handle, request, transaction, "user_changed", text)
         return user
 
     async def cancel(self, handle: Handle, carried: Transaction | None, trail: Trail) -> Denied | None:
         """End the login that this handle belongs to. None: it is over already."""
-        transaction = carried or await self._stored(handle)
+        transaction = carried or await self.stored(handle)
         if transaction is None:
             return None
         trail.transaction_id, trail.reference, trail.application = transaction.id, transaction.reference, transaction.application
@@ -225,16 +231,16 @@ class Answering:
 
     # --- judging -------------------------------------------------------------------------------------------------
 
-    async def _judge(self, answer: _Answer) -> Step | None:
+    async def _judge(self, answer: Answer) -> Step | None:
         settings = self._parts.configuration().brakes
         hold = await brakes.held_by(self._storage, answer.keys, answer.seen, settings, answer.now_ms)
         if hold is not None:
             answer.trail.note("a brake holds", wait_s=hold.wait_s)
             text = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": answer.transaction.reference})
-            return await self._close(answer.handle, answer.request, answer.transaction, hold.reason, text)
+            return await self.close(answer.handle, answer.request, answer.transaction, hold.reason, text)
         if not answer.transaction.factor:
             # All was proved, and something was to be done first: whether it is done is looked up, not answered.
-            return await self._finish(answer, answer.transaction, answer.transaction.proved, Right(), None)
+            return await self.finish(answer, answer.transaction, answer.transaction.proved, Right(), None)
         given = answer.request.answer.reveal()
         if not given.strip():
             return await self._ask_again(answer, "answer_repeated")
@@ -251,7 +257,7 @@ class Answering:
             return await self._wrong(answer, verdict)
         return await self._right(answer, factor, verdict)
 
-    async def _right(self, answer: _Answer, factor: Factor, verdict: Right) -> Step | None:
+    async def _right(self, answer: Answer, factor: Factor, verdict: Right) -> Step | None:
         transaction = answer.transaction
         answer.trail.note("code checked", verdict="right", factor=factor.kind)
         proved = (*transaction.proved, factor.kind)
@@ -262,28 +268,39 @@ class Answering:
             step_number += skipped
         if step_number < len(transaction.steps):
             return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=step_number))
-        return await self._finish(answer, transaction, proved, verdict, answer.request.answer)
+        return await self.finish(answer, transaction, proved, verdict, answer.request.answer)
 
-    async def _finish(
-        self, answer: _Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, code: Secret | None
+    async def finish(
+        self, answer: Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, code: Secret | None
     ) -> Step | None:
         """All is proved: let in, unless something has to be done first."""
         due = await self.due(transaction, answer.holder, answer.contacts, answer.user, answer.now)
+        if answer.request.origin.shows_pages and transaction.refusal:
+            due = demands.password_due(transaction.refusal)
         if due.must is not None and answer.request.origin.shows_pages and transaction.sequence < MAX_ROUNDS:
             return await self._require(answer, transaction, proved, verdict, due)
         released = release_after(proved, answer.holder)
         grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, answer.note, proved, due)
-        if transaction.terms.hand_over_s or transaction.device:
+        if self._trusts(answer, transaction, proved) and due.text is None:
+            value, prior = await trust_at_grant(self._parts, transaction, answer.request.trusts, answer.now_ms)
+            grant = replace(grant, prior=prior, device=value)
+        elif transaction.terms.hand_over_s or transaction.device:
             grant = await self._with_prior(grant, transaction, answer.holder, answer.request.origin.client, answer.now_ms)
             if TRUSTED_DEVICE in proved and not grant.prior:
                 return await self._gone(answer)
         outcome = proved_outcome(transaction, answer.user, proved, answer.application, due, grant.device)
         state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
-        step = end(self._parts.ring(), self._use(answer, outcome), transaction, state)
+        step = end(self._parts.ring(), self.use(answer, outcome), transaction, state)
         commit = await self.commit_proved(transaction, grant, outcome, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
             return outcome
         return await self._lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
+
+    @staticmethod
+    def _trusts(answer: Answer, transaction: Transaction, proved: Sequence[str]) -> bool:
+        """Whether the browser is trusted from this grant on: with a factor that was proved beside the password, now."""
+        wished = bool(answer.request.trusts and transaction.terms.trusted_s) and not transaction.refusal
+        return wished and len(proved) > 1 and TRUSTED_DEVICE not in proved
 
     async def _with_prior(self, grant: Grant, transaction: Transaction, holder: Holder, client: str | None, now_ms: int) -> Grant:
         """The grant with the next value of the trusted device that it began with, and the address that it may be handed over to."""
@@ -303,10 +320,10 @@ class Answering:
         language, reference = transaction.language, transaction.reference
         return await demands.due(self._storage, demanded, holder.subject_id, person, now, language, reference)
 
-    async def _lost(self, answer: _Answer, verdict: Right, position: int, steps_before_claim: int, prior: int = 0) -> Step | None:
+    async def _lost(self, answer: Answer, verdict: Right, position: int, steps_before_claim: int, prior: int = 0) -> Step | None:
         """A condition did not hold: the step was taken, the code or a prior proof was used elsewhere, or a brake began to hold."""
         if position < steps_before_claim:
-            return await self._taken(answer.handle, answer.request)
+            return await self.taken(answer.handle, answer.request)
         if position < steps_before_claim + len(verdict.claim):
             return await self._wrong(answer, verdict.refused)
         if position < steps_before_claim + len(verdict.claim) + prior:
@@ -314,19 +331,19 @@ class Answering:
         text = Text(
             "wait.person", {"min": self._parts.configuration().brakes.user_source_wait_s // 60, "ref": answer.transaction.reference}
         )
-        return await self._close(answer.handle, answer.request, answer.transaction, "brake_user_source", text)
+        return await self.close(answer.handle, answer.request, answer.transaction, "brake_user_source", text)
 
-    async def _gone(self, answer: _Answer) -> Step | None:
+    async def _gone(self, answer: Answer) -> Step | None:
         """What the login counted on was used by another one."""
         text = Text("flow.unknown", {"ref": answer.transaction.reference})
-        return await self._close(answer.handle, answer.request, answer.transaction, "proof_gone", text)
+        return await self.close(answer.handle, answer.request, answer.transaction, "proof_gone", text)
 
     async def _require(
-        self, answer: _Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, due: Due
+        self, answer: Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, due: Due
     ) -> Step | None:
         """Keep the login open until what is due is done; the codes are spent by now."""
         after, outcome, insert_handle = self._awaiting(transaction.moved(), proved, due, answer.request.origin)
-        step = go_on(self._parts.ring(), self._use(answer, outcome), answer.transaction, after)
+        step = go_on(self._parts.ring(), self.use(answer, outcome), answer.transaction, after)
         commit = await self._record_required([*step, *verdict.claim, insert_handle], after, outcome, due, answer.trail)
         return outcome if not isinstance(commit, Refused) else await self._lost(answer, verdict, commit.position, len(step))
 
@@ -357,15 +374,15 @@ class Answering:
     ) -> Commit:
         trail.note("policy demands something first", action=outcome.action)
         details = {"rule": transaction.rule, "factors": list(transaction.proved), "demands": list(due.told)}
-        recording = self._recording(trail, transaction)
+        recording = self.recording(trail, transaction)
         return await recording.commit(unit, Kind.LOGIN_ACTION_REQUIRED, outcome, transaction.user_name, **details)
 
-    async def _taken(self, handle: Handle, request: AnswerRequest) -> Step | None:
+    async def taken(self, handle: Handle, request: AnswerRequest) -> Step | None:
         """Another request used this handle while we judged: the same packet again gets its outcome, any other nothing."""
         row = await self._storage.get("handle", {"handle_mac": handle.mac})
         return self.repeat(handle_from_row(row), request) if row is not None else None
 
-    async def _wrong(self, answer: _Answer, verdict: Wrong) -> Step | None:
+    async def _wrong(self, answer: Answer, verdict: Wrong) -> Step | None:
         """A try less; the challenge is put again, or the login is closed when none is left."""
         transaction = answer.transaction
         answer.trail.note("code checked", verdict=verdict.reason, factor=transaction.factor)
@@ -377,22 +394,22 @@ class Answering:
         tries_left = transaction.tries_left - 1
         if tries_left <= 0 or transaction.sequence >= MAX_ROUNDS:
             text = Text("code.closed", {"ref": transaction.reference})
-            return await self._close(answer.handle, answer.request, transaction, "code_closed", text, settle)
+            return await self.close(answer.handle, answer.request, transaction, "code_closed", text, settle)
         status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left)
         again = self._again(answer, replace(transaction, tries_left=tries_left), status)
         return await self._put(answer, again, settle, verdict.reason, Kind.LOGIN_ANSWER_WRONG)
 
-    async def _ask_again(self, answer: _Answer, reason: str, *status: Text) -> Step | None:
+    async def _ask_again(self, answer: Answer, reason: str, *status: Text) -> Step | None:
         if answer.transaction.sequence >= MAX_ROUNDS:
             text = Text("code.closed", {"ref": answer.transaction.reference})
-            return await self._close(answer.handle, answer.request, answer.transaction, "code_closed", text)
+            return await self.close(answer.handle, answer.request, answer.transaction, "code_closed", text)
         return await self._put(answer, self._again(answer, answer.transaction, *status), (), reason, Kind.LOGIN_CHALLENGED)
 
-    def _again(self, answer: _Answer, transaction: Transaction, *status: Text) -> Asked:
+    def _again(self, answer: Answer, transaction: Transaction, *status: Text) -> Asked:
         prompt = BY_KIND[transaction.factor].repeat(answer.holder, transaction.recall(transaction.factor))
         return Asked(transaction.moved(), (*status, prompt, *self._asker.other_ways(transaction, answer.holder)))
 
-    async def _change_factor(self, answer: _Answer, chosen: Factor) -> Step | None:
+    async def _change_factor(self, answer: Answer, chosen: Factor) -> Step | None:
         """The person typed a factor's word: ask by it; the word of the open factor asks for another code."""
         transaction = answer.transaction
         if transaction.sequence >= MAX_ROUNDS:
@@ -405,7 +422,7 @@ class Answering:
             return await self._ask_again(answer, "answer_repeated", asked)
         return await self._put(answer, asked, (), "switched", Kind.LOGIN_CHALLENGED)
 
-    async def _another_code(self, answer: _Answer, factor: Factor) -> Step | None:
+    async def _another_code(self, answer: Answer, factor: Factor) -> Step | None:
         if factor.channel is None:
             return await self._ask_again(answer, "answer_repeated")
         wait_s = self._asker.resend_wait_s(answer.transaction, answer.now_ms)
@@ -418,25 +435,25 @@ class Answering:
             return await self._ask_again(answer, "answer_repeated", asked)
         return await self._put(answer, asked, (), "resent", Kind.LOGIN_CHALLENGED)
 
-    async def _next_step(self, answer: _Answer, verdict: Right, transaction: Transaction) -> Step | None:
+    async def _next_step(self, answer: Answer, verdict: Right, transaction: Transaction) -> Step | None:
         """One more factor to prove: the same login goes on, with its tries."""
         asked = await self._asker.ask_step(transaction.moved(), answer.holder, answer.application, answer.trail)
         if isinstance(asked, Text):
-            return await self._close(answer.handle, answer.request, answer.transaction, "no_factor", asked, verdict.claim)
+            return await self.close(answer.handle, answer.request, answer.transaction, "no_factor", asked, verdict.claim)
         return await self._put(answer, asked, (), "challenged", Kind.LOGIN_CHALLENGED, verdict)
 
     # --- writing -------------------------------------------------------------------------------------------------
 
     async def _put(
-        self, answer: _Answer, asked: Asked, settle: Sequence[Operation], reason: str, kind: Kind, verdict: Right | None = None
+        self, answer: Answer, asked: Asked, settle: Sequence[Operation], reason: str, kind: Kind, verdict: Right | None = None
     ) -> Step | None:
         """Commit a further challenge under a new handle."""
         value, insert_handle = new_handle(self._parts.ring(), asked.transaction, answer.request.origin.binding)
         challenge = self._asker.challenge(asked, value)
         answer.trail.reason = reason
-        step = go_on(self._parts.ring(), self._use(answer, challenge), answer.transaction, asked.transaction)
+        step = go_on(self._parts.ring(), self.use(answer, challenge), answer.transaction, asked.transaction)
         claim = verdict.claim if verdict else ()
-        recording = self._recording(answer.trail, answer.transaction)
+        recording = self.recording(answer.trail, answer.transaction)
         commit = await recording.commit(
             [*step, *claim, insert_handle, *asked.operations, *settle],
             kind,
@@ -449,7 +466,7 @@ class Answering:
             return challenge
         return await self._lost(answer, verdict or Right(), commit.position, len(step))
 
-    async def _close(
+    async def close(
         self,
         handle: Handle,
         request: AnswerRequest,
@@ -462,8 +479,8 @@ class Answering:
         refusal = Denied(reason, text, transaction.language, transaction.reference)
         use = Use(handle, request.fingerprint, dump_outcome(refusal), to_ms(self._parts.clock.now()))
         step = end(self._parts.ring(), use, transaction, State.DENIED)
-        commit = await self._recording(request.trail, transaction).commit_denied([*step, *settle], refusal, transaction.user_name)
-        return await self._taken(handle, request) if isinstance(commit, Refused) else refusal
+        commit = await self.recording(request.trail, transaction).commit_denied([*step, *settle], refusal, transaction.user_name)
+        return await self.taken(handle, request) if isinstance(commit, Refused) else refusal
 
     async def commit_proved(
         self,
@@ -487,7 +504,7 @@ class Answering:
                 spent.append(left)
         unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
         unit += [*brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released]
-        recording = self._recording(trail, transaction)
+        recording = self.recording(trail, transaction)
         details: dict[str, object] = {"rule": transaction.rule, **dict(grant.details)}
         if transaction.grace:
             details["grace"] = True
@@ -509,10 +526,12 @@ class Answering:
         unit += [*grant.note, *habits]
         return await recording.commit(unit, Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
 
-    def _use(self, answer: _Answer, outcome: Step) -> Use:
+    def use(self, answer: Answer, outcome: Step) -> Use:
+        """What uses the handle of this answer up, with its outcome."""
         return Use(answer.handle, answer.request.fingerprint, dump_outcome(outcome), answer.now_ms)
 
-    def _recording(self, trail: Trail, transaction: Transaction) -> Recording:
+    def recording(self, trail: Trail, transaction: Transaction) -> Recording:
+        """The record of a step of this login."""
         return Recording(self._parts, trail, transaction.application, transaction.subject_id)
 
     def _refuse(self, request: AnswerRequest, transaction: Transaction, reason: str, text_id: str) -> Denied:
@@ -520,7 +539,7 @@ class Answering:
         request.trail.result, request.trail.reason = "denied", reason
         return Denied(reason, Text(text_id, {"ref": transaction.reference}), transaction.language, transaction.reference)
 
-    async def _account(self, transaction: Transaction) -> DirectoryUser | None:
+    async def account(self, transaction: Transaction) -> DirectoryUser | None:
         """The account as it is now; None when it may not be let in any more.
 
         Of a login that began while the directory was down, as it was told last: until the directory answers again, and then only
@@ -544,16 +563,19 @@ class Answering:
             return None
 
     async def _asked(self, transaction: Transaction) -> DirectoryUser | None:
-        for realm in self._parts.configuration().realms:
-            for directory in realm.directories:
-                if directory.name != transaction.directory:
-                    continue
-                began = self._steps.begin()
-                try:
-                    return await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
-                finally:
-                    self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
-        return None
+        directory = directory_of(self._parts.configuration(), transaction.directory)
+        if directory is None:
+            return None
+        began = self._steps.begin()
+        try:
+            return await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
+        finally:
+            self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
+
+
+def directory_of(configuration: EngineConfiguration, name: str) -> Directory | None:
+    """The directory of this name."""
+    return next((each for realm in configuration.realms for each in realm.directories if each.name == name), None)
 
 
 def release_after(proved: Sequence[str], holder: Holder) -> tuple[Operation, ...]:

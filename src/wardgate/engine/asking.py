@@ -74,7 +74,8 @@ class Asker:
         trail.note("asked for a factor", factor=factor.kind)
         left_s = -(-(transaction.expires_at - now_ms) // 1000)
         texts = (asked.prompt, *_other_ways(ways[1:]))
-        challenge = Challenge(handle, factor.kind, texts, max(1, left_s), transaction.language, transaction.reference, preface)
+        about = (transaction.language, transaction.reference, preface, transaction.terms.trusted_s)
+        challenge = Challenge(handle, factor.kind, texts, max(1, left_s), *about)
         recording = Recording(self._parts, trail, application.settings.name, holder.subject_id, now_ms)
         details = {"factor": factor.kind, "rule": transaction.rule}
         commit = await recording.commit(settle, Kind.LOGIN_CHALLENGED, challenge, transaction.user_name, **details)
@@ -169,8 +170,8 @@ class Asker:
         """The outcome for a question. `preface`: what the policy has people told before the first one."""
         transaction = asked.transaction
         left_s = max(1, -(-(transaction.expires_at - to_ms(self._parts.clock.now())) // 1000))
-        language, reference = transaction.language, transaction.reference
-        return Challenge(handle, transaction.factor, asked.texts, left_s, language, reference, preface)
+        about = (transaction.language, transaction.reference, preface, transaction.terms.trusted_s)
+        return Challenge(handle, transaction.factor, asked.texts, left_s, *about)
 
     # --- choosing a factor ---------------------------------------------------------------------------------------
 
@@ -331,8 +332,9 @@ class Asker:
 
 
 def _other_ways(factors: Sequence[Factor]) -> tuple[Text, ...]:
-    words = [factor.words[0] for factor in factors[:MAX_OTHER_WAYS]]
-    return (Text("code.other_ways", {"words": ", ".join(words)}),) if words else ()
+    named = factors[:MAX_OTHER_WAYS]
+    words, kinds = ", ".join([factor.words[0] for factor in named]), " ".join([factor.kind for factor in named])
+    return (Text("code.other_ways", {"words": words, "kinds": kinds}),) if named else ()
 
 
 def _still_open(transaction: Transaction) -> tuple[Where, ...]:

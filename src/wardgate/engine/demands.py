@@ -62,6 +62,22 @@ def standing(holder: Holder, contacts: Sequence[Row], user: DirectoryUser) -> St
     return Standing(frozenset(enrolled), max((_number(row, "verified_at") for row in contacts), default=0), user)
 
 
+def asks_for_change(demands: Sequence[Demand], user: DirectoryUser, now_ms: int) -> bool:
+    """Whether a new password may have to be chosen before this person is let in."""
+    person = Standing(frozenset(), 0, user)
+    return any(each.action == CHANGE_PASSWORD and not _is_met(each, person, now_ms) for each in demands)
+
+
+def password_due(refusal: str) -> Due:
+    """What stands before the grant of somebody whose password was right and has to be changed (`refusal`: why)."""
+    demand = Demand(CHANGE_PASSWORD, "forced")
+    return Due(
+        demand,
+        Text("pw.must_change" if refusal == "must_change" else "pw.expired"),
+        told=({"action": CHANGE_PASSWORD, "must": True},),
+    )
+
+
 async def due(
     storage: Reader,
     demands: Sequence[Demand],

@@ -20,7 +20,8 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
-from wardgate.engine import brakes, hand_over, known_names
+from wardgate.engine import brakes, demands, hand_over, known_names
+from wardgate.engine.actions import Actions, Awaited
 from wardgate.engine.answering import Answering, Grant, proved_outcome, release_after
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
@@ -28,8 +29,9 @@ from wardgate.engine.finding import Found
 from wardgate.engine.first_factor import FirstFactor
 from wardgate.engine.grace import seal_user
 from wardgate.engine.hand_over import HAND_OVER, HandedOver
+from wardgate.engine.held_password import hold_password
 from wardgate.engine.holders import Contactless, holder_of
-from wardgate.engine.outcome import ActionRequired, Denied, Granted, Outcome
+from wardgate.engine.outcome import ActionRequired, Denied, Granted, Origin, Outcome
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
@@ -39,9 +41,9 @@ from wardgate.engine.settings import SendingSettings
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps
 from wardgate.engine.surroundings import look_around
-from wardgate.engine.terms import Terms, dump_terms, terms_of
+from wardgate.engine.terms import ADMINISTRATORS_STRONG_FACTORS, Terms, dump_terms, terms_of
 from wardgate.engine.transaction import Goal, Handle, Transaction, handle_from_row, handle_mac, unused_handle
-from wardgate.engine.trusted import TRUSTED_DEVICE, seen_device, stands_for_factor
+from wardgate.engine.trusted import TRUSTED_DEVICE, is_password_alone, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
 from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
@@ -58,8 +60,8 @@ from wardgate.values import quick_value
 
 # How often a login may lose the race for being the open one of its kind.
 FOLD_TRIES = 5
-# Who has to prove as many strong factors is an administrator: no grace while the directory is down.
-ADMINISTRATORS_STRONG_FACTORS = 2
+# What is asked where policy asks for a password alone, and that is too little for what follows.
+_ANYTHING_ELSE = tuple(factor.kind for factor in SECOND_FACTORS)
 # What a login comes to once everything is proved.
 Let = Granted | Denied | ActionRequired
 
@@ -106,6 +108,7 @@ class Engine:
         self._asker = Asker(parts)
         contactless = Contactless(parts.storage, parts.clock)
         self._answering = Answering(parts, self._asker, contactless)
+        self._actions = Actions(parts, self._answering)
         self._refusing = Refusing(parts)
         self._waiters = Waiters()
         self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters, contactless)
@@ -174,7 +177,8 @@ class Engine:
         if person.grace and not self._may_be_graced(decision, trail):
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)
-        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0)
+        pages = request.origin.shows_pages
+        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0, pages)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not course.steps or len(course.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
@@ -182,18 +186,34 @@ class Engine:
             )
         if course.terms.skips_unsendable:
             course = self._without_unsendable(course, attempt, person)
+        enrols = await self._must_enrol(attempt, person, course)
+        if not course.steps and (enrols or request.steps_up):
+            # What is enrolled opens the account from then on, and so does what a confirmation lets somebody do: a password alone
+            # is too little for either.
+            course = replace(course, steps=(_ANYTHING_ELSE,))
         if not course.steps:
             return await self._grant_at_once(attempt, person, course)
-        if person.device is not None or course.terms.hand_over_s:
+        if not enrols and (person.device is not None or course.terms.hand_over_s):
             granted = await self._grant_by_prior(attempt, person, decision, course)
             if granted is not None:
                 return granted
-            course = replace(course, device=person.device.shown.text) if person.device is not None else course
+        if person.device is not None:
+            course = replace(course, device=person.device.shown.text)
         if request.code is not None:
             return await self._judge_code_beside_password(attempt, person, course, request.code)
         if not request.can_challenge:
             return await self._refusing.deny_known(attempt, person, "code_missing", Text("signin.failed", {"ref": trail.reference}))
         return await self._challenge(attempt, person, course)
+
+    async def _must_enrol(self, attempt: Attempt, person: Person, course: Course) -> bool:
+        """Whether something has to be enrolled before this login is granted, at a door where that can be done."""
+        if not attempt.request.origin.shows_pages or person.refusal:
+            return False
+        if not any(demand.factors for demand in course.terms.demands):
+            return False
+        transaction = self._transaction(attempt, person, course)
+        due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
+        return due.must is not None and bool(due.must.factors)
 
     # --- proofs of before ----------------------------------------------------------------------------------------
 
@@ -233,7 +253,7 @@ class Engine:
             attempt.request.trail.note("policy does not take the login of before")
             return None
         prior = Prior((HAND_OVER,), handed.redeem(), handed_over=handed.reference)
-        return await self._grant_prior(attempt, person, _course(decision, 0), prior)
+        return await self._grant_prior(attempt, person, _course(decision, 0, attempt.request.origin.shows_pages), prior)
 
     async def _grant_by_prior(self, attempt: Attempt, person: Person, plan: Plan, course: Course) -> Let | None:
         """Let in whose password is right and for whom a proof of before stands for the other factors. None: it does not."""
@@ -352,6 +372,7 @@ class Engine:
                 + [each.kind for each in person.holder.held]
             ),
             proved_elsewhere=request.proved_elsewhere,
+            application_kind=attempt.application.settings.kind,
             device=request.origin.device,
             country=person.surroundings.country,
             risk=person.surroundings.band,
@@ -414,7 +435,16 @@ class Engine:
             fail_open=course.fail_open,
             device=course.device,
             risk=person.surroundings.carried,
+            held=self._held(attempt, person, course, trail.transaction_id),
         )
+
+    def _held(self, attempt: Attempt, person: Person, course: Course, transaction_id: str) -> str:
+        """The password, where it has to be changed before the grant at a door where that can be done: it is typed only once."""
+        request = attempt.request
+        changes = bool(person.refusal) or demands.asks_for_change(course.terms.demands, person.user, attempt.now_ms)
+        if not request.origin.shows_pages or request.password is None or not changes:
+            return ""
+        return hold_password(self._parts.ring(), request.password, transaction_id, attempt.now_ms)
 
     def _fold_key(self, attempt: Attempt, person: Person, course: Course) -> bytes:
         """Same person, password, application, NAS and client address, and decided the same: the same login again, not a second one.
@@ -501,7 +531,7 @@ class Engine:
         elif transaction.terms.hand_over_s:
             grant = replace(grant, client=attempt.request.origin.client)
         origin, trail = attempt.request.origin, attempt.request.trail
-        if due.must is not None and origin.shows_pages:
+        if due.must is not None and origin.shows_pages and not (due.must.factors and is_password_alone(transaction.proved)):
             return await self._answering.require(transaction, grant, origin, trail, person.settle)
         now_ms = to_ms(self._clock.now())
         commit = await self._answering.commit_proved(transaction, grant, outcome, trail, person.settle, now_ms)
@@ -523,6 +553,32 @@ class Engine:
         if handle.consumed_at is not None:
             return self._answering.repeat(handle, request) or self._closed(request, "state_used")
         return await self._answering.answer(handle, transaction, request, now) or self._closed(request, "state_used")
+
+    async def awaited(self, handle: bytes, origin: Origin) -> Awaited | None:
+        """Who waits for something to be done at a door that shows pages; None where nobody does. Changes nothing.
+
+        Raises DirectoryUnavailable.
+        """
+        now = self._clock.now()
+        found = await self._handle(handle, origin.binding, "", now)
+        if found is None or found[0].binding != origin.binding or found[0].consumed_at is not None:
+            return None
+        return await self._actions.awaited(found[0], now)
+
+    async def choose_password(self, request: AnswerRequest) -> Outcome:
+        """Set the password that was demanded before the grant (`answer`), and go on. Raises like `answer`."""
+        self._trust_clock()
+        request.trail.user = request.user_name
+        now = self._clock.now()
+        found = await self._handle(request.handle, request.origin.binding, canonical_name(request.user_name) or "", now)
+        if found is None:
+            return self._closed(request, "state_unknown")
+        handle, _ = found
+        if handle.binding != request.origin.binding or not request.origin.shows_pages:
+            return self._closed(request, "state_other_nas")
+        if handle.consumed_at is not None:
+            return self._answering.repeat(handle, request) or self._closed(request, "state_used")
+        return await self._actions.choose_password(handle, request, now) or self._closed(request, "state_used")
 
     async def cancel(self, handle: bytes, trail: Trail) -> Denied:
         """The person gave up: close the login so that its codes are worth nothing."""
@@ -568,10 +624,10 @@ def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset
 
 # There are as many plans as rules, and each login has one of them.
 @lru_cache(maxsize=256)
-def _course(plan: Plan, hand_over_s: int) -> Course:
+def _course(plan: Plan, hand_over_s: int, pages: bool) -> Course:
     """What a plan demands beside the password."""
     steps = tuple(step for step in plan.steps if step != (PASSWORD,))
-    return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s), plan.text)
+    return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s, pages), plan.text)
 
 
 def _told(words: Sequence[tuple[str, str]], language: str) -> Text:

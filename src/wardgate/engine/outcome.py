@@ -15,7 +15,8 @@ class Challenge:
     """Something more has to be proved.
 
     `handle` (RADIUS State) is single use; `texts` are the parts of one prompt, the most important first. `preface`: what the
-    policy has people told before the first question, as far as there is room beside that.
+    policy has people told before the first question, as far as there is room beside that. `trust_s`: for how long the browser may
+    be trusted once the login is granted, if the person wishes; 0: not at all.
     """
 
     handle: bytes
@@ -25,6 +26,13 @@ class Challenge:
     language: str
     reference: str
     preface: Text | None = None
+    trust_s: int = 0
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The kinds of the other factors that would do, for a door that shows them as a choice."""
+        kinds = next((str(text.values["kinds"]) for text in self.texts if text.id == "code.other_ways"), "")
+        return tuple(kinds.split())
 
 
 @quick_value
@@ -133,6 +141,8 @@ def dump_outcome(outcome: Challenge | Granted | Denied | ActionRequired) -> byte
             }
             if outcome.preface is not None:
                 body["preface"] = outcome.preface
+            if outcome.trust_s:
+                body["trust_s"] = outcome.trust_s
         case Granted():
             body = {"is": "granted", **dict(zip(_GRANTED_NAMES, _granted_values(outcome), strict=True))}
             if outcome.device is not None:
@@ -170,6 +180,7 @@ def load_outcome(stored: bytes) -> Challenge | Granted | Denied | ActionRequired
             language=body["language"],
             reference=body["reference"],
             preface=Text(**body["preface"]) if "preface" in body else None,
+            trust_s=body.get("trust_s", 0),
         )
     if kind == "granted":
         body["groups"] = tuple(body["groups"])

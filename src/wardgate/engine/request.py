@@ -16,6 +16,7 @@ class BeginRequest:
     `password` and `code` are what came along; which of them is None tells what the door collects in one request.
     `can_challenge`: the door can put a further question. `proved_elsewhere`: factors that the NAS's configuration vouches for.
     `device`: what a browser or workstation shows of what we gave it (`account.device`); never what a NAS or client says it is.
+    `steps_up`: for the sake of a change; where policy asks for the password alone, something else that the person has is asked too.
     """
 
     application: str
@@ -28,11 +29,15 @@ class BeginRequest:
     proved_elsewhere: frozenset[str] = frozenset()
     goal: Goal = Goal.LOGIN
     device: Secret | None = None
+    steps_up: bool = False
 
 
 @quick_value
 class AnswerRequest:
-    """An answer to a challenge. `fingerprint` identifies the whole request (packet, form post): an identical one is a resend."""
+    """An answer to a challenge. `fingerprint` identifies the whole request (packet, form post): an identical one is a resend.
+
+    `trusts`: what the browser is to be called among the trusted ones, where its person wishes that; empty: he does not.
+    """
 
     handle: bytes
     answer: Secret
@@ -40,3 +45,4 @@ class AnswerRequest:
     fingerprint: bytes
     origin: Origin
     trail: Trail
+    trusts: str = ""

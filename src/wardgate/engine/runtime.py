@@ -108,3 +108,5 @@ class EngineParts:
     slowest_check_s: Callable[[], float] = lambda: 0.0
     # Whether every gateway of a channel has failed lately, as far as this process has seen.
     channel_down: Callable[[Channel], bool] = lambda _: False
+    # How people reach our pages (`https://login.acme.test`), for links in messages; empty: messages bear none.
+    public_url: str = ""

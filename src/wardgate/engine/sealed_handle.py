@@ -52,7 +52,7 @@ class SealedLogin:
 
 def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
     """The handle for a fresh login that is asked for this factor; None when it does not fit (long names, a login by grace)."""
-    if transaction.grace or transaction.fail_open or transaction.device:
+    if transaction.grace or transaction.fail_open or transaction.device or transaction.held:
         return None
     terms = dump_terms(transaction.terms)
     texts = (

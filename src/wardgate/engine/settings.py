@@ -24,7 +24,9 @@ class ApplicationSettings:
     """What a login is for. Policy and released attributes hang here."""
 
     name: str
-    kind: Literal["radius"] = "radius"
+    kind: Literal["radius", "portal"] = field(
+        default="radius", metadata={"help": "what it is: NAS that ask by RADIUS, or Wardgate's own pages for people (one at most)"}
+    )
     title: str | None = field(default=None, metadata={"help": "the name that people read in messages; default: the name"})
     policy: str | None = field(
         default=None, metadata={"help": "policy by name; default: password and any one enrolled second factor"}

@@ -13,6 +13,11 @@ from wardgate.jsons import dumps, loads
 from wardgate.policy.plan import Demand, Level, Plan
 from wardgate.values import quick_value
 
+# Who has to prove as many strong factors is an administrator.
+ADMINISTRATORS_STRONG_FACTORS: Final = 2
+# How long a session of an administrator lasts on our own pages, and without use, at most.
+ADMINISTRATORS_SESSION_S: Final = 4 * 3600
+ADMINISTRATORS_IDLE_S: Final = 15 * 60
 # A login may be kept alive by resends and other factors, but no longer than this. NIST SP 800-63B: out-of-band within 10 minutes.
 MAX_LOGIN_MS: Final = 600_000
 
@@ -22,7 +27,8 @@ class Terms:
     """The terms of one login, in seconds. 0: what the installation has set; None: what the door does by itself.
 
     `skips_unsendable`: a step that only messages could prove is left out while no gateway takes any. `hand_over_s`: for how long a
-    grant leaves a proof for the request that follows it; 0: not at all.
+    grant leaves a proof for the request that follows it; 0: not at all. `trusted_s`: for how long the browser may be trusted from
+    its grant on, if its person wishes; 0: not at all, as at every door that shows no pages.
     """
 
     login_s: int = 0
@@ -33,6 +39,7 @@ class Terms:
     hand_over_s: int = 0
     demands: tuple[Demand, ...] = ()
     actions: str = ""
+    trusted_s: int = 0
 
     @property
     def longest_ms(self) -> int:
@@ -49,18 +56,26 @@ class Terms:
 NO_TERMS: Final = Terms()
 
 
-def terms_of(plan: Plan, hand_over_s: int = 0) -> Terms:
-    """The terms of a plan. What weakens a login is not for those of whom a floor demands strong factors."""
+def terms_of(plan: Plan, hand_over_s: int = 0, pages: bool = False) -> Terms:
+    """The terms of a plan. What weakens a login is not for those of whom a floor demands strong factors.
+
+    `pages`: the door shows them, so that a browser can be trusted and the session is ours.
+    """
     lifetimes, is_strong = plan.lifetimes, plan.strong_factors > 0
+    session_s, idle_s = lifetimes.session_s, lifetimes.idle_s
+    if pages and plan.strong_factors >= ADMINISTRATORS_STRONG_FACTORS:
+        session_s = min(session_s or ADMINISTRATORS_SESSION_S, ADMINISTRATORS_SESSION_S)
+        idle_s = min(idle_s or ADMINISTRATORS_IDLE_S, ADMINISTRATORS_IDLE_S)
     terms = Terms(
         login_s=lifetimes.transaction_s or 0,
         code_s=lifetimes.code_s or 0,
-        session_s=lifetimes.session_s,
-        idle_s=lifetimes.idle_s,
+        session_s=session_s,
+        idle_s=idle_s,
         skips_unsendable=plan.fail.gateway_down == "skip" and not is_strong,
         hand_over_s=0 if is_strong else hand_over_s,
         demands=tuple(demand for demand in plan.demands if demand.level != "off"),
         actions=plan.actions if plan.demands else "",
+        trusted_s=lifetimes.trusted_device_s if pages and not is_strong else 0,
     )
     return NO_TERMS if terms == NO_TERMS else terms
 
@@ -75,6 +90,8 @@ def dump_terms(terms: Terms) -> str:
 def _dumped(terms: Terms) -> str:
     demands = [[each.action, each.level, each.factors, each.deferrals, each.every_s, each.remind_s] for each in terms.demands]
     numbers = (terms.login_s, terms.code_s, terms.session_s, terms.idle_s, int(terms.skips_unsendable), terms.hand_over_s)
+    if terms.trusted_s:
+        return dumps([*numbers, demands, terms.actions, terms.trusted_s])
     return dumps([*numbers, demands, terms.actions] if demands else [*numbers])
 
 
@@ -84,7 +101,7 @@ def load_terms(text: str) -> Terms:
     if not text:
         return NO_TERMS
     login_s, code_s, session_s, idle_s, skips, hand_over_s, *rest = loads(text)
-    demands, actions = rest or ((), "")
+    demands, actions, trusted_s = (*rest, 0)[:3] if rest else ((), "", 0)
     return Terms(
         login_s,
         code_s,
@@ -97,6 +114,7 @@ def load_terms(text: str) -> Terms:
             for action, level, factors, deferrals, every_s, remind_s in demands
         ),
         actions,
+        trusted_s,
     )
 
 

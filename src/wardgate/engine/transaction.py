@@ -53,6 +53,7 @@ class Transaction:
     to be changed, so that this is what the login comes to. `grace`: it began while the directory was down; the user as the
     directory told him last, sealed. `terms`: what else of the plan it keeps. `fail_open`: why a step was left out. `device`: what
     it began with of a trusted device, for its grant. `risk`: its score, and what its grant has to remember (`risk.carried`).
+    `held`: the password that it began with, sealed to it, where it has to be changed before the grant; gone when the login is over.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Transaction:
     fail_open: str = ""
     device: str = ""
     risk: str = ""
+    held: str = ""
 
     def is_over(self, now_ms: int) -> bool:
         """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""
@@ -259,14 +261,14 @@ def go_on(ring: KeyRing, use: Use, old: Transaction, new: Transaction) -> list[O
 def end(ring: KeyRing, use: Use, old: Transaction, state: State) -> list[Operation]:
     """The operations by which a login ends. One that was a sealed handle never needs a row."""
     operation = use.operation(ring)
-    return [operation] if use.handle.is_sealed else [operation, advance(old, old.moved(state=state))]
+    return [operation] if use.handle.is_sealed else [operation, advance(old, old.moved(state=state, held=""))]
 
 
 def take_back(handle: Handle, old: Transaction, now_ms: int) -> Operation:
     """The operation that ends a login without an answer."""
     if handle.is_sealed:
         return _used_sealed(handle, None, None, now_ms)
-    return advance(old, old.moved(state=State.DENIED))
+    return advance(old, old.moved(state=State.DENIED, held=""))
 
 
 def _used_sealed(handle: Handle, fingerprint: bytes | None, outcome: bytes | None, now_ms: int) -> Insert:

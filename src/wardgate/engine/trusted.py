@@ -1,5 +1,7 @@
 """A trusted device in a login: what it showed, what that is worth, and what becomes of one whose value somebody else has used."""
 
+from collections.abc import Sequence
+
 from wardgate.account import device
 from wardgate.account.device import Judged, Shown
 from wardgate.account.subject import SubjectId
@@ -8,13 +10,14 @@ from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.attempt import Attempt, Person, SeenDevice
 from wardgate.engine.runtime import EngineParts
-from wardgate.engine.transaction import Goal
-from wardgate.factors import STRONG_KINDS
+from wardgate.engine.transaction import Goal, Transaction
+from wardgate.factors import PASSWORD, STRONG_KINDS
 from wardgate.policy.plan import Plan
 from wardgate.storage.port import Committed, Operation, Row
 
 # What it is called among the factors of a grant. It is no factor of policies.
 TRUSTED_DEVICE = "trusted_device"
+MAX_DEVICES = 20
 _STRONG = frozenset(STRONG_KINDS)
 
 
@@ -29,6 +32,11 @@ def stands_for_factor(seen: SeenDevice, plan: Plan, attempt: Attempt, person: Pe
         and not (person.refusal or person.grace)
         and seen.created_at + trusted_ms > attempt.now_ms
     )
+
+
+def is_password_alone(proved: Sequence[str]) -> bool:
+    """Whether nothing was proved now beside the password: too little to enrol anything with."""
+    return set(proved) <= {PASSWORD, TRUSTED_DEVICE}
 
 
 async def seen_device(
@@ -63,6 +71,31 @@ async def use_at_grant(
         return None, ()
     value, operation = device.use(parts.ring(), shown, subject_id, now_ms, is_strong)
     return value, (operation,)
+
+
+async def trust_at_grant(
+    parts: EngineParts, transaction: Transaction, label: str, now_ms: int
+) -> tuple[Secret, tuple[Operation, ...]]:
+    """The value for a browser that its person trusts from this grant on, and what the grant writes for that.
+
+    Another device that this browser showed goes, and of a person who has many the oldest.
+    """
+    subject_id, life_s = SubjectId(transaction.subject_id), transaction.terms.trusted_s
+    [rows] = await parts.storage.read([device.devices_of(subject_id)])
+    value, made = device.make(parts.ring(), subject_id, label, now_ms, life_s)
+    gone = {str(row["id"]) for row in rows[: max(0, len(rows) - MAX_DEVICES + 1)]}
+    if transaction.device:
+        gone.add(device.shown_in(transaction.device).id)
+    event = AuditEvent(
+        Kind.DEVICE_TRUSTED,
+        now_ms,
+        "engine",
+        transaction_id=transaction.id,
+        reference=transaction.reference,
+        subject_id=subject_id,
+        details={"user": transaction.user_name, "application": transaction.application, "life_s": life_s},
+    )
+    return value, (*made, *(device.forget(subject_id, each) for each in sorted(gone)), record(event))
 
 
 async def _row(parts: EngineParts, shown: Shown) -> Row | None:

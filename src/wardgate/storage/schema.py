@@ -115,7 +115,26 @@ contact = Table(
     _number("verified_at", null=True),
     _text("source"),
     _number("created_at"),
+    # Whoever's it is: by this a person is found who knows a contact of his and not his name.
+    _bytes("found_by", null=True),
     PrimaryKeyConstraint("subject_id", "kind", "value_key"),
+    Index("ix_contact_found_by", "found_by"),
+)
+
+# What a mailed link undoes. The link's token stands nowhere: only its keyed fingerprint does.
+mail_link = Table(
+    "mail_link",
+    metadata,
+    _bytes("link_mac"),
+    _text("subject_id"),
+    _text("purpose"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("used_at", null=True),
+    PrimaryKeyConstraint("link_mac"),
+    Index("ix_mail_link_subject_id", "subject_id"),
+    Index("ix_mail_link_expires_at", "expires_at"),
 )
 
 # `counter`: the last TOTP time step or the next HOTP counter; it only ever rises, by conditional update.
@@ -322,6 +341,56 @@ habit = Table(
     _number("last_at"),
     PrimaryKeyConstraint("subject_id", "kind", "value_key"),
     Index("ix_habit_last_at", "last_at"),
+)
+
+# --- browsers --------------------------------------------------------------------------------------------------------
+
+# What a browser is in the middle of: the open question of a login, or how it ended. Only fingerprints of what the browser holds.
+page_step = Table(
+    "page_step",
+    metadata,
+    _bytes("step_mac"),
+    _bytes("browser_mac"),
+    _number("turn"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("step_mac"),
+    Index("ix_page_step_expires_at", "expires_at"),
+)
+
+# A forgotten password or a locked account on its way: which proofs were right so far. Nobody's rows are like everybody's.
+self_service = Table(
+    "self_service",
+    metadata,
+    _text("id"),
+    _text("reference"),
+    _text("goal"),
+    _text("stage"),
+    _number("sequence"),
+    _text("subject_id"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_self_service_expires_at", "expires_at"),
+)
+
+sso_session = Table(
+    "sso_session",
+    metadata,
+    _bytes("session_mac"),
+    _text("id"),
+    _text("subject_id"),
+    _text("body"),
+    _number("created_at"),
+    _number("seen_at"),
+    _number("confirmed_at"),
+    _number("idle_ms"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("session_mac"),
+    Index("ix_sso_session_subject_id", "subject_id"),
+    Index("ix_sso_session_expires_at", "expires_at"),
 )
 
 # --- delivery --------------------------------------------------------------------------------------------------------

@@ -23,9 +23,31 @@ class Closed(HTTPException):
         self.text = text
 
 
-def client_address(request: Request) -> str:
-    """The address at the other end of the connection, for records."""
-    return request.client.host if request.client else ""
+MAX_HOPS = 10
+
+
+def client_address(request: Request, proxies: Sequence[Network] = ()) -> str:
+    """The address that the request comes from, for records and brakes.
+
+    That of the connection, unless it is one of `proxies`: then the last address of X-Forwarded-For that is none of them. What
+    stands before that one was written by whoever sent it.
+    """
+    connection = request.client.host if request.client else ""
+    address = _address(connection)
+    if address is None or not _among(address, proxies):
+        return connection
+    hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+    for hop in reversed(hops[-MAX_HOPS:]):
+        told = _address(hop.strip())
+        if told is None:
+            return connection
+        if not _among(told, proxies):
+            return str(told)
+    return connection
+
+
+def _among(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
 
 
 def client_in(request: Request, networks: Sequence[Network]) -> bool:
@@ -74,6 +96,11 @@ def require_local(request: Request) -> None:
         raise Closed(403, "page.only_this_machine")
     if not loopback_host(request):
         raise Closed(421, "page.only_loopback_name")
+
+
+def hosts_of(public_url: str) -> frozenset[str]:
+    """The Host names that requests may bear where people reach us by this address; without one: any."""
+    return frozenset({(urlsplit(public_url).hostname or "").rstrip(".")} - {""})
 
 
 def require_known_host(request: Request, hosts: frozenset[str]) -> None:

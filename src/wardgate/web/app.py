@@ -1,6 +1,8 @@
 """Puts the web room's routes together, door by door: a listener has the doors that its settings name, and no other page."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,21 +26,33 @@ from wardgate.web.start import StartPage
 DOORS = ("admin", "health", "metrics")
 
 
-def build_web_app(context: WebContext, doors: Collection[str] = DOORS) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class MorePages:
+    """Another room's pages: the door that they are behind, their routes, and where their templates are."""
+
+    door: str
+    routes: Callable[[WebContext, Pages], Sequence[BaseRoute]]
+    folders: Sequence[Path]
+
+
+def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Sequence[MorePages] = ()) -> Starlette:
     """The application of one listener. The outbox exists in the demo only, the one-time links under `serve` only."""
     assets = Assets()
-    pages = Pages(context, assets)
-    behind: dict[str, list[BaseRoute]] = {
+    pages = Pages(context, assets, [folder for each in more for folder in each.folders])
+    static = Route("/static/{name}", assets.serve)
+    behind: dict[str, Sequence[BaseRoute]] = {
         "health": [Route("/healthz", alive), Route("/readyz", Readiness(context).answer)],
         "metrics": [Route("/metrics", Scrape(context).answer)],
         "admin": [
-            Route("/static/{name}", assets.serve),
+            static,
             *StartPage(context, pages).routes(),
             *LogPages(context, pages).routes(),
             *(OutboxPages(context, pages).routes() if context.demo else EntryPages(context, pages).routes()),
         ],
     }
-    routes = [route for door in DOORS if door in doors for route in behind[door]]
+    behind |= {each.door: [static, *each.routes(context, pages)] for each in more}
+    # The first of two routes with one path is taken: a listener with pages of several doors has one style sheet.
+    routes = [route for door in behind if door in doors for route in behind[door]]
 
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

@@ -53,9 +53,9 @@ class WebContext:
     """Everything the pages need.
 
     `origin`: how people reach us (`https://login.acme.test`). `guide`: the demo's, None under `serve`; with it the outbox exists
-    and the log is open to this machine. `hosts`: names that the Host header may bear under `serve`; empty: any. `ready`: what keeps
-    this worker from doing its work, as sentences for operators, empty when nothing does (storage is asked by the page itself).
-    `node`: all workers of this machine; None where there is one.
+    and the log is open to this machine. `hosts`: names that the Host header may bear under `serve`; empty: any. `proxies`: those
+    whose word about a browser's address is taken. `ready`: what keeps this worker from doing its work, as sentences for operators,
+    empty when nothing does (storage is asked by the page itself). `node`: all workers of this machine; None where there is one.
     """
 
     storage: Storage
@@ -68,6 +68,7 @@ class WebContext:
     guide: DemoGuide | None = None
     hosts: frozenset[str] = frozenset()
     metrics_networks: tuple[Network, ...] = LOOPBACK
+    proxies: tuple[Network, ...] = ()
     streams: Streams = field(default_factory=Streams)
     node: Node | None = None
 

@@ -1,6 +1,6 @@
 """Templates to replies: one Jinja environment with autoescape on, and what every page knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
@@ -17,22 +17,22 @@ from wardgate.web.assets import Assets
 from wardgate.web.context import WebContext
 from wardgate.web.view import look_of, reason_text
 
-_ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 413, 421, 500, 503)
+_ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 500, 503)
 
 
 class Pages:
     """Renders pages. What they say comes from the catalogues; nothing that came from outside is ever marked safe."""
 
-    def __init__(self, context: WebContext, assets: Assets) -> None:
+    def __init__(self, context: WebContext, assets: Assets, folders: Sequence[Path] = ()) -> None:
+        """`folders`: where other rooms keep their templates."""
+        self._environment = _environment(tuple(folders))
         self._same = {"asset": assets.url, "demo": context.demo, "language_names": words.NAMES, "look_of": look_of}
 
     def page(self, request: Request, template: str, status: int = 200, *, posts: bool = False, **values: Any) -> HTMLResponse:
         """A whole page. `posts`: it carries a form, and browsers then tell us their origin only under a looser referrer policy."""
         language = words.language_of_request(request)
-        html = (
-            _environment()
-            .get_template(template)
-            .render(**self._speech(language), path=request.url.path, language_links=_language_links(request), **values)
+        html = self._environment.get_template(template).render(
+            **self._speech(language), path=request.url.path, language_links=_language_links(request), **values
         )
         response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
         if posts:
@@ -45,7 +45,7 @@ class Pages:
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
         """What a macro makes of `arguments`: one row for a page that is open already."""
-        module = _environment().get_template(template).make_module(self._speech(language))
+        module = self._environment.get_template(template).make_module(self._speech(language))
         rendered: str = getattr(module, macro)(*arguments)
         return rendered
 
@@ -60,6 +60,7 @@ class Pages:
             **self._same,
             "language": language,
             "t": partial(_translate, language),
+            "say": lambda text: render(text, language),
             "known_text": catalogue(language).__contains__,
             "number": _in(language, words.number),
             "duration": _in(language, words.duration),
@@ -68,10 +69,10 @@ class Pages:
         }
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
+@lru_cache(maxsize=4)
+def _environment(folders: tuple[Path, ...]) -> Environment:
     return Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        loader=FileSystemLoader([Path(__file__).with_name("templates"), *folders]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from alembic.migration import MigrationContext
     from sqlalchemy import Connection
 
-MIGRATIONS = ("m0001_first", "m0002_nodes", "m0003_directories", "m0004_fewer_indexes", "m0005_policy", "m0006_questions")
+MIGRATIONS = (
+    "m0001_first",
+    "m0002_nodes",
+    "m0003_directories",
+    "m0004_fewer_indexes",
+    "m0005_policy",
+    "m0006_questions",
+    "m0007_browsers",
+)
 LATEST = len(MIGRATIONS)
 
 

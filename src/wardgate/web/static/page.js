@@ -161,8 +161,26 @@ class LiveList {
   }
 }
 
+function offerShow() {
+  for (const button of document.querySelectorAll("button.show[hidden]")) {
+    const field = document.getElementById(button.dataset.show);
+    const words = [button.textContent, button.dataset.shown];
+    const names = [button.getAttribute("aria-label"), button.dataset.named];
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const hidden = field.type === "password";
+      field.type = hidden ? "text" : "password";
+      button.textContent = words[Number(hidden)];
+      button.setAttribute("aria-label", names[Number(hidden)]);
+    });
+    // What is typed must not be kept by the browser as an ordinary field's text.
+    field.form.addEventListener("submit", () => { field.type = "password"; });
+  }
+}
+
 localTimes(document);
 nameZone();
+offerShow();
 offerCopies(document);
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("button.copy");

@@ -1,0 +1,145 @@
+"""Tells a person, everywhere he can be reached, what is being done to his account: he is the one who knows whether it is he.
+
+Never a password, a code or a whole address. A notice may bear a link, which does nothing by being opened: behind it is a button.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from wardgate.account.contact import Contact
+from wardgate.account.mail_link import Purpose, make
+from wardgate.account.subject import SubjectId
+from wardgate.clock import to_ms
+from wardgate.crypto import new_id
+from wardgate.delivery.outbox import enqueue
+from wardgate.delivery.port import Channel
+from wardgate.directory.port import ContactKind, DirectoryUser
+from wardgate.engine.runtime import EngineParts
+from wardgate.engine.sending import is_allowed
+from wardgate.factors.port import Holder
+from wardgate.storage.port import Operation
+from wardgate.texts import Text, render
+
+# A notice that comes days later frightens without helping.
+LIFE_MS: Final = 24 * 3_600_000
+# What is told, by what happened.
+TOLD: Final = ("first_proof", "password_reset", "password_changed", "unlocked", "authenticator_added", "authenticator_removed")
+# Of these, what the person can dispute by a link.
+DISPUTABLE: Final = TOLD[1:]
+# A directory may tell of many addresses; an event is no reason for more messages than these.
+MAX_ADDRESSEES: Final = 30
+CHANNELS: Final[Mapping[ContactKind, Channel]] = {ContactKind.PHONE: Channel.SMS, ContactKind.MAIL: Channel.EMAIL}
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Whom a notice is for, and which login or flow it belongs to."""
+
+    subject_id: str
+    user_name: str
+    application: str
+    transaction_id: str
+    reference: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Where a notice goes. `linked`: whether it bears the link there."""
+
+    channel: Channel
+    to: str = field(repr=False)
+    linked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What happened. `subject`: the text's id, where it is not that of `happened`. `link`: the whole address, or empty.
+
+    `link_text`: the id of what is said of the link.
+    """
+
+    happened: str
+    values: Mapping[str, str | int] = field(default_factory=dict)
+    subject: str = ""
+    link: str = field(default="", repr=False)
+    link_text: str = ""
+
+
+def notify(parts: EngineParts, whom: Whom, holder: Holder, happened: str, used: Channel | None = None) -> tuple[Operation, ...]:
+    """The messages for the unit of what happened; none for what need not be told.
+
+    `used`: the channel that need not be told, because it was just used.
+    """
+    if happened not in TOLD:
+        return ()
+    reached = ((Channel.EMAIL, holder.mail), (Channel.SMS, holder.phone))
+    addressees = [Addressee(channel, to) for channel, to in reached if to is not None and channel is not used]
+    if happened not in DISPUTABLE or not parts.public_url or not addressees:
+        return tell(parts, whom, addressees, Notice(happened))
+    link, insert = dispute_link(parts, whom)
+    return (insert, *tell(parts, whom, addressees, Notice(happened, link=link, link_text="notice.link_not_me")))
+
+
+def tell(parts: EngineParts, whom: Whom, addressees: Iterable[Addressee], notice: Notice) -> tuple[Operation, ...]:
+    """The messages of a notice, one for each addressee that some gateway serves."""
+    configuration = parts.configuration()
+    return tuple(
+        operation
+        for each in list(addressees)[:MAX_ADDRESSEES]
+        if each.channel in configuration.channels
+        and (each.channel is not Channel.SMS or is_allowed(each.to, configuration.sending))
+        for operation in _message(parts, whom, each, notice)
+    )
+
+
+def everywhere(user: DirectoryUser | None, contacts: Sequence[Contact]) -> list[Addressee]:
+    """Every place where a person can be reached: his verified contacts and all that the directory tells, each once."""
+    found = [(CHANNELS[each.kind], each.value) for each in contacts]
+    if user is not None:
+        found += [(Channel.EMAIL, each) for each in (user.mail, *user.other_mails) if each]
+        found += [(Channel.SMS, each) for each in (user.phone, *user.other_phones) if each]
+    return [Addressee(channel, to) for channel, to in dict.fromkeys(found)]
+
+
+def dispute_link(parts: EngineParts, whom: Whom) -> tuple[str, Operation]:
+    """The address of a link by which a person says that it was not him, and what keeps it."""
+    payload = {"user": whom.user_name, "application": whom.application, "language": whom.language, "reference": whom.reference}
+    now_ms = to_ms(parts.clock.now())
+    token, insert = make(parts.ring(), SubjectId(whom.subject_id), Purpose.NOT_ME, payload, now_ms)
+    return link_address(parts, token.reveal().decode()), insert
+
+
+def link_address(parts: EngineParts, token: str) -> str:
+    """Where a link leads: to the address that is configured, never to one that a request named."""
+    return f"{parts.public_url}/l/{token}"
+
+
+def _message(parts: EngineParts, whom: Whom, addressee: Addressee, notice: Notice) -> list[Operation]:
+    now = parts.clock.now()
+    now_ms, is_sms = to_ms(now), addressee.channel is Channel.SMS
+    values: dict[str, str | int] = {"when": f"{now:%Y-%m-%d %H:%M} UTC", "ref": whom.reference, **notice.values}
+    form, linked = "sms" if is_sms else "body", bool(notice.link and addressee.linked)
+    link = render(Text(f"{notice.link_text}_{form}", {"link": notice.link}), whom.language).strip() if linked else ""
+    values["link"] = (f" {link}" if is_sms else f"{link}\n\n") if link else ""
+    text = render(Text(f"notice.{notice.happened}_{form}", values), whom.language)
+    subject = "" if is_sms else render(Text(notice.subject or f"notice.{notice.happened}_subject"), whom.language)
+    return enqueue(
+        parts.ring(),
+        message_id=new_id(),
+        channel=addressee.channel,
+        to=addressee.to,
+        text=text.strip() + ("\n" if subject else ""),
+        subject=subject,
+        code="",
+        user_name=whom.user_name,
+        subject_id=whom.subject_id,
+        application=whom.application,
+        transaction_id=whom.transaction_id,
+        reference=whom.reference,
+        created_at_ms=now_ms,
+        expires_at_ms=now_ms + LIFE_MS,
+        keep=parts.keep_messages,
+        sender=parts.sender,
+    )

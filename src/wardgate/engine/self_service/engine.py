@@ -1,0 +1,521 @@
+"""Runs self-service flows: who it may be, one proof after the other, and at the end what was asked for.
+
+A flow is a row from its first form on. Each step is one conditional write with its audit event and timeline. Before the first proof
+nothing that is shown, sent or waited for depends on whether the name is somebody's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from wardgate.account.authenticator import active_and_held, kept_authenticators
+from wardgate.account.contact import kept_contacts
+from wardgate.account.subject import NO_SUBJECT, SubjectId, create_subject, link_of, subject_in
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.timeline import Trail, new_transaction_id
+from wardgate.clock import to_ms
+from wardgate.crypto import Secret
+from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordPolicyTelling
+from wardgate.directory.realm import names_meant, parse_login_name
+from wardgate.engine import brakes
+from wardgate.engine.attempt import Attempt
+from wardgate.engine.finding import Finding
+from wardgate.engine.holders import holder_of
+from wardgate.engine.notices import Whom, notify
+from wardgate.engine.outcome import Origin
+from wardgate.engine.request import BeginRequest
+from wardgate.engine.runtime import EngineParts
+from wardgate.engine.self_service.acting import Acting, Refusal
+from wardgate.engine.self_service.flow import (
+    LIFE_MS,
+    PASSWORDS,
+    TRIES_OF_A_PROOF,
+    Flow,
+    Stage,
+    advance,
+    from_row,
+    insert,
+)
+from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
+from wardgate.engine.self_service.sending import send_code
+from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of, first_kinds
+from wardgate.engine.settings import CodeSettings
+from wardgate.engine.steps import Steps
+from wardgate.errors import ClockWrong, DirectoryUnavailable
+from wardgate.factors import BY_KIND
+from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
+from wardgate.storage.port import Committed, Modify, Operation
+from wardgate.texts import Text
+
+STARTS_PER_HOUR: Final = 5
+START: Final = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Somebody says who he is and what he has forgotten."""
+
+    goal: str
+    application: str
+    user_name: str
+    origin: Origin
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a flow is about, as directory and storage tell him now."""
+
+    user: DirectoryUser
+    directory: Directory
+    holder: Holder
+    ages: Ages
+
+
+class SelfService:
+    """One per engine; all its state is in storage."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._storage = parts.storage
+        self._finding = Finding(parts, Steps(parts))
+        self._weighing = Weighing(parts)
+        self._acting = Acting(parts)
+
+    # --- begin -----------------------------------------------------------------------------------------------------
+
+    async def begin(self, start: Start) -> tuple[str, SelfServiceOutcome]:
+        """Begin a flow. Returns its id, empty when none was begun, and what to do first."""
+        problem = self._parts.clock_problem()
+        if problem is not None:
+            raise ClockWrong(problem)
+        attempt = self._attempt(start)
+        if not await self._may_start(attempt):
+            start.trail.result, start.trail.reason = "denied", "brake_start"
+            return "", Closed("brake_start", Text("wait.person", {"min": 60, "ref": start.trail.reference}))
+        found = await self._finding.find(attempt)
+        if found.down is not None:
+            return "", self._down(start.trail)
+        flow = self._flow(start, attempt)
+        if found.user is not None and found.user.state in (AccountState.ACTIVE, AccountState.LOCKED):
+            subject_id = await self._subject(found.user, attempt.now_ms)
+            flow = replace(flow, subject_id=subject_id, directory=found.user.directory, immutable_id=found.user.immutable_id)
+        elif found.user is not None:
+            start.trail.note("the account may not be used", state=found.user.state.value)
+        start.trail.result, start.trail.reason = "challenged", "started"
+        event = self._event(Kind.SELF_SERVICE_BEGUN, flow, attempt.now_ms, start.trail)
+        start.trail.stored = True
+        ring = self._parts.ring()
+        await self._storage.commit([insert(ring, flow), event, start.trail.entry(ring, attempt.now_ms)])
+        return flow.id, self._choose(flow, None)
+
+    def _attempt(self, start: Start) -> Attempt:
+        configuration = self._parts.configuration()
+        realm, typed = parse_login_name(start.user_name, configuration.realms)
+        request = BeginRequest(start.application, start.user_name, start.origin, start.trail, None)
+        now = self._parts.clock.now()
+        application = configuration.applications[start.application]
+        start.trail.application, start.trail.user = start.application, start.user_name
+        return Attempt(request, configuration, application, realm, names_meant(start.user_name, typed), now, to_ms(now))
+
+    async def _may_start(self, attempt: Attempt) -> bool:
+        """Of one name and source only so many an hour: for names of nobody as well."""
+        origin = attempt.request.origin
+        source = brakes.asker(origin.client, origin.source)
+        key = self._parts.ring().mac("brake-start", attempt.realm.name.encode(), attempt.name.encode(), source.encode())
+        arguments = {"now": attempt.now_ms, "resend": 0, "hour": 0, "day": 0, "all_hour": STARTS_PER_HOUR}
+        taken = await self._storage.commit([Modify("brake", {"kind": START, "key": key}, brakes.count_send, arguments)])
+        return isinstance(taken, Committed) and taken.results[0] == 0
+
+    def _flow(self, start: Start, attempt: Attempt) -> Flow:
+        start.trail.transaction_id = new_transaction_id()
+        return Flow(
+            id=start.trail.transaction_id,
+            reference=start.trail.reference,
+            goal=start.goal,
+            application=start.application,
+            realm=attempt.realm.name,
+            user_name=attempt.name,
+            language=attempt.language,
+            created_at=attempt.now_ms,
+            expires_at=attempt.now_ms + LIFE_MS,
+        )
+
+    async def _subject(self, user: DirectoryUser, now_ms: int) -> SubjectId:
+        link = link_of(user.directory, user.immutable_id)
+        known = subject_in(*await self._storage.read([link]))
+        if known is None:
+            subject_id, operations = create_subject(user.directory, user.immutable_id, now_ms)
+            event = AuditEvent(Kind.SUBJECT_CREATED, now_ms, "engine", subject_id=subject_id, details={"directory": user.directory})
+            made = await self._storage.commit([*operations, record(event)])
+            known = subject_id if isinstance(made, Committed) else subject_in(*await self._storage.read([link]))
+        return known or NO_SUBJECT
+
+    # --- where it stands -------------------------------------------------------------------------------------------
+
+    async def show(self, flow_id: str, trail: Trail) -> SelfServiceOutcome:
+        """What a flow waits for now. Changes nothing."""
+        flow = await self._load(flow_id, trail)
+        if isinstance(flow, Closed):
+            return flow
+        person = await self._person(flow)
+        return await self._shown(flow, person)
+
+    async def _shown(self, flow: Flow, person: Person | None, text: Text | None = None, wrong: bool = False) -> SelfServiceOutcome:
+        match flow.stage:
+            case Stage.CHOOSING:
+                return self._choose(flow, person, text)
+            case Stage.ASKED:
+                return self._asked(flow, person, text, wrong)
+            case Stage.PASSWORD:
+                return await self._choose_password(flow, person, text)
+            case Stage.WRITING:
+                return Closed("unknown_result", Text("pw.unknown_result", {"ref": flow.reference}))
+            case Stage.DONE:
+                return Done(Text("pw.done" if flow.goal == "reset" else "unlock.done", {"ref": flow.reference}))
+            case Stage.CLOSED:
+                return Closed("closed", Text("flow.expired", {"ref": flow.reference}))
+
+    def _choose(self, flow: Flow, person: Person | None, text: Text | None = None) -> Choose:
+        if person is None or not flow.proofs:
+            return Choose(flow.sequence, first_kinds(self._parts.configuration()), len(flow.proofs), {}, text)
+        left = self._weighing.left(flow, person.user, person.holder, person.ages)
+        return Choose(flow.sequence, tuple(left), len(flow.proofs), left, text)
+
+    def _asked(self, flow: Flow, person: Person | None, text: Text | None, wrong: bool) -> Ask:
+        factor, blind = BY_KIND[flow.kind], not flow.proofs
+        prompt = Text(f"recover.ask_{flow.kind}")
+        if person is not None and not blind and factor.enrolled(person.holder):
+            prompt = factor.repeat(person.holder, flow.recall(flow.kind))
+        return Ask(flow.sequence, flow.kind, prompt, len(flow.proofs), blind, factor.channel is not None, text, wrong)
+
+    async def _choose_password(self, flow: Flow, person: Person | None, text: Text | None = None) -> SelfServiceOutcome:
+        if person is None:
+            return Closed("account_gone", Text("flow.expired", {"ref": flow.reference}))
+        policy = None
+        if isinstance(person.directory, PasswordPolicyTelling):
+            try:
+                policy = await person.directory.password_policy(person.user, self._parts.directory_timeout_s)
+            except DirectoryUnavailable:
+                return self._down_of(flow)
+        return ChoosePassword(flow.sequence, policy, person.user.name, text)
+
+    # --- proofs ----------------------------------------------------------------------------------------------------
+
+    async def choose(self, flow_id: str, kind: str, trail: Trail, origin: Origin) -> SelfServiceOutcome:
+        """Ask for a proof of this kind; for the one that is asked, send another code."""
+        flow = await self._load(flow_id, trail)
+        if isinstance(flow, Closed):
+            return flow
+        person = await self._person(flow)
+        if flow.stage not in (Stage.CHOOSING, Stage.ASKED):
+            return await self._shown(flow, person)
+        offered = self._choose(flow, person)
+        if kind not in offered.kinds:
+            return replace(offered, text=Text("recover.not_offered"))
+        return await self._ask(flow, person, BY_KIND[kind], trail, origin)
+
+    async def _ask(self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, origin: Origin) -> SelfServiceOutcome:
+        now_ms = to_ms(self._parts.clock.now())
+        again = flow.stage is Stage.ASKED and flow.kind == factor.kind
+        wait_s = self._resend_wait_s(flow, now_ms) if factor.channel is not None and flow.recall(factor.kind) else 0
+        if wait_s is None or wait_s > 0:
+            told = Text("code.no_more") if wait_s is None else Text("code.wait", {"s": wait_s})
+            if again:
+                return self._asked(flow, person, told, wrong=False)
+            return replace(self._choose(flow, person), text=told)
+        resend = bool(flow.recall(factor.kind))
+        memory, operations = await self._begun(flow, person, factor, trail, resend)
+        moved = flow.moved(
+            stage=Stage.ASKED,
+            kind=factor.kind,
+            # One that is nobody's remembers as much: it is asked for another code under the same rules.
+            memory={**flow.memory, factor.kind: memory or {"asked": now_ms}},
+            sent_at=now_ms if factor.channel is not None else flow.sent_at,
+            resends=flow.resends + int(resend),
+            proof_tries=flow.proof_tries if again else TRIES_OF_A_PROOF,
+        )
+        trail.note("asked for a proof", factor=factor.kind)
+        if not await self._step(flow, moved, trail, "asked", operations):
+            return await self.show(flow.id, trail)
+        text = Text("code.resent") if resend else None
+        return self._asked(moved, person, text, wrong=False)
+
+    async def _begun(
+        self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, resend: bool
+    ) -> tuple[dict[str, object], tuple[Operation, ...]]:
+        """What asking makes the factor remember, and what has to be sent: nothing for nobody."""
+        if person is None or not factor.enrolled(person.holder):
+            trail.note("nobody, or not enrolled: nothing is sent", factor=factor.kind)
+            return {}, ()
+        configuration, ring = self._parts.configuration(), self._parts.ring()
+        if factor.channel is not None:
+            if factor.channel not in configuration.channels:
+                return {}, ()
+            now_ms, to = to_ms(self._parts.clock.now()), factor.destination(person.holder) or ""
+            send = brakes.take_send(ring, factor.channel.value, to, configuration.codes, now_ms, resend)
+            taken = await self._storage.commit([send])
+            if not isinstance(taken, Committed) or taken.results[0] != 0:
+                trail.note("no more messages to this address for now", factor=factor.kind)
+                return {}, ()
+        task = Task(flow.id, self._parts.clock.now(), configuration.codes, ring)
+        asked = factor.ask(person.holder, task, flow.recall(factor.kind))
+        if asked.sending is None:
+            return dict(asked.memory), ()
+        return dict(asked.memory), send_code(self._parts, flow, asked.sending, trail)
+
+    def _resend_wait_s(self, flow: Flow, now_ms: int) -> int | None:
+        waits = self._codes.resend_after_s
+        if flow.resends >= len(waits):
+            return None
+        return max(0, -(-(flow.sent_at + waits[flow.resends] * 1000 - now_ms) // 1000))
+
+    @property
+    def _codes(self) -> CodeSettings:
+        return self._parts.configuration().codes
+
+    async def answer(self, flow_id: str, sequence: int, given: Secret, trail: Trail, origin: Origin) -> SelfServiceOutcome:
+        """Judge an answer to the proof that is asked. `sequence`: of the page that it comes from; an older one answers nothing."""
+        flow = await self._load(flow_id, trail)
+        if isinstance(flow, Closed):
+            return flow
+        person = await self._person(flow)
+        if flow.stage is not Stage.ASKED or flow.sequence != sequence:
+            return await self._shown(flow, person, Text("flow.done_elsewhere"))
+        keys = self._keys(flow, origin)
+        hold = await brakes.holding(self._storage, keys, self._parts.configuration().brakes, to_ms(self._parts.clock.now()))
+        if hold is not None:
+            trail.note("a brake holds", wait_s=hold.wait_s)
+            wait = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": flow.reference})
+            return self._asked(flow, person, wait, wrong=True)
+        factor, raw = BY_KIND[flow.kind], given.reveal()
+        verdict: Right | Wrong = Wrong("kind_not_enrolled")
+        if person is not None and factor.enrolled(person.holder) and flow.recall(flow.kind) and len(raw) <= MAX_ANSWER_BYTES:
+            task = Task(flow.id, self._parts.clock.now(), self._codes, self._parts.ring())
+            verdict = factor.verify(person.holder, task, flow.recall(flow.kind), raw)
+        if person is None or isinstance(verdict, Wrong):
+            reason = verdict.reason if isinstance(verdict, Wrong) else "unknown_user"
+            return await self._wrong(flow, person, reason, keys, trail)
+        return await self._right(flow, person, factor, verdict, keys, trail)
+
+    async def back(self, flow_id: str, sequence: int, trail: Trail) -> SelfServiceOutcome:
+        """Choose another proof than the one that is asked. Codes that are on their way stay good."""
+        flow = await self._load(flow_id, trail)
+        if isinstance(flow, Closed):
+            return flow
+        person = await self._person(flow)
+        if flow.stage is not Stage.ASKED or flow.sequence != sequence:
+            return await self._shown(flow, person)
+        moved = flow.moved(stage=Stage.CHOOSING)
+        if not await self._step(flow, moved, trail, "another_way", ()):
+            return await self.show(flow.id, trail)
+        return self._choose(moved, person)
+
+    def _keys(self, flow: Flow, origin: Origin) -> brakes.BrakeKeys:
+        name, ring = f"{flow.realm}:{flow.user_name}", self._parts.ring()
+        if not flow.subject_id:
+            return brakes.brake_keys(ring, name, origin.client, origin.source, of_name=True)
+        return brakes.brake_keys(ring, flow.subject_id, origin.client, origin.source, typed=name)
+
+    async def _wrong(
+        self, flow: Flow, person: Person | None, reason: str, keys: brakes.BrakeKeys, trail: Trail
+    ) -> SelfServiceOutcome:
+        """A try less. What the code was wrong for is not told before the first proof: a code that was used is a code."""
+        trail.note("proof checked", verdict=reason, factor=flow.kind)
+        now_ms = to_ms(self._parts.clock.now())
+        settle = brakes.settle_wrong(keys, self._parts.configuration().brakes, now_ms, reserved=False)
+        tries, left = flow.tries - 1, flow.proof_tries - 1
+        if tries <= 0:
+            moved, text = flow.moved(stage=Stage.CLOSED, tries=0), Text("code.closed", {"ref": flow.reference})
+        elif left <= 0:
+            moved, text = flow.moved(stage=Stage.CHOOSING, tries=tries, proof_tries=TRIES_OF_A_PROOF), Text("recover.other")
+        else:
+            moved = flow.moved(tries=tries, proof_tries=left)
+            text = Text("code.wrong", {"left": left}) if left > 1 else Text("code.wrong_last")
+        if not await self._step(flow, moved, trail, reason, settle, denied=moved.stage is Stage.CLOSED):
+            return await self.show(flow.id, trail)
+        if moved.stage is Stage.CLOSED:
+            return Closed("code_closed", text)
+        return await self._shown(moved, person, text, wrong=True)
+
+    async def _right(
+        self, flow: Flow, person: Person, factor: Factor, verdict: Right, keys: brakes.BrakeKeys, trail: Trail
+    ) -> SelfServiceOutcome:
+        trail.note("proof checked", verdict="right", factor=factor.kind)
+        proved = self._weighing.proved(person.holder, person.ages, factor, verdict)
+        with_it = replace(flow, proofs=(*flow.proofs, proved))
+        weighed = self._weighing.weigh(with_it, person.user, person.holder)
+        self._note(trail, weighed)
+        first = () if flow.proofs else notify(self._parts, _whom(flow), person.holder, "first_proof", used=factor.channel)
+        if weighed.enough:
+            moved = with_it.moved(stage=Stage.PASSWORD if flow.goal == "reset" else Stage.WRITING)
+        elif not self._weighing.left(with_it, person.user, person.holder, person.ages):
+            moved = with_it.moved(stage=Stage.CLOSED)
+        else:
+            moved = with_it.moved(stage=Stage.CHOOSING)
+        operations = [*verdict.claim, *first]
+        if not await self._step(flow, moved, trail, "proved", operations, denied=moved.stage is Stage.CLOSED):
+            return await self._wrong(flow, person, verdict.refused.reason, keys, trail)
+        if moved.stage is Stage.CLOSED:
+            return Closed("not_enough", Text("reset.not_enough", {"ref": flow.reference}))
+        if moved.stage is Stage.WRITING:
+            return await self._unlock(moved, person, trail)
+        return await self._shown(moved, person)
+
+    def _note(self, trail: Trail, weighed: Weighed) -> None:
+        trail.note("proofs weighed", enough=weighed.enough, **weighed.told)
+
+    # --- acting ----------------------------------------------------------------------------------------------------
+
+    async def set_password(self, flow_id: str, sequence: int, new: Secret, trail: Trail, origin: Origin) -> SelfServiceOutcome:
+        """Set the password that was chosen, once: of two forms at once one writes."""
+        flow = await self._load(flow_id, trail)
+        if isinstance(flow, Closed):
+            return flow
+        person = await self._person(flow)
+        if flow.stage is not Stage.PASSWORD or flow.sequence != sequence or person is None:
+            return await self._shown(flow, person, Text("flow.done_elsewhere"))
+        weighed = self._weighing.weigh(flow, person.user, person.holder)
+        if not weighed.enough:
+            # What counted a minute ago may have been taken away since.
+            return await self._close(flow, trail, "not_enough", Text("reset.not_enough", {"ref": flow.reference}))
+        problem = self._acting.own_rules(person.user, new)
+        if problem is not None:
+            return await self._choose_password(flow, person, problem)
+        writing = flow.moved(stage=Stage.WRITING, passwords=flow.passwords - 1)
+        limit = self._acting.count_reset(flow, self._weighing.limits(flow))
+        if not await self._step(flow, writing, trail, "writing", [limit] if flow.passwords == PASSWORDS else []):
+            return await self._limited(flow, trail)
+        refusal = await self._acting.reset(person.directory, person.user, new, trail)
+        if refusal is not None:
+            return await self._refused(writing, person, refusal, trail)
+        return await self._finish(writing, person, trail, origin, "password_reset", Text("pw.done", {"ref": flow.reference}))
+
+    async def _limited(self, flow: Flow, trail: Trail) -> SelfServiceOutcome:
+        """Another form was first, or this person has had as many resets as he may."""
+        now = await self._load(flow.id, trail)
+        if isinstance(now, Closed) or now.sequence != flow.sequence:
+            return await self.show(flow.id, trail)
+        count, within_s = self._weighing.limits(flow)
+        days = -(-within_s // 86_400)
+        return await self._close(flow, trail, "reset_limit", Text("reset.limit", {"n": count, "d": days, "ref": flow.reference}))
+
+    async def _refused(self, flow: Flow, person: Person, refusal: Refusal, trail: Trail) -> SelfServiceOutcome:
+        if refusal.final or flow.passwords <= 0:
+            text = replace(refusal.text, values={**refusal.text.values, "ref": flow.reference})
+            if refusal.unknown:
+                return Closed(refusal.reason, text, down=True)
+            return await self._close(flow, trail, refusal.reason, text)
+        moved = flow.moved(stage=Stage.PASSWORD)
+        if not await self._step(flow, moved, trail, refusal.reason, ()):
+            return await self.show(flow.id, trail)
+        return await self._choose_password(moved, person, refusal.text)
+
+    async def _unlock(self, flow: Flow, person: Person, trail: Trail) -> SelfServiceOutcome:
+        result = await self._acting.unlock(person.directory, person.user, trail)
+        if isinstance(result, Refusal):
+            return await self._close(flow, trail, result.reason, replace(result.text, values={"ref": flow.reference}))
+        text = Text("unlock.done" if result else "unlock.not_needed", {"ref": flow.reference})
+        return await self._finish(flow, person, trail, None, "unlocked" if result else "not_locked", text)
+
+    async def _finish(
+        self, flow: Flow, person: Person, trail: Trail, origin: Origin | None, reason: str, text: Text
+    ) -> SelfServiceOutcome:
+        """It is written: end what was open, tell the person everywhere, and record it."""
+        done = flow.moved(stage=Stage.DONE)
+        operations = [
+            *self._acting.aftermath(flow, reason),
+            *brakes.release_user(self._parts.ring(), [flow.subject_id, f"{flow.realm}:{flow.user_name}"]),
+            *notify(self._parts, _whom(flow), person.holder, reason),
+        ]
+        await self._step(flow, done, trail, reason, operations, kind=Kind.SELF_SERVICE_DONE)
+        return Done(text)
+
+    # --- rows and records ------------------------------------------------------------------------------------------
+
+    async def _load(self, flow_id: str, trail: Trail) -> Flow | Closed:
+        row = await self._storage.get("self_service", {"id": flow_id})
+        flow = from_row(self._parts.ring(), row) if row is not None else None
+        if flow is None:
+            return Closed("flow_unknown", Text("flow.unknown", {"ref": trail.reference}))
+        trail.transaction_id, trail.reference, trail.application = flow.id, flow.reference, flow.application
+        trail.user = flow.user_name
+        if flow.is_over(to_ms(self._parts.clock.now())) or flow.application not in self._parts.configuration().applications:
+            return Closed("flow_expired", Text("flow.expired", {"ref": flow.reference}))
+        return flow
+
+    async def _person(self, flow: Flow) -> Person | None:
+        """Who it is about; None for nobody, and for an account that may not be used any more.
+
+        Raises DirectoryUnavailable.
+        """
+        if not flow.subject_id:
+            return None
+        realms = self._parts.configuration().realms
+        directory = next((each for realm in realms for each in realm.directories if each.name == flow.directory), None)
+        user = await directory.get(flow.immutable_id, self._parts.directory_timeout_s) if directory is not None else None
+        if user is None or directory is None or user.state not in (AccountState.ACTIVE, AccountState.LOCKED):
+            return None
+        subject_id = SubjectId(flow.subject_id)
+        rows, contacts = await self._storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
+        ring = self._parts.ring()
+        holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts)
+        return Person(user, directory, holder, ages_of(ring, contacts, rows))
+
+    async def _step(
+        self,
+        old: Flow,
+        new: Flow,
+        trail: Trail,
+        reason: str,
+        operations: Sequence[Operation],
+        kind: Kind = Kind.SELF_SERVICE_STEP,
+        denied: bool = False,
+    ) -> bool:
+        """Commit a step with its record; False when a condition did not hold."""
+        ring, now_ms = self._parts.ring(), to_ms(self._parts.clock.now())
+        trail.result, trail.reason = "denied" if denied else "granted" if new.stage is Stage.DONE else "challenged", reason
+        event = self._event(kind, new, now_ms, trail, reason)
+        unit = [advance(ring, old, new), *operations, event, trail.entry(ring, now_ms)]
+        commit = await self._storage.commit(unit)
+        trail.stored = isinstance(commit, Committed)
+        return trail.stored
+
+    async def _close(self, flow: Flow, trail: Trail, reason: str, text: Text) -> Closed:
+        await self._step(flow, flow.moved(stage=Stage.CLOSED), trail, reason, (), denied=True)
+        return Closed(reason, text)
+
+    def _event(self, kind: Kind, flow: Flow, now_ms: int, trail: Trail, reason: str = "") -> Operation:
+        details: dict[str, object] = {
+            "user": flow.user_name,
+            "goal": flow.goal,
+            "application": flow.application,
+            "door": trail.door,
+            "source": trail.source,
+            "client": trail.client,
+            "proofs": [each.kind for each in flow.proofs],
+        }
+        if reason:
+            details["reason"] = reason
+        return record(
+            AuditEvent(
+                kind,
+                now_ms,
+                "engine",
+                transaction_id=flow.id,
+                reference=flow.reference,
+                subject_id=flow.subject_id or None,
+                details=details,
+            )
+        )
+
+    def _down(self, trail: Trail) -> Closed:
+        trail.result, trail.reason = "denied", "directory_down"
+        return Closed("directory_down", Text("down.directory", {"ref": trail.reference}), down=True)
+
+    def _down_of(self, flow: Flow) -> Closed:
+        return Closed("directory_down", Text("down.directory", {"ref": flow.reference}), down=True)
+
+
+def _whom(flow: Flow) -> Whom:
+    return Whom(flow.subject_id, flow.user_name, flow.application, flow.id, flow.reference, flow.language)

@@ -1,0 +1,186 @@
+"""What has to be done before a login goes on, within the same step: a new password, an app, recovery codes.
+
+The engine says what, and looks afterwards whether it is done; nothing is done for a login that is over, or by a form of another
+turn. Somebody who closes the browser midway has half of nothing: an app exists from its first right code on.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.audit.timeline import Trail
+from wardgate.crypto import Secret
+from wardgate.engine.actions import Awaited
+from wardgate.engine.changing import Changing
+from wardgate.engine.outcome import Outcome
+from wardgate.engine.request import AnswerRequest
+from wardgate.engine.self_service.outcome import ChoosePassword
+from wardgate.pages.browser import Browser, Form
+from wardgate.pages.door import BrowserDoor
+from wardgate.pages.enrolling import TOTP, Whose, enrol_app, first_code, make_codes, new_secret, shown_key
+from wardgate.pages.steps import Step, Steps
+from wardgate.texts import Text
+
+CHANGE: Final = "change:password"
+ENROL: Final = "enrol:"
+# What can be enrolled here, the strongest first.
+ENROLLED_HERE: Final = (TOTP, RECOVERY_CODE)
+# In `Step.pending`: an app was enrolled and the codes are to be made; or they were, and are shown.
+_CODES: Final = "codes"
+_MADE: Final = "codes:"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The engine was told that it is done, or the password; `step`: as it was then."""
+
+    step: Step
+    outcome: Outcome
+
+
+class ActionPages:
+    """The pages of a step whose login waits for something."""
+
+    def __init__(self, door: BrowserDoor, steps: Steps) -> None:
+        self._door = door
+        self._steps = steps
+        self._changing = Changing(door.parts)
+
+    @staticmethod
+    def can(action: str) -> bool:
+        """Whether it can be done here at all."""
+        return action == CHANGE or bool(_kinds(action))
+
+    async def show(self, request: Request, browser: Browser, step: Step, error: Text | None = None, status: int = 200) -> Response:
+        """What is to be done now."""
+        awaited = await self._awaited(request, browser, step)
+        if awaited is None:
+            return self._over(request, step)
+        told = error or (step.text if step.wrong else None)
+        values: dict[str, object] = {"error": told, "lead": None if step.wrong else step.text}
+        name = awaited.user.name
+        if step.action == CHANGE:
+            rules = await self._changing.rules(awaited.user)
+            values["outcome"] = ChoosePassword(step.turn, rules, name)
+            return self._page(request, browser, step, "new_password.html", status, values)
+        if step.secret:
+            return self._page(request, browser, step, "do_app.html", status, {**values, **shown_key(self._door, name, step.secret)})
+        if step.pending.startswith(_MADE):
+            codes = {"codes": self.made(step), "name": name}
+            return self._page(request, browser, step, "do_codes.html", status, {**values, **codes})
+        kinds = [RECOVERY_CODE] if step.pending == _CODES else _kinds(step.action)
+        return self._page(request, browser, step, "do_offer.html", status, {**values, "kinds": kinds})
+
+    async def act(self, request: Request, browser: Browser, step: Step, form: Form) -> Response | Done:
+        """Take what was sent: a choice, the first code, that codes were saved, a new password."""
+        awaited = await self._awaited(request, browser, step)
+        if awaited is None:
+            return self._over(request, step)
+        match form.fields.get("act"):
+            case "password" if step.action == CHANGE:
+                return await self._password(request, browser, step, form)
+            case "enrol" if step.action.startswith(ENROL) and not step.secret and not step.pending.startswith(_MADE):
+                return await self._begin(request, browser, step, form, awaited)
+            case "app" if step.secret:
+                return await self._app(request, browser, step, form, awaited)
+            case "saved" if step.pending.startswith(_MADE):
+                if form.fields.get("saved") != "yes":
+                    return await self.show(request, browser, step, Text("do.not_saved"), 422)
+                return await self._done(request, browser, step, step.changed(pending=""))
+        raise HTTPException(400)
+
+    @staticmethod
+    def made(step: Step) -> list[str]:
+        """The recovery codes that a step shows."""
+        return step.pending.removeprefix(_MADE).split() if step.pending.startswith(_MADE) and not step.ended else []
+
+    # --- a new password --------------------------------------------------------------------------------------------
+
+    async def _password(self, request: Request, browser: Browser, step: Step, form: Form) -> Response | Done:
+        """The turn is taken first: of a form that was sent twice one writes, and its second copy is shown what came of it."""
+        taken = await self._steps.move(browser.mac(self._door.ring()), step, step)
+        if taken is None:
+            return self._to_step(step)
+        trail = self._door.trail(request)
+        answer = self._answer(request, browser, taken, form.secret("new_password"), trail)
+        outcome = await self._door.engine.choose_password(answer)
+        await self._door.published(trail, outcome)
+        return Done(taken, outcome)
+
+    # --- an app, and recovery codes --------------------------------------------------------------------------------
+
+    async def _begin(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response:
+        kind = form.fields.get("method", "")
+        if kind not in ([RECOVERY_CODE] if step.pending == _CODES else _kinds(step.action)):
+            return await self.show(request, browser, step, Text("do.choose"), 422)
+        if kind == RECOVERY_CODE:
+            return await self._codes(request, browser, step, awaited)
+        if _whose(awaited).is_full:
+            return await self.show(request, browser, step, Text("account.too_many"), 409)
+        await self._steps.move(browser.mac(self._door.ring()), step, step.changed(secret=new_secret(), wrong=False))
+        return self._to_step(step)
+
+    async def _app(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response | Done:
+        proved = first_code(self._door, step.secret, form)
+        if isinstance(proved, Text):
+            return await self.show(request, browser, step, proved, 422)
+        whose = _whose(awaited)
+        after = step.changed(secret="", pending="" if whose.has_codes else _CODES)
+        moved = await self._steps.move(browser.mac(self._door.ring()), step, after)
+        if moved is None:
+            return self._to_step(step)
+        await enrol_app(self._door, whose, step.secret, proved, form)
+        if whose.has_codes:
+            return await self._done(request, browser, moved, moved)
+        return await self._codes(request, browser, moved, awaited)
+
+    async def _codes(self, request: Request, browser: Browser, step: Step, awaited: Awaited) -> Response:
+        moved = await self._steps.move(browser.mac(self._door.ring()), step, step.changed(pending=_CODES))
+        codes = await make_codes(self._door, _whose(awaited)) if moved is not None else None
+        if moved is not None and codes is not None:
+            await self._steps.move(browser.mac(self._door.ring()), moved, moved.changed(pending=_MADE + " ".join(codes)))
+        return self._to_step(step)
+
+    # --- shared ----------------------------------------------------------------------------------------------------
+
+    async def _done(self, request: Request, browser: Browser, step: Step, after: Step) -> Done:
+        trail = self._door.trail(request)
+        outcome = await self._door.engine.answer(self._answer(request, browser, step, b"", trail))
+        await self._door.published(trail, outcome)
+        return Done(after, outcome)
+
+    def _answer(self, request: Request, browser: Browser, step: Step, given: bytes, trail: Trail) -> AnswerRequest:
+        same_form = hashlib.blake2b(b"\0".join((step.id.encode(), str(step.turn).encode(), given)), digest_size=32).digest()
+        origin, trusts = self._door.origin(request, browser), step.trusts
+        return AnswerRequest(bytes.fromhex(step.handle), Secret(given), step.user_name, same_form, origin, trail, trusts)
+
+    async def _awaited(self, request: Request, browser: Browser, step: Step) -> Awaited | None:
+        return await self._door.engine.awaited(bytes.fromhex(step.handle), self._door.origin(request, browser))
+
+    def _over(self, request: Request, step: Step) -> Response:
+        over = step.changed(ended="closed", text=Text("flow.expired", {"ref": step.reference}))
+        return self._door.pages.page(request, "ended.html", 410, posts=True, step=over, error=None)
+
+    def _to_step(self, step: Step) -> Response:
+        return RedirectResponse(f"/step/{step.id}", status_code=303)
+
+    def _page(
+        self, request: Request, browser: Browser, step: Step, template: str, status: int, values: dict[str, object]
+    ) -> Response:
+        csrf = browser.csrf(self._door.ring(), step.id)
+        return self._door.pages.page(request, template, status, posts=True, step=step, csrf=csrf, **values)
+
+
+def _kinds(action: str) -> list[str]:
+    """What of it can be enrolled here."""
+    wanted = action.removeprefix(ENROL).split("+") if action.startswith(ENROL) else []
+    return [kind for kind in ENROLLED_HERE if kind in wanted]
+
+
+def _whose(awaited: Awaited) -> Whose:
+    return Whose(awaited.subject_id, awaited.user.name, awaited.language, awaited.holder, awaited.rows)

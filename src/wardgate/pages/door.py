@@ -1,0 +1,96 @@
+"""What the pages of a login are given, and how a browser's request becomes the engine's."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from wardgate.audit.recorder import Recorder
+from wardgate.audit.timeline import Trail
+from wardgate.clock import Clock
+from wardgate.crypto import KeyRing
+from wardgate.engine.engine import Engine
+from wardgate.engine.outcome import Denied, Origin, Outcome
+from wardgate.engine.runtime import EngineConfiguration, EngineParts
+from wardgate.metrics import Metrics
+from wardgate.pages.browser import Browser
+from wardgate.session.sessions import Sessions
+from wardgate.storage.port import Storage
+from wardgate.web.access import client_address
+from wardgate.web.context import WebContext
+from wardgate.web.language import language_of_request
+from wardgate.web.render import Pages
+
+DOOR = "portal"
+PORTAL_KIND = "portal"
+SESSION_COOKIE = "__Host-wg_session"
+# A refusal leaves at its moment, and no browser waits longer than this for it.
+LONGEST_HOLD_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserDoor:
+    """Everything that a page of a login needs."""
+
+    context: WebContext
+    pages: Pages
+    engine: Engine
+    configuration: Callable[[], EngineConfiguration]
+    sessions: Sessions
+    parts: EngineParts
+
+    @property
+    def storage(self) -> Storage:
+        """Where steps are."""
+        return self.context.storage
+
+    @property
+    def ring(self) -> Callable[[], KeyRing]:
+        """The keys."""
+        return self.context.ring
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.context.clock
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where trails go."""
+        return self.context.recorder
+
+    @property
+    def metrics(self) -> Metrics:
+        """Where logins are counted."""
+        return self.context.metrics
+
+    def portal(self) -> str:
+        """The application that a sign-in to our own pages is for."""
+        found = [name for name, each in self.configuration().applications.items() if each.settings.kind == PORTAL_KIND]
+        return found[0]
+
+    def trail(self, request: Request) -> Trail:
+        """The timeline of one request."""
+        trail = Trail(self.clock, DOOR)
+        trail.source = trail.client = client_address(request, self.context.proxies)
+        return trail
+
+    def origin(self, request: Request, browser: Browser) -> Origin:
+        """Where the request came in. A handle belongs to the browser that was given it."""
+        address = client_address(request, self.context.proxies)
+        return Origin(
+            door=DOOR,
+            binding=f"browser:{browser.mac(self.ring()).hex()}",
+            source=address,
+            client=address or None,
+            language=language_of_request(request),
+            shows_pages=True,
+        )
+
+    async def published(self, trail: Trail, outcome: Outcome) -> None:
+        """Hold a refusal back until it may leave; then the request is over."""
+        if isinstance(outcome, Denied) and outcome.not_before is not None:
+            await asyncio.sleep(min(LONGEST_HOLD_S, max(0.0, outcome.not_before - self.clock.monotonic())))
+        self.metrics.login(trail.result or "dropped", DOOR)
+        self.recorder.publish(trail)

@@ -1,0 +1,121 @@
+"""Enrolling an app by its picture and first code, and making recovery codes: on the account's pages and within a login alike.
+
+What is being enrolled lives in the step of a browser until its first code was right: half an authenticator exists nowhere.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import segno
+from markupsafe import Markup
+
+from wardgate.account.authenticator import MAX_AUTHENTICATORS, create_authenticator, revocation
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.account.recovery_code import create_recovery_codes
+from wardgate.account.subject import SubjectId
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.clock import to_ms
+from wardgate.crypto import Secret, new_reference, random_bytes
+from wardgate.engine.notices import Whom, notify
+from wardgate.factors.port import MAX_ANSWER_BYTES, Holder, digits_of
+from wardgate.factors.totp import DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S, verify_totp
+from wardgate.pages.browser import Form
+from wardgate.pages.door import BrowserDoor
+from wardgate.storage.port import Committed, Delete, Operation, Row, Where
+from wardgate.texts import Text
+
+TOTP: Final = "totp"
+SECRET_BYTES: Final = 20
+MAX_LABEL_CHARS: Final = 40
+BY_PERSON: Final = "person"
+SETTINGS: Final[Mapping[str, str | int]] = {
+    "digits": DEFAULT_DIGITS,
+    "period_s": DEFAULT_PERIOD_S,
+    "algorithm": DEFAULT_ALGORITHM,
+    "by": BY_PERSON,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Who enrols. `holder`: where he is told of it; `rows`: the rows of the authenticators that he has."""
+
+    subject_id: SubjectId
+    user_name: str
+    language: str
+    holder: Holder
+    rows: Sequence[Row]
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether he has recovery codes."""
+        return any(row["kind"] == RECOVERY_CODE for row in self.rows)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether he has as many authenticators as can be kept."""
+        return len(self.rows) >= MAX_AUTHENTICATORS
+
+
+def new_secret() -> str:
+    """The key of a new app, in hexadecimal."""
+    return random_bytes(SECRET_BYTES).hex()
+
+
+def shown_key(door: BrowserDoor, user_name: str, secret: str) -> dict[str, object]:
+    """What a page shows of a key: the picture, the words and the address for an app on the same phone."""
+    encoded = base64.b32encode(bytes.fromhex(secret)).decode().rstrip("=")
+    title = door.configuration().applications[door.portal()].title
+    label = quote(f"{title}:{user_name}")
+    uri = f"otpauth://totp/{label}?{urlencode({'secret': encoded, 'issuer': title}, quote_via=quote)}"
+    groups = " ".join(encoded[at : at + 4] for at in range(0, len(encoded), 4))
+    drawn = segno.make(uri, error="m", micro=False).svg_inline(border=4, omitsize=True, light="white", dark="black")
+    picture = Markup(drawn)  # noqa: S704 - drawn here, from modules
+    return {"uri": uri, "groups": groups, "picture": picture}
+
+
+def first_code(door: BrowserDoor, secret: str, form: Form) -> int | Text:
+    """The time step that the first code proves, or what is wrong with it."""
+    code = digits_of(form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace"))
+    if not code:
+        return Text("code.missing")
+    proved, _ = verify_totp(Secret(bytes.fromhex(secret)), code, door.clock.now(), -1, skew_steps=1)
+    return Text("account.totp_mismatch") if proved is None else proved
+
+
+async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> None:
+    """Enrol the app that showed a right code, which is used up by that."""
+    label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS] or "app"
+    now_ms = to_ms(door.clock.now())
+    authenticator_id, insert = create_authenticator(
+        door.ring(), whose.subject_id, TOTP, label, SETTINGS, Secret(bytes.fromhex(secret)), proved, now_ms
+    )
+    event = event_of(door, Kind.AUTHENTICATOR_ADDED, whose, authenticator_id, TOTP)
+    await door.storage.commit([insert, event, *notices(door, whose, "authenticator_added")])
+
+
+async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
+    """A new set of recovery codes, which ends the older one; None when another request was first."""
+    authenticator_id, codes, inserts = create_recovery_codes(door.ring(), whose.subject_id, "codes", to_ms(door.clock.now()))
+    older: list[Operation] = []
+    for row in whose.rows:
+        if row["kind"] == RECOVERY_CODE:
+            older += [revocation(row), Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),))]
+    event = event_of(door, Kind.AUTHENTICATOR_ADDED, whose, authenticator_id, RECOVERY_CODE)
+    made = await door.storage.commit([*older, *inserts, event, *notices(door, whose, "authenticator_added")])
+    return sorted(codes) if isinstance(made, Committed) else None
+
+
+def event_of(door: BrowserDoor, kind: Kind, whose: Whose, authenticator_id: str, factor: str) -> Operation:
+    """The record of what a person did with an authenticator of his."""
+    details = {"user": whose.user_name, "kind": factor, "authenticator": authenticator_id}
+    return record(AuditEvent(kind, to_ms(door.clock.now()), "person", subject_id=whose.subject_id, details=details))
+
+
+def notices(door: BrowserDoor, whose: Whose, happened: str) -> tuple[Operation, ...]:
+    """Word of it to the person."""
+    whom = Whom(whose.subject_id, whose.user_name, door.portal(), "", new_reference(), whose.language)
+    return notify(door.parts, whom, whose.holder, happened)

@@ -1,0 +1,29 @@
+"""From a grant to the session that it opens."""
+
+from wardgate.account.subject import SubjectId
+from wardgate.engine.outcome import Granted
+from wardgate.session.devices import device_of
+from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S, Opening, Whose
+
+
+def opening_of(granted: Granted, agent: str, address: str, language: str) -> Opening:
+    """The session that this grant opens in this browser."""
+    whose = Whose(
+        subject_id=SubjectId(granted.subject_id),
+        realm=granted.realm,
+        directory=granted.directory,
+        user_name=granted.user_name,
+        display_name=granted.display_name,
+        language=language,
+    )
+    return Opening(
+        whose=whose,
+        factors=granted.factors,
+        assurance=granted.assurance,
+        application=granted.application,
+        address=address,
+        device=device_of(agent),
+        reference=granted.reference,
+        life_s=granted.session_s or DEFAULT_LIFE_S,
+        idle_s=granted.idle_s or DEFAULT_IDLE_S,
+    )

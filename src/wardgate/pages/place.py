@@ -1,0 +1,16 @@
+"""Where a browser may be sent after a sign-in: our own pages, by their paths, and nothing else."""
+
+import re
+from typing import Final
+
+MAX_PATH_CHARS: Final = 200
+START: Final = "/account"
+# One slash at the beginning and no second one: two would name another host; so would a backslash, to some browsers.
+_OWN: Final = re.compile(r"/(?:account|apps|enrol)(?:/[A-Za-z0-9_.-]+)*")
+
+
+def then_of(wanted: str | None) -> str:
+    """The wanted path when it is one of ours, else the account page."""
+    if wanted and len(wanted) <= MAX_PATH_CHARS and _OWN.fullmatch(wanted) and ".." not in wanted:
+        return wanted
+    return START

@@ -1,0 +1,486 @@
+"""Sign in: user name and password, then one question after the other at `/step/{id}`, then the session.
+
+A page is 200; what is not accepted comes back as 422 with its message; an accepted POST is a 303; a brake is 429; a step that is
+over 409; a neighbour that is down 503. Passwords and codes never stand in a page or an address.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from wardgate.account.subject import SubjectId
+from wardgate.clock import to_ms
+from wardgate.crypto import Secret
+from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
+from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
+from wardgate.factors import BY_KIND, PASSWORD
+from wardgate.pages.actions import ActionPages
+from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
+from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.pages.opening import opening_of
+from wardgate.pages.place import then_of
+from wardgate.pages.steps import Question, Step, Steps
+from wardgate.pages.trusting import device_shown, keep_device
+from wardgate.session.devices import device_of
+from wardgate.texts import Text
+from wardgate.web.access import require_known_host
+from wardgate.web.language import language_of_request
+
+MAX_PASSWORD_BYTES: Final = 1024
+MAX_CODE_CHARS: Final = 64
+SIGN_IN: Final = "sign-in"
+CONFIRM: Final = "confirm"
+_ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
+_HINTS: Final = ("code.ask_",)
+_WRONG: Final = ("code.wrong", "code.wrong_last", "code.reused")
+_OTHER_WAYS: Final = "code.other_ways"
+# Why something has to be done; any other text says why it was not taken.
+_DEMANDS: Final = ("pw.expired", "pw.must_change", "change.must", "enrol.must", "confirm.must")
+# What is told after the grant, and where it is done.
+_OFFERS: Final = {
+    "enrol.due": "/enrol/totp",
+    "enrol.offer": "/enrol/totp",
+    "change.due": "/account/password",
+    "change.offer": "/account/password",
+    "confirm.due": "/account/contacts",
+    "confirm.offer": "/account/contacts",
+}
+_SOME_BROWSER: Final = "browser"
+
+
+class SignInPages:
+    """The pages of signing in."""
+
+    def __init__(self, door: BrowserDoor) -> None:
+        self._door = door
+        self._steps = Steps(door.storage, door.ring, door.clock)
+        self._actions = ActionPages(door, self._steps)
+
+    def routes(self) -> list[Route]:
+        """The routes."""
+        return [
+            Route("/sign-in", self.ask, methods=["GET"]),
+            Route("/sign-in", self.begin, methods=["POST"]),
+            Route("/confirm", self.ask_confirm, methods=["GET"]),
+            Route("/confirm", self.confirm, methods=["POST"]),
+            Route("/step/{id}", self.show, methods=["GET"]),
+            Route("/step/{id}", self.answer, methods=["POST"]),
+            Route("/step/{id}/offers", self.offers, methods=["GET"]),
+            Route("/step/{id}/recovery-codes.txt", self.codes, methods=["GET"]),
+            Route("/step/{id}/help", self.no_code, methods=["GET"]),
+            Route("/step/{id}/other", self.other_ways, methods=["GET"]),
+        ]
+
+    # --- user name and password ------------------------------------------------------------------------------------
+
+    async def ask(self, request: Request) -> Response:
+        """The form. Stores nothing."""
+        require_known_host(request, self._door.context.hosts)
+        then = then_of(request.query_params.get("then"))
+        if await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, "")) is not None:
+            return RedirectResponse(then, status_code=303)
+        return self._form(request, browser_of(request), then, notice=_notice(request.query_params.get("why")))
+
+    async def begin(self, request: Request) -> Response:
+        """Check the password and ask for the next factor."""
+        require_known_host(request, self._door.context.hosts)
+        browser, form = browser_of(request), await form_of(request)
+        then = then_of(form.fields.get("then"))
+        name, password = form.text("username", MAX_USER_NAME_CHARS), form.secret("password")
+        if not is_ours(request, browser, self._door.ring(), form, SIGN_IN, self._door.context.origin):
+            return self._form(request, browser, then, name, error=Text("form.old"), status=422)
+        if not name or not password:
+            missing = Text("signin.missing_name") if not name else Text("signin.missing_password")
+            return self._form(request, browser, then, name, error=missing, status=422)
+        if len(name) > MAX_USER_NAME_CHARS or len(password) > MAX_PASSWORD_BYTES:
+            return self._form(request, browser, then, error=Text("signin.too_long"), status=422)
+        trail = self._door.trail(request)
+        origin, device = self._door.origin(request, browser), device_shown(request)
+        begin = BeginRequest(self._door.portal(), name, origin, trail, Secret(password), device=device)
+        outcome = await self._door.engine.begin(begin)
+        await self._door.published(trail, outcome)
+        if isinstance(outcome, Denied):
+            return self._form(request, browser, then, name, error=outcome.text, status=_status(outcome.text))
+        step = Step("", 0, begin.application, name, outcome.reference, language_of_request(request), then, None)
+        return await self._go_on(request, browser, step, outcome)
+
+    def _form(
+        self,
+        request: Request,
+        browser: Browser,
+        then: str,
+        name: str = "",
+        *,
+        error: Text | None = None,
+        notice: Text | None = None,
+        status: int = 200,
+    ) -> Response:
+        response = self._door.pages.page(
+            request,
+            "sign_in.html",
+            status,
+            posts=True,
+            csrf=browser.csrf(self._door.ring(), SIGN_IN),
+            then=then,
+            user_name=name[:MAX_USER_NAME_CHARS],
+            error=error,
+            notice=notice,
+            throttled=status == 429,
+            title=self._door.configuration().applications[self._door.portal()].title,
+        )
+        if status in (429, 503):
+            response.headers["retry-after"] = str(_wait_s(error))
+        browser.keep(response)
+        return response
+
+    # --- that it is still him --------------------------------------------------------------------------------------
+
+    async def ask_confirm(self, request: Request) -> Response:
+        """Ask somebody who is signed in to prove again that it is him: by a factor where he has one, else by his password."""
+        return await self._confirm(request, None)
+
+    async def confirm(self, request: Request) -> Response:
+        """His password was typed, or the wish to be asked for a factor."""
+        return await self._confirm(request, await form_of(request))
+
+    async def _confirm(self, request: Request, form: Form | None) -> Response:
+        require_known_host(request, self._door.context.hosts)
+        browser, then = browser_of(request), then_of(request.query_params.get("then"))
+        session = await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        if session is None:
+            return RedirectResponse(f"/sign-in?then={then}", status_code=303)
+        if form is None:
+            return self._confirm_page(request, browser, then)
+        if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
+            return self._confirm_page(request, browser, then, Text("form.old"))
+        typed = form.secret("password")
+        if not typed or len(typed) > MAX_PASSWORD_BYTES:
+            return self._confirm_page(request, browser, then, Text("signin.missing_password"))
+        trail = self._door.trail(request)
+        name = session.whose.user_name
+        origin = self._door.origin(request, browser)
+        begin = BeginRequest(self._door.portal(), name, origin, trail, Secret(typed), steps_up=True)
+        outcome = await self._door.engine.begin(begin)
+        await self._door.published(trail, outcome)
+        if isinstance(outcome, Denied):
+            return self._confirm_page(request, browser, then, outcome.text, _status(outcome.text))
+        step = Step(
+            "", 0, begin.application, name, outcome.reference, language_of_request(request), then, None, confirms=session.id
+        )
+        return await self._go_on(request, browser, step, outcome)
+
+    def _confirm_page(
+        self, request: Request, browser: Browser, then: str, error: Text | None = None, status: int = 422
+    ) -> Response:
+        csrf = browser.csrf(self._door.ring(), CONFIRM)
+        page = self._door.pages.page(
+            request, "confirm.html", status if error is not None else 200, posts=True, csrf=csrf, then=then, error=error
+        )
+        browser.keep(page)
+        return page
+
+    # --- the open question -----------------------------------------------------------------------------------------
+
+    async def show(self, request: Request) -> Response:
+        """What the stored login waits for."""
+        step = await self._step(request)
+        if step.action and not step.ended:
+            return await self._actions.show(request, browser_of(request), step)
+        return self._shown(request, browser_of(request), step)
+
+    async def answer(self, request: Request) -> Response:
+        """Hand an answer, the wish for another code or another way, or the end of it all to the engine."""
+        browser, form = browser_of(request), await form_of(request)
+        step = await self._step(request)
+        if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
+            if step.action and not step.ended:
+                return await self._actions.show(request, browser, step, Text("form.old"), 422)
+            error, status = (Text("form.old"), 422) if step.question is not None else (Text("flow.done_elsewhere"), 409)
+            return self._shown(request, browser, step, error=error, status=status)
+        if form.fields.get("turn") != str(step.turn):
+            return await self._late(request, browser, step, form)
+        act = form.fields.get("act", _ANSWER)
+        if act == _CANCEL and not step.ended:
+            return await self._cancel(request, browser, step)
+        if step.action and not step.ended:
+            done = await self._actions.act(request, browser, step, form)
+            return done if isinstance(done, Response) else await self._go_on(request, browser, done.step, done.outcome, typed=True)
+        question = step.question
+        if question is None:
+            return self._shown(request, browser, step, status=409)
+        if act == _ANSWER and question.trust_s:
+            agent = request.headers.get("user-agent", "")
+            step = step.changed(trusts=(device_of(agent) or _SOME_BROWSER) if form.fields.get("trust_device") == "yes" else "")
+        given = _given(act, form, question)
+        if not given:
+            return self._shown(request, browser, step, error=Text("code.missing"), status=422)
+        outcome = await self._answered(request, browser, step, question, given)
+        return await self._go_on(request, browser, step, outcome, typed=act == _ANSWER)
+
+    async def no_code(self, request: Request) -> Response:
+        """What to do when no code comes."""
+        return await self._beside(request, "no_code.html")
+
+    async def other_ways(self, request: Request) -> Response:
+        """Choose another factor."""
+        return await self._beside(request, "other_ways.html")
+
+    async def _beside(self, request: Request, template: str) -> Response:
+        """A page beside the open question; where none is open any more, the way to what is."""
+        browser, step = browser_of(request), await self._step(request)
+        if step.action and not step.ended:
+            return self._to_step(browser, step)
+        return self._shown(request, browser, step, template)
+
+    async def _step(self, request: Request) -> Step:
+        require_known_host(request, self._door.context.hosts)
+        browser = browser_of(request)
+        step = await self._steps.find(browser.mac(self._door.ring()), request.path_params["id"])
+        if step is None:
+            # Whether it is over or somebody else's is not told.
+            raise HTTPException(410)
+        return step
+
+    async def _answered(self, request: Request, browser: Browser, step: Step, question: Question, given: bytes) -> Outcome:
+        trail = self._door.trail(request)
+        # One form sent twice is one answer: its second copy gets the outcome of the first.
+        same_form = hashlib.blake2b(b"\0".join((step.id.encode(), str(step.turn).encode(), given)), digest_size=32).digest()
+        origin = self._door.origin(request, browser)
+        answer = AnswerRequest(question.handle, Secret(given), step.user_name, same_form, origin, trail, step.trusts)
+        outcome = await self._door.engine.answer(answer)
+        await self._door.published(trail, outcome)
+        return outcome
+
+    async def _cancel(self, request: Request, browser: Browser, step: Step) -> Response:
+        handle = step.question.handle if step.question is not None else bytes.fromhex(step.handle)
+        if handle:
+            trail = self._door.trail(request)
+            await self._door.published(trail, await self._door.engine.cancel(handle, trail))
+        await self._steps.move(browser.mac(self._door.ring()), step, _over(step, "cancelled", Text("flow.cancelled")))
+        return RedirectResponse("/sign-in", status_code=303)
+
+    async def _late(self, request: Request, browser: Browser, step: Step, form: Form) -> Response:
+        """The form of a turn that is over: sent twice, or from another tab. Who was signed in by its first copy is signed in."""
+        if step.ended == "granted" and step.bearer and form.fields.get("turn") == str(step.turn - 1):
+            return self._signed_in(step, step.bearer, browser)
+        if step.action and not step.ended:
+            return await self._actions.show(request, browser, step, Text("flow.done_elsewhere"), 409)
+        return self._shown(request, browser, step, error=Text("flow.done_elsewhere"), status=409)
+
+    async def _go_on(self, request: Request, browser: Browser, step: Step, outcome: Outcome, typed: bool = False) -> Response:
+        """Store what the engine said, and send the browser to where it shows."""
+        match outcome:
+            case Challenge():
+                return await self._asked(request, browser, step, outcome, typed)
+            case Granted():
+                return await self._granted(request, browser, step, outcome)
+            case ActionRequired():
+                return await self._to_do(request, browser, step, outcome, typed)
+            case Waiting() | Denied():
+                return await self._closed(request, browser, step, outcome.text)
+
+    async def _asked(self, request: Request, browser: Browser, step: Step, challenge: Challenge, typed: bool) -> Response:
+        wrong = typed and any(text.id in _WRONG for text in challenge.texts)
+        question = Question(
+            challenge.handle,
+            challenge.factor,
+            challenge.texts,
+            challenge.ways,
+            to_ms(self._door.clock.now()) + challenge.expires_in_s * 1000,
+            0 if step.confirms else challenge.trust_s,
+        )
+        changes: dict[str, Any] = {"question": question, "reference": challenge.reference, "wrong": wrong}
+        stored = await self._stored(browser, step, changes)
+        if stored is None:
+            return await self._taken(request, browser, step)
+        if wrong:
+            return self._shown(request, browser, stored, status=422)
+        return self._to_step(browser, stored)
+
+    async def _to_do(self, request: Request, browser: Browser, step: Step, required: ActionRequired, typed: bool) -> Response:
+        """Something has to be done first: the same step shows what. What cannot be done here ends the login, and is said."""
+        if not self._actions.can(required.action):
+            trail = self._door.trail(request)
+            await self._door.published(trail, await self._door.engine.cancel(required.handle, trail))
+            return await self._closed(request, browser, step, required.text)
+        wrong = typed and step.action == required.action and required.text.id not in _DEMANDS
+        changes: dict[str, Any] = {
+            "question": None,
+            "action": required.action,
+            "handle": required.handle.hex(),
+            "reference": required.reference,
+            "text": required.text,
+            "wrong": wrong,
+        }
+        stored = await self._stored(browser, step, changes)
+        if stored is None:
+            return await self._taken(request, browser, step)
+        if wrong:
+            return await self._actions.show(request, browser, stored, status=_status(required.text))
+        return self._to_step(browser, stored)
+
+    async def _granted(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
+        if step.confirms:
+            return await self._confirmed(request, browser, step, granted)
+        language = step.language
+        opening = opening_of(granted, request.headers.get("user-agent", ""), self._door.trail(request).source, language)
+        bearer = await self._door.sessions.begin(opening, request.cookies.get(SESSION_COOKIE, ""))
+        after = new_browser()
+        changes = _granted_step(bearer, granted.texts)
+        stored: Step | None = step
+        if step.id:
+            stored = await self._stored(browser, step, changes, after)
+        elif granted.texts:
+            stored = await self._steps.begin(after.mac(self._door.ring()), step.changed(**changes))
+        if stored is None:
+            # Its other copy was first, and signed this browser in: one login is one session.
+            await self._door.sessions.end(bearer, "twice")
+            return await self._taken(request, browser, step)
+        response = self._signed_in(stored, bearer, after)
+        keep_device(request, response, granted.device)
+        return response
+
+    async def _confirmed(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
+        """The session goes on under a new value; it must be the one that the confirmation was begun for, and this person's."""
+        held = request.cookies.get(SESSION_COOKIE, "")
+        session = await self._door.sessions.find(held)
+        own = session is not None and session.id == step.confirms
+        factors = [factor for factor in granted.factors if factor != PASSWORD or step.turn == 0]
+        bearer = await self._door.sessions.confirm(held, SubjectId(granted.subject_id), factors) if own else None
+        if bearer is None:
+            return RedirectResponse(f"/sign-in?then={step.then}", status_code=303)
+        after = new_browser()
+        changes: dict[str, Any] = {"question": None, "ended": "granted", "text": Text("flow.signed_in"), "bearer": bearer}
+        if step.id:
+            await self._stored(browser, step, changes, after)
+        return self._signed_in(step, bearer, after)
+
+    def _signed_in(self, step: Step, bearer: str, browser: Browser) -> Response:
+        place = f"/step/{step.id}/offers" if step.offers else step.then
+        response = RedirectResponse(place, status_code=303)
+        set_cookie(response, SESSION_COOKIE, bearer)
+        browser.keep(response)
+        return response
+
+    async def offers(self, request: Request) -> Response:
+        """What the person may put off, told after the grant."""
+        step = await self._step(request)
+        if step.ended != "granted" or not step.offers:
+            raise HTTPException(410)
+        told = [Text(f"do.{text.id.replace('.', '_')}", text.values) if text.id in _OFFERS else text for text in step.offers]
+        place = next((_OFFERS[text.id] for text in step.offers if text.id in _OFFERS), step.then)
+        return self._door.pages.page(request, "offers.html", posts=True, step=step, offers=told, place=place)
+
+    async def codes(self, request: Request) -> Response:
+        """The recovery codes of a step that shows them, as a file."""
+        step = await self._step(request)
+        codes = self._actions.made(step)
+        if not codes:
+            raise HTTPException(410)
+        headers = {"content-disposition": 'attachment; filename="recovery-codes.txt"'}
+        return PlainTextResponse("\n".join((*codes, "")), headers=headers)
+
+    async def _closed(self, request: Request, browser: Browser, step: Step, text: Text) -> Response:
+        changes = {"question": None, "ended": "closed", "text": text, "wrong": True, "secret": "", "pending": ""}
+        stored = await self._stored(browser, step, changes)
+        if stored is None:
+            return await self._taken(request, browser, step)
+        return self._to_step(browser, stored)
+
+    async def _stored(self, browser: Browser, step: Step, changes: dict[str, Any], after: Browser | None = None) -> Step | None:
+        mac = browser.mac(self._door.ring())
+        new = step.changed(**changes)
+        if not step.id:
+            return await self._steps.begin(mac, new)
+        return await self._steps.move(mac, step, new, after.mac(self._door.ring()) if after is not None else None)
+
+    async def _taken(self, request: Request, browser: Browser, step: Step) -> Response:
+        """Another request took this turn: show what came of it."""
+        now = await self._steps.find(browser.mac(self._door.ring()), step.id)
+        if now is None:
+            raise HTTPException(410)
+        if now.ended == "granted" and now.bearer:
+            return self._signed_in(now, now.bearer, browser)
+        return self._to_step(browser, now)
+
+    def _to_step(self, browser: Browser, step: Step) -> Response:
+        response = RedirectResponse(f"/step/{step.id}", status_code=303)
+        browser.keep(response)
+        return response
+
+    def _shown(
+        self,
+        request: Request,
+        browser: Browser,
+        step: Step,
+        template: str = "step.html",
+        error: Text | None = None,
+        status: int = 200,
+    ) -> Response:
+        question = step.question
+        if question is not None and question.ends_at <= to_ms(self._door.clock.now()):
+            step, question = _over(step, "closed", Text("flow.expired", {"ref": step.reference})), None
+        texts = question.texts if question is not None else ()
+        prompt = next((text for text in texts if text.id.startswith(_HINTS)), None)
+        told = [text for text in texts if text is not prompt and text.id != _OTHER_WAYS]
+        return self._door.pages.page(
+            request,
+            template if question is not None else "ended.html",
+            status if question is not None or status != 200 else 410 if step.ended == "closed" else 409,
+            posts=True,
+            step=step,
+            question=question,
+            prompt=prompt,
+            error=error or (told[0] if step.wrong and told else None),
+            notice=told[0] if told and not step.wrong else None,
+            sends=question is not None and BY_KIND[question.factor].channel is not None,
+            csrf=browser.csrf(self._door.ring(), step.id),
+        )
+
+
+def _given(act: str, form: Form, question: Question) -> bytes:
+    """What the engine is answered: what was typed, or the word of a factor. Empty for what no page of ours sends."""
+    if act == _RESEND:
+        return BY_KIND[question.factor].words[0].encode()
+    if act == _OTHER:
+        kind = form.fields.get("method", "")
+        return BY_KIND[kind].words[0].encode() if kind in question.ways else b""
+    code = form.text("code", MAX_CODE_CHARS)
+    return code.encode("utf-8", "replace") if len(code) <= MAX_CODE_CHARS else b""
+
+
+def _granted_step(bearer: str, offers: Sequence[Text]) -> dict[str, Any]:
+    """What a step is once it has begun a session: nothing of what was enrolled or asked stays in it."""
+    return {
+        "question": None,
+        "ended": "granted",
+        "text": Text("flow.signed_in"),
+        "bearer": bearer,
+        "offers": tuple(offers),
+        "secret": "",
+        "pending": "",
+        "wrong": False,
+    }
+
+
+def _over(step: Step, ended: str, text: Text) -> Step:
+    return step.changed(question=None, ended=ended, text=text)
+
+
+def _status(text: Text) -> int:
+    if text.id.startswith("wait."):
+        return 429
+    return 503 if text.id.startswith("down.") else 422
+
+
+def _wait_s(text: Text | None) -> int:
+    return int(text.values.get("min", 1)) * 60 if text is not None else 60
+
+
+def _notice(why: str | None) -> Text | None:
+    return Text(f"session.{why}") if why in ("idle", "ended") else None

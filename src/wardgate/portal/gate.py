@@ -1,0 +1,97 @@
+"""Lets a signed-in person in, with his account as it is now."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from wardgate.clock import to_ms
+from wardgate.directory.port import AccountState, DirectoryUser
+from wardgate.pages.browser import drop_cookie
+from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.session.sessions import Session, end_all
+from wardgate.storage.port import Where
+from wardgate.web.access import require_known_host
+
+DIRECTORY_TIMEOUT_S: Final = 3.0
+# How long a proof that it is him lets a person change what protects his account; it is not prolonged.
+CONFIRMED_FOR_S: Final = 300
+# An account that is switched off is out within this time, on every page of every worker.
+ACCOUNT_FRESH_S: Final = 1.0
+MAX_REMEMBERED: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Who is signed in: the session, its bearer value, and the account as its directory tells it now."""
+
+    session: Session
+    bearer: str
+    user: DirectoryUser
+
+
+class Gate:
+    """Asked by every page of the account."""
+
+    def __init__(self, door: BrowserDoor) -> None:
+        self._door = door
+        self._known: OrderedDict[str, tuple[float, DirectoryUser | None]] = OrderedDict()
+
+    async def enter(self, request: Request) -> Present | Response:
+        """Who is signed in; or the way to the sign-in page, and back here afterwards.
+
+        Raises DirectoryUnavailable while the account cannot be looked at: nobody is let in on what was true yesterday.
+        """
+        require_known_host(request, self._door.context.hosts)
+        bearer = request.cookies.get(SESSION_COOKIE, "")
+        session = await self._door.sessions.find(bearer)
+        if session is None:
+            return self._to_sign_in(request, bearer)
+        user = await self._account(session)
+        if user is None or user.state is not AccountState.ACTIVE:
+            await self._door.storage.commit([end_all(session.whose.subject_id)])
+            return self._to_sign_in(request, bearer)
+        return Present(session, bearer, user)
+
+    def is_fresh(self, present: Present) -> bool:
+        """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes."""
+        age_ms = to_ms(self._door.clock.now()) - present.session.confirmed_at
+        return 0 <= age_ms < CONFIRMED_FOR_S * 1000
+
+    def to_confirm(self, then: str) -> Response:
+        """The way to prove it, and back here afterwards."""
+        return RedirectResponse(f"/confirm?then={then}", status_code=303)
+
+    async def _account(self, session: Session) -> DirectoryUser | None:
+        now = self._door.clock.monotonic()
+        at, known = self._known.get(session.whose.subject_id, (-ACCOUNT_FRESH_S, None))
+        if now - at < ACCOUNT_FRESH_S:
+            return known
+        user = await self._asked(session)
+        self._known[session.whose.subject_id] = (now, user)
+        self._known.move_to_end(session.whose.subject_id)
+        while len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+        return user
+
+    async def _asked(self, session: Session) -> DirectoryUser | None:
+        """By the immutable id of the link: a new person with an old name has no session."""
+        whose = session.whose
+        links = await self._door.storage.find(
+            "subject_link", [Where("subject_id", "=", whose.subject_id), Where("directory", "=", whose.directory)], limit=1
+        )
+        realms = self._door.configuration().realms
+        directory = next((each for realm in realms for each in realm.directories if each.name == whose.directory), None)
+        if not links or directory is None:
+            return None
+        return await directory.get(str(links[0]["immutable_id"]), DIRECTORY_TIMEOUT_S)
+
+    def _to_sign_in(self, request: Request, bearer: str) -> Response:
+        why = "&why=ended" if bearer else ""
+        response = RedirectResponse(f"/sign-in?then={quote(request.url.path)}{why}", status_code=303)
+        if bearer:
+            drop_cookie(response, SESSION_COOKIE)
+        return response

@@ -1,0 +1,60 @@
+"""Puts the portal's pages together, for the listeners that have this door."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from wardgate.engine.engine import Engine
+from wardgate.engine.runtime import EngineParts
+from wardgate.engine.self_service.engine import SelfService
+from wardgate.pages.door import BrowserDoor
+from wardgate.pages.sign_in import SignInPages
+from wardgate.portal.account import AccountPages
+from wardgate.portal.devices import DevicePages
+from wardgate.portal.enrolment import EnrolmentPages
+from wardgate.portal.gate import Gate
+from wardgate.portal.password import PasswordPages
+from wardgate.portal.recovery import RecoveryPages
+from wardgate.session.sessions import Sessions
+from wardgate.web.access import require_known_host
+from wardgate.web.app import MorePages
+from wardgate.web.context import WebContext
+from wardgate.web.render import Pages
+
+FOLDERS: Final = (Path(__file__).with_name("templates"), Path(__file__).parents[1] / "pages" / "templates")
+
+
+def portal_pages(parts: EngineParts) -> MorePages:
+    """Everything behind the door `portal`."""
+
+    def routes(context: WebContext, pages: Pages) -> Sequence[BaseRoute]:
+        sessions = Sessions(context.storage, context.ring, context.clock)
+        door = BrowserDoor(
+            context=context,
+            pages=pages,
+            engine=Engine(parts),
+            configuration=parts.configuration,
+            sessions=sessions,
+            parts=parts,
+        )
+        gate = Gate(door)
+
+        async def start(request: Request) -> Response:
+            require_known_host(request, context.hosts)
+            return RedirectResponse("/account", status_code=303)
+
+        return [
+            *SignInPages(door).routes(),
+            *RecoveryPages(door, SelfService(parts)).routes(),
+            *AccountPages(door, gate).routes(),
+            *EnrolmentPages(door, gate).routes(),
+            *PasswordPages(door, gate).routes(),
+            *DevicePages(door, gate).routes(),
+            Route("/", start),
+        ]
+
+    return MorePages("portal", routes, FOLDERS)

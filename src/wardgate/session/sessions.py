@@ -1,0 +1,296 @@
+"""Begins, finds, renews and ends sessions.
+
+The bearer value is 256 random bits in a cookie. It changes at each grant and step-up; one that arrives from outside is never taken
+over. A session ends at its absolute end, after its idle time, and when its row goes.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from wardgate.account.subject import SubjectId
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.clock import Clock, to_ms
+from wardgate.crypto import KeyRing, new_id
+from wardgate.jsons import dumps, loads
+from wardgate.storage.port import Committed, Delete, Insert, Operation, Reader, Row, Storage, Update, Where
+
+BEARER_BYTES: Final = 32
+MAX_LIFE_S: Final = 24 * 3600
+DEFAULT_LIFE_S: Final = 8 * 3600
+DEFAULT_IDLE_S: Final = 30 * 60
+# Whoever has two strong factors demanded of him is an administrator.
+ADMINISTRATOR_LIFE_S: Final = 4 * 3600
+ADMINISTRATOR_IDLE_S: Final = 15 * 60
+# That a session was used is written so often at most: an idle time is kept to the minute.
+SEEN_EVERY_MS: Final = 60_000
+# A time ahead of the present was written before the clock was set back.
+CLOCK_STEP_MS: Final = 60_000
+MAX_SESSIONS: Final = 20
+MAX_DEVICE_CHARS: Final = 200
+_BEARER: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose session it is, as the login that began it found him."""
+
+    subject_id: SubjectId
+    realm: str
+    directory: str
+    user_name: str
+    display_name: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A live session. `id` names it in lists and in audit and opens nothing.
+
+    `proofs`: the factors that were proved, each with when, in milliseconds. `confirmed_at`: when the person last proved that it
+    is him for the sake of a change; 0: not in this session. `ends_at`: the absolute end; `idle_ms`: how long it may rest.
+    """
+
+    id: str
+    whose: Whose
+    proofs: Mapping[str, int]
+    assurance: int
+    application: str
+    address: str
+    device: str
+    created_at: int
+    seen_at: int
+    ends_at: int
+    idle_ms: int
+    confirmed_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a session begins with."""
+
+    whose: Whose
+    factors: Sequence[str]
+    assurance: int
+    application: str
+    address: str
+    device: str
+    reference: str
+    life_s: int = DEFAULT_LIFE_S
+    idle_s: int = DEFAULT_IDLE_S
+
+
+class Sessions:
+    """All sessions of the installation."""
+
+    def __init__(self, storage: Storage, ring: Callable[[], KeyRing], clock: Clock) -> None:
+        self._storage = storage
+        self._ring = ring
+        self._clock = clock
+
+    async def begin(self, opening: Opening, instead_of: str = "") -> str:
+        """Begin a session and return its bearer value. `instead_of`: the bearer of the one that this browser had, which ends.
+
+        A person has a bounded number of them: the one that rested longest goes first.
+        """
+        bearer, now_ms = secrets.token_urlsafe(BEARER_BYTES), to_ms(self._clock.now())
+        session = _new(opening, now_ms)
+        old = [Delete("sso_session", (Where("session_mac", "=", self._mac(instead_of)),))] if _is_bearer(instead_of) else []
+        event = AuditEvent(
+            Kind.SESSION_BEGUN,
+            now_ms,
+            "session",
+            reference=opening.reference,
+            subject_id=opening.whose.subject_id,
+            details={"session": session.id, "application": opening.application, "factors": list(opening.factors)},
+        )
+        await self._storage.commit([*old, Insert("sso_session", _row(session, self._mac(bearer))), record(event)])
+        await self._cut(opening.whose.subject_id)
+        return bearer
+
+    async def find(self, bearer: str) -> Session | None:
+        """The live session of a bearer value; None for any other. That it was used is noted once a minute."""
+        if not _is_bearer(bearer):
+            return None
+        mac = self._mac(bearer)
+        row = await self._storage.get("sso_session", {"session_mac": mac})
+        session = _from_row(row) if row is not None else None
+        now_ms = to_ms(self._clock.now())
+        if session is None or not is_live(session, now_ms):
+            return None
+        if now_ms - session.seen_at >= SEEN_EVERY_MS:
+            # Whether this one or another request notes it does not matter; that it brings no ended session back does.
+            seen = (Where("seen_at", "=", session.seen_at),)
+            await self._storage.commit([Update("sso_session", {"session_mac": mac}, {"seen_at": now_ms}, where=seen)])
+        return session
+
+    async def confirm(self, bearer: str, subject_id: SubjectId, factors: Sequence[str]) -> str | None:
+        """The person has just proved again that it is him: the session goes on under a new bearer value, which is returned.
+
+        None when it is not there any more, or somebody else's: a proof of one person confirms nobody else's session.
+        """
+        session = await self.find(bearer)
+        if session is None or session.whose.subject_id != subject_id:
+            return None
+        now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
+        proofs = {**session.proofs, **dict.fromkeys(factors, now_ms)}
+        moved = replace(session, proofs=proofs, confirmed_at=now_ms, seen_at=now_ms)
+        old = self._mac(bearer)
+        event = AuditEvent(
+            Kind.SESSION_CONFIRMED,
+            now_ms,
+            "session",
+            subject_id=subject_id,
+            details={"session": session.id, "factors": list(factors)},
+        )
+        # Of two confirmations at once one goes on: the other finds the old row gone.
+        there = Update("sso_session", {"session_mac": old}, {"seen_at": now_ms}, where=(Where("subject_id", "=", subject_id),))
+        gone = Delete("sso_session", (Where("session_mac", "=", old),))
+        commit = await self._storage.commit([there, gone, Insert("sso_session", _row(moved, self._mac(value))), record(event)])
+        return value if isinstance(commit, Committed) else None
+
+    async def renew(self, bearer: str) -> str | None:
+        """The session goes on under a new bearer value, which is returned; nothing was proved by that. None when it is gone."""
+        session = await self.find(bearer)
+        if session is None:
+            return None
+        value, old = secrets.token_urlsafe(BEARER_BYTES), self._mac(bearer)
+        there = Update("sso_session", {"session_mac": old}, {"seen_at": session.seen_at})
+        gone = Delete("sso_session", (Where("session_mac", "=", old),))
+        commit = await self._storage.commit([there, gone, Insert("sso_session", _row(session, self._mac(value)))])
+        return value if isinstance(commit, Committed) else None
+
+    async def end(self, bearer: str, why: str) -> Session | None:
+        """End the session of this bearer value; returns it when it was there."""
+        if not _is_bearer(bearer):
+            return None
+        mac = self._mac(bearer)
+        row = await self._storage.get("sso_session", {"session_mac": mac})
+        if row is None:
+            return None
+        session = _from_row(row)
+        await self._storage.commit(
+            [Delete("sso_session", (Where("session_mac", "=", mac),)), self._ended(session.whose.subject_id, [session.id], why)]
+        )
+        return session
+
+    async def of_subject(self, subject_id: SubjectId) -> list[Session]:
+        """All live sessions of a person, the one used last first."""
+        rows = await self._storage.find("sso_session", [Where("subject_id", "=", subject_id)], limit=MAX_SESSIONS * 2)
+        now_ms = to_ms(self._clock.now())
+        live = [session for session in map(_from_row, rows) if is_live(session, now_ms)]
+        return sorted(live, key=lambda session: session.seen_at, reverse=True)
+
+    async def end_one(self, subject_id: SubjectId, session_id: str, why: str) -> bool:
+        """End one session of this person by its id. Somebody else's is not there."""
+        where = (Where("id", "=", session_id), Where("subject_id", "=", subject_id))
+        found = await self._storage.find("sso_session", list(where), limit=1)
+        if not found:
+            return False
+        await self._storage.commit([Delete("sso_session", where), self._ended(subject_id, [session_id], why)])
+        return True
+
+    async def end_others(self, subject_id: SubjectId, kept_id: str, why: str) -> int:
+        """End all sessions of a person but one; returns how many went."""
+        others = [session.id for session in await self.of_subject(subject_id) if session.id != kept_id]
+        if others:
+            where = (Where("subject_id", "=", subject_id), Where("id", "!=", kept_id))
+            await self._storage.commit([Delete("sso_session", where), self._ended(subject_id, others, why)])
+        return len(others)
+
+    async def _cut(self, subject_id: SubjectId) -> None:
+        live = await self.of_subject(subject_id)
+        for session in live[MAX_SESSIONS:]:
+            await self.end_one(subject_id, session.id, "too_many")
+
+    def _ended(self, subject_id: SubjectId, ids: Sequence[str], why: str) -> Operation:
+        now_ms = to_ms(self._clock.now())
+        details = {"sessions": list(ids), "why": why}
+        return record(AuditEvent(Kind.SESSION_ENDED, now_ms, "session", subject_id=subject_id, details=details))
+
+    def _mac(self, bearer: str) -> bytes:
+        return self._ring().mac("sso-session", bearer.encode())
+
+
+def end_all(subject_id: SubjectId) -> Operation:
+    """The operation that ends every session of a person, for the unit of whatever made them void."""
+    return Delete("sso_session", (Where("subject_id", "=", subject_id),))
+
+
+def is_live(session: Session, now_ms: int) -> bool:
+    """Whether a session has neither come to its end nor rested too long. One from the future was written by a wrong clock."""
+    if not session.created_at - CLOCK_STEP_MS <= now_ms < session.ends_at:
+        return False
+    return now_ms < session.seen_at + session.idle_ms
+
+
+async def count_live(storage: Reader, clock: Clock) -> int:
+    """How many sessions have not come to their end."""
+    return await storage.count("sso_session", [Where("expires_at", ">", to_ms(clock.now()))])
+
+
+def _is_bearer(bearer: str) -> bool:
+    return bool(_BEARER.fullmatch(bearer))
+
+
+def _new(opening: Opening, now_ms: int) -> Session:
+    return Session(
+        id=new_id(),
+        whose=opening.whose,
+        proofs=dict.fromkeys(opening.factors, now_ms),
+        assurance=opening.assurance,
+        application=opening.application,
+        address=opening.address,
+        device=opening.device[:MAX_DEVICE_CHARS],
+        created_at=now_ms,
+        seen_at=now_ms,
+        ends_at=now_ms + min(opening.life_s, MAX_LIFE_S) * 1000,
+        idle_ms=opening.idle_s * 1000,
+        # Who has just signed in has just proved who he is.
+        confirmed_at=now_ms if len(opening.factors) > 1 else 0,
+    )
+
+
+_BODY: Final = ("realm", "directory", "user_name", "display_name", "language")
+
+
+def _row(session: Session, mac: bytes) -> Row:
+    body = {
+        **{name: getattr(session.whose, name) for name in _BODY},
+        "proofs": dict(session.proofs),
+        "assurance": session.assurance,
+        "application": session.application,
+        "address": session.address,
+        "device": session.device,
+    }
+    return {
+        "session_mac": mac,
+        "id": session.id,
+        "subject_id": session.whose.subject_id,
+        "body": dumps(body),
+        "created_at": session.created_at,
+        "seen_at": session.seen_at,
+        "confirmed_at": session.confirmed_at,
+        "idle_ms": session.idle_ms,
+        "expires_at": session.ends_at,
+    }
+
+
+def _from_row(row: Row) -> Session:
+    body = loads(str(row["body"]))
+    return Session(
+        id=str(row["id"]),
+        whose=Whose(subject_id=SubjectId(str(row["subject_id"])), **{name: str(body[name]) for name in _BODY}),
+        proofs={str(kind): int(at) for kind, at in body["proofs"].items()},
+        assurance=int(body["assurance"]),
+        application=str(body["application"]),
+        address=str(body["address"]),
+        device=str(body["device"]),
+        created_at=int(row["created_at"] or 0),
+        seen_at=int(row["seen_at"] or 0),
+        ends_at=int(row["expires_at"] or 0),
+        idle_ms=int(row["idle_ms"] or 0),
+        confirmed_at=int(row["confirmed_at"] or 0),
+    )

@@ -1,0 +1,170 @@
+"""A person's own authenticators on the portal, by a browser without script; and what an attacker would try."""
+
+import asyncio
+import base64
+import re
+
+import httpx
+
+from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
+from wardgate.directory.port import DirectoryUser
+
+
+async def signed_in(world: PortalWorld, browser: BrowserOfTests, name: str = "ada") -> None:
+    await browser.sign_in(name)
+    await browser.post(code=world.totp(), act="answer")
+    assert browser.path == "/account"
+
+
+async def kinds(world: PortalWorld, user: DirectoryUser) -> list[str]:
+    subject = await world.subject_of(user)
+    rows = await world.storage.find("authenticator", order_by="created_at")
+    return [str(row["kind"]) for row in rows if row["subject_id"] == subject and row["state"] == "active"]
+
+
+async def key_on(page: httpx.Response) -> bytes:
+    groups = re.search(r'<code class="command">([A-Z2-7 ]+)</code>', page.text)
+    assert groups is not None
+    encoded = groups[1].replace(" ", "")
+    return base64.b32decode(encoded + "=" * (-len(encoded) % 8))
+
+
+async def test_app_is_enrolled_by_its_key_and_first_code_and_recovery_codes_follow() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", mail="ada@acme.test")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        page = await browser.get("/enrol/totp")
+        secret = await key_on(page)
+        assert "<svg" in page.text
+        assert (await browser.post(code=world.wrong_code(secret))).status_code == 422
+        assert await kinds(world, user) == ["totp"]
+        page = await browser.post(code=world.totp(secret=secret), nickname="My phone")
+        assert browser.path == "/enrol/recovery-codes"
+        page = await browser.post()
+        codes = re.findall(r"<code>([0-9A-Z-]{15})</code>", page.text)
+        assert len(codes) == 10
+        assert await kinds(world, user) == ["totp", "totp", "recovery_code"]
+        assert codes[0] not in (await browser.get("/account/authenticators")).text
+        assert "My phone" in browser.page.text
+    assert sum("was added" in each.text for each in await world.messages()) == 2
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(method="recovery_code", act="other")
+        await browser.post(code=codes[0], act="answer")
+        assert browser.path == "/account"
+
+
+async def test_code_that_enrolled_the_app_opens_nothing() -> None:
+    world = PortalWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        secret = await key_on(await browser.get("/enrol/totp"))
+        code = world.totp(secret=secret)
+        await browser.post(code=code)
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        page = await browser.post(code=code, act="answer")
+        assert page.status_code == 422
+
+
+async def test_stolen_session_enrols_nothing_after_five_minutes() -> None:
+    world = PortalWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        page = await browser.get("/enrol/totp")
+        step, secret = browser.path, await key_on(page)
+        form = browser.filled(0, {})
+        world.later(301)
+        reply = await browser.client.post(step, data={**form, "code": world.totp(secret=secret)}, headers=OURS)
+        assert reply.status_code == 303
+        assert reply.headers["location"].startswith("/confirm")
+        await browser.get("/account/authenticators")
+        identity = re.search(r'name="authenticator" value="(\w+)"', browser.page.text)
+        assert identity is not None
+        reply = await browser.client.post(browser.path, data={**browser.filled(0, {}), "authenticator": identity[1]}, headers=OURS)
+        assert reply.headers["location"].startswith("/confirm")
+        for address in ("/enrol/totp", "/enrol/recovery-codes"):
+            assert (await browser.client.get(address)).headers["location"].startswith("/confirm")
+    assert await kinds(world, user) == ["totp"]
+
+
+async def test_confirmation_gives_the_session_another_value_and_lets_the_change_through() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada"))
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        before = browser.client.cookies["__Host-wg_session"]
+        world.later(301)
+        await browser.get("/enrol/totp")
+        assert browser.path == "/confirm"
+        address = str(browser.page.url).removeprefix("https://login.acme.test")
+        assert (await browser.post(address, password="wrong")).status_code == 422
+        await browser.post(address, password="correct horse")
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path.startswith("/enrol/totp/")
+        assert browser.client.cookies["__Host-wg_session"] != before
+        assert await world.sessions.find(before) is None
+
+
+async def test_proof_of_another_person_confirms_nobody_elses_session() -> None:
+    world = PortalWorld()
+    ada = await world.person("ada")
+    await world.give_totp(ada)
+    bob = await world.person("bob")
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        held = browser.client.cookies["__Host-wg_session"]
+    assert await world.sessions.confirm(held, await world.subject_of(bob), ["totp"]) is None
+    assert await world.sessions.find(held) is not None
+
+
+async def test_last_authenticator_cannot_be_removed_even_by_two_forms_at_once() -> None:
+    world = PortalWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    await world.give_totp(user, bytes(range(1, 21)))
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        page = await browser.get("/account/authenticators")
+        ids = re.findall(r'name="authenticator" value="(\w+)"', page.text)
+        form, cookies = browser.filled(0, {}), dict(browser.client.cookies)
+
+        async def remove(identity: str) -> httpx.Response:
+            async with world.browser(cookies=cookies) as copy:
+                return await copy.client.post("/account/authenticators", data={**form, "authenticator": identity}, headers=OURS)
+
+        await asyncio.gather(*(remove(identity) for identity in ids))
+        assert await kinds(world, user) == ["totp"]
+        left = re.findall(r'name="authenticator" value="(\w+)"', (await browser.get("/account/authenticators")).text)
+        assert (await remove(left[0])).status_code == 409
+    assert await kinds(world, user) == ["totp"]
+
+
+async def test_authenticator_of_somebody_else_is_not_there() -> None:
+    world = PortalWorld()
+    ada, bob = await world.person("ada"), await world.person("bob")
+    for user in (ada, ada, bob):
+        identity = await world.give_totp(user)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        await browser.get("/account/authenticators")
+        reply = await browser.client.post(browser.path, data={**browser.filled(0, {}), "authenticator": identity}, headers=OURS)
+        assert reply.status_code == 404
+    assert await kinds(world, bob) == ["totp"]
+
+
+async def test_enrolment_of_another_session_is_not_there() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada"))
+    await world.give_totp(await world.person("bob"))
+    async with world.browser() as adas, world.browser() as bobs:
+        await signed_in(world, adas)
+        await signed_in(world, bobs, "bob")
+        await adas.get("/enrol/totp")
+        assert (await bobs.client.get(adas.path)).status_code == 410

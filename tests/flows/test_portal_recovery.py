@@ -1,0 +1,266 @@
+"""A forgotten password and a locked account on the portal, by a browser without script; and what an attacker would try."""
+
+import asyncio
+import re
+
+import httpx
+
+from tests.flows.portal_world import OURS, PortalWorld
+from wardgate.account.contact import Source, create_contact
+from wardgate.clock import to_ms
+from wardgate.crypto import Secret
+from wardgate.directory.port import AccountState, ContactKind, PasswordVerdict
+from wardgate.factors import KINDS, STRONG_KINDS
+from wardgate.policy.rules import compile_policy
+from wardgate.policy.settings import FloorSettings, FloorThenSettings, PolicySettings, RuleSettings, ThenSettings
+
+UNLIKE = r'name="csrf" value="\w+"|<bdi class="reference">\w+</bdi>|Reference:? \w{8}'
+NEW = "a very long new passphrase"
+
+
+async def newest_code(world: PortalWorld) -> str:
+    """What was sent last."""
+    return next(each.code for each in await world.messages() if each.code)
+
+
+async def reset_with_app_and_text_message(world: PortalWorld, name: str = "ada") -> None:
+    """The whole journey."""
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username=name)
+        assert browser.path.startswith("/recover/")
+        await browser.post(method="totp", act="choose")
+        page = await browser.post(code=world.totp(), act="answer")
+        assert "One more proof" in page.text
+        await browser.post(method="sms", act="choose")
+        page = await browser.post(code=await newest_code(world), act="answer")
+        assert "Choose a new password" in page.text
+        page = await browser.post(new_password=NEW, act="password")
+        assert page.status_code == 200
+        assert "Your password is changed" in page.text
+        assert NEW not in page.text
+
+
+async def test_two_proofs_reset_the_password_and_end_what_was_open() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567", mail="ada@acme.test")
+    await world.give_totp(user)
+    async with world.browser() as old:
+        await old.sign_in("ada")
+        await old.post(code=world.totp(), act="answer")
+        world.later(60)
+        await reset_with_app_and_text_message(world)
+        await old.get("/account")
+        assert old.path == "/sign-in"
+    assert await world.directory.check_password(user, Secret(NEW), 1.0) is PasswordVerdict.RIGHT
+    texts = [each.text for each in await world.messages()]
+    assert sum("begun to reset" in text for text in texts) == 1
+    assert sum("password was" in text.lower() for text in texts) >= 2
+    kinds = [str(row["kind"]) for row in await world.storage.find("audit_event")]
+    assert "engine:recovery:done" in kinds
+    assert "directory:password:set" in kinds
+
+
+async def test_name_of_nobody_gets_the_same_pages_and_no_message() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    await world.person("bob", state=AccountState.DISABLED, phone="+905321234568")
+    seen: list[list[tuple[int, str, str]]] = []
+    for name in ("ada", "nobody", "bob"):
+        pages = []
+        async with world.browser() as browser:
+            await browser.get("/forgot")
+            fields = [{"username": name}, {"method": "sms", "act": "choose"}]
+            fields += [{"code": f"00000{number}", "act": "answer"} for number in range(3)]
+            fields += [{"method": "totp", "act": "choose"}, *({"code": f"00000{number}", "act": "answer"} for number in range(2))]
+            for sent in fields:
+                page = await browser.post(**sent)
+                body = re.sub(UNLIKE, "", page.text).replace(name, "")
+                headers = {key: value for key, value in page.headers.items() if key not in ("set-cookie", "content-length")}
+                pages.append((page.status_code, body, repr(sorted(headers.items()))))
+        seen.append(pages)
+    for number, (one, other, third) in enumerate(zip(*seen, strict=True)):
+        assert one == other == third, number
+    assert {each.user for each in await world.messages()} <= {"ada"}
+
+
+async def test_mailbox_behind_the_forgotten_password_counts_nothing() -> None:
+    world = PortalWorld()
+    user = await world.person("bob", mail="bob@acme.test", phone="+905321234567")
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="bob")
+        await browser.post(method="email", act="choose")
+        code = await newest_code(world)
+        page = await browser.post(code=code, act="answer")
+        assert page.status_code == 410
+        assert "not enough" in page.text
+    assert await world.directory.check_password(user, Secret("correct horse"), 1.0) is PasswordVerdict.RIGHT
+
+
+async def test_private_mailbox_and_phone_are_enough_after_the_hold_and_not_before() -> None:
+    world = PortalWorld()
+    user = await world.person("bob", phone="+905321234567")
+    subject, now_ms = await world.subject_of(user), to_ms(world.clock.now())
+    mail = create_contact(world.ring, subject, ContactKind.MAIL, "bob@home.test", Source.PERSON, now_ms, now_ms)
+    await world.storage.commit(mail)
+    for hours, enough in ((1, False), (24, True)):
+        world.later(hours * 3600)
+        async with world.browser() as browser:
+            await browser.get("/forgot")
+            await browser.post("/forgot", username="bob")
+            await browser.post(method="sms", act="choose")
+            code = await newest_code(world)
+            page = await browser.post(code=code, act="answer")
+            assert ("One more proof" in page.text) is enough
+            assert ("not enough" in page.text) is not enough
+
+
+async def test_administrator_needs_two_strong_factors_and_no_message_helps() -> None:
+    world = PortalWorld()
+    strict = FloorThenSettings(strong_factors=2, never=("sms", "email"))
+    floors = (FloorSettings(name="administrators", when={"user": ["ada"]}, then=strict),)
+    rules = (RuleSettings(name="all", then=ThenSettings(steps=(("password",), ("totp", "sms")))),)
+    world.policy = compile_policy(PolicySettings(name="p", rules=rules, floors=floors), KINDS, STRONG_KINDS)
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        page = await browser.post(code=world.totp(), act="answer")
+        assert "not enough" in page.text
+    codes = await world.give_recovery_codes(user)
+    world.later(60)
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        page = await browser.post(code=world.totp(), act="answer")
+        assert 'value="sms"' not in page.text
+        await browser.post(method="recovery_code", act="choose")
+        page = await browser.post(code=codes[0], act="answer")
+        assert "Choose a new password" in page.text
+
+
+async def test_refused_password_keeps_the_proofs() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        await browser.post(code=world.totp(), act="answer")
+        await browser.post(method="sms", act="choose")
+        await browser.post(code=await newest_code(world), act="answer")
+        page = await browser.post(new_password="", act="password")
+        assert page.status_code == 422
+        page = await browser.post(new_password="correct horse", act="password")
+        assert page.status_code in (200, 422)
+
+
+async def test_eight_forms_at_once_set_one_password() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        await browser.post(code=world.totp(), act="answer")
+        await browser.post(method="sms", act="choose")
+        await browser.post(code=await newest_code(world), act="answer")
+        form, cookies = browser.filled(0, {"act": "password"}), dict(browser.client.cookies)
+
+        async def send(number: int) -> httpx.Response:
+            async with world.browser(cookies=cookies) as copy:
+                return await copy.client.post(browser.path, data={**form, "new_password": f"{NEW} {number}"}, headers=OURS)
+
+        replies = await asyncio.gather(*(send(number) for number in range(8)))
+    assert sum("Your password is changed" in reply.text for reply in replies) >= 1
+    events = [row for row in await world.storage.find("audit_event") if row["kind"] == "directory:password:set"]
+    assert len(events) == 1
+
+
+async def test_fourth_reset_in_a_week_is_refused_after_the_proofs() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    for _ in range(3):
+        await reset_again(world)
+        world.later(3600)
+    page = await reset_again(world)
+    assert page.status_code == 410
+    assert "3 times" in page.text
+    world.later(7 * 86_400)
+    page = await reset_again(world)
+    assert "Your password is changed" in page.text
+
+
+async def reset_again(world: PortalWorld) -> httpx.Response:
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        await browser.post(code=world.totp(), act="answer")
+        await browser.post(method="sms", act="choose")
+        code = await newest_code(world)
+        await browser.post(code=code, act="answer")
+        return await browser.post(new_password=f"{NEW} {to_ms(world.clock.now())}", act="password")
+
+
+async def test_starts_are_braked_alike_for_somebody_and_nobody() -> None:
+    world = PortalWorld()
+    await world.person("ada")
+    for name in ("ada", "nobody"):
+        async with world.browser() as browser:
+            statuses = []
+            for _ in range(7):
+                await browser.get("/forgot")
+                statuses.append((await browser.post("/forgot", username=name)).status_code)
+        assert statuses == [200] * 5 + [429] * 2
+
+
+async def test_flow_of_another_browser_is_not_there() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada"))
+    async with world.browser() as browser, world.browser() as thief:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await thief.get("/forgot")
+        assert (await thief.get(browser.path)).status_code == 410
+
+
+async def test_answer_of_an_old_page_proves_nothing() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        old = browser.filled(0, {"act": "answer", "code": world.totp()})
+        await browser.post(code="000000", act="answer")
+        reply = await browser.client.post(browser.path, data=old, headers=OURS)
+        assert reply.status_code == 409
+        assert "already done" in reply.text
+
+
+async def test_locked_account_is_opened_and_one_that_is_not_locked_is_told_so() -> None:
+    world = PortalWorld()
+    user = await world.person("dave", phone="+905321234567")
+    await world.give_totp(user)
+    world.directory.change_state(user, AccountState.LOCKED)
+    results = []
+    for _ in range(2):
+        async with world.browser() as browser:
+            await browser.get("/unlock")
+            await browser.post("/unlock", username="dave")
+            await browser.post(method="totp", act="choose")
+            page = await browser.post(code=world.totp(), act="answer")
+            if "One more proof" in page.text:
+                await browser.post(method="sms", act="choose")
+                page = await browser.post(code=await newest_code(world), act="answer")
+            results.append(page.text)
+        world.later(60)
+    assert "is open again" in results[0]
+    assert "was not locked" in results[1]
