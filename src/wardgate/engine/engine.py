@@ -41,7 +41,7 @@ from wardgate.engine.transaction import Handle, Transaction, handle_from_row, ha
 from wardgate.engine.trusted import TRUSTED_DEVICE, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
-from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
+from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD, SECOND_FACTORS
 from wardgate.factors.port import Right, Task, Wrong
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
@@ -170,7 +170,8 @@ class Engine:
         if person.grace and not self._may_be_graced(decision, trail):
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)
-        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0)
+        shows_pages = request.origin.site is not None
+        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0, shows_pages)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not course.steps or len(course.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
@@ -227,7 +228,7 @@ class Engine:
             attempt.request.trail.note("policy does not take the login of before")
             return None
         prior = Prior((HAND_OVER,), handed.redeem(), handed_over=handed.reference)
-        return await self._grant_prior(attempt, person, _course(decision, 0), prior)
+        return await self._grant_prior(attempt, person, _course(decision, 0, False), prior)
 
     async def _grant_by_prior(self, attempt: Attempt, person: Person, plan: Plan, course: Course) -> Let | None:
         """Let in whose password is right and for whom a proof of before stands for the other factors. None: it does not."""
@@ -556,9 +557,11 @@ def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset
 
 # There are as many plans as rules, and each login has one of them.
 @lru_cache(maxsize=256)
-def _course(plan: Plan, hand_over_s: int) -> Course:
-    """What a plan demands beside the password."""
+def _course(plan: Plan, hand_over_s: int, shows_pages: bool) -> Course:
+    """What a plan demands beside the password, without what the door cannot ask for."""
     steps = tuple(step for step in plan.steps if step != (PASSWORD,))
+    if not shows_pages:
+        steps = tuple(tuple(kind for kind in step if kind not in ON_PAGES) for step in steps)
     return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s), plan.text)
 
 
