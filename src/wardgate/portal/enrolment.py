@@ -217,7 +217,7 @@ class EnrolmentPages:
         made = await self._door.storage.commit([*older, *inserts, event, *await self._notices(present, "authenticator_added")])
         if not isinstance(made, Committed):
             return RedirectResponse(CODES, status_code=303)
-        return self._page(request, present, "recovery_codes.html", _FORM, codes=sorted(codes))
+        return self._page(request, present, "recovery_codes.html", _FORM, codes=sorted(codes), made=from_ms(now_ms))
 
     # --- shared ----------------------------------------------------------------------------------------------------
 

@@ -178,9 +178,45 @@ function offerShow() {
   }
 }
 
+// What a password has to be, as far as it can be told here; the server judges all of it. The word is for those who see no colour.
+const RULES = {
+  length: (typed, rule) => [...typed].length >= Number(rule.dataset.least),
+  classes: (typed, rule, name) =>
+    [/\p{Lu}/u, /\p{Ll}/u, /\d/, /[^\p{L}\d]/u].filter((kind) => kind.test(typed)).length >= 3 &&
+    !(name.length > 2 && typed.toLowerCase().includes(name.toLowerCase())),
+};
+
+function markRules() {
+  const list = document.querySelector(".rules[data-field]");
+  const field = list && document.getElementById(list.dataset.field);
+  if (!field) return;
+  const name = field.form.elements.username?.value ?? "";
+  field.addEventListener("input", () => {
+    for (const rule of list.querySelectorAll("[data-rule]")) {
+      const met = RULES[rule.dataset.rule](field.value, rule, name);
+      rule.classList.toggle("met", met);
+      rule.querySelector(".mark")?.remove();
+      if (!met) continue;
+      const mark = document.createElement("span");
+      mark.className = "mark";
+      mark.textContent = ` ${list.dataset.met}`;
+      rule.firstElementChild.append(mark);
+    }
+  });
+}
+
+function offerPrint() {
+  for (const button of document.querySelectorAll("button.print[hidden]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => print());
+  }
+}
+
 localTimes(document);
 nameZone();
 offerShow();
+offerPrint();
+markRules();
 offerCopies(document);
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("button.copy");
