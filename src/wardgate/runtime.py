@@ -6,6 +6,7 @@ Nothing is taken over in parts: a version that cannot be built whole raises Sett
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from wardgate.brand.looks import PLAIN, Looks, build_looks
 from wardgate.clock import Clock
 from wardgate.config.document import Document, map_secrets
 from wardgate.config.reference import SecretSetting
@@ -45,6 +46,7 @@ class Runtime:
     radius: RadiusTables
     gateways: tuple[Gateway, ...]
     directories: tuple[Directory, ...] = ()
+    looks: Looks = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Builder:
             channels=frozenset(gateway.channel for gateway in gateways),
             risk=self._assessor(document.risk, fresh),
         )
-        runtime = Runtime(version, document, engine, self._radius(document, secret), gateways, tuple(directories.values()))
+        radius, looks = self._radius(document, secret), looks_of(document)
+        runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks)
         self._gateways, self._directories, self._risk = built, kept, engine.risk
         return runtime
 
@@ -148,6 +151,12 @@ class Builder:
 
         map_secrets(document, note)
         return lambda setting: resolve(setting, self._ring(), *places[id(setting)])
+
+
+def looks_of(document: Document) -> Looks:
+    """The brands of the realms, with the logos as their files are now."""
+    default = next((realm.name for realm in document.realms if realm.default), "")
+    return build_looks(document.brand, {realm.name: realm.brand for realm in document.realms}, default)
 
 
 def with_portal(applications: Sequence[ApplicationSettings]) -> Sequence[ApplicationSettings]:
