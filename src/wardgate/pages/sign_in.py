@@ -26,6 +26,7 @@ from wardgate.pages.steps import Question, Step, Steps
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 from wardgate.web.language import language_of_request
+from wardgate.web.render import belongs_to
 
 MAX_PASSWORD_BYTES: Final = 1024
 MAX_CODE_CHARS: Final = 64
@@ -134,6 +135,7 @@ class SignInPages:
         session = await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
         if session is None:
             return RedirectResponse(f"/sign-in?then={then}", status_code=303)
+        belongs_to(request, session.whose.realm)
         if form is None:
             return self._confirm_page(request, browser, then)
         if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):

@@ -16,10 +16,13 @@ from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
 from wardgate.portal.enrolment import EnrolmentPages
 from wardgate.portal.gate import Gate
+from wardgate.portal.help import HelpPages
 from wardgate.portal.recovery import RecoveryPages
+from wardgate.portal.well_known import well_known_routes
 from wardgate.session.sessions import Sessions
 from wardgate.web.access import require_known_host
 from wardgate.web.app import MorePages
+from wardgate.web.branding import BrandFiles
 from wardgate.web.context import WebContext
 from wardgate.web.render import Pages
 
@@ -45,12 +48,15 @@ def portal_pages(parts: EngineParts) -> MorePages:
             require_known_host(request, context.hosts)
             return RedirectResponse("/account", status_code=303)
 
-        return [
+        routes: list[BaseRoute] = [
             *SignInPages(door).routes(),
             *RecoveryPages(door, SelfService(parts)).routes(),
             *AccountPages(door, gate).routes(),
             *EnrolmentPages(door, gate).routes(),
+            *HelpPages(door).routes(),
+            *BrandFiles(context).routes(),
             Route("/", start),
         ]
+        return [*routes, *well_known_routes(context, routes)]
 
     return MorePages("portal", routes, FOLDERS)
