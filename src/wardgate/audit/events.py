@@ -76,7 +76,7 @@ class Kind(Enum):
         "Somebody said by the link in a message that a change was not his: all sessions and trusted devices of the account ended.",
     )
     USER_NAMES_SENT = (
-        "engine:user_name:sent",
+        "engine:name:sent",
         "Somebody asked for a forgotten user name by a phone or mail address (masked), and how many accounts were told of there.",
     )
     CONTACT_WRITTEN = (
