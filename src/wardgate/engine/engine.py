@@ -20,7 +20,7 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, hand_over, known_names
-from wardgate.engine.answering import Answering, Grant, proved_outcome, release_after
+from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, proved_outcome, release_after
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.finding import Found
@@ -29,6 +29,7 @@ from wardgate.engine.grace import seal_user
 from wardgate.engine.hand_over import HAND_OVER, HandedOver
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import ActionRequired, Denied, Granted, Outcome
+from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices, takes_passkeys
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
@@ -105,6 +106,7 @@ class Engine:
         self._refusing = Refusing(parts)
         self._waiters = Waiters()
         self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters, contactless)
+        self._passkey_first = PasskeyFirst(parts, self._refusing, self._first)
 
     # --- first request -------------------------------------------------------------------------------------------
 
@@ -119,6 +121,32 @@ class Engine:
             return handed or self._refusing.refuse(attempt, "credential_replay")
         proved = await self._first.prove(attempt)
         return proved if isinstance(proved, Denied) else await self._after_first_factor(attempt, proved)
+
+    async def begin_by_passkey(self, request: PasskeyRequest) -> tuple[str, Outcome]:
+        """Start a login with a passkey, which says who it is: his name, empty before it is proved, and the outcome.
+
+        Where the plan asks for more than the passkey proved, the login begins anew with the name and the password.
+        """
+        self._trust_clock()
+        proved = await self._passkey_first.prove(request)
+        if isinstance(proved, Denied):
+            return "", proved
+        attempt, person = proved.attempt, await self._meet(proved.attempt, proved.candidate)
+        name, reference = person.user.name, request.trail.reference
+        decision = decide(attempt.application.policy, self._facts(attempt, person))
+        if isinstance(decision, NoEntry):
+            text = _refusal_told(decision, person.language, attempt.application.title, reference)
+            return name, await self._refusing.deny_known(attempt, person, decision.reason, text)
+        request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
+        if not suffices(decision, proved.verdict):
+            text = Text("passkey.not_taken", {"application": attempt.application.title, "ref": reference})
+            text = Text("passkey.password_too") if takes_passkeys(decision) else text
+            return name, await self._refusing.deny_known(attempt, person, "passkey_not_enough", text)
+        factors = (PASSKEY, USER_VERIFIED) if proved.verdict.twofold else (PASSKEY,)
+        course = replace(_course(decision, 0, True), steps=(), proved=factors)
+        granted = await self._grant(attempt, person, self._transaction(attempt, person, course), proved.claim, None)
+        again = Text("passkey.unknown", {"forget": ""})
+        return name, granted or self._refusing.refuse(attempt, "passkey_replayed", again)
 
     def _trust_clock(self) -> None:
         """A clock that stands an hour back would take the codes of an hour ago: while it is in doubt nothing is decided."""

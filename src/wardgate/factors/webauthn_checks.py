@@ -77,7 +77,7 @@ def check_attestation(body: Mapping[str, Any], challenge: bytes, site: Site) -> 
         checked.sign_count,
         checked.user_verified,
         checked.credential_backed_up,
-        tuple(each.value for each in credential.response.transports or ()),
+        tuple(sorted({each.value for each in credential.response.transports or ()})),
     )
 
 

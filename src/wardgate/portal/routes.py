@@ -17,6 +17,7 @@ from wardgate.portal.account import AccountPages
 from wardgate.portal.enrolment import EnrolmentPages
 from wardgate.portal.gate import Gate
 from wardgate.portal.help import HelpPages
+from wardgate.portal.passkeys import PasskeyPages
 from wardgate.portal.recovery import RecoveryPages
 from wardgate.portal.well_known import well_known_routes
 from wardgate.session.sessions import Sessions
@@ -53,6 +54,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *RecoveryPages(door, SelfService(parts)).routes(),
             *AccountPages(door, gate).routes(),
             *EnrolmentPages(door, gate).routes(),
+            *PasskeyPages(door, gate).routes(),
             *HelpPages(door).routes(),
             *BrandFiles(context).routes(),
             Route("/", start),
