@@ -102,6 +102,10 @@ class Pending:
     resends: int = 0
     tries: int = CODE_TRIES
 
+    def tried(self) -> "Pending":
+        """The same with a try less."""
+        return replace(self, tries=self.tries - 1)
+
     def text(self) -> str:
         """For whoever keeps it, sealed."""
         names = ("id", "value", "replaces", "ends_at", "sent_at", "resends", "tries")

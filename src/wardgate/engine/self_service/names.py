@@ -42,8 +42,9 @@ _MAY: Final = (AccountState.ACTIVE, AccountState.LOCKED)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An account that answers to the contact."""
+    """An account that answers to the contact. `to`: the contact as we know it, which whoever asked may have written otherwise."""
 
+    to: str
     subject_id: SubjectId | None
     user: DirectoryUser
     realm: Realm
@@ -96,8 +97,9 @@ class UserNames:
         trail.note("accounts of this contact", accounts=len(found))
         if not may:
             trail.note("this contact had its messages of the day")
-        messages = await self._messages(asking, kind, value, found) if may and found else ()
-        await self._record(asking, kind, value, found if messages else [], messages)
+        told = [each for each in found if _same_place(each.to, found[0].to)] if may else []
+        messages = await self._messages(asking, kind, told) if told else ()
+        await self._record(asking, kind, value, told if messages else [], messages)
         return None
 
     def _read(self, typed: str) -> tuple[ContactKind, str] | None:
@@ -123,25 +125,26 @@ class UserNames:
         ring = self._parts.ring()
         [rows] = await self._storage.read([owners_of(ring, kind, value, MAX_OWNERS)])
         found: list[_Found] = []
-        for subject_id in [SubjectId(str(row["subject_id"])) for row in rows if self._counts(row, asking.application)]:
+        for to, subject_id in filter(None, (self._owner(row, asking.application) for row in rows)):
             links = await self._storage.find("subject_link", [Where("subject_id", "=", subject_id)], limit=MAX_OWNERS)
             for link in links:
-                each = await self._account(subject_id, str(link["directory"]), str(link["immutable_id"]))
+                each = await self._account(to, subject_id, str(link["directory"]), str(link["immutable_id"]))
                 found += [each] if each is not None else []
         return found
 
-    def _counts(self, row: Row, application: str) -> bool:
-        """Whether it opens, and is past its hold where the person set it up himself."""
+    def _owner(self, row: Row, application: str) -> tuple[str, SubjectId] | None:
+        """Whose it is, if it opens, and is past its hold where the person set it up himself."""
         try:
             contact = open_contact(self._parts.ring(), row)
         except SealError:
-            return False
-        if contact.source != Source.PERSON.value or contact.verified_at is None:
-            return contact.verified_at is not None
+            return None
         hold_s = self._parts.configuration().applications[application].policy.self_service.contact_hold_s
-        return contact.verified_at + timedelta(seconds=hold_s) <= self._parts.clock.now()
+        own, since = contact.source == Source.PERSON.value, contact.verified_at
+        if since is None or (own and since + timedelta(seconds=hold_s) > self._parts.clock.now()):
+            return None
+        return contact.value, contact.subject_id
 
-    async def _account(self, subject_id: SubjectId, directory: str, immutable_id: str) -> _Found | None:
+    async def _account(self, to: str, subject_id: SubjectId, directory: str, immutable_id: str) -> _Found | None:
         """Only who has such a contact is looked up here: an outage is no answer, or it would tell that there is somebody."""
         for realm, each in self._directories():
             if each.name == directory:
@@ -149,17 +152,19 @@ class UserNames:
                     user = await each.get(immutable_id, self._parts.directory_timeout_s)
                 except DirectoryUnavailable:
                     return None
-                return _Found(subject_id, user, realm) if user is not None else None
+                return _Found(to, subject_id, user, realm) if user is not None else None
         return None
 
     async def _of_directories(self, mail: str) -> list[_Found]:
         """Those who have exactly this address: a directory finds by login name as well, which is no mailbox."""
-        wanted, found = canonical_name(mail), []
+        wanted, found = canonical_name(mail), list[_Found]()
         for realm, directory in self._directories():
             user = await directory.find(mail, self._parts.directory_timeout_s)
-            if user is not None and wanted in [canonical_name(each) for each in (user.mail, *user.other_mails) if each]:
+            mails = (user.mail, *user.other_mails) if user is not None else ()
+            to = next((each for each in mails if each and canonical_name(each) == wanted), None)
+            if user is not None and to is not None:
                 known = subject_in(*await self._storage.read([link_of(user.directory, user.immutable_id)]))
-                found.append(_Found(known, user, realm))
+                found.append(_Found(to, known, user, realm))
         return found
 
     def _directories(self) -> list[tuple[Realm, Directory]]:
@@ -171,9 +176,9 @@ class UserNames:
 
     # --- what goes out ---------------------------------------------------------------------------------------------
 
-    async def _messages(self, asking: Asking, kind: ContactKind, value: str, found: Sequence[_Found]) -> tuple[Operation, ...]:
-        """One message with all names, to the contact itself."""
-        first, trail = found[0], asking.trail
+    async def _messages(self, asking: Asking, kind: ContactKind, found: Sequence[_Found]) -> tuple[Operation, ...]:
+        """One message with all names, to the contact as we know it: two addresses that compare alike may be two mailboxes."""
+        first, trail, value = found[0], asking.trail, found[0].to
         subject_id = first.subject_id or SubjectId("")
         phone, mail = (value, None) if kind is ContactKind.PHONE else (None, value)
         factor, holder = BY_KIND[FACTORS[kind]], Holder(subject_id, (), phone, mail)
@@ -215,3 +220,8 @@ class UserNames:
 def _line(found: _Found, many: bool, language: str) -> str:
     form = "username.line_realm" if many else "username.line"
     return render(Text(form, {"user": found.user.name, "realm": found.realm.name}), language)
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two ways to write a contact are one mailbox. Letters beyond ASCII that only look alike make two."""
+    return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())
