@@ -1,18 +1,23 @@
 """The brand and the help pages in a real Chromium: what a checker says of them, in every scheme, language and size."""
 
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.flows.test_portal_brand import BrandedWorld
-from tests.functional.chromium import Loop, axe, chromium, new_context, overflow, paint
-from tests.functional.portal_site import Site
+from tests.functional.chromium import Loop, axe, chromium, new_context, new_tls_files, overflow, paint
 from wardgate.brand.colours import palette_of
-from wardgate.brand.looks import build_looks
+from wardgate.brand.looks import Looks, build_looks
 from wardgate.brand.settings import BrandSettings, LegalLinkSettings
+from wardgate.engine.runtime import EngineParts
 from wardgate.portal.help import TOPICS
+from wardgate.portal.routes import portal_pages
+from wardgate.web.app import build_web_app
+from wardgate.web.server import HttpsServer
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -30,6 +35,24 @@ def browser() -> Iterator[Browser]:
         yield one
 
 
+class Site:
+    """A portal with these looks on a real server."""
+
+    def __init__(self, folder: Path, looks: Looks) -> None:
+        self._loop = Loop()
+        world, listener = BrandedWorld(looks=looks), socket.create_server(("127.0.0.1", 0))
+        self.origin = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True)
+        app = build_web_app(replace(world.context(), origin=self.origin), ("portal",), [portal_pages(parts)])
+        self._server = HttpsServer(app, listener, new_tls_files(folder))
+        self._loop.run(self._server.start())
+
+    def close(self) -> None:
+        """Stop it."""
+        self._loop.run(self._server.stop(1.0))
+        self._loop.close()
+
+
 @pytest.fixture
 def site(tmp_path: Path, hue: str) -> Iterator[Site]:
     (tmp_path / "logo.svg").write_bytes(LOGO)
@@ -41,11 +64,9 @@ def site(tmp_path: Path, hue: str) -> Iterator[Site]:
         help_contact="+90 212 555 01 02",
         legal=(LegalLinkSettings(address="https://acme.test/privacy", text={"en": "Privacy", "tr": "Gizlilik"}),),
     )
-    loop = Loop()
-    one = Site(loop, tmp_path, BrandedWorld(looks=build_looks(brand, {"acme": None}, "acme")))
+    one = Site(tmp_path, build_looks(brand, {"acme": None}, "acme"))
     yield one
     one.close()
-    loop.close()
 
 
 def opened(browser: Browser, look: tuple[int, str, str], script: bool = True) -> tuple[Page, list[str]]:
