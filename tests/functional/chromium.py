@@ -5,7 +5,6 @@ Set WARDGATE_SCREENSHOTS to a folder to have every page and state painted into i
 """
 
 import asyncio
-import json
 import os
 import threading
 from collections.abc import Coroutine, Iterator
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests import neighbours
 from wardgate.certificates import self_signed
@@ -102,24 +101,14 @@ def new_tls_files(folder: Path) -> TlsFiles:
 
 
 def axe(page: Page) -> dict[str, list[str]]:
-    """What axe-core objects to, and what it cannot decide."""
+    """What axe-core objects to, and what it cannot decide. Loaded by the debugger: the page's own policy lets no script in."""
     session = page.context.new_cdp_session(page)
-    load_axe(session)
-    return run_axe(session)
-
-
-def load_axe(session: CDPSession) -> None:
-    """Bring axe-core into a page by the debugger: the page's own policy lets no script in."""
     session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-
-
-def run_axe(session: CDPSession, *rules: str) -> dict[str, list[str]]:
-    """Ask it, once it is there: about everything, or by these rules alone."""
     told = "r => ({v: r.violations.map(tell), i: r.incomplete.map(tell)})"
     tell = "const tell = e => e.id + ': ' + e.nodes.map(n => n.target.join(' ')).join(', ');"
-    options = json.dumps({"runOnly": rules} if rules else {})
-    asked = f"(async () => {{ {tell} return ({told})(await axe.run(document, {options})); }})()"
+    asked = f"(async () => {{ {tell} return ({told})(await axe.run(document)); }})()"
     answer = session.send("Runtime.evaluate", {"expression": asked, "awaitPromise": True, "returnByValue": True})
+    session.detach()
     found: dict[str, list[str]] = answer["result"]["value"]
     return found
 
