@@ -11,7 +11,7 @@ from tests.flows.portal_world import ORIGIN, OURS, BrowserOfTests, PortalWorld
 from wardgate.account.contact import Source, create_contact, kept_contacts, usable_contacts
 from wardgate.clock import to_ms
 from wardgate.delivery.outbox import OutboxEntry
-from wardgate.directory.memory import MemoryDirectory
+from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.engine.runtime import EngineConfiguration
 from wardgate.engine.settings import SendingSettings
@@ -72,9 +72,14 @@ async def link_for(world: PortalWorld, to: str) -> str:
     return next(match[1] for match in found if match is not None)
 
 
+async def typed(browser: BrowserOfTests, value: str) -> httpx.Response:
+    """Type a new one into its form."""
+    return await browser.post(email=value) if "@" in value else await browser.post(phone=value)
+
+
 async def add(world: PortalWorld, browser: BrowserOfTests, value: str = HOME) -> httpx.Response:
     await browser.get(ADD_MAIL if "@" in value else ADD_PHONE)
-    await browser.post(**{"email" if "@" in value else "phone": value})
+    await typed(browser, value)
     return await browser.post(code=await code_for(world, value), act="verify")
 
 
@@ -189,6 +194,27 @@ async def test_directory_takes_another_where_it_is_allowed_and_the_new_one_is_on
     assert now is not None
     assert now.phone == PHONE
     assert await values(world, user) == []
+
+
+async def test_directory_that_does_not_answer_leaves_a_new_phone_on_hold_and_the_old_one_told() -> None:
+    """It may have been written: without our copy it would reset the password at once."""
+    world = PortalWorld(directory=MemoryDirectory("local", writable=[ContactKind.PHONE]))
+    user = await world.person("ada", mail="ada@acme.test", phone=PHONE)
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        await browser.get("/account/contacts/directory-phone/replace")
+        await browser.post(phone=OTHER)
+        form, address = browser.filled(0, {"act": "verify", "code": await code_for(world, OTHER)}), browser.path
+        await browser.get(address)
+        world.directory.behaviour = Behaviour.UNAVAILABLE
+        reply = await browser.client.post(address, data=form, headers=OURS)
+        world.directory.behaviour = Behaviour.ANSWERS
+        page = await browser.get(reply.headers["location"])
+        assert "not by your organisation" in page.text
+    assert await values(world, user) == [OTHER]
+    assert any("/l/" in each.text for each in await sent_to(world, PHONE))
+    assert [event["outcome"] for event in await world.payloads("directory:contact:written")] == ["unknown"]
 
 
 async def test_directory_that_takes_nothing_is_read_only() -> None:
@@ -320,7 +346,7 @@ async def test_premium_prefix_closed_prefix_and_mailbox_behind_the_password_are_
     async with world.browser() as browser:
         await signed_in(world, browser)
         await browser.get(ADD_PHONE if field == "phone" else ADD_MAIL)
-        page = await browser.post(**{field: value})
+        page = await typed(browser, value)
         assert page.status_code == 422
         assert "cannot be sent" in page.text
     assert await values(world, user) == []

@@ -130,7 +130,7 @@ class ContactPages:
         step = await self._step(request, present)
         pending = self._waits(step)
         if pending is None:
-            return self._ended_page(request, present, step.text or Text("contact.closed"), 200 if step.ended == _SAVED else 410)
+            return self._ended_page(request, present, step.text or Text("contact.closed"), 200 if step.text else 410)
         return self._code_page(request, present, step, pending)
 
     async def verify(self, request: Request) -> Response:
@@ -171,6 +171,9 @@ class ContactPages:
             return self._ended_page(request, present, Text("flow.done_elsewhere"), 409)
         if right:
             return await self._added(request, present, owner, stored, pending)
+        trail = self._door.trail(request)
+        await self._contacts.wrong(owner, pending, trail)
+        self._door.recorder.publish(trail)
         if over:
             return self._ended_page(request, present, Text("contact.closed"), 410)
         error = Text("code.wrong", {"left": left.tries}) if left.tries > 1 else Text("code.wrong_last")
@@ -180,7 +183,7 @@ class ContactPages:
         trail = self._door.trail(request)
         said = await self._contacts.add(owner, pending, trail)
         self._door.recorder.publish(trail)
-        if said.id != "contact.hold":
+        if said.id not in ("contact.hold", "contact.not_written"):
             return self._ended_page(request, present, said, 409)
         await self._steps.move(self._mac(present), step, step.changed(text=said))
         return RedirectResponse(f"{VERIFY}/{step.id}", status_code=303)

@@ -48,7 +48,7 @@ class LinkPages:
         if isinstance(link, Text):
             return self._over(request, link)
         made = Step("", 0, self._door.portal(), "", "", "", OPENED, None, pending=link.mac.hex())
-        step = await self._steps.begin(browser.mac(self._door.ring()), made)
+        step = await self._steps.begin(self._mac(browser), made)
         response = RedirectResponse(f"{OPENED}/{step.id}", status_code=303)
         browser.keep(response)
         return response
@@ -74,13 +74,17 @@ class LinkPages:
         self._door.recorder.publish(trail)
         if not said.id.startswith("link.done_"):
             return self._over(request, said)
-        await self._steps.move(browser.mac(self._door.ring()), step, step.changed(ended=_DONE, text=said))
+        await self._steps.move(self._mac(browser), step, step.changed(ended=_DONE, text=said))
         return RedirectResponse(f"{OPENED}/{step.id}", status_code=303)
+
+    def _mac(self, browser: Browser) -> bytes:
+        """Its steps are this browser's, and no other pages'."""
+        return self._door.ring().mac("browser", f"link:{browser.id}".encode())
 
     async def _step(self, request: Request) -> Step:
         require_known_host(request, self._door.context.hosts)
-        step = await self._steps.find(browser_of(request).mac(self._door.ring()), request.path_params["id"])
-        if step is None or step.then != OPENED:
+        step = await self._steps.find(self._mac(browser_of(request)), request.path_params["id"])
+        if step is None:
             raise HTTPException(410)
         return step
 

@@ -22,9 +22,9 @@ from wardgate.portal.contacts import ContactPages
 from wardgate.portal.enrolment import EnrolmentPages
 from wardgate.portal.gate import Gate
 from wardgate.portal.help import HelpPages
-from wardgate.portal.passkeys import PasskeyPages
 from wardgate.portal.links import LinkPages
 from wardgate.portal.names import NamePages
+from wardgate.portal.passkeys import PasskeyPages
 from wardgate.portal.recovery import RecoveryPages
 from wardgate.portal.well_known import well_known_routes
 from wardgate.session.sessions import Sessions

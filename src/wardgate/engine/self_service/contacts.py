@@ -238,7 +238,8 @@ class OwnContacts:
             old = await self.find(owner, replaces)
             if old is None or old.kind is not kind or not old.writable:
                 return Text("contact.gone")
-            return self._no_removal(owner, _row_of(rows, replaces)) if old.own else None
+            if old.own:
+                return self._no_removal(owner, _row_of(rows, replaces))
         full = sum(row["kind"] == kind.value for row in rows) >= MAX_CONTACTS
         return Text("account.too_many") if full else None
 
@@ -279,33 +280,43 @@ class OwnContacts:
     async def add(self, owner: Owner, pending: Pending, trail: Trail) -> Text:
         """It was verified: keep it, in the place of the one that it replaces, and tell everybody. Returns what to say.
 
-        Raises DirectoryUnavailable where it could not be written to the directory that was to have it.
+        Where the directory is to have it, we keep it all the same, and first: our copy is what holds it back from resets, and what
+        was told to the old contact must not depend on how the directory answers.
         """
         self._begun(owner, pending, trail)
-        written: Mapping[str, object] = {}
-        if pending.replaces.startswith(OF_DIRECTORY):
-            problem = await self._write(owner, pending, trail)
-            if problem is not None:
-                return problem
-            written = {"written": {"kind": pending.kind.value, "old": _first(owner.user, pending.kind), "new": pending.value}}
+        for_directory = pending.replaces.startswith(OF_DIRECTORY)
         for _ in range(_TRIES):
-            problem = None if written else await self._problem(owner, pending.kind, pending.value, pending.replaces)
+            problem = await self._problem(owner, pending.kind, pending.value, pending.replaces)
             if problem is not None:
                 return problem
-            unit = await self._added(owner, pending, written, trail)
-            if isinstance(await self._storage.commit(unit), Committed):
+            if isinstance(await self._storage.commit(await self._added(owner, pending, for_directory, trail)), Committed):
                 trail.stored = True
+                if for_directory and not await self._write(owner, pending, trail):
+                    return Text("contact.not_written", {"time": self._hold_ends(owner)})
                 return Text("contact.hold", {"time": self._hold_ends(owner)})
         return Text("flow.done_elsewhere")
 
-    async def _added(self, owner: Owner, pending: Pending, written: Mapping[str, object], trail: Trail) -> list[Operation]:
+    async def wrong(self, owner: Owner, pending: Pending, trail: Trail) -> None:
+        """Put a wrong code on record."""
+        self._begun(owner, pending, trail)
+        trail.result, trail.reason, now_ms = "denied", "code_wrong", to_ms(self._parts.clock.now())
+        details = {"user": owner.user.name, "goal": GOAL, "reason": "code_wrong", "contact": pending.kind.value}
+        event = AuditEvent(
+            Kind.SELF_SERVICE_STEP, now_ms, "engine", pending.id, trail.reference, owner.whose.subject_id, details=details
+        )
+        trail.stored = True
+        await self._storage.commit([record(event), trail.entry(self._parts.ring(), now_ms)])
+
+    async def _added(self, owner: Owner, pending: Pending, for_directory: bool, trail: Trail) -> list[Operation]:
         ring, now_ms, subject_id = self._parts.ring(), to_ms(self._parts.clock.now()), owner.whose.subject_id
         rows, kind, value = await self._rows(owner), pending.kind, pending.value
         key = self._key(owner, kind, value)
-        old_row = None if written else _row_of(rows, pending.replaces) if pending.replaces else None
+        old_row = None if for_directory else _row_of(rows, pending.replaces)
+        old, linked = (_first(owner.user, kind) or "") if for_directory else "", True
         unit: list[Operation] = []
-        payload: dict[str, object] = {"added": {"kind": kind.value, "value": value, "created_at": now_ms}, **written}
-        old, linked = str(_written(written).get("old") or ""), True
+        payload: dict[str, object] = {"added": {"kind": kind.value, "value": value, "created_at": now_ms}}
+        if for_directory:
+            payload["written"] = {"kind": kind.value, "old": old or None, "new": value}
         if old_row is not None:
             contact = self._open(old_row)
             unit += [_there(old_row), remove_contact(subject_id, kind, _bytes(old_row["value_key"]))]
@@ -322,26 +333,20 @@ class OwnContacts:
         change = _Change("contact_replaced" if old else "contact_added", kind, value, old, linked, payload)
         return [*unit, *await self._told(owner, rows, change, trail), self._entry(trail, change.happened)]
 
-    async def _write(self, owner: Owner, pending: Pending, trail: Trail) -> Text | None:
+    async def _write(self, owner: Owner, pending: Pending, trail: Trail) -> bool:
         """Write it to the directory, and put on record what came of it: where no answer came, it may have been written."""
-        directory = _writer(owner.directory, pending.kind)
-        if directory is None:
-            return Text("contact.gone")
-
-        async def note(outcome: str) -> None:
-            event = self._event(Kind.CONTACT_WRITTEN, owner, trail, pending.kind, pending.value, {"outcome": outcome})
-            await self._storage.commit([event])
-
+        directory, outcome = _writer(owner.directory, pending.kind), "refused"
         try:
-            await directory.write_contact(owner.user, pending.kind, pending.value, self._parts.directory_timeout_s)
+            if directory is not None:
+                await directory.write_contact(owner.user, pending.kind, pending.value, self._parts.directory_timeout_s)
+                outcome = "written"
         except DirectoryUnavailable:
-            await note("unknown")
-            raise
-        except (RightMissing, Conflict):
-            await note("refused")
-            return Text("contact.not_written")
-        await note("written")
-        return None
+            outcome = "unknown"
+        except (RightMissing, Conflict) as error:
+            trail.note("the directory refused", error=error.message)
+        event = self._event(Kind.CONTACT_WRITTEN, owner, trail, pending.kind, pending.value, {"outcome": outcome})
+        await self._storage.commit([event])
+        return outcome == "written"
 
     # --- the others ------------------------------------------------------------------------------------------------
 
@@ -444,7 +449,8 @@ class OwnContacts:
             found.append(Addressee(channel, change.new))
         old = (channel, change.old)
         addressees = [replace(each, linked=each.linked and (change.old_linked or (each.channel, each.to) != old)) for each in found]
-        about = {"user": owner.user.name, "application": owner.application, "language": whose.language}
+        about = {"user": owner.user.name, "directory": owner.user.directory, "application": owner.application}
+        about["language"] = whose.language
         payload = {**about, "reference": trail.reference, **change.payload}
         token, insert = make(ring, whose.subject_id, Purpose.UNDO_CONTACT, payload, now_ms)
         notice = Notice(

@@ -170,15 +170,16 @@ class Undoing:
         """Whoever it is by his directory; where none answers, what can be done without it is done."""
         links = await self._storage.find("subject_link", [Where("subject_id", "=", link.subject_id)], limit=_MOST_LINKS)
         ids = {str(row["directory"]): str(row["immutable_id"]) for row in links}
+        named = link.payload.get("directory")
         for realm in self._parts.configuration().realms:
             for directory in realm.directories:
-                if directory.name not in ids:
+                if directory.name not in ids or named not in (None, directory.name):
                     continue
                 try:
                     user = await directory.get(ids[directory.name], self._parts.directory_timeout_s)
                 except DirectoryUnavailable:
                     continue
-                if user is not None and user.name == link.payload["user"]:
+                if user is not None:
                     return _Person(user, directory)
         return _Person(None, None)
 
