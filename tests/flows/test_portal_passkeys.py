@@ -453,7 +453,7 @@ async def test_no_passkeys_at_an_address_without_a_name() -> None:
     await world.give_totp(user)
     await give_passkey(world, user)
     async with world.browser() as browser:
-        assert "passkey.js" not in (await browser.get("/sign-in")).text
+        assert 'class="passkey' not in (await browser.get("/sign-in")).text
         assert (await browser.client.get("/sign-in/passkey")).status_code == 404
         await browser.post(username="ada", password="correct horse")
         await browser.post(code=world.totp(), act="answer")
