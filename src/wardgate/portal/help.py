@@ -24,8 +24,10 @@ TOPICS: Final = (
     "unlock",
     "forgot-user-name",
     "account",
+    "passkeys",
     "add-app",
     "recovery-codes",
+    "contacts",
     "sessions",
     "not-me",
 )
