@@ -19,7 +19,8 @@ from starlette.routing import Route
 
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 from tests.functional.test_https import new_certificate, trusting
-from tests.hostile.inside import a_server
+from tests.hostile.inside import DOCUMENT, a_server
+from tests.unit.brand.test_brand_settings import SVG
 from wardgate.certificates import self_signed
 from wardgate.engine.runtime import EngineParts
 from wardgate.pages.browser import BROWSER_COOKIE
@@ -237,6 +238,34 @@ async def test_certificate_that_was_renewed_is_served_after_sighup_without_a_res
             assert await served_certificate(server.https_url) == ssl.PEM_cert_to_DER_cert(certificate.decode())
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
+
+
+async def test_brand_of_the_document_is_served_and_a_logo_is_read_again_at_a_reload(tmp_path: Path) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_bytes(SVG)
+    document = f"{DOCUMENT}\nbrand: {{name: Acme, hue: '#c2410c', logo_file: {logo}}}\n"
+    async with a_server(tmp_path / "data", document) as (server, opened, _, _), asyncio.timeout(DEADLINE_S):
+        context = ssl.create_default_context(cafile=str(opened.installation.certificate))
+        async with httpx.AsyncClient(base_url=server.https_url, verify=context) as client:
+            before = await client.get("/sign-in")
+            assert "Acme</title>" in before.text
+            for address in re.findall(r'"(/brand/[^"]+)"', before.text):
+                assert (await client.get(address)).status_code == 200
+            assert "Acme" not in (await client.get("/")).text
+            done = asyncio.Event()
+            logo.write_bytes(SVG.replace(b'width="10"', b'width="20"'))
+            server.reload_soon(done.set)
+            await done.wait()
+            changed = await client.get("/sign-in")
+            assert re.findall(r"/brand/\w+\.svg", changed.text) != re.findall(r"/brand/\w+\.svg", before.text)
+            logo.unlink()
+            done.clear()
+            server.reload_soon(done.set)
+            await done.wait()
+            without = await client.get("/sign-in")
+            assert without.status_code == 200
+            assert ".svg" not in without.text.partition("</header>")[0].partition("<header")[2]
+            assert "<span>Acme</span>" in without.text
 
 
 async def served_certificate(url: str) -> bytes:
