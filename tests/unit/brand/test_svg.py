@@ -1,5 +1,7 @@
 """Logos as SVG: the attacks that one can carry, and what is left of an honest one."""
 
+import time
+
 import pytest
 
 from wardgate.brand.svg import MAX_DEPTH, MAX_ELEMENTS, clean_svg
@@ -82,6 +84,19 @@ def test_document_that_is_not_svg_at_all_is_refused() -> None:
     for attack in (b"", b"<html><script>1</script></html>", b"\x00\x01", b"<svg/>", drawing("<g>"), b"<svg xmlns='x'/>"):
         with pytest.raises(SettingsError):
             clean_svg(attack)
+
+
+@pytest.mark.parametrize("name", ["width", "stroke-dasharray", "transform", "d", "points", "fill", "id", "style", "viewBox"])
+@pytest.mark.parametrize("piece", ["1", "1 ", "1,", "-", "e1", "scale(1) ", "rgb(", " "])
+def test_value_that_makes_a_pattern_try_for_ever_is_read_at_once(name: str, piece: str) -> None:
+    began = time.process_time()
+    cleaned = clean_svg(drawing(f'<path {name}="{piece * (30_000 // len(piece))}!"/>')).content
+    assert time.process_time() - began < 2
+    assert cleaned.endswith(b"<path></path></svg>")
+
+
+def test_word_that_only_holds_url_is_no_reference() -> None:
+    assert b'id="curl"' in clean_svg(drawing('<path id="curl" class="hurly" d="M0 0"/>')).content
 
 
 def test_svg_inside_svg_is_refused() -> None:
