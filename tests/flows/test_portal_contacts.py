@@ -3,11 +3,13 @@
 import asyncio
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.flows.portal_world import ORIGIN, OURS, BrowserOfTests, PortalWorld
+from tests.flows.world import BACKENDS, a_storage
 from wardgate.account.contact import Source, create_contact, kept_contacts, usable_contacts
 from wardgate.clock import to_ms
 from wardgate.delivery.outbox import OutboxEntry
@@ -15,6 +17,8 @@ from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.engine.runtime import EngineConfiguration
 from wardgate.engine.settings import SendingSettings
+from wardgate.storage.memory import MemoryStorage
+from wardgate.storage.port import Storage
 
 HOME = "ada@home.test"
 PHONE = "+905321234567"
@@ -32,8 +36,8 @@ class PricedWorld(PortalWorld):
         return replace(super().configuration(), sending=self.sending)
 
 
-async def a_world(sending: SendingSettings | None = None) -> tuple[PortalWorld, DirectoryUser]:
-    world = PricedWorld(sending=sending or SendingSettings())
+async def a_world(sending: SendingSettings | None = None, storage: Storage | None = None) -> tuple[PortalWorld, DirectoryUser]:
+    world = PricedWorld(sending=sending or SendingSettings(), storage=storage or MemoryStorage())
     user = await world.person("ada", mail="ada@acme.test")
     await world.give_totp(user)
     return world, user
@@ -301,8 +305,14 @@ async def test_double_click_sends_one_code() -> None:
     assert len(await sent_to(world, HOME)) == 1
 
 
-async def test_two_forms_at_once_add_one_contact_and_tell_it_once() -> None:
-    world, user = await a_world()
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_two_forms_at_once_add_one_contact_and_tell_it_once(backend: str, tmp_path: Path) -> None:
+    async with a_storage(backend, tmp_path) as storage:
+        world, user = await a_world(storage=storage)
+        await two_forms_at_once(world, user)
+
+
+async def two_forms_at_once(world: PortalWorld, user: DirectoryUser) -> None:
     async with world.browser() as browser:
         await signed_in(world, browser)
         await browser.get(ADD_MAIL)
@@ -351,6 +361,37 @@ async def test_premium_prefix_closed_prefix_and_mailbox_behind_the_password_are_
         assert "cannot be sent" in page.text
     assert await values(world, user) == []
     assert await world.messages() == []
+
+
+async def test_two_removals_of_one_contact_send_one_notice() -> None:
+    world, user = await a_world()
+    await give(world, user, PHONE)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        address = await page_of(browser)
+        await browser.get(address)
+        form, cookies = browser.filled(-1, {"act": "remove"}), dict(browser.client.cookies)
+
+        async def remove() -> httpx.Response:
+            async with world.browser(cookies=cookies) as copy:
+                return await copy.client.post(address, data=form, headers=OURS)
+
+        replies = await asyncio.gather(*(remove() for _ in range(4)))
+    assert [reply.status_code for reply in replies].count(303) == 1
+    assert len(await sent_to(world, PHONE)) == 1
+
+
+async def test_wrong_code_is_put_on_record() -> None:
+    world, _ = await a_world()
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        await browser.get(ADD_MAIL)
+        await browser.post(email=HOME)
+        wrong = "000000" if await code_for(world, HOME) != "000000" else "111111"
+        await browser.post(code=wrong, act="verify")
+    steps = [event for event in await world.payloads("engine:self_service:step") if event["reason"] == "code_wrong"]
+    assert [event["goal"] for event in steps] == ["change"]
+    assert wrong not in repr(steps)
 
 
 async def test_same_contact_twice_is_refused() -> None:
@@ -524,8 +565,14 @@ async def test_mail_scanner_that_opens_links_changes_nothing() -> None:
     assert await values(world, user) == [HOME]
 
 
-async def test_link_used_twice_acts_once_even_by_many_at_once() -> None:
-    world, user = await a_world()
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_link_used_twice_acts_once_even_by_many_at_once(backend: str, tmp_path: Path) -> None:
+    async with a_storage(backend, tmp_path) as storage:
+        world, user = await a_world(storage=storage)
+        await link_used_twice(world, user)
+
+
+async def link_used_twice(world: PortalWorld, user: DirectoryUser) -> None:
     async with world.browser() as browser:
         await signed_in(world, browser)
         await add(world, browser)
