@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wardgate.brand.looks import PLAIN, Looks, build_looks
+from wardgate.brand.settings import merged
 from wardgate.clock import Clock
 from wardgate.config.document import Document, map_secrets
 from wardgate.config.reference import SecretSetting
@@ -132,7 +133,7 @@ class Builder:
         policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS, document.networks) for policy in document.policies}
         return {
             settings.name: Application(settings, policies[settings.policy] if settings.policy else fallback)
-            for settings in with_portal(document.applications)
+            for settings in with_portal(document.applications, _name_of(document))
         }
 
     def _radius(self, document: Document, secret: Resolve) -> RadiusTables:
@@ -159,13 +160,19 @@ def looks_of(document: Document) -> Looks:
     return build_looks(document.brand, {realm.name: realm.brand for realm in document.realms}, default)
 
 
-def with_portal(applications: Sequence[ApplicationSettings]) -> Sequence[ApplicationSettings]:
-    """The applications with the one for our own pages, which exists without being written down."""
+def _name_of(document: Document) -> str:
+    """What people call us before they signed in."""
+    own = next((realm.brand for realm in document.realms if realm.default), None)
+    return merged(document.brand, own).name or "Wardgate"
+
+
+def with_portal(applications: Sequence[ApplicationSettings], title: str) -> Sequence[ApplicationSettings]:
+    """The applications with the one for our own pages, which exists without being written down; `title`: what it is called then."""
     if any(settings.kind == "portal" for settings in applications):
         return applications
     names = {settings.name for settings in applications}
     name = next(each for each in ("portal", *(f"portal-{number}" for number in range(2, len(names) + 3))) if each not in names)
-    return [*applications, ApplicationSettings(name=name, kind="portal", title="Wardgate")]
+    return [*applications, ApplicationSettings(name=name, kind="portal", title=title)]
 
 
 def _release(nas: Nas, own: Sequence[ReleaseRuleSettings]) -> Release:

@@ -248,7 +248,7 @@ async def test_brand_of_the_document_is_served_and_a_logo_is_read_again_at_a_rel
         context = ssl.create_default_context(cafile=str(opened.installation.certificate))
         async with httpx.AsyncClient(base_url=server.https_url, verify=context) as client:
             before = await client.get("/sign-in")
-            assert "Acme</title>" in before.text
+            assert "<title>Sign in to Acme – Acme</title>" in before.text
             for address in re.findall(r'"(/brand/[^"]+)"', before.text):
                 assert (await client.get(address)).status_code == 200
             assert "Acme" not in (await client.get("/")).text
