@@ -78,7 +78,7 @@ class Site:
         self._loop = loop
         self.world = world or PortalWorld(directory=MemoryDirectory("local", policy=RULES))
         listener = socket.create_server(("127.0.0.1", 0))
-        self.origin = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        self.origin = f"https://localhost:{listener.getsockname()[1]}"
         context = replace(self.world.context(), origin=self.origin)
         world = self.world
         parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True)
@@ -117,9 +117,9 @@ class Site:
         """The code that was sent last."""
         return next(each.code for each in self.run(self.world.messages()) if each.code)
 
-    def notices(self, words: str) -> int:
-        """How many messages bear these words."""
-        return len([each for each in self.run(self.world.messages()) if words in each.text])
+    def notices(self) -> int:
+        """How many messages without a code went out."""
+        return len([each for each in self.run(self.world.messages()) if not each.code])
 
     def close(self) -> None:
         """Stop serving."""
