@@ -533,6 +533,22 @@ async def test_cancel_link_undoes_a_replacement_ends_sessions_and_tells() -> Non
     assert told["value"] != OTHER
 
 
+async def test_contact_that_nobody_verified_is_not_made_a_verified_one_by_undoing() -> None:
+    world, user = await a_world()
+    made = create_contact(world.ring, await world.subject_of(user), ContactKind.PHONE, PHONE, Source.OPERATOR, None, 0)
+    await world.storage.commit(made)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        await browser.get(f"{await page_of(browser)}/replace")
+        await browser.post(phone=OTHER)
+        await browser.post(code=await code_for(world, OTHER), act="verify")
+        assert await values(world, user) == [OTHER]
+        await browser.get(await link_for(world, "ada@acme.test"))
+        await browser.post()
+    assert await values(world, user) == []
+    assert await sent_to(world, PHONE) == []
+
+
 async def test_contact_that_came_back_is_on_hold() -> None:
     world, user = await a_world()
     await give(world, user, PHONE)
@@ -724,3 +740,21 @@ async def test_not_me_link_of_a_new_authenticator_ends_sessions_and_devices() ->
         assert thief.path == "/sign-in"
     assert [event["user"] for event in await world.payloads("account:change:disputed")] == [user.name]
     assert any("sessions were ended" in each.text for each in await sent_to(world, "ada@acme.test"))
+
+
+async def test_undoing_works_while_the_directory_is_down() -> None:
+    """Who takes an account over may time it well: what can be ended without the directory is ended."""
+    world, user = await a_world()
+    await give(world, user, PHONE)
+    async with world.browser() as thief, world.browser() as owner:
+        await signed_in(world, thief)
+        await thief.get(await page_of(thief))
+        await thief.post(act="remove")
+        link = await link_for(world, PHONE)
+        world.directory.behaviour = Behaviour.UNAVAILABLE
+        await owner.get(link)
+        assert (await owner.post()).status_code == 200
+        world.directory.behaviour = Behaviour.ANSWERS
+        await thief.get("/account")
+        assert thief.path == "/sign-in"
+    assert await values(world, user) == [PHONE]

@@ -322,7 +322,7 @@ class OwnContacts:
             unit += [_there(old_row), remove_contact(subject_id, kind, _bytes(old_row["value_key"]))]
             unit.append(self._event(Kind.CONTACT_REMOVED, owner, trail, kind, contact.value if contact else ""))
             old, linked = contact.value if contact else "", contact is None or self._held_until(owner, contact) is None
-            payload |= {"removed": _kept(contact)} if contact is not None else {}
+            payload |= {"removed": _kept(contact)} if contact is not None and contact.verified_at is not None else {}
         # One of the same value that nobody verified gives way.
         unverified = (Where("subject_id", "=", subject_id), Where("kind", "=", kind.value), Where("value_key", "=", key))
         unit.append(Delete(TABLE, (*unverified, Where("verified_at", "is_null"))))
