@@ -179,32 +179,31 @@ class SignInPages:
         if session is None:
             return RedirectResponse(f"/sign-in?then={then}", status_code=303)
         belongs_to(request, session.whose.realm)
+        name = session.whose.user_name
         if form is None:
-            return self._confirm_page(request, browser, then)
+            return self._confirm_page(request, browser, then, name)
         if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
-            return self._confirm_page(request, browser, then, Text("form.old"))
+            return self._confirm_page(request, browser, then, name, Text("form.old"))
         typed = form.secret("password")
         if not typed or len(typed) > MAX_PASSWORD_BYTES:
-            return self._confirm_page(request, browser, then, Text("signin.missing_password"))
+            return self._confirm_page(request, browser, then, name, Text("signin.missing_password"))
         trail = self._door.trail(request)
-        name = session.whose.user_name
         begin = BeginRequest(self._door.portal(), name, self._door.origin(request, browser), trail, Secret(typed))
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
-            return self._confirm_page(request, browser, then, outcome.text, _status(outcome.text))
+            return self._confirm_page(request, browser, then, name, outcome.text, _status(outcome.text))
         step = Step(
             "", 0, begin.application, name, outcome.reference, language_of_request(request), then, None, confirms=session.id
         )
         return await self._go_on(request, browser, step, outcome)
 
     def _confirm_page(
-        self, request: Request, browser: Browser, then: str, error: Text | None = None, status: int = 422
+        self, request: Request, browser: Browser, then: str, name: str, error: Text | None = None, status: int = 422
     ) -> Response:
         csrf = browser.csrf(self._door.ring(), CONFIRM)
-        page = self._door.pages.page(
-            request, "confirm.html", status if error is not None else 200, posts=True, csrf=csrf, then=then, error=error
-        )
+        values = {"csrf": csrf, "then": then, "user_name": name, "error": error}
+        page = self._door.pages.page(request, "confirm.html", status if error is not None else 200, posts=True, **values)
         browser.keep(page)
         return page
 
