@@ -1,7 +1,7 @@
 """A real Chromium for tests: how it is started, what a checker says of a page, and where pages are painted to.
 
 Set WARDGATE_SCREENSHOTS to a folder to have every page and state painted into it, for people to look at:
-`WARDGATE_SCREENSHOTS=shots ./test tests/functional/test_pages.py tests/functional/test_portal.py`.
+`WARDGATE_SCREENSHOTS="$PWD/shots" ./test tests/functional -k "portal or pages"`.
 """
 
 import asyncio
