@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import socket
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -51,9 +52,31 @@ def self_signed(now: datetime, host: str | None = None) -> tuple[bytes, bytes]:
 
 def valid_until(path: Path) -> datetime:
     """When the first certificate of a PEM file ends. Raises SettingsError when there is none."""
+    return _first(path).not_valid_after_utc
+
+
+def names_of(path: Path) -> tuple[str, ...]:
+    """The host names and addresses that the first certificate of a PEM file is for. Raises SettingsError when there is none."""
+    certificate = _first(path)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    hosts = names.get_values_for_type(x509.DNSName)
+    return (*hosts, *(str(address) for address in names.get_values_for_type(x509.IPAddress)))
+
+
+def covers(names: Iterable[str], host: str) -> bool:
+    """Whether one of the names of a certificate is that of this host; `*` stands for one whole label (RFC 9525 section 6.3)."""
+    wanted = host.lower()
+    wildcard = "*." + wanted.partition(".")[2]
+    return any(name.lower() in (wanted, wildcard) for name in names)
+
+
+def _first(path: Path) -> x509.Certificate:
     try:
         with path.open("rb") as file:
-            return x509.load_pem_x509_certificate(file.read(MAX_PEM_BYTES)).not_valid_after_utc
+            return x509.load_pem_x509_certificate(file.read(MAX_PEM_BYTES))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -6,6 +6,8 @@ Nothing is taken over in parts: a version that cannot be built whole raises Sett
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from wardgate.brand.looks import PLAIN, Looks, build_looks
+from wardgate.brand.settings import merged
 from wardgate.clock import Clock
 from wardgate.config.document import Document, map_secrets
 from wardgate.config.reference import SecretSetting
@@ -45,6 +47,7 @@ class Runtime:
     radius: RadiusTables
     gateways: tuple[Gateway, ...]
     directories: tuple[Directory, ...] = ()
+    looks: Looks = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ class Builder:
             channels=frozenset(gateway.channel for gateway in gateways),
             risk=self._assessor(document.risk, fresh),
         )
-        runtime = Runtime(version, document, engine, self._radius(document, secret), gateways, tuple(directories.values()))
+        radius, looks = self._radius(document, secret), looks_of(document)
+        runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks)
         self._gateways, self._directories, self._risk = built, kept, engine.risk
         return runtime
 
@@ -129,7 +133,7 @@ class Builder:
         policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS, document.networks) for policy in document.policies}
         return {
             settings.name: Application(settings, policies[settings.policy] if settings.policy else fallback)
-            for settings in with_portal(document.applications)
+            for settings in with_portal(document.applications, _name_of(document))
         }
 
     def _radius(self, document: Document, secret: Resolve) -> RadiusTables:
@@ -150,13 +154,25 @@ class Builder:
         return lambda setting: resolve(setting, self._ring(), *places[id(setting)])
 
 
-def with_portal(applications: Sequence[ApplicationSettings]) -> Sequence[ApplicationSettings]:
-    """The applications with the one for our own pages, which exists without being written down."""
+def looks_of(document: Document) -> Looks:
+    """The brands of the realms, with the logos as their files are now."""
+    default = next((realm.name for realm in document.realms if realm.default), "")
+    return build_looks(document.brand, {realm.name: realm.brand for realm in document.realms}, default)
+
+
+def _name_of(document: Document) -> str:
+    """What people call us before they signed in."""
+    own = next((realm.brand for realm in document.realms if realm.default), None)
+    return merged(document.brand, own).name or "Wardgate"
+
+
+def with_portal(applications: Sequence[ApplicationSettings], title: str) -> Sequence[ApplicationSettings]:
+    """The applications with the one for our own pages, which exists without being written down; `title`: what it is called then."""
     if any(settings.kind == "portal" for settings in applications):
         return applications
     names = {settings.name for settings in applications}
     name = next(each for each in ("portal", *(f"portal-{number}" for number in range(2, len(names) + 3))) if each not in names)
-    return [*applications, ApplicationSettings(name=name, kind="portal", title="Wardgate")]
+    return [*applications, ApplicationSettings(name=name, kind="portal", title=title)]
 
 
 def _release(nas: Nas, own: Sequence[ReleaseRuleSettings]) -> Release:

@@ -284,6 +284,7 @@ class Worker:
                 hosts=hosts_of(listener.public_url),
                 proxies=tuple(ip_network(each) for each in listener.trusted_proxies),
                 ready=self.problems,
+                looks=lambda: self._now().looks,
                 guide=guide,
                 node=self._node,
                 streams=self._streams,

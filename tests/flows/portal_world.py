@@ -33,6 +33,7 @@ class PortalWorld(World):
     application: ApplicationSettings = field(default_factory=lambda: ApplicationSettings(name="portal", kind="portal"))
     floor_ms: int = 0
     hosts: frozenset[str] = frozenset()
+    origin: str = ORIGIN
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +54,7 @@ class PortalWorld(World):
             clock=self.clock,
             recorder=Recorder(self.storage, lambda: self.ring, self.clock),
             metrics=Metrics(),
-            origin=ORIGIN,
+            origin=self.origin,
             ready=list,
             hosts=self.hosts,
         )
@@ -64,7 +65,7 @@ class PortalWorld(World):
         parts = EngineParts(self.storage, self.clock, lambda: self.ring, self.configuration, keep_messages=True)
         app = build_web_app(self.context(), ("portal",), [portal_pages(parts)])
         transport = httpx.ASGITransport(app=app, client=("203.0.113.7", 50_000))
-        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, **options) as client:
+        async with httpx.AsyncClient(transport=transport, base_url=self.origin, **options) as client:
             yield BrowserOfTests(client)
 
 

@@ -1,7 +1,7 @@
 """A real Chromium for tests: how it is started, what a checker says of a page, and where pages are painted to.
 
 Set WARDGATE_SCREENSHOTS to a folder to have every page and state painted into it, for people to look at:
-`WARDGATE_SCREENSHOTS=shots ./test tests/functional/test_pages.py tests/functional/test_portal.py`.
+`WARDGATE_SCREENSHOTS="$PWD/shots" ./test tests/functional -k "portal or pages"`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests import neighbours
 from wardgate.certificates import self_signed
@@ -100,14 +100,15 @@ def new_tls_files(folder: Path) -> TlsFiles:
     return tls
 
 
-def axe(page: Page, session: CDPSession | None = None) -> dict[str, list[str]]:
+def axe(page: Page) -> dict[str, list[str]]:
     """What axe-core objects to, and what it cannot decide. Loaded by the debugger: the page's own policy lets no script in."""
-    session = session or page.context.new_cdp_session(page)
+    session = page.context.new_cdp_session(page)
     session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     told = "r => ({v: r.violations.map(tell), i: r.incomplete.map(tell)})"
     tell = "const tell = e => e.id + ': ' + e.nodes.map(n => n.target.join(' ')).join(', ');"
     asked = f"(async () => {{ {tell} return ({told})(await axe.run(document)); }})()"
     answer = session.send("Runtime.evaluate", {"expression": asked, "awaitPromise": True, "returnByValue": True})
+    session.detach()
     found: dict[str, list[str]] = answer["result"]["value"]
     return found
 

@@ -3,12 +3,10 @@
 One server serves all three. What the person sees tells nothing before the second factor; the timeline tells all.
 """
 
-import asyncio
 import json
 import re
 import sqlite3
 import subprocess
-import threading
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -34,10 +32,9 @@ from tests.functional.harness import (
     reason_of,
     serve,
     totp_code,
-    wait_for,
 )
+from tests.functional.sms_service import SmsService
 from tests.samba_dc import cast
-from tests.unit.delivery.fakes import HttpService, http_service, make_authority
 from wardgate.radius.packet import Code, Packet
 
 pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("slapd")]
@@ -96,46 +93,6 @@ policies:
       - {{name: by-phone, when: {{group: ["acme-ad:VPN Users", "hr:accounting"]}}, then: {{steps: [[password], [sms]]}}}}
       - {{name: by-app, then: {{steps: [[password], [totp]]}}}}
 """
-
-
-class SmsService:
-    """A service that takes messages, on a loop of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.authority = make_authority(directory, "localhost")
-        self.service: HttpService | None = None
-        self._loop = asyncio.new_event_loop()
-        self._ready, self._done = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
-        self._thread.start()
-        assert self._ready.wait(20)
-
-    async def _serve(self) -> None:
-        async with http_service(self.authority.server) as self.service:
-            self._ready.set()
-            await self._done.wait()
-
-    def stop(self) -> None:
-        """End it."""
-        self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join(20)
-        self._loop.close()
-
-    def messages(self) -> list[dict[str, str]]:
-        """What it was given, oldest first."""
-        assert self.service is not None
-        return [json.loads(request.body) for request in self.service.requests]
-
-    def code_to(self, number: str, count: int = 1) -> str:
-        """The code in the newest message to a number, once `count` of them are there."""
-
-        def look() -> list[str] | None:
-            found = [message["text"] for message in self.messages() if message["to"] == number]
-            return found if len(found) >= count else None
-
-        code = re.search(r"\b(\d{6})\b", wait_for(look)[-1])
-        assert code is not None
-        return code.group(1)
 
 
 @pytest.fixture(scope="module")

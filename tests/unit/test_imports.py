@@ -30,6 +30,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "hash_making": frozenset({"foreign_hashes"}),
     "passwords": frozenset({"fair_queue", "foreign_hashes", "hash_making"}),
     "certificates": frozenset(),
+    "brand": frozenset(),
     "metrics": frozenset(),
     "storage": frozenset(),
     "policy": frozenset({"durations"}),
@@ -39,7 +40,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "audit": frozenset({"durations", "storage"}),
     "session": frozenset({"account", "audit", "storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),
-    "directory": frozenset({"audit", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}),
+    "directory": frozenset(
+        {"audit", "brand", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}
+    ),
     "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
     "engine": frozenset(
@@ -47,14 +50,16 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
-    "web": frozenset({"admin", "audit", "delivery", "metrics", "storage", "watch"}),
+    "web": frozenset({"admin", "audit", "brand", "delivery", "metrics", "storage", "watch"}),
     "pages": frozenset({"account", "audit", "engine", "factors", "metrics", "session", "storage", "web"}),
     "portal": frozenset({"account", "audit", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
     # looks at everything, decides nothing
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
     # management: uses the ports to manage things, never to log anyone in
-    "config": frozenset({"audit", "delivery", "directory", "engine", "factors", "kba", "policy", "radius", "risk", "storage"}),
+    "config": frozenset(
+        {"audit", "brand", "delivery", "directory", "engine", "factors", "kba", "policy", "radius", "risk", "storage"}
+    ),
     "settings": frozenset({"config", "storage"}),
     "logs": frozenset({"settings"}),
     "control": frozenset(),
@@ -66,6 +71,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         {
             "account",
             "audit",
+            "brand",
             "certificates",
             "clock_watch",
             "config",
@@ -125,7 +131,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     # who knows all names
     "runtime": frozenset(
-        {"config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "risk", "storage"}
+        {"brand", "config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "risk", "storage"}
     ),
     "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),
     "turns": frozenset(),
@@ -194,6 +200,9 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     # What a person is called is no answer to anything.
     ("kba", "directory"): frozenset({"directory.port"}),
     ("config", "kba"): frozenset({"kba.settings"}),
+    ("config", "brand"): frozenset({"brand.settings"}),
+    ("directory", "brand"): frozenset({"brand.settings"}),
+    ("web", "brand"): frozenset({"brand.looks"}),
     ("factors", "storage"): frozenset({"storage.port"}),
     ("risk", "storage"): frozenset({"storage.port"}),
     ("engine", "storage"): frozenset({"storage.port"}),

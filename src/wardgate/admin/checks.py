@@ -16,6 +16,7 @@ from wardgate.admin.machine_checks import look_at_machine
 from wardgate.admin.office import Office
 from wardgate.admin.risk import risk_findings
 from wardgate.admin.user_import import check_foreign_hashes
+from wardgate.brand.looks import logo_problems
 from wardgate.config.document import Document, map_secrets
 from wardgate.config.reference import FileReference, SecretSetting
 from wardgate.config.secrets import resolve_all, resolver
@@ -99,7 +100,8 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
         return
     for message in resolve_all(document, office.ring):
         yield Finding(Level.ERROR, *split(SettingsError(message)))
-    for finding in (*_directory_files(document), *_nas(office, document), *_secret_files(document), *_channels(document)):
+    found = [*_directory_files(document), *_nas(office, document), *_secret_files(document), *_channels(document)]
+    for finding in (*found, *_logos(document)):
         yield finding
     for finding in await asyncio.to_thread(risk_findings, document):
         yield finding
@@ -156,6 +158,12 @@ def _secret_files(document: Document) -> Iterator[Finding]:
         mode = stat.S_IMODE(os.stat(file).st_mode)
         if mode & 0o007:
             yield Finding(Level.WARNING, f"{file} can be read by everybody (mode {mode:o})", f"chmod o-rwx {file}")
+
+
+def _logos(document: Document) -> Iterator[Finding]:
+    cure = "put it right, then systemctl reload wardgate; the name stands in its place until then"
+    for problem in logo_problems(document.brand, {realm.name: realm.brand for realm in document.realms}):
+        yield Finding(Level.WARNING, problem, cure)
 
 
 def _channels(document: Document) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.office import Office
 from wardgate.admin.policy import failing_tests, prove_policies
 from wardgate.audit.retention import RetentionSettings, shortened
+from wardgate.brand.looks import logo_problems
 from wardgate.config.checks import doubts
 from wardgate.config.document import Document, dump, dump_plain, examine, in_their_files, in_their_places, parse_sources, to_plain
 from wardgate.config.faults import Fault
@@ -233,13 +234,19 @@ def _lines_that_differ(before: Mapping[str, Any], after: Mapping[str, Any], befo
 
 
 def _proved(office: Office, sealed: Document, sources: Sequence[Source] = ()) -> list[str]:
-    """Prove that every secret is there. Returns what directories lack yet: they are down until it comes, and the others serve."""
+    """Prove that every secret is there and every logo can be used.
+
+    Returns what directories lack yet: they are down until it comes, and the others serve.
+    """
     prove_policies(sealed, sources)
     problems = unresolved(sealed, office.ring)
     missing = [message for section, message in problems if section != "directories"]
     if missing:
         told = in_their_files(sources, missing) if sources else missing
         raise SettingsError("\n".join(["the document names secrets that are not there:", *told]))
+    pictures = logo_problems(sealed.brand, {realm.name: realm.brand for realm in sealed.realms})
+    if pictures:
+        raise SettingsError("\n".join(["the document names logos that cannot be used:", *pictures]))
     later = [*(message for _, message in problems), *(told for each in sealed.directories for told in unreadable_files(each))]
     return [f"{message}; the directory is down until it is there" for message in later]
 

@@ -1,6 +1,7 @@
 """The part of `wardgate check` that looks at the machine: files, certificates, database, backups, and who does what."""
 
 import asyncio
+import ipaddress
 import shutil
 import sqlite3
 import stat
@@ -9,11 +10,12 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from wardgate.admin.backups import LAST_BACKUP, RECIPIENTS
 from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.office import Office
-from wardgate.certificates import valid_until
+from wardgate.certificates import covers, names_of, valid_until
 from wardgate.clock import from_ms, to_ms
 from wardgate.clock_watch import LARGEST_DIFFERENCE_S, STEP_S, DatabaseClock
 from wardgate.delivery.outbox import TABLE as OUTBOX
@@ -43,6 +45,7 @@ async def look_at_machine(office: Office, opened: Opened) -> list[Finding]:
     findings += [finding async for finding in _database(office, opened)]
     findings += [finding async for finding in _roles(office, installation)]
     if not installation.demo:
+        findings += _reached(installation)
         findings += [finding async for finding in _backups(office)]
     return findings
 
@@ -96,6 +99,43 @@ def _certificates(office: Office, installation: Installation) -> Iterator[Findin
             yield Finding(Level.ERROR, f"the certificate {certificate} ran out on {until:%Y-%m-%d}", cure)
         elif until < now + CERTIFICATE_WARNING:
             yield Finding(Level.WARNING, f"the certificate {certificate} runs out on {until:%Y-%m-%d}", cure)
+
+
+def _reached(installation: Installation) -> Iterator[Finding]:
+    """By which name people reach the portal, and whether the certificate is for that name."""
+    for each in installation.settings.https_listeners:
+        if "portal" not in each.doors:
+            continue
+        listener, url = f"the portal at {each.address}:{each.port}", each.public_url
+        if not url:
+            what = f"{listener} has no public_url: it answers under any name, and links in messages lead to its own address"
+            yield Finding(Level.WARNING, what, "set public_url in wardgate.toml, such as https://login.acme.test, and restart")
+            continue
+        host = urlsplit(url).hostname or ""
+        if not _is_name(host):
+            what = f"{listener} is reached by {url}, which is no full name: browsers keep no passkeys for it"
+            yield Finding(Level.WARNING, what, "set public_url to a name of your own domain, such as https://login.acme.test")
+        certificate = installation.data / each.certificate
+        if not each.trusted_proxies and certificate.exists() and not _is_for(certificate, host):
+            what = f"{listener} is reached by {url}, and the certificate {certificate} is not for {host}: browsers warn of it"
+            yield Finding(Level.WARNING, what, f"put a certificate for {host} there, then systemctl reload wardgate")
+
+
+def _is_name(host: str) -> bool:
+    """Whether it is a host's name with a domain, and no address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host.strip(".")
+    return False
+
+
+def _is_for(certificate: Path, host: str) -> bool:
+    """One that cannot be read is told of elsewhere."""
+    try:
+        return covers(names_of(certificate), host)
+    except SettingsError:
+        return True
 
 
 # --- the database --------------------------------------------------------------------------------------------------------

@@ -75,6 +75,18 @@ class Kind(Enum):
     CONTACT_ADDED = ("account:contact:added", "A phone or mail address was put into a person's own profile; masked.")
     CONTACT_REMOVED = ("account:contact:removed", "A phone or mail address was taken out of a person's own profile; masked.")
     CONTACT_PREFERRED = ("account:contact:preferred", "Which of a person's own contacts codes go to; masked, or none.")
+    CONTACT_UNDONE = (
+        "account:contact:undone",
+        "A change of a person's contacts was taken back by the link in a message: what went and what came back; masked.",
+    )
+    CHANGE_DISPUTED = (
+        "account:change:disputed",
+        "Somebody said by the link in a message that a change was not his: all sessions and trusted devices of the account ended.",
+    )
+    USER_NAMES_SENT = (
+        "engine:name:sent",
+        "Somebody asked for a forgotten user name by a phone or mail address (masked), and how many accounts were told of there.",
+    )
     CONTACT_WRITTEN = (
         "directory:contact:written",
         "A phone or mail address was written to the directory, or removed there; masked.",

@@ -132,6 +132,9 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.CONTACT_REMOVED: _CONTACT,
     Kind.CONTACT_PREFERRED: _CONTACT,
     Kind.CONTACT_WRITTEN: _CONTACT,
+    Kind.CONTACT_UNDONE: {**_CONTACT, "back": As.CONTACT},
+    Kind.CHANGE_DISPUTED: _PERSON,
+    Kind.USER_NAMES_SENT: {"contact": As.WORD, "value": As.CONTACT, "accounts": As.NUMBER},
     # What was changed bears names that an operator chose, perhaps a person's: only how much.
     Kind.CONFIGURATION_APPLIED: dict.fromkeys(("version", "added_count", "changed_count", "removed_count"), As.NUMBER),
     Kind.KEY_ROTATED: {"key": As.NUMBER},

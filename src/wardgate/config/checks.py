@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from wardgate.audit.retention import check_settings as check_retention
+from wardgate.brand.settings import faults as brand_faults
 from wardgate.config.faults import Fault, nearest, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
@@ -160,6 +161,7 @@ def check(document: "Document") -> list[Fault]:
         *_risk(document),
         *_releases(document),
         *_sending(document.sending),
+        *_brands(document),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
     # A number out of its range is told by its range, and by the room that cannot use it.
@@ -541,6 +543,13 @@ def _compiles_release(rule: ReleaseRuleSettings, at: tuple[str | int, ...]) -> I
         compile_release((rule,), BUILT_IN)
     except SettingsError as error:
         yield Fault(path_of(at), error.message.removeprefix("release: "))
+
+
+def _brands(document: "Document") -> Iterator[Fault]:
+    realms = ((("realms", number, "brand"), realm.brand) for number, realm in enumerate(document.realms))
+    for at, brand in ((("brand",), document.brand), *realms):
+        for below, problem in brand_faults(brand) if brand is not None else ():
+            yield Fault(path_of((*at, *below)), problem)
 
 
 def _sending(sending: SendingSettings) -> Iterator[Fault]:

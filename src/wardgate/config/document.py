@@ -10,6 +10,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wardgate.audit.retention import RetentionSettings
+from wardgate.brand.settings import BrandSettings
 from wardgate.config.checks import check
 from wardgate.config.faults import Fault, from_pydantic, nearest, path_of, refuse, unknown_key
 from wardgate.config.reading import Plain
@@ -46,6 +47,7 @@ _SINGLE: Final[Mapping[str, type]] = {
     "kba": KbaSettings,
     "retention": RetentionSettings,
     "risk": RiskSettings,
+    "brand": BrandSettings,
 }
 SECRET_CLASSES: Final = get_args(SecretSetting)
 _ADAPTER_CONFIG = ConfigDict(extra="forbid", strict=True)
@@ -69,6 +71,7 @@ class Document:
     sending: SendingSettings = field(default_factory=SendingSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     risk: RiskSettings = field(default_factory=RiskSettings)
+    brand: BrandSettings = field(default_factory=BrandSettings)
 
 
 LISTS: Final = tuple(MAX_ITEMS)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from wardgate.brand.settings import BrandSettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealmSettings:
@@ -25,6 +27,9 @@ class RealmSettings:
     language: str = field(default="en", metadata={"help": "language for users who have none of their own"})
     region: str | None = field(
         default=None, metadata={"help": "country whose national phone numbers are understood, such as TR; default: none"}
+    )
+    brand: BrandSettings | None = field(
+        default=None, metadata={"help": "what is different for this realm from the `brand` of the document"}
     )
 
 

@@ -48,8 +48,8 @@ from wardgate.engine.transaction import (
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.errors import DirectoryUnavailable, SealError
-from wardgate.factors import BY_KIND, STRONG_KINDS
-from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
+from wardgate.factors import BY_KIND, LONGEST_ANSWER, STRONG_KINDS
+from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
 from wardgate.risk.carried import told as told_risk
 from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
 from wardgate.texts import Text
@@ -60,6 +60,9 @@ Step = Challenge | Granted | Denied | ActionRequired
 # Authentication assurance levels, NIST SP 800-63B section 2.
 AAL1, AAL2 = 1, 2
 _STRONG = frozenset(STRONG_KINDS)
+PASSKEY = "passkey"
+# What stands beside a passkey among the factors of a grant, when a PIN or finger unlocked it. It is no factor of policies.
+USER_VERIFIED = "user_verified"
 _TEXTS = {"password_expired": "password.expired", "must_change": "password.must_change"}
 
 
@@ -248,9 +251,9 @@ class Answering:
         if chosen is not None:
             return await self._change_factor(answer, chosen)
         codes = answer.transaction.terms.codes(self._parts.configuration().codes)
-        task = Task(answer.transaction.id, answer.now, codes, self._parts.ring())
+        task = Task(answer.transaction.id, answer.now, codes, self._parts.ring(), answer.request.origin.site)
         factor = BY_KIND[answer.transaction.factor]
-        if not factor.enrolled(answer.holder) or len(given) > MAX_ANSWER_BYTES:
+        if not factor.enrolled(answer.holder) or len(given) > LONGEST_ANSWER[factor.kind]:
             return await self._wrong(answer, Wrong("code_wrong"))
         verdict = factor.verify(answer.holder, task, answer.transaction.recall(factor.kind), given)
         if isinstance(verdict, Wrong):
@@ -262,6 +265,11 @@ class Answering:
         answer.trail.note("code checked", verdict="right", factor=factor.kind)
         proved = (*transaction.proved, factor.kind)
         step_number = transaction.step + 1
+        if verdict.twofold:
+            proved = (*proved, USER_VERIFIED)
+            # It counts as two where the plan takes it for both.
+            if step_number < len(transaction.steps) and factor.kind in transaction.steps[step_number]:
+                step_number += 1
         if transaction.terms.skips_unsendable and step_number < len(transaction.steps):
             skipped = self._asker.unsendable(transaction.steps[step_number:], proved, answer.holder, answer.trail)
             transaction = replace(transaction, fail_open=GATEWAY_DOWN) if skipped else transaction
@@ -386,6 +394,8 @@ class Answering:
         """A try less; the challenge is put again, or the login is closed when none is left."""
         transaction = answer.transaction
         answer.trail.note("code checked", verdict=verdict.reason, factor=transaction.factor)
+        if verdict.told is not None:
+            return await self._ask_again(answer, verdict.reason, verdict.told)
         settle = (
             brakes.settle_wrong(answer.keys, self._parts.configuration().brakes, answer.now_ms, reserved=False)
             if verdict.counted
@@ -395,7 +405,7 @@ class Answering:
         if tries_left <= 0 or transaction.sequence >= MAX_ROUNDS:
             text = Text("code.closed", {"ref": transaction.reference})
             return await self.close(answer.handle, answer.request, transaction, "code_closed", text, settle)
-        status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left)
+        status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left, transaction.factor)
         again = self._again(answer, replace(transaction, tries_left=tries_left), status)
         return await self._put(answer, again, settle, verdict.reason, Kind.LOGIN_ANSWER_WRONG)
 
@@ -633,5 +643,6 @@ def _typed(name: str) -> str:
     return canonical_name(name) or ""
 
 
-def _wrong(tries_left: int) -> Text:
-    return Text("code.wrong", {"left": tries_left}) if tries_left > 1 else Text("code.wrong_last")
+def _wrong(tries_left: int, factor: str) -> Text:
+    room = "passkey" if factor == PASSKEY else "code"
+    return Text(f"{room}.wrong", {"left": tries_left}) if tries_left > 1 else Text(f"{room}.wrong_last")

@@ -16,7 +16,7 @@ from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.sealed_handle import seal_login
 from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
-from wardgate.factors import BY_KIND, SECOND_FACTORS
+from wardgate.factors import BY_KIND, ON_PAGES, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Sending, Task
 from wardgate.storage.port import Committed, Operation, Update, Where
 from wardgate.texts import Text
@@ -25,6 +25,8 @@ from wardgate.values import quick_value
 MAX_OTHER_WAYS = 4
 # Why a step was left out, in audit and timeline.
 GATEWAY_DOWN = "gateway_down"
+# Why nothing was asked, in audit and timeline, by what the person is told.
+_NOTHING = {"policy.no_factor": "no_factor", "policy.not_here": "factor_not_here"}
 # Any other answer is no choice, and spares the look at what the person has.
 _WORDS = frozenset([word for factor in SECOND_FACTORS for word in factor.words])
 
@@ -98,8 +100,7 @@ class Asker:
         recording = Recording(self._parts, trail, application.settings.name, holder.subject_id)
         asked = await self.ask_step(transaction, holder, application, trail)
         if isinstance(asked, Text):
-            reason = "no_factor" if asked.id == "policy.no_factor" else "code_closed"
-            refusal = Denied(reason, asked, transaction.language, trail.reference)
+            refusal = Denied(_NOTHING.get(asked.id, "code_closed"), asked, transaction.language, trail.reference)
             await recording.commit_denied(settle, refusal, transaction.user_name)
             return refusal
         handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin.binding)
@@ -207,14 +208,14 @@ class Asker:
         self, transaction: Transaction, holder: Holder, application: Application, trail: Trail, *status: Text
     ) -> Asked | Text:
         """Ask for the open step by the first factor that works now; the text of a refusal when none does."""
-        refusal = Text("policy.no_factor", {"ref": trail.reference})
+        refusal = None
         for factor in self.alternatives(transaction, holder):
             asked = await self.ask_by(factor, transaction, holder, application, trail, *status)
             if isinstance(asked, Asked):
                 return asked
             refusal = Text("code.closed_no_more", {"ref": trail.reference})
         await self._note_closed(transaction, holder, trail)
-        return refusal
+        return refusal or Text(_nothing_to_ask(holder), {"ref": trail.reference})
 
     async def ask_by(
         self,
@@ -329,6 +330,11 @@ class Asker:
             ),
             record(event),
         ]
+
+
+def _nothing_to_ask(holder: Holder) -> str:
+    """What is told who has nothing that could be asked for: what needs a page was left out of the steps where there is none."""
+    return "policy.not_here" if any(BY_KIND[kind].enrolled(holder) for kind in ON_PAGES) else "policy.no_factor"
 
 
 def _other_ways(factors: Sequence[Factor]) -> tuple[Text, ...]:

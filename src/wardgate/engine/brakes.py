@@ -386,6 +386,12 @@ def _sends(settings: CodeSettings, now_ms: int, resend: bool) -> Row:
     }
 
 
+def take_turn(kind: str, key: bytes, now_ms: int, an_hour: int, a_day: int) -> Modify:
+    """One more of what is counted by itself, such as starts of a flow. Result: 0 when it may be, else the seconds until then."""
+    arguments = {"now": now_ms, "resend": 0, "hour": 0, "day": 0, "all_hour": an_hour, "all_day": a_day, "refuse": 0}
+    return Modify("brake", {"kind": kind, "key": key}, count_send, arguments)
+
+
 def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
     """Forget all that the brakes know of a person: `who` as in `brake_keys`, the subject id and the names before it was met."""
     owners = [ring.mac("brake-user", each.encode()) for each in who]

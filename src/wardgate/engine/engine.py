@@ -22,7 +22,7 @@ from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, demands, hand_over, known_names
 from wardgate.engine.actions import Actions, Awaited
-from wardgate.engine.answering import Answering, Grant, proved_outcome, release_after
+from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, proved_outcome, release_after
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.finding import Found
@@ -32,6 +32,7 @@ from wardgate.engine.hand_over import HAND_OVER, HandedOver
 from wardgate.engine.held_password import hold_password
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import ActionRequired, Denied, Granted, Origin, Outcome
+from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices, takes_passkeys
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
@@ -46,7 +47,7 @@ from wardgate.engine.transaction import Goal, Handle, Transaction, handle_from_r
 from wardgate.engine.trusted import TRUSTED_DEVICE, is_password_alone, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
-from wardgate.factors import BY_KIND, PASSWORD, SECOND_FACTORS
+from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
 from wardgate.jsons import dumps
 from wardgate.policy.facts import Facts
@@ -112,6 +113,7 @@ class Engine:
         self._refusing = Refusing(parts)
         self._waiters = Waiters()
         self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters, contactless)
+        self._passkey_first = PasskeyFirst(parts, self._refusing, self._first)
 
     # --- first request -------------------------------------------------------------------------------------------
 
@@ -126,6 +128,32 @@ class Engine:
             return handed or self._refusing.refuse(attempt, "credential_replay")
         proved = await self._first.prove(attempt)
         return proved if isinstance(proved, Denied) else await self._after_first_factor(attempt, proved)
+
+    async def begin_by_passkey(self, request: PasskeyRequest) -> tuple[str, Outcome]:
+        """Start a login with a passkey, which says who it is: his name, empty before it is proved, and the outcome.
+
+        Where the plan asks for more than the passkey proved, the login begins anew with the name and the password.
+        """
+        self._trust_clock()
+        proved = await self._passkey_first.prove(request)
+        if isinstance(proved, Denied):
+            return "", proved
+        attempt, person = proved.attempt, await self._meet(proved.attempt, proved.candidate)
+        name, reference = person.user.name, request.trail.reference
+        decision = decide(attempt.application.policy, self._facts(attempt, person))
+        if isinstance(decision, NoEntry):
+            text = _refusal_told(decision, person.language, attempt.application.title, reference)
+            return name, await self._refusing.deny_known(attempt, person, decision.reason, text)
+        request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
+        if not suffices(decision, proved.verdict):
+            text = Text("passkey.not_taken", {"application": attempt.application.title, "ref": reference})
+            text = Text("passkey.password_too") if takes_passkeys(decision) else text
+            return name, await self._refusing.deny_known(attempt, person, "passkey_not_enough", text)
+        factors = (PASSKEY, USER_VERIFIED) if proved.verdict.twofold else (PASSKEY,)
+        course = replace(_course(decision, 0, True, True), steps=(), proved=factors)
+        granted = await self._grant(attempt, person, self._transaction(attempt, person, course), proved.claim, None)
+        again = Text("passkey.unknown", {"forget": ""})
+        return name, granted or self._refusing.refuse(attempt, "passkey_replayed", again)
 
     def _trust_clock(self) -> None:
         """A clock that stands an hour back would take the codes of an hour ago: while it is in doubt nothing is decided."""
@@ -177,8 +205,8 @@ class Engine:
         if person.grace and not self._may_be_graced(decision, trail):
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)
-        pages = request.origin.shows_pages
-        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0, pages)
+        pages, site = request.origin.shows_pages, request.origin.site is not None
+        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0, pages, site)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not course.steps or len(course.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
@@ -253,7 +281,8 @@ class Engine:
             attempt.request.trail.note("policy does not take the login of before")
             return None
         prior = Prior((HAND_OVER,), handed.redeem(), handed_over=handed.reference)
-        return await self._grant_prior(attempt, person, _course(decision, 0, attempt.request.origin.shows_pages), prior)
+        origin = attempt.request.origin
+        return await self._grant_prior(attempt, person, _course(decision, 0, origin.shows_pages, origin.site is not None), prior)
 
     async def _grant_by_prior(self, attempt: Attempt, person: Person, plan: Plan, course: Course) -> Let | None:
         """Let in whose password is right and for whom a proof of before stands for the other factors. None: it does not."""
@@ -624,9 +653,14 @@ def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset
 
 # There are as many plans as rules, and each login has one of them.
 @lru_cache(maxsize=256)
-def _course(plan: Plan, hand_over_s: int, pages: bool) -> Course:
-    """What a plan demands beside the password."""
+def _course(plan: Plan, hand_over_s: int, pages: bool, site: bool) -> Course:
+    """What a plan demands beside the password, without what the door cannot ask for.
+
+    `pages`: it can have things done; `site`: passkeys can be asked for where it stands.
+    """
     steps = tuple(step for step in plan.steps if step != (PASSWORD,))
+    if not site:
+        steps = tuple(tuple(kind for kind in step if kind not in ON_PAGES) for step in steps)
     return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s, pages), plan.text)
 
 

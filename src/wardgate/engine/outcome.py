@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
 from wardgate.crypto import Secret
+from wardgate.factors.port import Site
 from wardgate.jsons import dumps, loads
 from wardgate.texts import Text
 from wardgate.values import quick_value
@@ -109,6 +110,7 @@ class Origin:
 
     `shows_pages`: the door can have something done before the login goes on, and then answers with nothing.
     `source`: the address that the packet came from. `client`: the address of the person's machine, if the NAS tells it.
+    `site`: where its pages are, which is what some factors are proved on; None where it shows none, or none that could.
     """
 
     door: str
@@ -120,6 +122,7 @@ class Origin:
     language: str | None = None
     device: Mapping[str, str] = field(default_factory=dict)
     shows_pages: bool = False
+    site: Site | None = None
 
 
 _GRANTED_NAMES = tuple(each.name for each in fields(Granted))

@@ -267,8 +267,13 @@ def end(ring: KeyRing, use: Use, old: Transaction, state: State) -> list[Operati
 def take_back(handle: Handle, old: Transaction, now_ms: int) -> Operation:
     """The operation that ends a login without an answer."""
     if handle.is_sealed:
-        return _used_sealed(handle, None, None, now_ms)
+        return used_handle(handle, now_ms)
     return advance(old, old.moved(state=State.DENIED, held=""))
+
+
+def used_handle(handle: Handle, now_ms: int) -> Insert:
+    """The operation that uses up what has no row, for whoever is first."""
+    return _used_sealed(handle, None, None, now_ms)
 
 
 def _used_sealed(handle: Handle, fingerprint: bytes | None, outcome: bytes | None, now_ms: int) -> Insert:

@@ -37,13 +37,22 @@ class Holder:
 
 
 @quick_value
+class Site:
+    """Where our pages are, as a browser tells it: `https://login.acme.test`. `rp_id`: the name in it that passkeys belong to."""
+
+    origin: str
+    rp_id: str
+
+
+@quick_value
 class Task:
-    """The circumstances of one challenge: which transaction, when, with which settings and keys."""
+    """The circumstances of one challenge: which transaction, when, with which settings and keys. `site`: where there are pages."""
 
     transaction_id: str
     now: datetime
     codes: CodeSettings
     ring: KeyRing
+    site: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +75,14 @@ class Asked:
 
 @quick_value
 class Wrong:
-    """The answer proves nothing. `counted`: whether the brakes count it as a guess (a code that was used before is none)."""
+    """The answer proves nothing. `counted`: whether the brakes count it as a guess (a code that was used before is none).
+
+    `told`: it was not even a try, and this is what the person hears instead of how many are left.
+    """
 
     reason: str
     counted: bool = True
+    told: Text | None = None
 
 
 @quick_value
@@ -77,11 +90,13 @@ class Right:
     """The answer proves it, if these operations hold; `refused` is the verdict when one does not.
 
     A factor that lets storage find out whether a code is right must say that a refused one is counted: it may be a guess.
+    `twofold`: it proved something that one has and something that one knows or is.
     """
 
     claim: tuple[Operation, ...] = ()
     refused: Wrong = Wrong("code_replayed", counted=False)
     authenticator_id: str | None = None
+    twofold: bool = False
 
 
 Verdict = Right | Wrong
@@ -127,7 +142,7 @@ class Factor(Protocol):
         ...
 
     def verify(self, holder: Holder, task: Task, memory: Mapping[str, object], answer: bytes) -> Verdict:
-        """Judge an answer of at most MAX_ANSWER_BYTES."""
+        """Judge an answer of at most MAX_ANSWER_BYTES, or as many as `NeedsPage` says."""
         ...
 
 
@@ -138,6 +153,16 @@ class SharedSecret(Protocol):
     @property
     def secret_settings(self) -> Mapping[str, str | int]:
         """What is stored beside each secret, such as how many digits its codes have."""
+        ...
+
+
+@runtime_checkable
+class NeedsPage(Protocol):
+    """An extra ability: a browser proves it on a page of ours. A door that shows no pages never asks for it."""
+
+    @property
+    def max_answer_bytes(self) -> int:
+        """How long such an answer may be, instead of MAX_ANSWER_BYTES."""
         ...
 
 

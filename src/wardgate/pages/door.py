@@ -15,6 +15,7 @@ from wardgate.engine.outcome import Denied, Origin, Outcome
 from wardgate.engine.runtime import EngineConfiguration, EngineParts
 from wardgate.metrics import Metrics
 from wardgate.pages.browser import Browser
+from wardgate.pages.site import site_of
 from wardgate.session.sessions import Sessions
 from wardgate.storage.port import Storage
 from wardgate.web.access import client_address
@@ -86,6 +87,7 @@ class BrowserDoor:
             client=address or None,
             language=language_of_request(request),
             shows_pages=True,
+            site=site_of(request, self.context),
         )
 
     async def published(self, trail: Trail, outcome: Outcome) -> None:

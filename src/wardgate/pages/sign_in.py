@@ -10,34 +10,40 @@ from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
+from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
-from wardgate.factors import BY_KIND, PASSWORD
+from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD
+from wardgate.factors.passkey import MAX_ASSERTION_BYTES, request_options
 from wardgate.pages.actions import ActionPages
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.opening import opening_of
 from wardgate.pages.place import then_of
+from wardgate.pages.site import site_of
 from wardgate.pages.steps import Question, Step, Steps
 from wardgate.pages.trusting import device_shown, keep_device
 from wardgate.session.devices import device_of
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
+from wardgate.web.headers import PASSKEYS_USED, PERMISSIONS_POLICY
 from wardgate.web.language import language_of_request
+from wardgate.web.render import belongs_to
 
 MAX_PASSWORD_BYTES: Final = 1024
 MAX_CODE_CHARS: Final = 64
 SIGN_IN: Final = "sign-in"
 CONFIRM: Final = "confirm"
+PASSKEY_FIRST: Final = "/sign-in/passkey"
 _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
 _HINTS: Final = ("code.ask_",)
-_WRONG: Final = ("code.wrong", "code.wrong_last", "code.reused")
+_WRONG: Final = ("code.wrong", "code.wrong_last", "code.reused", "passkey.wrong", "passkey.wrong_last", "passkey.unknown")
 _OTHER_WAYS: Final = "code.other_ways"
 # Why something has to be done; any other text says why it was not taken.
 _DEMANDS: Final = ("pw.expired", "pw.must_change", "change.must", "enrol.must", "confirm.must")
@@ -66,6 +72,8 @@ class SignInPages:
         return [
             Route("/sign-in", self.ask, methods=["GET"]),
             Route("/sign-in", self.begin, methods=["POST"]),
+            Route(PASSKEY_FIRST, self.ask_passkey, methods=["GET"]),
+            Route(PASSKEY_FIRST, self.begin_by_passkey, methods=["POST"]),
             Route("/confirm", self.ask_confirm, methods=["GET"]),
             Route("/confirm", self.confirm, methods=["POST"]),
             Route("/step/{id}", self.show, methods=["GET"]),
@@ -119,6 +127,7 @@ class SignInPages:
         error: Text | None = None,
         notice: Text | None = None,
         status: int = 200,
+        forget: str = "",
     ) -> Response:
         response = self._door.pages.page(
             request,
@@ -131,12 +140,47 @@ class SignInPages:
             error=error,
             notice=notice,
             throttled=status == 429,
+            passkeys=PASSKEY_FIRST if site_of(request, self._door.context) is not None else "",
+            forget=forget,
             title=self._door.configuration().applications[self._door.portal()].title,
         )
         if status in (429, 503):
             response.headers["retry-after"] = str(_wait_s(error))
+        response.headers[PERMISSIONS_POLICY] = PASSKEYS_USED
         browser.keep(response)
         return response
+
+    # --- a passkey instead of both -----------------------------------------------------------------------------------
+
+    async def ask_passkey(self, request: Request) -> Response:
+        """The question for the browser, whichever passkey it has. Stores nothing; tells nothing of anybody."""
+        require_known_host(request, self._door.context.hosts)
+        if site_of(request, self._door.context) is None:
+            raise HTTPException(404)
+        browser = browser_of(request)
+        binding = self._door.origin(request, browser).binding
+        response = JSONResponse(request_options(new_challenge(self._door.ring(), binding, to_ms(self._door.clock.now()))))
+        browser.keep(response)
+        return response
+
+    async def begin_by_passkey(self, request: Request) -> Response:
+        """Who it is, his passkey says. Where the plan wants more, the form comes back with his name in it."""
+        require_known_host(request, self._door.context.hosts)
+        browser, form = browser_of(request), await form_of(request)
+        then = then_of(form.fields.get("then"))
+        if not is_ours(request, browser, self._door.ring(), form, SIGN_IN, self._door.context.origin):
+            return self._form(request, browser, then, error=Text("form.old"), status=422)
+        trail = self._door.trail(request)
+        shown, origin = form.secret("passkey")[: MAX_ASSERTION_BYTES + 1], self._door.origin(request, browser)
+        name, outcome = await self._door.engine.begin_by_passkey(PasskeyRequest(self._door.portal(), shown, origin, trail))
+        await self._door.published(trail, outcome)
+        if isinstance(outcome, Denied) and not name:
+            forget = str(outcome.text.values.get("forget", ""))
+            return self._form(request, browser, then, error=outcome.text, status=_status(outcome.text), forget=forget)
+        if isinstance(outcome, Denied):
+            return self._form(request, browser, then, name, notice=outcome.text, status=_status(outcome.text))
+        step = Step("", 0, self._door.portal(), name, outcome.reference, language_of_request(request), then, None)
+        return await self._go_on(request, browser, step, outcome)
 
     # --- that it is still him --------------------------------------------------------------------------------------
 
@@ -154,33 +198,33 @@ class SignInPages:
         session = await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
         if session is None:
             return RedirectResponse(f"/sign-in?then={then}", status_code=303)
+        belongs_to(request, session.whose.realm)
+        name = session.whose.user_name
         if form is None:
-            return self._confirm_page(request, browser, then)
+            return self._confirm_page(request, browser, then, name)
         if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
-            return self._confirm_page(request, browser, then, Text("form.old"))
+            return self._confirm_page(request, browser, then, name, Text("form.old"))
         typed = form.secret("password")
         if not typed or len(typed) > MAX_PASSWORD_BYTES:
-            return self._confirm_page(request, browser, then, Text("signin.missing_password"))
+            return self._confirm_page(request, browser, then, name, Text("signin.missing_password"))
         trail = self._door.trail(request)
-        name = session.whose.user_name
         origin = self._door.origin(request, browser)
         begin = BeginRequest(self._door.portal(), name, origin, trail, Secret(typed), steps_up=True)
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
-            return self._confirm_page(request, browser, then, outcome.text, _status(outcome.text))
+            return self._confirm_page(request, browser, then, name, outcome.text, _status(outcome.text))
         step = Step(
             "", 0, begin.application, name, outcome.reference, language_of_request(request), then, None, confirms=session.id
         )
         return await self._go_on(request, browser, step, outcome)
 
     def _confirm_page(
-        self, request: Request, browser: Browser, then: str, error: Text | None = None, status: int = 422
+        self, request: Request, browser: Browser, then: str, name: str, error: Text | None = None, status: int = 422
     ) -> Response:
         csrf = browser.csrf(self._door.ring(), CONFIRM)
-        page = self._door.pages.page(
-            request, "confirm.html", status if error is not None else 200, posts=True, csrf=csrf, then=then, error=error
-        )
+        values = {"csrf": csrf, "then": then, "user_name": name, "error": error}
+        page = self._door.pages.page(request, "confirm.html", status if error is not None else 200, posts=True, **values)
         browser.keep(page)
         return page
 
@@ -218,7 +262,8 @@ class SignInPages:
             step = step.changed(trusts=(device_of(agent) or _SOME_BROWSER) if form.fields.get("trust_device") == "yes" else "")
         given = _given(act, form, question)
         if not given:
-            return self._shown(request, browser, step, error=Text("code.missing"), status=422)
+            missing = "passkey.cancelled" if question.factor in ON_PAGES else "code.missing"
+            return self._shown(request, browser, step, error=Text(missing), status=422)
         outcome = await self._answered(request, browser, step, question, given)
         return await self._go_on(request, browser, step, outcome, typed=act == _ANSWER)
 
@@ -428,9 +473,10 @@ class SignInPages:
         texts = question.texts if question is not None else ()
         prompt = next((text for text in texts if text.id.startswith(_HINTS)), None)
         told = [text for text in texts if text is not prompt and text.id != _OTHER_WAYS]
-        return self._door.pages.page(
+        asks_passkey = question is not None and question.factor in ON_PAGES and template == "step.html"
+        response = self._door.pages.page(
             request,
-            template if question is not None else "ended.html",
+            "step_passkey.html" if asks_passkey else template if question is not None else "ended.html",
             status if question is not None or status != 200 else 410 if step.ended == "closed" else 409,
             posts=True,
             step=step,
@@ -441,6 +487,9 @@ class SignInPages:
             sends=question is not None and BY_KIND[question.factor].channel is not None,
             csrf=browser.csrf(self._door.ring(), step.id),
         )
+        if asks_passkey:
+            response.headers[PERMISSIONS_POLICY] = PASSKEYS_USED
+        return response
 
 
 def _given(act: str, form: Form, question: Question) -> bytes:
@@ -450,6 +499,8 @@ def _given(act: str, form: Form, question: Question) -> bytes:
     if act == _OTHER:
         kind = form.fields.get("method", "")
         return BY_KIND[kind].words[0].encode() if kind in question.ways else b""
+    if question.factor in ON_PAGES:
+        return form.secret("passkey")[: MAX_ASSERTION_BYTES + 1]
     code = form.text("code", MAX_CODE_CHARS)
     return code.encode("utf-8", "replace") if len(code) <= MAX_CODE_CHARS else b""
 

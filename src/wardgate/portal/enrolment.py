@@ -173,7 +173,8 @@ class EnrolmentPages:
         codes = await make_codes(self._door, await self._whose(present))
         if codes is None:
             return RedirectResponse(CODES, status_code=303)
-        return self._page(request, present, "recovery_codes.html", _FORM, codes=codes)
+        made = self._door.clock.now()
+        return self._page(request, present, "recovery_codes.html", _FORM, codes=codes, made=made)
 
     # --- shared ----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Puts the portal's pages together, for the listeners that have this door."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,18 +11,28 @@ from starlette.routing import BaseRoute, Route
 
 from wardgate.engine.engine import Engine
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.self_service.contacts import OwnContacts
 from wardgate.engine.self_service.engine import SelfService
+from wardgate.engine.self_service.names import UserNames
+from wardgate.engine.self_service.undoing import Undoing
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
+from wardgate.portal.contacts import ContactPages
 from wardgate.portal.devices import DevicePages
 from wardgate.portal.enrolment import EnrolmentPages
 from wardgate.portal.gate import Gate
+from wardgate.portal.help import HelpPages
+from wardgate.portal.links import LinkPages
+from wardgate.portal.names import NamePages
+from wardgate.portal.passkeys import PasskeyPages
 from wardgate.portal.password import PasswordPages
 from wardgate.portal.recovery import RecoveryPages
+from wardgate.portal.well_known import well_known_routes
 from wardgate.session.sessions import Sessions
 from wardgate.web.access import require_known_host
 from wardgate.web.app import MorePages
+from wardgate.web.branding import BrandFiles
 from wardgate.web.context import WebContext
 from wardgate.web.render import Pages
 
@@ -32,14 +43,16 @@ def portal_pages(parts: EngineParts) -> MorePages:
     """Everything behind the door `portal`."""
 
     def routes(context: WebContext, pages: Pages) -> Sequence[BaseRoute]:
+        # Links in messages lead to the address that is configured for these pages.
+        own = replace(parts, public_url=context.origin)
         sessions = Sessions(context.storage, context.ring, context.clock)
         door = BrowserDoor(
             context=context,
             pages=pages,
-            engine=Engine(parts),
+            engine=Engine(own),
             configuration=parts.configuration,
             sessions=sessions,
-            parts=parts,
+            parts=own,
         )
         gate = Gate(door)
 
@@ -47,14 +60,21 @@ def portal_pages(parts: EngineParts) -> MorePages:
             require_known_host(request, context.hosts)
             return RedirectResponse("/account", status_code=303)
 
-        return [
+        routes: list[BaseRoute] = [
             *SignInPages(door).routes(),
-            *RecoveryPages(door, SelfService(parts)).routes(),
+            *RecoveryPages(door, SelfService(own)).routes(),
             *AccountPages(door, gate).routes(),
             *EnrolmentPages(door, gate).routes(),
             *PasswordPages(door, gate).routes(),
             *DevicePages(door, gate).routes(),
+            *ContactPages(door, gate, OwnContacts(own)).routes(),
+            *LinkPages(door, Undoing(own)).routes(),
+            *NamePages(door, UserNames(own)).routes(),
+            *PasskeyPages(door, gate).routes(),
+            *HelpPages(door).routes(),
+            *BrandFiles(context).routes(),
             Route("/", start),
         ]
+        return [*routes, *well_known_routes(context, routes)]
 
     return MorePages("portal", routes, FOLDERS)

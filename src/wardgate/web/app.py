@@ -50,14 +50,16 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
             *(OutboxPages(context, pages).routes() if context.demo else EntryPages(context, pages).routes()),
         ],
     }
-    behind |= {each.door: [static, *each.routes(context, pages)] for each in more}
+    branded = pages.branded()
+    behind |= {each.door: [static, *each.routes(context, branded)] for each in more}
+    faced = branded if any(each.door in doors for each in more) else pages
     # The first of two routes with one path is taken: a listener with pages of several doors has one style sheet.
     routes = [route for door in behind if door in doors for route in behind[door]]
 
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        response = pages.error(request, error.status_code, error.text if isinstance(error, Closed) else None)
+        response = faced.error(request, error.status_code, error.text if isinstance(error, Closed) else None)
         response.headers.update(error.headers or {})
         return response
 
@@ -65,7 +67,7 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
         routes=routes,
         middleware=[
             Middleware(SecurityHeaders, secure_transport=not context.demo),
-            Middleware(Boundary, error_page=pages.error),
+            Middleware(Boundary, error_page=faced.error),
         ],
         exception_handlers={HTTPException: refused},
     )

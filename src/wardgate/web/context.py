@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from wardgate.audit.recorder import Recorder
+from wardgate.brand.looks import Looks, plain_looks
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.metrics import Metrics
@@ -54,8 +55,9 @@ class WebContext:
 
     `origin`: how people reach us (`https://login.acme.test`). `guide`: the demo's, None under `serve`; with it the outbox exists
     and the log is open to this machine. `hosts`: names that the Host header may bear under `serve`; empty: any. `proxies`: those
-    whose word about a browser's address is taken. `ready`: what keeps this worker from doing its work, as sentences for operators,
-    empty when nothing does (storage is asked by the page itself). `node`: all workers of this machine; None where there is one.
+    whose word about a browser's address is taken. `looks`: the brands in force. `ready`: what keeps this worker
+    from doing its work, as sentences for operators, empty when nothing does (storage is asked by the page itself). `node`: all
+    workers of this machine; None where there is one.
     """
 
     storage: Storage
@@ -69,6 +71,7 @@ class WebContext:
     hosts: frozenset[str] = frozenset()
     metrics_networks: tuple[Network, ...] = LOOPBACK
     proxies: tuple[Network, ...] = ()
+    looks: Callable[[], Looks] = plain_looks
     streams: Streams = field(default_factory=Streams)
     node: Node | None = None
 

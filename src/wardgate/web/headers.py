@@ -29,9 +29,17 @@ _ALWAYS = {
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_UNLESS_SET = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+_NOTHING_ALLOWED = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+PERMISSIONS_POLICY = "permissions-policy"
+_UNLESS_SET = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    PERMISSIONS_POLICY: f"{_NOTHING_ALLOWED}, publickey-credentials-create=(), publickey-credentials-get=()",
+}
+# For the pages that ask for a passkey, and for the one that makes one.
+PASSKEYS_USED = f"{_NOTHING_ALLOWED}, publickey-credentials-create=(), publickey-credentials-get=(self)"
+PASSKEYS_MADE = f"{_NOTHING_ALLOWED}, publickey-credentials-create=(self), publickey-credentials-get=()"
 
 log = structlog.get_logger("wardgate.web")
 

@@ -1,6 +1,7 @@
 """Templates to replies: one Jinja environment with autoescape on, and what every page knows."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
@@ -11,12 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from wardgate.brand.looks import Look, Looks
 from wardgate.texts import LANGUAGES, Text, catalogue, render
 from wardgate.web import language as words
 from wardgate.web.assets import Assets
 from wardgate.web.context import WebContext
 from wardgate.web.view import look_of, reason_text
 
+_BRAND = "page.brand"
 _ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 500, 503)
 
 
@@ -26,13 +29,21 @@ class Pages:
     def __init__(self, context: WebContext, assets: Assets, folders: Sequence[Path] = ()) -> None:
         """`folders`: where other rooms keep their templates."""
         self._environment = _environment(tuple(folders))
+        self._looks: Callable[[], Looks] | None = None
+        self._context = context
         self._same = {"asset": assets.url, "demo": context.demo, "language_names": words.NAMES, "look_of": look_of}
+
+    def branded(self) -> "Pages":
+        """The same for pages that people see: they bear the brand of the realm that the request is known to belong to."""
+        others = copy(self)
+        others._looks = self._context.looks
+        return others
 
     def page(self, request: Request, template: str, status: int = 200, *, posts: bool = False, **values: Any) -> HTMLResponse:
         """A whole page. `posts`: it carries a form, and browsers then tell us their origin only under a looser referrer policy."""
         language = words.language_of_request(request)
         html = self._environment.get_template(template).render(
-            **self._speech(language), path=request.url.path, language_links=_language_links(request), **values
+            **self._speech(language, self._look(request)), path=request.url.path, language_links=_language_links(request), **values
         )
         response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
         if posts:
@@ -55,11 +66,16 @@ class Pages:
         phrase = HTTPStatus(status).phrase
         return self.page(request, "error.html", status, text_id=text_id, error_status=status, phrase=phrase)
 
-    def _speech(self, language: str) -> dict[str, object]:
+    def _look(self, request: Request) -> Look | None:
+        return self._looks().of(realm_of(request)) if self._looks is not None else None
+
+    def _speech(self, language: str, brand: Look | None = None) -> dict[str, object]:
+        translate = partial(_translate, language)
         return {
             **self._same,
             "language": language,
-            "t": partial(_translate, language),
+            "brand": brand,
+            "t": partial(_by_its_own_name, translate, brand.name) if brand is not None and brand.name else translate,
             "say": lambda text: render(text, language),
             "known_text": catalogue(language).__contains__,
             "number": _in(language, words.number),
@@ -82,6 +98,22 @@ def _environment(folders: tuple[Path, ...]) -> Environment:
 
 def _translate(language: str, text_id: str, /, **values: str | int) -> str:
     return render(Text(text_id, values), language)
+
+
+def _by_its_own_name(translate: Callable[..., str], name: str, text_id: str, /, **values: str | int) -> str:
+    """Where a page names us, it names the brand."""
+    return name if text_id == _BRAND else translate(text_id, **values)
+
+
+def belongs_to(request: Request, realm: str) -> None:
+    """Have the pages that answer this request bear the brand of a realm: that of the session, once it is known."""
+    request.state.realm = realm
+
+
+def realm_of(request: Request) -> str:
+    """The realm that the request is known to belong to; empty before anybody signed in."""
+    realm: str = getattr(request.state, "realm", "")
+    return realm
 
 
 def _in(language: str, function: Callable[..., str]) -> Callable[..., str]:

@@ -48,8 +48,8 @@ def test_the_newest_authenticator_comes_first() -> None:
 
 
 def test_strong_is_what_the_design_says() -> None:
-    assert set(STRONG_KINDS) == {"totp", "hotp", "recovery_code"}
-    assert set(KINDS) == {PASSWORD, "totp", "hotp", "sms", "email", "recovery_code"}
+    assert set(STRONG_KINDS) == {"passkey", "totp", "hotp", "recovery_code"}
+    assert set(KINDS) == {PASSWORD, "passkey", "totp", "hotp", "sms", "email", "recovery_code"}
     assert not BY_KIND["sms"].strong
     assert not BY_KIND["email"].strong
 

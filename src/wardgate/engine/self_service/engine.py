@@ -44,10 +44,11 @@ from wardgate.engine.steps import Steps
 from wardgate.errors import ClockWrong, DirectoryUnavailable
 from wardgate.factors import BY_KIND
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
-from wardgate.storage.port import Committed, Modify, Operation
+from wardgate.storage.port import Committed, Operation
 from wardgate.texts import Text
 
 STARTS_PER_HOUR: Final = 5
+STARTS_PER_DAY: Final = 40
 START: Final = "start"
 
 
@@ -123,8 +124,7 @@ class SelfService:
         origin = attempt.request.origin
         source = brakes.asker(origin.client, origin.source)
         key = self._parts.ring().mac("brake-start", attempt.realm.name.encode(), attempt.name.encode(), source.encode())
-        arguments = {"now": attempt.now_ms, "resend": 0, "hour": 0, "day": 0, "all_hour": STARTS_PER_HOUR}
-        taken = await self._storage.commit([Modify("brake", {"kind": START, "key": key}, brakes.count_send, arguments)])
+        taken = await self._storage.commit([brakes.take_turn(START, key, attempt.now_ms, STARTS_PER_HOUR, STARTS_PER_DAY)])
         return isinstance(taken, Committed) and taken.results[0] == 0
 
     def _flow(self, start: Start, attempt: Attempt) -> Flow:

@@ -12,7 +12,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.self_service.flow import Flow, Proved
-from wardgate.factors import SECOND_FACTORS
+from wardgate.factors import ON_PAGES, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Right
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
@@ -86,7 +86,7 @@ class Weighing:
         ways = [
             factor
             for factor in SECOND_FACTORS
-            if factor.enrolled(holder) and (factor.channel is None or factor.channel in channels)
+            if factor.enrolled(holder) and factor.kind not in ON_PAGES and (factor.channel is None or factor.channel in channels)
         ]
         open_ways = [each for each in ways if (each.kind, self._destination_key(each, holder)) not in done]
         hypothetical = [self._hypothetical(each, holder, ages) for each in open_ways]
@@ -162,7 +162,8 @@ class Weighing:
 
 def first_kinds(configuration: EngineConfiguration) -> tuple[str, ...]:
     """What may be chosen before anything is proved: the same for every name."""
-    return tuple(each.kind for each in SECOND_FACTORS if each.channel is None or each.channel in configuration.channels)
+    asked = [each for each in SECOND_FACTORS if each.kind not in ON_PAGES]
+    return tuple(each.kind for each in asked if each.channel is None or each.channel in configuration.channels)
 
 
 def _masked(factor: Factor, holder: Holder) -> str:

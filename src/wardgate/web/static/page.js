@@ -178,14 +178,119 @@ function offerShow() {
   }
 }
 
+// What a password has to be, as far as it can be told here; the server judges all of it. The word is for those who see no colour.
+const RULES = {
+  length: (typed, rule) => [...typed].length >= Number(rule.dataset.least),
+  classes: (typed, rule, name) =>
+    [/\p{Lu}/u, /\p{Ll}/u, /\d/, /[^\p{L}\d]/u].filter((kind) => kind.test(typed)).length >= 3 &&
+    !(name.length > 2 && typed.toLowerCase().includes(name.toLowerCase())),
+};
+
+function markRules() {
+  const list = document.querySelector(".rules[data-field]");
+  const field = list && document.getElementById(list.dataset.field);
+  if (!field) return;
+  const name = field.form.elements.username?.value ?? "";
+  field.addEventListener("input", () => {
+    for (const rule of list.querySelectorAll("[data-rule]")) {
+      const met = RULES[rule.dataset.rule](field.value, rule, name);
+      rule.classList.toggle("met", met);
+      rule.querySelector(".mark")?.remove();
+      if (!met) continue;
+      const mark = document.createElement("span");
+      mark.className = "mark";
+      mark.textContent = ` ${list.dataset.met}`;
+      rule.firstElementChild.append(mark);
+    }
+  });
+}
+
+function offerPrint() {
+  for (const button of document.querySelectorAll("button.print[hidden]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => print());
+  }
+}
+
+// --- passkeys: the server's question goes to the browser, and what that says back by the forms of the page. In this file and not in
+// one of its own, because the sign-in page asks for them: each request more is one more to wait for.
+
+const can = globalThis.PublicKeyCredential;
+const NOT_USED = ["NotAllowedError", "AbortError"];
+let waiting = null; // what ends the autofill's question, before a button asks its own
+
+const part = (form, name) => form.querySelector(`[data-part="${name}"]`);
+
+function tell(form, name) {
+  for (const told of form.querySelectorAll(".passkey-told")) told.hidden = told.dataset.part !== name;
+}
+
+function send(form, credential) {
+  part(form, "answer").value = JSON.stringify(credential.toJSON());
+  form.submit();
+}
+
+async function asked(form) {
+  if (form.dataset.options) return JSON.parse(form.dataset.options);
+  const reply = await fetch(form.dataset.ask, { headers: { accept: "application/json" }, credentials: "same-origin" });
+  if (!reply.ok) throw new Error("no question");
+  return reply.json();
+}
+
+async function use(form, mediation) {
+  waiting?.abort();
+  const mine = new AbortController();
+  waiting = mine;
+  try {
+    const publicKey = can.parseRequestOptionsFromJSON(await asked(form));
+    send(form, await navigator.credentials.get({ publicKey, mediation, signal: mine.signal }));
+  } catch (error) {
+    // What the person breaks off is no failed try, and an autofill that he did not touch is nothing at all.
+    if (mediation === "optional") tell(form, NOT_USED.includes(error.name) ? "cancelled" : "unsupported");
+  }
+}
+
+async function make(form) {
+  try {
+    const publicKey = can.parseCreationOptionsFromJSON(await asked(form));
+    send(form, await navigator.credentials.create({ publicKey }));
+  } catch (error) {
+    const known = { InvalidStateError: "exists", NotAllowedError: "cancelled", AbortError: "cancelled" };
+    tell(form, known[error.name] ?? "unsupported");
+  }
+}
+
+function forget(form) {
+  // The browser need not offer any more what is not known here.
+  const { forget: credentialId } = form.dataset;
+  if (credentialId) can.signalUnknownCredential?.({ rpId: location.hostname, credentialId }).catch(() => null);
+}
+
+async function offer(form) {
+  form.hidden = part(form, "button").hidden = false;
+  for (const shown of form.querySelectorAll("[data-part=without]")) shown.hidden = true;
+  const making = form.dataset.does === "make";
+  part(form, "button").addEventListener("click", () => (making ? make(form) : use(form, "optional")));
+  forget(form);
+  const field = form.dataset.autofill && document.getElementById(form.dataset.autofill);
+  if (!field || !(await can.isConditionalMediationAvailable?.())) return;
+  field.autocomplete = "username webauthn";
+  use(form, "conditional");
+}
+
 localTimes(document);
 nameZone();
 offerShow();
+offerPrint();
+markRules();
 offerCopies(document);
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("button.copy");
   if (button) copy(button);
 });
 for (const panel of document.querySelectorAll(".live[data-stream]")) new LiveList(panel);
+if (can?.parseRequestOptionsFromJSON) {
+  for (const form of document.querySelectorAll("form.passkey")) offer(form);
+}
 // A page from the back-forward cache is old, and may be one that has been closed since.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

@@ -1,0 +1,213 @@
+"""A new passkey: why, then the browser's own dialogue, then it is there.
+
+As with every other authenticator, who adds one has just proved that it is him, and until the browser has brought it back nothing
+exists of it but a question in this browser's step.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from wardgate.account.authenticator import (
+    MAX_AUTHENTICATORS,
+    Authenticator,
+    active_and_held,
+    create_authenticator,
+    kept_authenticators,
+)
+from wardgate.account.contact import kept_contacts
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.clock import to_ms
+from wardgate.crypto import new_reference, random_bytes
+from wardgate.engine.holders import holder_of
+from wardgate.engine.notices import Whom, notify
+from wardgate.factors.passkey import CHALLENGE_BYTES, TIMEOUT_MS, PasskeyFactor, encoded, handle_of, read_shown
+from wardgate.factors.port import Site
+from wardgate.jsons import dumps
+from wardgate.pages.browser import Form, browser_of, form_of, is_ours
+from wardgate.pages.door import BrowserDoor
+from wardgate.pages.enrolling import BY_PERSON, MAX_LABEL_CHARS
+from wardgate.pages.site import other_address, site_of
+from wardgate.pages.steps import Step, Steps
+from wardgate.portal.enrolment import CODES, LIST
+from wardgate.portal.gate import Gate, Present
+from wardgate.storage.port import Committed, Operation
+from wardgate.texts import Text
+from wardgate.web.headers import PASSKEYS_MADE, PERMISSIONS_POLICY
+
+PASSKEY: Final = "/enrol/passkey"
+MAX_ATTESTATION_BYTES: Final = 8 * 1024
+# EdDSA, ES256 and RS256: what every authenticator has one of.
+ALGORITHMS: Final = (-8, -7, -257)
+
+
+class PasskeyPages:
+    """The pages that make a passkey."""
+
+    def __init__(self, door: BrowserDoor, gate: Gate) -> None:
+        self._door = door
+        self._gate = gate
+        self._steps = Steps(door.storage, door.ring, door.clock)
+
+    def routes(self) -> list[Route]:
+        """The routes."""
+        return [
+            Route(PASSKEY, self.begin, methods=["GET"]),
+            Route(f"{PASSKEY}/{{id}}", self.show, methods=["GET"]),
+            Route(f"{PASSKEY}/{{id}}", self.make, methods=["POST"]),
+        ]
+
+    async def begin(self, request: Request) -> Response:
+        """Make a question for this browser; who has not just proved that it is him does that first."""
+        present = await self._gate.enter(request)
+        if isinstance(present, Response):
+            return present
+        if site_of(request, self._door.context) is None:
+            return self._page(request, present, None, [])
+        if not self._gate.is_fresh(present):
+            return self._gate.to_confirm(PASSKEY)
+        if sum(map(len, await self._kept(present))) >= MAX_AUTHENTICATORS:
+            return RedirectResponse(LIST, status_code=303)
+        browser, challenge = browser_of(request), random_bytes(CHALLENGE_BYTES).hex()
+        made = Step(
+            "", 0, self._door.portal(), present.user.name, "", "", LIST, None, confirms=present.session.id, secret=challenge
+        )
+        step = await self._steps.begin(browser.mac(self._door.ring()), made)
+        response = RedirectResponse(f"{PASSKEY}/{step.id}", status_code=303)
+        browser.keep(response)
+        return response
+
+    async def show(self, request: Request) -> Response:
+        """What a passkey is, and the button."""
+        present = await self._gate.enter(request)
+        if isinstance(present, Response):
+            return present
+        step = await self._step(request, present)
+        return self._page(request, present, step, (await self._kept(present))[0])
+
+    async def make(self, request: Request) -> Response:
+        """The browser has brought a passkey back: it is enrolled if it was made here, for this question."""
+        present = await self._gate.enter(request)
+        if isinstance(present, Response):
+            return present
+        browser, form, step = browser_of(request), await form_of(request), await self._step(request, present)
+        active, held = await self._kept(present)
+        if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
+            return self._page(request, present, step, active, Text("form.old"))
+        if not self._gate.is_fresh(present):
+            return self._gate.to_confirm(PASSKEY)
+        site = site_of(request, self._door.context)
+        made = _made(form, step, site) if site is not None else None
+        if made is None:
+            return self._page(request, present, step, active, Text("passkey.not_made"))
+        if any(each.settings.get("credential") == made["credential"] for each in (*active, *held)):
+            return self._page(request, present, step, active, Text("passkey.exists"), 409)
+        if await self._steps.move(browser.mac(self._door.ring()), step, step.changed(ended="enrolled", secret="")) is None:
+            raise HTTPException(410)
+        await self._enrol(present, form, made)
+        has_codes = any(each.kind == RECOVERY_CODE for each in (*active, *held))
+        return RedirectResponse(LIST if has_codes else CODES, status_code=303)
+
+    async def _enrol(self, present: Present, form: Form, made: dict[str, str | int]) -> None:
+        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS] or PasskeyFactor.kind
+        subject_id, now_ms = present.session.whose.subject_id, to_ms(self._door.clock.now())
+        counter = int(made.pop("counter"))
+        authenticator_id, insert = create_authenticator(
+            self._door.ring(), subject_id, PasskeyFactor.kind, label, made, None, counter, now_ms
+        )
+        details = {"user": present.user.name, "kind": PasskeyFactor.kind, "authenticator": authenticator_id}
+        event = record(AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, "person", subject_id=subject_id, details=details))
+        done = await self._door.storage.commit([insert, event, *await self._notices(present)])
+        if not isinstance(done, Committed):
+            raise HTTPException(410)
+
+    async def _notices(self, present: Present) -> tuple[Operation, ...]:
+        subject_id = present.session.whose.subject_id
+        [contacts] = await self._door.storage.read([kept_contacts(subject_id)])
+        holder = holder_of(self._door.ring(), subject_id, present.user, (), (), contacts)
+        whom = Whom(subject_id, present.user.name, self._door.portal(), "", new_reference(), present.session.whose.language)
+        return notify(self._door.parts, whom, holder, "authenticator_added")
+
+    async def _kept(self, present: Present) -> tuple[list[Authenticator], list[Authenticator]]:
+        [rows] = await self._door.storage.read([kept_authenticators(present.session.whose.subject_id)])
+        return active_and_held(rows)
+
+    async def _step(self, request: Request, present: Present) -> Step:
+        step = await self._steps.find(browser_of(request).mac(self._door.ring()), request.path_params["id"])
+        if step is None or len(step.secret) != 2 * CHALLENGE_BYTES or step.confirms != present.session.id:
+            raise HTTPException(410)
+        return step
+
+    def _options(self, present: Present, step: Step, site: Site, active: Sequence[Authenticator]) -> str:
+        """What the browser is asked, as `PublicKeyCredential.parseCreationOptionsFromJSON` takes it."""
+        user, passkeys = present.user, [each for each in active if each.kind == PasskeyFactor.kind]
+        options = {
+            "rp": {"id": site.rp_id, "name": self._door.configuration().applications[self._door.portal()].title},
+            "user": {
+                "id": encoded(handle_of(present.session.whose.subject_id)),
+                "name": user.name,
+                "displayName": user.display_name or user.name,
+            },
+            "challenge": encoded(bytes.fromhex(step.secret)),
+            "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
+            "timeout": TIMEOUT_MS,
+            "excludeCredentials": [{"type": "public-key", "id": each.settings["credential"]} for each in passkeys],
+            "authenticatorSelection": {"residentKey": "preferred", "userVerification": "preferred"},
+            "attestation": "none",
+        }
+        return dumps(options)
+
+    def _page(
+        self,
+        request: Request,
+        present: Present,
+        step: Step | None,
+        active: Sequence[Authenticator],
+        error: Text | None = None,
+        status: int = 422,
+    ) -> Response:
+        """The page; without a step, the one that says by which name passkeys work."""
+        browser, site = browser_of(request), site_of(request, self._door.context)
+        address = other_address(self._door.context)
+        response = self._door.pages.page(
+            request,
+            "enrol_passkey.html",
+            status if error is not None else 200,
+            posts=True,
+            csrf=browser.csrf(self._door.ring(), step.id) if step is not None else "",
+            session=present.session,
+            user=present.user,
+            step=step,
+            error=error,
+            options=self._options(present, step, site, active) if step is not None and site is not None else "",
+            address=f"{address}{PASSKEY}" if address else "",
+        )
+        response.headers[PERMISSIONS_POLICY] = PASSKEYS_MADE
+        browser.keep(response)
+        return response
+
+
+def _made(form: Form, step: Step, site: Site) -> dict[str, str | int] | None:
+    """What is kept of the passkey that a browser brought back; None where it is not for this question, or none at all."""
+    # As with assertions: only who makes a passkey waits for the library that checks it.
+    from wardgate.factors.webauthn_checks import check_attestation
+
+    given = form.secret("passkey")
+    shown = read_shown(given) if len(given) <= MAX_ATTESTATION_BYTES else None
+    body: Any = shown.body if shown is not None else {}
+    made = check_attestation(body, bytes.fromhex(step.secret), site)
+    if made is None:
+        return None
+    return {
+        "credential": encoded(made.credential_id),
+        "public_key": encoded(made.public_key),
+        "transports": ",".join(made.transports),
+        "backed_up": int(made.backed_up),
+        "by": BY_PERSON,
+        "counter": made.count,
+    }

@@ -1,0 +1,171 @@
+"""Own contacts, the links of messages and forgotten user names in a real Chromium, each page and state examined."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator
+
+from tests.functional.chromium import Loop, chromium
+from tests.functional.portal_site import FOURTH, ONE, OTHER, Look, Site, Visitor
+from wardgate.delivery.outbox import OutboxEntry
+
+pytestmark = pytest.mark.neighbour("chromium")
+
+Visit = Callable[[], Visitor]
+HOME = "ada@home.test"
+NEWER = "+905329876543"
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop]:
+    one = Loop()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def site(loop: Loop, tmp_path: Path) -> Iterator[Site]:
+    one = Site(loop, tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Site, look: Look) -> Iterator[Visit]:
+    """Makes visitors with the look of the test."""
+    made: list[Visitor] = []
+
+    def one() -> Visitor:
+        made.append(Visitor(browser, site, look))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+def looks(pair: tuple[Look, Look]) -> pytest.MarkDecorator:
+    """Both looks of a pair."""
+    return pytest.mark.parametrize("look", pair, ids=str)
+
+
+def sent_to(site: Site, to: str) -> list[OutboxEntry]:
+    """What went there, newest first."""
+    return [each for each in site.run(site.world.messages()) if each.to == to]
+
+
+def link_to(site: Site, to: str) -> str:
+    """The path of the newest link that went there."""
+    texts = " ".join(each.text for each in sent_to(site, to))
+    found = re.search(re.escape(site.origin) + r"(/l/[\w-]{43})", texts)
+    assert found is not None
+    return found[1]
+
+
+def verify(site: Site, ada: Visitor, to: str) -> None:
+    """Type the code that went there."""
+    ada.field("sign.code").fill(next(each.code for each in sent_to(site, to) if each.code))
+    ada.press("contact.verify")
+
+
+def go(ada: Visitor, link: Locator) -> None:
+    """Follow a link."""
+    with ada.page.expect_navigation():
+        link.click()
+
+
+@looks(ONE)
+def test_contact_is_added_replaced_preferred_and_removed(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.sign_in_by_app()
+    ada.follow("contact.heading")
+    ada.sees("contacts", ada.t("contact.heading"))
+    ada.follow("contact.add_mail")
+    ada.sees("contact-new-mail", ada.t("contact.add_mail"))
+    ada.field("contact.kind_mail").fill("ada@acme.test")
+    ada.press("contact.send_code")
+    ada.sees("contact-refused", ada.t("contact.add_mail"), status=422, error=True)
+    ada.field("contact.kind_mail").fill(HOME)
+    ada.press("contact.send_code")
+    ada.sees("contact-code", ada.t("contact.verify_mail"))
+    ada.field("sign.code").fill("000000" if sent_to(site, HOME)[0].code != "000000" else "111111")
+    ada.press("contact.verify")
+    ada.sees("contact-code-wrong", ada.t("contact.verify_mail"), status=422, error=True)
+    verify(site, ada, HOME)
+    ada.sees("contact-saved", ada.t("contact.saved"))
+    go(ada, ada.page.locator("a.primary"))
+    ada.sees("contacts-held", ada.t("contact.heading"))
+    ada.secrets.append(HOME)
+    go(ada, ada.page.get_by_role("link", name=re.compile("home.test")))
+    ada.sees("contact", f"{ada.t('contact.kind_mail')}: a***a@home.test")
+    ada.press("contact.prefer")
+    ada.sees("contacts-preferred", ada.t("contact.heading"))
+    go(ada, ada.page.get_by_role("link", name=re.compile("home.test")))
+    ada.press("contact.remove_mail")
+    ada.sees("contacts-removed", ada.t("contact.heading"))
+    ada.open("/account/contacts/add")
+    ada.sees("contact-kinds", ada.t("contact.add"))
+    ada.follow("contact.add_phone")
+    ada.sees("contact-new-phone", ada.t("contact.add_phone"))
+    ada.field("contact.kind_phone").fill(NEWER)
+    ada.press("contact.send_code")
+    ada.sees("contact-code-phone", ada.t("contact.verify_phone"))
+
+
+@looks(OTHER)
+def test_link_of_a_notice_undoes_the_change_once(site: Site, visit: Visit) -> None:
+    site.ada()
+    thief, ada = visit(), visit()
+    thief.sign_in_by_app()
+    thief.open("/account/contacts/add/phone")
+    thief.field("contact.kind_phone").fill(NEWER)
+    thief.press("contact.send_code")
+    verify(site, thief, NEWER)
+    link = link_to(site, "ada@acme.test")
+    ada.secrets.append(link.removeprefix("/l/"))
+    ada.open(link)
+    assert "/l/" not in ada.page.url
+    ada.sees("link-undo", ada.t("link.heading_undo_contact"))
+    ada.press("link.act_undo_contact")
+    ada.sees("link-done", ada.t("link.heading_done"))
+    ada.open(link)
+    ada.sees("link-used", ada.t("link.heading_over"), status=410, error=True)
+    thief.open("/account/contacts")
+    thief.sees("sign-in-ended", thief.t("sign.in_to", application="portal"))
+
+
+@looks(FOURTH)
+def test_not_me_link_asks_before_it_ends_anything(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.sign_in_by_app()
+    ada.open("/enrol/recovery-codes")
+    ada.press("account.make_codes")
+    ada.open(link_to(site, "ada@acme.test"))
+    ada.sees("link-not-me", ada.t("link.heading_not_me"))
+    ada.press("link.act_not_me")
+    ada.sees("link-not-me-done", ada.t("link.heading_done"))
+
+
+@looks(ONE)
+def test_user_name_is_sent_and_the_page_never_shows_it(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.open("/sign-in")
+    ada.follow("sign.forgot_name")
+    ada.sees("username", ada.t("username.heading"))
+    for contact in ("ada@acme.test", "nobody@acme.test"):
+        ada.open("/username")
+        ada.field("username.contact").fill(contact)
+        ada.press("username.send")
+        ada.sees("username-sent", ada.t("username.heading"))
+    assert len(site.run(site.world.messages())) == 1

@@ -1,0 +1,314 @@
+"""Passkeys in a real Chromium with its virtual authenticator: made, used after the password, used alone, removed, unknown."""
+
+import re
+import socket
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
+
+from tests.flows.portal_world import PortalWorld
+from tests.functional.chromium import AXE, Loop, chromium, new_context, new_tls_files, overflow, paint
+from wardgate.engine.runtime import EngineParts
+from wardgate.portal.routes import portal_pages
+from wardgate.storage.port import Row, Update
+from wardgate.web.app import build_web_app
+from wardgate.web.server import HttpsServer
+
+pytestmark = pytest.mark.neighbour("chromium")
+
+_T = TypeVar("_T")
+PASSWORD = "correct horse"
+# Asked by the session that has the authenticator: the end of another one would take that away.
+ASK_AXE = """(async () => {
+  const found = await axe.run(document);
+  return [...found.violations, ...found.incomplete].map(e => e.id + ": " + e.nodes.map(n => n.target.join(" ")).join(", "));
+})()"""
+
+
+class Site:
+    """One server over the small world of the flow tests, under the machine's name for itself: a number is no site for passkeys."""
+
+    def __init__(self, loop: Loop, folder: Path) -> None:
+        self._loop = loop
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        self.origin = f"https://localhost:{self.port}"
+        self.world = world = PortalWorld(origin=f"https://127.0.0.1:{self.port}")
+        parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True)
+        context = world.context()
+        app = build_web_app(context, ("portal",), [portal_pages(parts)])
+        self._server = HttpsServer(app, listener, new_tls_files(folder), context.streams.close)
+        self.run(self._server.start())
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do something on the server's loop."""
+        return self._loop.run(work)
+
+    def ada(self) -> None:
+        """Ada has an app."""
+
+        async def made() -> None:
+            await self.world.give_totp(await self.world.person("ada", PASSWORD, display_name="Ada Lovelace"))
+
+        self.run(made())
+
+    def passkeys(self) -> list[Row]:
+        """The rows of passkeys that are in force."""
+        rows = self.run(self.world.rows("authenticator"))
+        return [row for row in rows if row["kind"] == "passkey" and row["state"] == "active"]
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.run(self._server.stop(1.0))
+
+
+@dataclass
+class Person:
+    """Somebody with a browser and an authenticator in it."""
+
+    site: Site
+    page: Page
+    session: CDPSession
+    authenticator: str = ""
+
+    def add_authenticator(self, *, verifies: bool = True) -> None:
+        """Give the browser one, which somebody touches as soon as it is asked. `verifies`: it is unlocked by PIN or finger."""
+        options = {
+            "protocol": "ctap2",
+            "ctap2Version": "ctap2_1",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": verifies,
+            "isUserVerified": verifies,
+            "automaticPresenceSimulation": True,
+        }
+        added = self.session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        self.authenticator = str(added["authenticatorId"])
+
+    def go(self, path: str) -> None:
+        """Open a page."""
+        self.page.goto(self.site.origin + path)
+
+    def at(self, path: str) -> None:
+        """Wait until this page is open."""
+        self.page.wait_for_url(re.compile(re.escape(self.site.origin + path) + r"(\?|/|$)"))
+
+    def type_password(self) -> None:
+        """Fill in the sign-in form and send it."""
+        self.page.get_by_label("User name").fill("ada")
+        self.page.get_by_label("Password", exact=True).fill(PASSWORD)
+        self.page.get_by_role("button", name="Sign in", exact=True).click()
+
+    def sign_in_by_app(self) -> None:
+        """Password and code."""
+        self.go("/sign-in")
+        self.type_password()
+        self.page.get_by_label("Code", exact=True).fill(self.site.world.totp())
+        self.page.get_by_role("button", name="Continue").click()
+        self.at("/account")
+
+    def make_passkey(self, name: str = "My computer") -> None:
+        """Enrol one."""
+        self.go("/enrol/passkey")
+        self.page.get_by_label("A name for it").fill(name)
+        self.page.get_by_role("button", name="Create passkey").click()
+        self.at("/enrol/recovery-codes")
+
+    def sign_out(self) -> None:
+        """End the session."""
+        self.go("/sign-out")
+        self.page.get_by_role("main").get_by_role("button", name="Sign out").click()
+        self.at("/signed-out")
+
+    def set(self, **changes: bool) -> None:
+        """Change how the authenticator behaves: `isUserVerified`, or `enabled` for whether anybody touches it."""
+        for name, value in changes.items():
+            method = {"isUserVerified": "setUserVerified", "enabled": "setAutomaticPresenceSimulation"}[name]
+            self.session.send(f"WebAuthn.{method}", {"authenticatorId": self.authenticator, name: value})
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """What the authenticator holds."""
+        answer = self.session.send("WebAuthn.getCredentials", {"authenticatorId": self.authenticator})
+        found: list[dict[str, Any]] = answer["credentials"]
+        return found
+
+    def is_clean(self, name: str) -> None:
+        """Nothing to object to on this page, and it does not scroll sideways."""
+        self.session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+        answer = self.session.send("Runtime.evaluate", {"expression": ASK_AXE, "awaitPromise": True, "returnByValue": True})
+        assert answer["result"]["value"] == [], name
+        assert overflow(self.page) <= 0
+        paint(self.page, f"passkey-{name}")
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop]:
+    one = Loop()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def site(loop: Loop, tmp_path: Path) -> Iterator[Site]:
+    one = Site(loop, tmp_path)
+    one.ada()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    one = new_context(browser)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def ada(site: Site, context: BrowserContext) -> Person:
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("WebAuthn.enable", {"enableUI": False})
+    person = Person(site, page, session)
+    person.add_authenticator()
+    return person
+
+
+def test_passkey_is_made_used_after_the_password_and_removed(site: Site, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.go("/enrol/passkey")
+    ada.is_clean("enrol")
+    ada.make_passkey()
+    [row] = site.passkeys()
+    assert row["label"] == "My computer"
+    # The same device does not make a second one for the same account.
+    ada.go("/enrol/passkey")
+    ada.page.get_by_role("button", name="Create passkey").click()
+    expect(ada.page.get_by_text("already has a passkey")).to_be_visible()
+    ada.sign_out()
+    # The autofill's question must not answer by itself here: the password is what is tried.
+    ada.set(enabled=False)
+    ada.go("/sign-in")
+    ada.type_password()
+    ada.at("/step")
+    ada.is_clean("step")
+    ada.set(enabled=True)
+    ada.page.get_by_role("button", name="Continue with passkey").click()
+    ada.at("/account")
+    [row] = site.passkeys()
+    assert row["last_used_at"] is not None
+    ada.go("/account/authenticators")
+    ada.page.get_by_role("button", name="Remove My computer").click()
+    expect(ada.page.get_by_text("My computer")).to_have_count(0)
+    assert site.passkeys() == []
+
+
+def test_passkey_signs_in_by_the_button_and_by_autofill(site: Site, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    ada.sign_out()
+    # Autofill: the virtual authenticator is touched as soon as it is asked.
+    ada.go("/sign-in")
+    ada.at("/account")
+    ada.sign_out()
+    ada.set(enabled=False)
+    ada.go("/sign-in")
+    expect(ada.page.get_by_label("User name")).to_have_attribute("autocomplete", "username webauthn")
+    ada.is_clean("sign-in")
+    ada.set(enabled=True)
+    ada.page.get_by_role("button", name="Sign in with a passkey").click()
+    ada.at("/account")
+    factors = [each["factors"] for each in site.run(site.world.payloads("engine:login:granted"))]
+    assert factors[1:] == [["passkey", "user_verified"]] * 2
+
+
+def test_cancelled_is_no_failed_try(site: Site, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    ada.sign_out()
+    ada.set(enabled=False)
+    ada.go("/sign-in")
+    ada.type_password()
+    ada.at("/step")
+    # Whoever cannot unlock it gives up: the browser says so, and nothing is sent to us.
+    ada.set(isUserVerified=False, enabled=True)
+    before = len(site.run(site.world.rows("audit_event")))
+    ada.page.get_by_role("button", name="Continue with passkey").click()
+    expect(ada.page.get_by_text("No passkey was used")).to_be_visible()
+    assert len(site.run(site.world.rows("audit_event"))) == before
+
+
+def test_key_without_a_pin_is_one_proof_beside_the_password(site: Site, ada: Person) -> None:
+    ada.session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": ada.authenticator})
+    ada.add_authenticator(verifies=False)
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    ada.sign_out()
+    ada.set(enabled=False)
+    ada.go("/sign-in")
+    ada.type_password()
+    ada.at("/step")
+    ada.set(enabled=True)
+    ada.page.get_by_role("button", name="Continue with passkey").click()
+    ada.at("/account")
+    *_, granted = site.run(site.world.payloads("engine:login:granted"))
+    assert granted["factors"] == ["password", "passkey"]
+
+
+def test_removed_passkey_is_unknown_and_the_browser_is_told(site: Site, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    ada.sign_out()
+
+    async def revoke() -> None:
+        [row] = [each for each in await site.world.rows("authenticator") if each["kind"] == "passkey"]
+        await site.world.storage.commit([Update("authenticator", {"id": row["id"]}, {"state": "revoked"})])
+
+    site.run(revoke())
+    ada.set(enabled=False)
+    ada.go("/sign-in")
+    expect(ada.page.get_by_label("User name")).to_have_attribute("autocomplete", "username webauthn")
+    assert len(ada.credentials()) == 1
+    ada.set(enabled=True)
+    with ada.page.expect_response(re.compile("/sign-in/passkey$")):
+        ada.page.get_by_role("button", name="Sign in with a passkey").click()
+    ada.set(enabled=False)
+    expect(ada.page.get_by_text("no longer known here")).to_be_visible()
+    assert site.run(site.world.failures()) == 0
+
+
+def test_without_script_the_other_ways_stand_there(site: Site, browser: Browser, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    context = new_context(browser, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(f"{site.origin}/sign-in")
+        assert not page.get_by_role("button", name="Sign in with a passkey").is_visible()
+        plain = Person(site, page, ada.session)
+        plain.type_password()
+        expect(page.get_by_text("cannot use passkeys here").first).to_be_visible()
+        assert not page.get_by_role("button", name="Continue with passkey").is_visible()
+        page.get_by_role("link", name="Use another way").click()
+        expect(page.get_by_label("Code from an app")).to_be_visible()
+    finally:
+        context.close()
+
+
+def test_by_its_number_the_page_says_where_passkeys_work(site: Site, ada: Person) -> None:
+    ada.page.goto(f"https://127.0.0.1:{site.port}/sign-in")
+    assert ada.page.get_by_role("button", name="Sign in with a passkey").count() == 0
+    ada.type_password()
+    ada.page.get_by_label("Code", exact=True).fill(site.world.totp())
+    ada.page.get_by_role("button", name="Continue").click()
+    ada.page.goto(f"https://127.0.0.1:{site.port}/enrol/passkey")
+    expect(ada.page.get_by_text(f"{site.origin}/enrol/passkey")).to_be_visible()
