@@ -1,5 +1,6 @@
 """Passkeys on the portal, by a browser without script and an authenticator of our own; and what an attacker would try."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -9,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.flows.portal_world import BrowserOfTests, PortalWorld
+from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 from tests.flows.world import NAS, says
 from tests.software_passkey import SoftPasskey, b64
+from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.outcome import Challenge, Denied
 from wardgate.engine.passkey_first import CHALLENGE_LIFE_MS
@@ -382,6 +384,51 @@ async def test_used_question_is_refused_to_the_browser_that_it_was_asked_of() ->
         assert page.status_code == 422
         assert "no longer known" in page.text
     assert len(await world.rows("sso_session")) == 1
+
+
+async def test_one_answer_sent_many_times_at_once_opens_one_session() -> None:
+    world = PortalWorld()
+    passkey = await give_passkey(world, await world.person("ada"), count=None)
+    async with world.browser() as browser:
+        shown = passkey.signed(await first(browser))
+        await browser.get("/sign-in")
+        form = browser.filled(1, {"passkey": shown})
+        posts = [browser.client.post("/sign-in/passkey", data=form, headers=OURS) for _ in range(8)]
+        replies = await asyncio.gather(*posts)
+    assert sorted(reply.status_code for reply in replies) == [303, *[422] * 7]
+    assert len(await world.rows("sso_session")) == 1
+    assert len(await world.events("engine:login:granted")) == 1
+
+
+async def test_password_that_has_to_be_changed_holds_the_passkey_up() -> None:
+    world = PortalWorld()
+    passkey = await give_passkey(world, await world.person("erin", must_change=True))
+    async with world.browser() as browser:
+        page = await show(browser, passkey.signed(await first(browser)))
+        assert page.status_code == 422
+    assert not await world.rows("sso_session")
+
+
+async def test_new_person_with_an_old_name_inherits_no_passkey() -> None:
+    world = PortalWorld()
+    old = await world.person("ada")
+    passkey = await give_passkey(world, old)
+    world.directory.remove(old)
+    await world.person("ada")
+    async with world.browser() as browser:
+        page = await show(browser, passkey.signed(await first(browser)))
+        assert page.status_code == 422
+    assert not await world.rows("sso_session")
+
+
+async def test_directory_that_does_not_answer_lets_no_passkey_in() -> None:
+    world = PortalWorld()
+    passkey = await give_passkey(world, await world.person("ada"))
+    async with world.browser() as browser:
+        options = await first(browser)
+        world.directory.behaviour = Behaviour.UNAVAILABLE
+        assert (await show(browser, passkey.signed(options))).status_code == 503
+    assert not await world.rows("sso_session")
 
 
 async def test_question_of_another_browser_and_an_old_one_are_refused_uncounted() -> None:
