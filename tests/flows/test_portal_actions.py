@@ -592,3 +592,16 @@ async def test_session_lasts_as_policy_says() -> None:
     [row] = await world.storage.find("sso_session")
     assert row["idle_ms"] == 600_000
     assert row["expires_at"] == to_ms(world.clock.now()) + 7_200_000
+
+
+async def test_giving_up_before_the_new_password_ends_the_login_and_what_it_held() -> None:
+    world = PortalWorld()
+    user = await erin(world)
+    async with world.browser() as browser:
+        await to_new_password(world, browser)
+        form, address = browser.filled(0, {"new_password": NEW, "act": "password"}), browser.path
+        await browser.post(form=1, act="cancel")
+        assert browser.path == "/sign-in"
+        assert (await browser.client.post(address, data=form, headers=OURS)).status_code == 409
+    assert not await right(world, user, NEW)
+    assert all('"held":""' in str(row["body"]).replace(": ", ":") for row in await world.rows("login_transaction"))
