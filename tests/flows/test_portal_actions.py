@@ -317,6 +317,55 @@ async def test_what_cannot_be_done_here_ends_the_sign_in_and_is_said() -> None:
     assert not await world.storage.find("sso_session")
 
 
+CONFIRM = ActionEntrySettings(confirm="contact", level="forced", deferrals=0, every="180d")
+
+
+async def test_contact_is_confirmed_by_a_code_that_was_sent_to_it_and_then_not_asked_for_half_a_year() -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"], ["totp"], demands=[CONFIRM])
+    await world.give_totp(await world.person("ada", phone=PHONE))
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        page = await browser.post(code=world.totp(), act="answer")
+        assert "text message" in page.text
+        assert "67" in page.text
+        assert PHONE not in page.text
+        assert (await browser.post(code="000000", act="answer")).status_code == 422
+        assert not await world.rows("demand")
+        await browser.post(code=await world.code("ada"), act="answer")
+        assert browser.path == "/account"
+    for days, asked in ((1, False), (180, True)):
+        world.later(days * 86_400)
+        async with world.browser() as browser:
+            await browser.sign_in("ada")
+            await browser.post(code=world.totp(), act="answer")
+            assert (browser.path != "/account") is asked
+
+
+async def test_code_of_the_sign_in_confirms_the_contact_that_it_was_sent_to() -> None:
+    world = PortalWorld()
+    use_plan(world, demands=[CONFIRM])
+    await world.person("bob", phone=PHONE)
+    async with world.browser() as browser:
+        await browser.sign_in("bob")
+        await browser.post(code=await world.code("bob"), act="answer")
+        assert browser.path == "/account"
+    [row] = await world.rows("demand")
+    assert row["met_at"] == to_ms(world.clock.now())
+
+
+async def test_password_alone_confirms_no_contact() -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"], demands=[CONFIRM])
+    await world.person("bob", phone=PHONE)
+    async with world.browser() as browser:
+        page = await browser.sign_in("bob")
+        assert "text message" in page.text
+        assert not await world.storage.find("sso_session")
+        await browser.post(code=await world.code("bob"), act="answer")
+        assert browser.path == "/account"
+
+
 async def test_kind_that_was_not_demanded_is_not_enrolled() -> None:
     world = PortalWorld()
     user = await carol(world)
@@ -543,3 +592,16 @@ async def test_session_lasts_as_policy_says() -> None:
     [row] = await world.storage.find("sso_session")
     assert row["idle_ms"] == 600_000
     assert row["expires_at"] == to_ms(world.clock.now()) + 7_200_000
+
+
+async def test_giving_up_before_the_new_password_ends_the_login_and_what_it_held() -> None:
+    world = PortalWorld()
+    user = await erin(world)
+    async with world.browser() as browser:
+        await to_new_password(world, browser)
+        form, address = browser.filled(0, {"new_password": NEW, "act": "password"}), browser.path
+        await browser.post(form=1, act="cancel")
+        assert browser.path == "/sign-in"
+        assert (await browser.client.post(address, data=form, headers=OURS)).status_code == 409
+    assert not await right(world, user, NEW)
+    assert all('"held":""' in str(row["body"]).replace(": ", ":") for row in await world.rows("login_transaction"))

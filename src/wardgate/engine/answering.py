@@ -19,7 +19,7 @@ from wardgate.directory.port import AccountState, Directory, DirectoryUser
 from wardgate.directory.realm import parse_login_name
 from wardgate.engine import brakes, demands, hand_over, known_names
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
-from wardgate.engine.demands import NOTHING_DUE, Due
+from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
@@ -48,7 +48,7 @@ from wardgate.engine.transaction import (
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.errors import DirectoryUnavailable, SealError
-from wardgate.factors import BY_KIND, LONGEST_ANSWER, STRONG_KINDS
+from wardgate.factors import BY_KIND, LONGEST_ANSWER, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
 from wardgate.risk.carried import told as told_risk
 from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
@@ -63,6 +63,8 @@ _STRONG = frozenset(STRONG_KINDS)
 PASSKEY = "passkey"
 # What stands beside a passkey among the factors of a grant, when a PIN or finger unlocked it. It is no factor of policies.
 USER_VERIFIED = "user_verified"
+# What shows that a person can be reached.
+_MESSAGES = tuple(factor.kind for factor in SECOND_FACTORS if factor.channel is not None)
 _TEXTS = {"password_expired": "password.expired", "must_change": "password.must_change"}
 
 
@@ -285,6 +287,12 @@ class Answering:
         due = await self.due(transaction, answer.holder, answer.contacts, answer.user, answer.now)
         if answer.request.origin.shows_pages and transaction.refusal:
             due = demands.password_due(transaction.refusal)
+        if due.must is not None and due.must.action == CONFIRM_CONTACT and answer.request.origin.shows_pages:
+            confirming = replace(transaction, proved=proved, steps=(*transaction.steps, _MESSAGES), step=len(transaction.steps))
+            if any(BY_KIND[kind].channel is not None for kind in proved if kind in BY_KIND):
+                due = await self._confirmed(answer, transaction)
+            elif transaction.sequence < MAX_ROUNDS and self._asker.alternatives(confirming, answer.holder):
+                return await self._next_step(answer, verdict, confirming)
         if due.must is not None and answer.request.origin.shows_pages and transaction.sequence < MAX_ROUNDS:
             return await self._require(answer, transaction, proved, verdict, due)
         released = release_after(proved, answer.holder)
@@ -303,6 +311,13 @@ class Answering:
         if not isinstance(commit, Refused):
             return outcome
         return await self._lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
+
+    async def _confirmed(self, answer: Answer, transaction: Transaction) -> Due:
+        """What else is due of somebody who has just shown that our messages reach him."""
+        left = tuple(each for each in transaction.terms.demands if each.action != CONFIRM_CONTACT)
+        without = replace(transaction, terms=replace(transaction.terms, demands=left))
+        due = await self.due(without, answer.holder, answer.contacts, answer.user, answer.now)
+        return replace(due, operations=(*due.operations, demands.confirmed(answer.holder.subject_id, answer.now_ms)))
 
     @staticmethod
     def _trusts(answer: Answer, transaction: Transaction, proved: Sequence[str]) -> bool:

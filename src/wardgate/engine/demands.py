@@ -94,6 +94,7 @@ async def due(
         return NOTHING_DUE
     rows = await storage.find(TABLE, [Where("subject_id", "=", subject_id)], limit=MAX_DEMANDS)
     known = {str(row["action"]): row for row in rows}
+    unmet = [each for each in unmet if not _was_confirmed(each, known.get(each.action), now_ms)]
     texts: list[Text] = []
     told: list[Mapping[str, object]] = []
     operations: list[Operation] = []
@@ -102,7 +103,7 @@ async def due(
             "now": now_ms,
             "deferrals": demand.deferrals,
             "remind_ms": demand.remind_s * 1000,
-            "met_at": _met_at(demand, person),
+            "met_at": max(_met_at(demand, person), _confirmed_at(known.get(demand.action))),
             "forced": int(demand.level == "forced"),
         }
         step = put_off(known.get(demand.action), arguments)
@@ -121,6 +122,18 @@ async def due(
         else:
             told.append({"action": demand.action, "optional": True})
     return Due(None, None, tuple(texts), tuple(told), tuple(operations))
+
+
+def confirmed(subject_id: SubjectId, now_ms: int) -> Modify:
+    """The person has shown, by a code that was sent there, that he can still be reached where we reach him."""
+    return Modify(TABLE, {"subject_id": subject_id, "action": CONFIRM_CONTACT}, note_met, {"now": now_ms})
+
+
+def note_met(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """It was done now. Runs inside storage."""
+    row: dict[str, Value] = {"put_off": 0, "put_off_at": 0, "reminded_at": 0}
+    row.update({name: value for name, value in (old or {}).items() if name in row})
+    return Modified({**row, "met_at": _number(arguments, "now")})
 
 
 def put_off(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
@@ -163,6 +176,15 @@ def _met_at(demand: Demand, person: Standing) -> int:
     if demand.action == CHANGE_PASSWORD and changed_at is not None:
         return to_ms(changed_at)
     return person.contact_at_ms if demand.action == CONFIRM_CONTACT else 0
+
+
+def _was_confirmed(demand: Demand, row: Row | None, now_ms: int) -> bool:
+    at = _confirmed_at(row)
+    return demand.action == CONFIRM_CONTACT and at > 0 and (not demand.every_s or at > now_ms - demand.every_s * 1000)
+
+
+def _confirmed_at(row: Row | None) -> int:
+    return _number(row, "met_at") if row is not None and row["action"] == CONFIRM_CONTACT else 0
 
 
 def _text(demand: Demand, form: str, language: str, reference: str) -> Text:

@@ -28,6 +28,7 @@ from wardgate.texts import Text
 
 CHANGE: Final = "change:password"
 ENROL: Final = "enrol:"
+CONFIRM_CONTACT: Final = "confirm:contact"
 # What can be enrolled here, the strongest first.
 ENROLLED_HERE: Final = (TOTP, RECOVERY_CODE)
 # In `Step.pending`: an app was enrolled and the codes are to be made; or they were, and are shown.
@@ -149,10 +150,14 @@ class ActionPages:
     # --- shared ----------------------------------------------------------------------------------------------------
 
     async def _done(self, request: Request, browser: Browser, step: Step, after: Step) -> Done:
+        return Done(after, await self.looked_at(request, browser, step))
+
+    async def looked_at(self, request: Request, browser: Browser, step: Step) -> Outcome:
+        """What the engine says once it has looked whether it is done. A contact is confirmed by a code, which it asks for."""
         trail = self._door.trail(request)
         outcome = await self._door.engine.answer(self._answer(request, browser, step, b"", trail))
         await self._door.published(trail, outcome)
-        return Done(after, outcome)
+        return outcome
 
     def _answer(self, request: Request, browser: Browser, step: Step, given: bytes, trail: Trail) -> AnswerRequest:
         same_form = hashlib.blake2b(b"\0".join((step.id.encode(), str(step.turn).encode(), given)), digest_size=32).digest()

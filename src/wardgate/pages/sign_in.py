@@ -21,7 +21,7 @@ from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
 from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD
 from wardgate.factors.passkey import MAX_ASSERTION_BYTES, request_options
-from wardgate.pages.actions import ActionPages
+from wardgate.pages.actions import CONFIRM_CONTACT, ActionPages
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.opening import opening_of
@@ -339,7 +339,13 @@ class SignInPages:
             to_ms(self._door.clock.now()) + challenge.expires_in_s * 1000,
             0 if step.confirms else challenge.trust_s,
         )
-        changes: dict[str, Any] = {"question": question, "reference": challenge.reference, "wrong": wrong}
+        changes: dict[str, Any] = {
+            "question": question,
+            "reference": challenge.reference,
+            "wrong": wrong,
+            "action": "",
+            "handle": "",
+        }
         stored = await self._stored(browser, step, changes)
         if stored is None:
             return await self._taken(request, browser, step)
@@ -349,6 +355,9 @@ class SignInPages:
 
     async def _to_do(self, request: Request, browser: Browser, step: Step, required: ActionRequired, typed: bool) -> Response:
         """Something has to be done first: the same step shows what. What cannot be done here ends the login, and is said."""
+        if required.action == CONFIRM_CONTACT and step.action != CONFIRM_CONTACT:
+            waiting = step.changed(action=required.action, handle=required.handle.hex(), reference=required.reference)
+            return await self._go_on(request, browser, waiting, await self._actions.looked_at(request, browser, waiting))
         if not self._actions.can(required.action):
             trail = self._door.trail(request)
             await self._door.published(trail, await self._door.engine.cancel(required.handle, trail))
