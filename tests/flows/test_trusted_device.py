@@ -266,3 +266,16 @@ async def test_one_device_is_forgotten_and_the_other_stays(world: World) -> None
     await world.storage.commit([device.forget(await world.subject_of(user), shown.id)])
     assert isinstance(await sign_in(world, value), Challenge)
     assert is_granted(await sign_in(world, other))
+
+
+async def test_a_login_without_the_device_is_not_joined_to_one_with_it_and_gets_nothing_of_it(world: World) -> None:
+    """Else whoever shows the password and a code, and nothing else, is given what is the device's from now on."""
+    user = await world.person("bob", phone="+905321234567")
+    use_plan(world, ["password"], ["sms"], lifetimes=LifetimesThenSettings(trusted_device=0))
+    assert isinstance(await sign_in(world, await trust(world, user), name="bob"), Challenge)
+    [before] = await world.rows("trusted_device")
+    stranger = await sign_in(world, None, name="bob")
+    outcome = await world.answer(stranger, await world.code("bob"), name="bob", origin=BROWSER)
+    assert isinstance(outcome, Granted)
+    assert outcome.device is None
+    assert await world.rows("trusted_device") == [before]

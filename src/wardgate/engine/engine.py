@@ -479,6 +479,7 @@ class Engine:
         """Same person, password, application, NAS and client address, and decided the same: the same login again, not a second one.
 
         Without what was decided, a login that needs a strong factor here and now would be joined to one that was let off elsewhere.
+        Without what a device showed, whoever showed none would get its next value.
         """
         request = attempt.request
         password = request.password.reveal() if request.password is not None else b""
@@ -491,7 +492,7 @@ class Engine:
             where.encode(),
             (canonical_name(request.user_name) or "").encode(),
             person.refusal.encode(),
-            dumps([course.rule, course.floors, course.steps, course.fail_open, dump_terms(course.terms)]).encode(),
+            dumps([course.rule, course.floors, course.steps, course.fail_open, dump_terms(course.terms), course.device]).encode(),
             password,
         )
 

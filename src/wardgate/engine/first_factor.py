@@ -183,6 +183,7 @@ class FirstFactor:
         """
         origin, user, password = attempt.request.origin, candidate.user, attempt.request.password
         if password is not None and self._parts.refuses_check(brakes.asker(origin.client, origin.binding)):
+            await self._unused(candidate)
             raise Overloaded("too many passwords wait to be checked")
         # An empty password is wrong without asking anybody.
         account = bind_brake.bind_key(self._parts.ring(), user, candidate.keys.user) if user is not None and password else None
@@ -202,7 +203,14 @@ class FirstFactor:
         hold = await brakes.holding(self._storage, candidate.keys, settings, to_ms(self._clock.now()))
         # What filled the places may be guesses at another name of this person: only what is stored may be told.
         hold = hold or brakes.Hold("brake_user_source", settings.user_source_wait_s, told=False)
+        if hold.told:
+            await self._unused(candidate)
         return await self._refusing.held(attempt, candidate, hold)
+
+    async def _unused(self, candidate: Candidate) -> None:
+        """Give back the tokens of an attempt that is not judged: a flood of those must not empty what is for failures."""
+        if candidate.back:
+            await self._storage.commit(candidate.back)
 
     async def _reserve(self, attempt: Attempt, keys: brakes.BrakeKeys, account: BindKey | None) -> _Places | None:
         """Reserve an attempt; while others of this user and source are being judged, wait a little for their outcome.
