@@ -10,6 +10,7 @@ from wardgate.account.contact import Source, create_contact
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import AccountState, ContactKind, PasswordVerdict
+from wardgate.engine.settings import SendingSettings
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import compile_policy
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, PolicySettings, RuleSettings, ThenSettings
@@ -264,3 +265,27 @@ async def test_locked_account_is_opened_and_one_that_is_not_locked_is_told_so() 
         world.later(60)
     assert "is open again" in results[0]
     assert "was not locked" in results[1]
+
+
+async def test_reset_pumps_no_messages_to_a_closed_prefix_and_looks_as_ever() -> None:
+    world = PortalWorld()
+    await world.person("ada", phone="+882123456789")
+    world.sending = SendingSettings(sms_prefixes=("+90",))
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        page = await browser.post(method="sms", act="choose")
+        assert "If your account has a phone number" in page.text
+    assert not await world.messages()
+
+
+async def test_resets_of_many_names_send_no_more_than_the_cap() -> None:
+    world = PortalWorld()
+    world.sending = SendingSettings(sms_per_day=3)
+    for number in range(6):
+        await world.person(f"user{number}", phone=f"+90532123456{number}")
+        async with world.browser() as browser:
+            await browser.get("/forgot")
+            await browser.post("/forgot", username=f"user{number}")
+            await browser.post(method="sms", act="choose")
+    assert len(await world.messages()) == 3

@@ -15,6 +15,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.delivery.port import Channel
 from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordPolicyTelling
 from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes
@@ -39,6 +40,7 @@ from wardgate.engine.self_service.flow import (
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
 from wardgate.engine.self_service.sending import send_code
 from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of, first_kinds
+from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.settings import CodeSettings
 from wardgate.engine.steps import Steps
 from wardgate.errors import ClockWrong, DirectoryUnavailable
@@ -82,6 +84,7 @@ class SelfService:
         self._finding = Finding(parts, Steps(parts))
         self._weighing = Weighing(parts)
         self._acting = Acting(parts)
+        self._limits = MessageLimits(parts)
 
     # --- begin -----------------------------------------------------------------------------------------------------
 
@@ -250,13 +253,14 @@ class SelfService:
             return {}, ()
         configuration, ring = self._parts.configuration(), self._parts.ring()
         if factor.channel is not None:
+            to = factor.destination(person.holder) or ""
+            if factor.channel is Channel.SMS and not is_allowed(to, configuration.sending):
+                await self._limits.note_closed(to, trail)
+                return {}, ()
+            whose = (flow.application, flow.user_name)
             if factor.channel not in configuration.channels:
                 return {}, ()
-            now_ms, to = to_ms(self._parts.clock.now()), factor.destination(person.holder) or ""
-            send = brakes.take_send(ring, factor.channel.value, to, configuration.codes, now_ms, resend)
-            taken = await self._storage.commit([send])
-            if not isinstance(taken, Committed) or taken.results[0] != 0:
-                trail.note("no more messages to this address for now", factor=factor.kind)
+            if not await self._limits.may_send(factor, person.holder, resend, trail, *whose):
                 return {}, ()
         task = Task(flow.id, self._parts.clock.now(), configuration.codes, ring)
         asked = factor.ask(person.holder, task, flow.recall(factor.kind))
