@@ -516,6 +516,18 @@ async def test_no_passkeys_at_an_address_without_a_name() -> None:
         assert (await browser.client.get("/sign-in/passkey")).status_code == 404
 
 
+async def test_password_managers_are_told_where_passkeys_are() -> None:
+    async with PortalWorld().browser() as browser:
+        reply = await browser.client.get("/.well-known/passkey-endpoints")
+        ours = "https://login.acme.test"
+        assert reply.json() == {"enroll": f"{ours}/enrol/passkey", "manage": f"{ours}/account/authenticators"}
+    async with PortalWorld(origin="https://127.0.0.1:8443").browser() as browser:
+        assert (await browser.client.get("/.well-known/passkey-endpoints")).status_code == 404
+    async with PortalWorld(hosts=frozenset({"login.acme.test"})).browser() as browser:
+        reply = await browser.client.get("/.well-known/passkey-endpoints", headers={"host": "evil.test"})
+        assert reply.status_code == 421
+
+
 async def test_pages_without_passkeys_permit_none() -> None:
     world = PortalWorld()
     async with world.browser() as browser:
