@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from html import unescape
 from typing import Any
@@ -514,6 +516,18 @@ async def test_no_passkeys_at_an_address_without_a_name() -> None:
         assert (await browser.client.get("/sign-in/passkey")).status_code == 404
 
 
+async def test_password_managers_are_told_where_passkeys_are() -> None:
+    async with PortalWorld().browser() as browser:
+        reply = await browser.client.get("/.well-known/passkey-endpoints")
+        ours = "https://login.acme.test"
+        assert reply.json() == {"enroll": f"{ours}/enrol/passkey", "manage": f"{ours}/account/authenticators"}
+    async with PortalWorld(origin="https://127.0.0.1:8443").browser() as browser:
+        assert (await browser.client.get("/.well-known/passkey-endpoints")).status_code == 404
+    async with PortalWorld(hosts=frozenset({"login.acme.test"})).browser() as browser:
+        reply = await browser.client.get("/.well-known/passkey-endpoints", headers={"host": "evil.test"})
+        assert reply.status_code == 421
+
+
 async def test_pages_without_passkeys_permit_none() -> None:
     world = PortalWorld()
     async with world.browser() as browser:
@@ -522,3 +536,21 @@ async def test_pages_without_passkeys_permit_none() -> None:
         page = await browser.get("/sign-in")
         assert "publickey-credentials-get=(self)" in page.headers["permissions-policy"]
         assert "publickey-credentials-create=()" in page.headers["permissions-policy"]
+
+
+async def test_forgotten_password_asks_nobody_for_a_passkey() -> None:
+    """Its pages have no script for that yet; who has one is offered what else he has, like everybody."""
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await give_passkey(world, user)
+    async with world.browser() as browser:
+        for name in ("ada", "nobody"):
+            await browser.get("/forgot")
+            page = await browser.post(username=name)
+            assert 'value="totp"' in page.text
+            assert 'value="passkey"' not in page.text
+
+
+async def test_checking_library_is_loaded_only_for_who_uses_a_passkey() -> None:
+    code = "import sys, wardgate.app; sys.exit('webauthn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

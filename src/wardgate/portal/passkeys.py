@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from wardgate.account.authenticator import (
@@ -38,9 +38,12 @@ from wardgate.portal.enrolment import CODES, LIST
 from wardgate.portal.gate import Gate, Present
 from wardgate.storage.port import Committed, Operation
 from wardgate.texts import Text
+from wardgate.web.access import require_known_host
 from wardgate.web.headers import PASSKEYS_MADE, PERMISSIONS_POLICY
 
 PASSKEY: Final = "/enrol/passkey"
+# W3C, A Well-Known URL for Relying Party Passkey Endpoints.
+ENDPOINTS: Final = "/.well-known/passkey-endpoints"
 MAX_ATTESTATION_BYTES: Final = 8 * 1024
 # EdDSA, ES256 and RS256: what every authenticator has one of.
 ALGORITHMS: Final = (-8, -7, -257)
@@ -60,7 +63,16 @@ class PasskeyPages:
             Route(PASSKEY, self.begin, methods=["GET"]),
             Route(f"{PASSKEY}/{{id}}", self.show, methods=["GET"]),
             Route(f"{PASSKEY}/{{id}}", self.make, methods=["POST"]),
+            Route(ENDPOINTS, self.endpoints, methods=["GET"]),
         ]
+
+    async def endpoints(self, request: Request) -> Response:
+        """Where password managers send people to make a passkey, and to look after theirs."""
+        require_known_host(request, self._door.context.hosts)
+        site = site_of(request, self._door.context)
+        if site is None:
+            raise HTTPException(404)
+        return JSONResponse({"enroll": f"{site.origin}{PASSKEY}", "manage": f"{site.origin}{LIST}"})
 
     async def begin(self, request: Request) -> Response:
         """Make a question for this browser; who has not just proved that it is him does that first."""
