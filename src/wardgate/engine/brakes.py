@@ -122,6 +122,9 @@ def _connection(client: str) -> str:
         address = ipaddress.IPv6Address(client)
     except ValueError:
         return client
+    if address.ipv4_mapped is not None:
+        # Else all of IPv4 behind a socket for both would be one source.
+        return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 

@@ -124,6 +124,8 @@ def _network(client: str, bits_ipv4: int, bits_ipv6: int) -> str | None:
         address = ipaddress.ip_address(client)
     except ValueError:
         return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
     if isinstance(address, ipaddress.IPv4Address):
         return str(ipaddress.IPv4Network((int(address), bits_ipv4), strict=False))
     return str(ipaddress.IPv6Network((int(address), bits_ipv6), strict=False))

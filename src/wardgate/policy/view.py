@@ -73,6 +73,8 @@ def _address(client: str | None) -> Address | None:
         address = ipaddress.ip_address(client)
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    address = mapped or address
     return address.version, int(address)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.flows.world import a_ring
-from wardgate.engine import wide_brakes
+from wardgate.engine import brakes, wide_brakes
 from wardgate.engine.brakes import brake_keys
 from wardgate.engine.settings import BrakeSettings
 from wardgate.engine.wide_brakes import (
@@ -172,3 +172,11 @@ def test_the_functions_can_travel_to_a_writer_process() -> None:
     ]
     assert pickle.loads(pickle.dumps(operations)) == operations
     assert ast.literal_eval(repr(dict(operations[0].arguments))) == dict(operations[0].arguments)
+
+
+def test_ipv4_inside_ipv6_is_not_one_source_that_an_attacker_fills_for_everybody() -> None:
+    settings = BrakeSettings()
+    assert wide_brakes.network_of("::ffff:203.0.113.7", settings) == wide_brakes.network_of("203.0.113.9", settings)
+    assert wide_brakes.network_of("::ffff:203.0.113.7", settings) != wide_brakes.network_of("::ffff:198.51.100.7", settings)
+    assert brakes.asker("::ffff:203.0.113.7", "") == "203.0.113.7"
+    assert brakes.asker("2001:db8::7", "") == "2001:db8::"

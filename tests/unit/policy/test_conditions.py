@@ -346,3 +346,7 @@ def test_a_floor_on_a_client_cannot_be_dodged_because_its_address_was_written_ot
 def test_addresses_that_no_client_can_have_are_refused(when: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match=r"when\.(client|network)"):
         compile_condition(when)
+
+
+def test_a_network_is_met_by_ipv4_inside_ipv6() -> None:
+    assert compile_condition({"network": "203.0.113.0/24"})(facts(client="::ffff:203.0.113.7"))
