@@ -4,7 +4,7 @@ It needs a browser, so a door without pages never asks for it. What a browser br
 is what is asked, whose it is, and what a right answer claims. One that was unlocked by PIN or finger counts as two proofs.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -113,7 +113,9 @@ def read_shown(given: bytes) -> Shown | None:
         return None
     if not isinstance(credential, str) or not 0 < len(credential) <= MAX_CREDENTIAL_CHARS or not isinstance(handle, str):
         return None
-    return Shown(body, credential, decoded(handle), challenge)
+    whose = decoded(handle)
+    # A handle that cannot be read is not the same as none.
+    return Shown(body, credential, whose, challenge) if whose or not handle else None
 
 
 def passkey_of(authenticators: Sequence[Authenticator], shown: Shown) -> Authenticator | None:
@@ -159,6 +161,6 @@ def encoded(value: bytes) -> str:
 def decoded(text: str) -> bytes:
     """The bytes of such a text; empty for what is none."""
     try:
-        return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, TypeError):
         return b""

@@ -53,7 +53,7 @@ def test_an_export_on_a_terminal_does_not_drive_it(capsys: pytest.CaptureFixture
 
 def test_a_difference_of_several_lines_is_shown_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
     unified = "--- version 1\n+++ the file\n-a: 1\n+a: 2"
-    _show_diff({"version": 1, "added": [], "changed": [], "removed": [], "unified": unified})
+    _show_diff({"version": 1, "added": [], "changed": [], "removed": [], "unified": unified, "impact": None})
     assert capsys.readouterr().out == unified + "\n"
 
 

@@ -34,6 +34,8 @@ WRONG: Final = "password_wrong"
 MAX_RESETS_KEPT: Final = 200
 # No directory takes a longer one.
 MAX_PASSWORD_BYTES: Final = 1024
+# Whatever a directory would take: NIST SP 800-63B-4 section 3.1.1.2, beside another factor.
+MIN_PASSWORD_CHARS: Final = 8
 _RULES: Final[Mapping[str, str]] = {
     "length": "pw.length",
     "complexity": "pw.complexity",
@@ -65,7 +67,9 @@ class Acting:
         size = len(new.reveal())
         if not size:
             return Text("pw.missing")
-        return Text("pw.long", {"n": MAX_PASSWORD_BYTES}) if size > MAX_PASSWORD_BYTES else None
+        if size > MAX_PASSWORD_BYTES:
+            return Text("pw.long", {"n": MAX_PASSWORD_BYTES})
+        return Text("pw.length", {"n": MIN_PASSWORD_CHARS}) if characters(new) < MIN_PASSWORD_CHARS else None
 
     async def reset(self, directory: Directory, user: DirectoryUser, new: Secret, trail: Trail) -> Refusal | None:
         """Set the password and lift the lock; None when it is done."""
@@ -190,3 +194,11 @@ _EMPTY: dict[str, Value] = {
     "label": None,
     "expires_at": 0,
 }
+
+
+def characters(password: Secret) -> int:
+    """How long a password is as people count; of what is no UTF-8 each octet counts."""
+    try:
+        return len(password.reveal().decode())
+    except UnicodeDecodeError:
+        return len(password.reveal())
