@@ -542,7 +542,7 @@ async def test_refused_new_password_changes_nothing_and_counts_as_no_guess() -> 
         await signed_in(world, browser)
         await browser.get("/account/password")
         for _ in range(7):
-            page = await browser.post(password="correct horse", new_password="short")
+            page = await browser.post(password="correct horse", new_password="too short")
             assert page.status_code == 422
             assert "at least 10" in page.text
     assert await right(world, user, "correct horse")
