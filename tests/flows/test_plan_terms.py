@@ -182,6 +182,19 @@ async def test_a_step_is_skipped_loudly_where_policy_says_so(world: World) -> No
     assert payload["fail_open"] == "gateway_down"
 
 
+async def test_an_address_does_not_become_known_by_a_step_that_was_skipped(world: World) -> None:
+    """Whoever has the password and kills the gateway would pass the brakes from there for a month."""
+    use_plan(world, fail=SKIP)
+    await world.person("bob", phone=PHONE)
+    await world.begin("bob", "guess")
+    world.channels = frozenset()
+    assert is_granted(await world.begin("bob"))
+    rows = [row for row in await world.rows("brake") if row["kind"] in ("user_source", "user")]
+    assert rows
+    assert all(row["succeeded_at"] == 0 for row in rows)
+    assert all(row["failures"] == 1 for row in rows)
+
+
 async def test_gateways_that_all_fail_are_as_good_as_none(world: World) -> None:
     use_plan(world, ["password"], ["sms"], fail=SKIP)
     await world.person("bob", phone=PHONE)

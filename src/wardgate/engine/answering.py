@@ -528,7 +528,8 @@ class Answering:
                 left = hand_over.leave(ring, transaction, grant.spent_key, grant.client, grant.code, grant.proved, now_ms)
                 spent.append(left)
         unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
-        unit += [*brakes.success(grant.keys, now_ms, grant.seen), *spent, *grant.released]
+        passed = brakes.let_pass(grant.keys, now_ms) if transaction.fail_open else brakes.success(grant.keys, now_ms, grant.seen)
+        unit += [*passed, *spent, *grant.released]
         recording = self.recording(trail, transaction)
         details: dict[str, object] = {"rule": transaction.rule, **dict(grant.details)}
         if transaction.grace:

@@ -349,6 +349,11 @@ def success(keys: BrakeKeys, now_ms: int, found: Seen | None = None) -> list[Ope
     return operations
 
 
+def let_pass(keys: BrakeKeys, now_ms: int) -> list[Operation]:
+    """The login is let in without a step of its plan: it forgets no failures and makes its source nobody's."""
+    return [Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_only, {"now": now_ms, "owner": keys.user})]
+
+
 def _is_clean(found: Seen, now_ms: int) -> bool:
     """Whether a success would change nothing. A name's failures are always the person's as well."""
     pair, user = found.pair, found.user
@@ -484,6 +489,12 @@ def pass_and_forget(old: Row | None, arguments: Mapping[str, Value]) -> Modified
         return Modified(None)
     row.update(failures=0, level=0, succeeded_at=now)
     return Modified(stored(row, now))
+
+
+def pass_only(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """Nothing changes; refused while a lock holds."""
+    row, now = _current(old, arguments)
+    return Modified(None, refuse=row["locked_until"] > now)
 
 
 def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
