@@ -150,6 +150,22 @@ async def test_device_confirms_no_change() -> None:
         assert "trust_device" not in page.text
 
 
+async def test_stolen_device_cookie_and_password_enrol_nothing_right_after_the_sign_in() -> None:
+    world = PortalWorld()
+    await ada(world)
+    async with world.browser() as browser:
+        await trust(world, browser)
+        await browser.get("/enrol/totp")
+        assert browser.path.startswith("/enrol/totp/")
+        world.later(301)
+        sign_out(browser)
+        await browser.sign_in("ada")
+        assert browser.path == "/account"
+        for place in ("/enrol/totp", "/enrol/recovery-codes", "/account/contacts/add/phone"):
+            await browser.get(place)
+            assert browser.path == "/confirm"
+
+
 async def test_device_does_not_spare_the_factor_of_a_password_that_has_run_out() -> None:
     world = PortalWorld()
     user = await ada(world)
