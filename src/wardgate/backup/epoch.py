@@ -39,6 +39,10 @@ MAX_HEADS: Final = 50
 _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
     ("handle", Where("handle_mac", "not_null")),
     ("login_transaction", Where("id", "not_null")),
+    ("page_step", Where("step_mac", "not_null")),
+    ("self_service", Where("id", "not_null")),
+    ("sso_session", Where("session_mac", "not_null")),
+    ("mail_link", Where("link_mac", "not_null")),
     ("admin_pass", Where("pass_mac", "not_null")),
     ("lease", Where("name", "not_null")),
     ("hand_over", Where("application", "not_null")),

@@ -11,8 +11,10 @@ import sys
 import pytest
 
 from tests.unit.backup.conftest import NOW, STAFF, Plant, at_work
+from wardgate.account import mail_link
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.account.device import Judged, judge, make, read_value
+from wardgate.account.mail_link import Purpose
 from wardgate.account.subject import SubjectId
 from wardgate.admin import authenticators
 from wardgate.audit.events import Kind
@@ -22,8 +24,12 @@ from wardgate.backup.archive import BackupError
 from wardgate.backup.restoring import open_next
 from wardgate.clock import to_ms
 from wardgate.config.store import load_current
+from wardgate.engine.self_service.flow import Flow, Stage
+from wardgate.engine.self_service.flow import insert as insert_flow
 from wardgate.errors import Conflict, NotFound, ServerUnavailable, SettingsError
 from wardgate.installation import FORMAT, LOCK, MARKER, UNFINISHED, Installation, InstanceLock
+from wardgate.pages.steps import Step, Steps
+from wardgate.session.sessions import Opening, Sessions, Whose
 from wardgate.storage import migrations
 from wardgate.storage.port import Update, Where
 
@@ -96,11 +102,33 @@ async def test_counted_and_recovery_codes_of_before_a_restore_wait(plant: Plant)
 async def test_open_logins_links_and_waiting_messages_do_not_survive_a_restore(plant: Plant) -> None:
     file, _ = await plant.back_up()
     restored = await plant.restore(file)
-    for table in ("handle", "login_transaction", "admin_pass", "lease", "hand_over"):
+    for table in ("handle", "login_transaction", "page_step", "self_service", "admin_pass", "lease", "hand_over"):
         assert await plant.rows(table) == [], table
     assert [row["id"] for row in await plant.rows("outbox")] == ["m-sent"]
     closed = {"handle": 1, "login_transaction": 1, "admin_pass": 1, "lease": 0, "hand_over": 0, "outbox": 1}
-    assert restored.epoch.closed == closed
+    assert restored.epoch.closed == {"page_step": 0, "self_service": 0, "sso_session": 0, "mail_link": 0, **closed}
+
+
+async def test_sessions_and_browsers_of_before_a_restore_do_not_come_alive(plant: Plant) -> None:
+    subject, now_ms = SubjectId("00" * 16), to_ms(plant.clock.now())
+    whose = Whose(subject, "staff", STAFF, "ada", "Ada", "en")
+    async with at_work(plant.data, plant.clock) as (office, _):
+        sessions = Sessions(office.storage, lambda: office.ring, plant.clock)
+        bearer = await sessions.begin(Opening(whose, ("password", "totp"), 2, "portal", "203.0.113.7", "", "R"))
+        _, link = mail_link.make(office.ring, subject, Purpose.UNDO_CONTACT, {}, now_ms)
+        step = await Steps(office.storage, lambda: office.ring, plant.clock).begin(
+            b"b" * 32, Step("", 0, "portal", "ada", "R", "en", "/account", None)
+        )
+        flow = Flow("f" * 32, "R", "reset", "portal", "staff", "ada", "en", stage=Stage.PASSWORD, expires_at=now_ms + 900_000)
+        await office.storage.commit([link, insert_flow(office.ring, flow)])
+    file, _ = await plant.back_up()
+    restored = await plant.restore(file)
+    async with at_work(plant.data.parent / "restored", plant.clock) as (office, _):
+        assert await Sessions(office.storage, lambda: office.ring, plant.clock).find(bearer) is None
+        assert await Steps(office.storage, lambda: office.ring, plant.clock).find(b"b" * 32, step.id) is None
+    for table in ("sso_session", "mail_link", "page_step", "self_service"):
+        assert await plant.rows(table) == [], table
+        assert restored.epoch.closed[table] == 1, table
 
 
 async def test_a_trusted_device_of_before_a_restore_waits_for_a_strong_factor(plant: Plant) -> None:
