@@ -6,14 +6,15 @@ import re
 import httpx
 
 from tests.flows.portal_world import OURS, PortalWorld
-from wardgate.account.contact import Source, create_contact
+from wardgate.account.contact import Source, create_contact, kept_contacts, prefer
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
-from wardgate.directory.port import AccountState, ContactKind, PasswordVerdict
+from wardgate.directory.port import AccountState, ContactKind, DirectoryUser, PasswordVerdict
 from wardgate.engine.settings import SendingSettings
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import compile_policy
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, PolicySettings, RuleSettings, ThenSettings
+from wardgate.storage.port import Operation
 
 UNLIKE = r'name="csrf" value="\w+"|<bdi class="reference">\w+</bdi>|Reference:? \w{8}'
 NEW = "a very long new passphrase"
@@ -115,6 +116,40 @@ async def test_private_mailbox_and_phone_are_enough_after_the_hold_and_not_befor
             page = await browser.post(code=code, act="answer")
             assert ("One more proof" in page.text) is enough
             assert ("not enough" in page.text) is not enough
+
+
+async def test_code_sent_to_a_new_phone_does_not_count_as_the_old_one() -> None:
+    """Whoever has a stolen session prefers his own phone, has the code sent there, and prefers the old phone before he answers."""
+    for resent in (False, True):
+        world = PortalWorld()
+        user = await world.person("ada", phone="+905321234567")
+        await world.give_totp(user)
+        subject, now_ms = await world.subject_of(user), to_ms(world.clock.now())
+        await world.storage.commit(
+            create_contact(world.ring, subject, ContactKind.PHONE, "+905329876543", Source.PERSON, now_ms, now_ms)
+        )
+        await world.storage.commit(await preferred(world, user, yes=True))
+        async with world.browser() as browser:
+            await browser.get("/forgot")
+            await browser.post("/forgot", username="ada")
+            await browser.post(method="sms", act="choose")
+            [sent] = [each for each in await world.messages() if each.code]
+            assert sent.to == "+905329876543"
+            await world.storage.commit(await preferred(world, user, yes=False))
+            if resent:
+                world.later(60)
+                await browser.post(act="choose", method="sms")
+                assert {each.to for each in await world.messages() if each.code} == {"+905329876543", "+905321234567"}
+            page = await browser.post(code=sent.code, act="answer")
+            assert page.status_code == 422
+            assert "One more proof" not in page.text
+
+
+async def preferred(world: PortalWorld, user: DirectoryUser, *, yes: bool) -> list[Operation]:
+    """Prefer his own phone, or none of his own."""
+    [rows] = await world.storage.read([kept_contacts(await world.subject_of(user))])
+    key = rows[0]["value_key"]
+    return prefer(rows, ContactKind.PHONE, key if yes and isinstance(key, bytes) else None)
 
 
 async def test_administrator_needs_two_strong_factors_and_no_message_helps() -> None:

@@ -52,6 +52,8 @@ from wardgate.texts import Text
 STARTS_PER_HOUR: Final = 5
 STARTS_PER_DAY: Final = 40
 START: Final = "start"
+# In what a factor remembers: the fingerprint of where its codes went.
+_SENT_TO: Final = "to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +265,12 @@ class SelfService:
             if not await self._limits.may_send(factor, person.holder, resend, trail, *whose):
                 return {}, ()
         task = Task(flow.id, self._parts.clock.now(), configuration.codes, ring)
-        asked = factor.ask(person.holder, task, flow.recall(factor.kind))
+        before, to_key = flow.recall(factor.kind), self._weighing.destination_key(factor, person.holder)
+        # What went to another destination proves nothing of this one.
+        asked = factor.ask(person.holder, task, before if before.get(_SENT_TO, "") == to_key else {})
         if asked.sending is None:
             return dict(asked.memory), ()
-        return dict(asked.memory), send_code(self._parts, flow, asked.sending, trail)
+        return {**asked.memory, _SENT_TO: to_key}, send_code(self._parts, flow, asked.sending, trail)
 
     def _resend_wait_s(self, flow: Flow, now_ms: int) -> int | None:
         waits = self._codes.resend_after_s
@@ -294,13 +298,22 @@ class SelfService:
             return self._asked(flow, person, wait, wrong=True)
         factor, raw = BY_KIND[flow.kind], given.reveal()
         verdict: Right | Wrong = Wrong("kind_not_enrolled")
-        if person is not None and factor.enrolled(person.holder) and flow.recall(flow.kind) and len(raw) <= MAX_ANSWER_BYTES:
+        if person is not None and self._is_asked(flow, person, factor) and len(raw) <= MAX_ANSWER_BYTES:
             task = Task(flow.id, self._parts.clock.now(), self._codes, self._parts.ring())
             verdict = factor.verify(person.holder, task, flow.recall(flow.kind), raw)
         if person is None or isinstance(verdict, Wrong):
             reason = verdict.reason if isinstance(verdict, Wrong) else "unknown_user"
             return await self._wrong(flow, person, reason, keys, trail)
         return await self._right(flow, person, factor, verdict, keys, trail)
+
+    def _is_asked(self, flow: Flow, person: Person, factor: Factor) -> bool:
+        """Whether he has the factor, was asked for it, and what was sent went where it would go now.
+
+        A proof counts for as long as its destination is known: a code that went to a new phone must not count as the old one's.
+        """
+        asked = flow.recall(factor.kind)
+        sent_to = asked.get(_SENT_TO, "")
+        return factor.enrolled(person.holder) and bool(asked) and sent_to == self._weighing.destination_key(factor, person.holder)
 
     async def back(self, flow_id: str, sequence: int, trail: Trail) -> SelfServiceOutcome:
         """Choose another proof than the one that is asked. Codes that are on their way stay good."""

@@ -67,6 +67,11 @@ class Weighing:
             return Proved(factor.kind, authenticator=authenticator, since=ages.authenticators.get(authenticator, 0))
         return Proved(factor.kind, destination=self._key(destination), since=ages.contacts.get(destination, 0))
 
+    def destination_key(self, factor: Factor, holder: Holder) -> str:
+        """Where a code of this factor goes now, as a keyed fingerprint; empty for a factor that sends none."""
+        to = factor.destination(holder) if factor.channel is not None else None
+        return self._key(to) if to else ""
+
     def weigh(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Weighed:
         """Whether the proofs are enough now."""
         judgement = self._judge(flow, user, holder, flow.proofs)
@@ -88,7 +93,7 @@ class Weighing:
             for factor in SECOND_FACTORS
             if factor.enrolled(holder) and factor.kind not in ON_PAGES and (factor.channel is None or factor.channel in channels)
         ]
-        open_ways = [each for each in ways if (each.kind, self._destination_key(each, holder)) not in done]
+        open_ways = [each for each in ways if (each.kind, self.destination_key(each, holder)) not in done]
         hypothetical = [self._hypothetical(each, holder, ages) for each in open_ways]
         whole = self._judge(flow, user, holder, [*flow.proofs, *hypothetical])
         if whole is None or not whole.enough:
@@ -131,10 +136,6 @@ class Weighing:
             return Proved(factor.kind, destination=self._key(to), since=ages.contacts.get(to, 0))
         since = min((ages.authenticators.get(each.id, 0) for each in holder.of_kind(factor.kind)), default=0)
         return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, since=since)
-
-    def _destination_key(self, factor: Factor, holder: Holder) -> str:
-        to = factor.destination(holder) if factor.channel is not None else None
-        return self._key(to) if to else ""
 
     def _key(self, destination: str) -> str:
         return self._parts.ring().mac("proof-destination", destination.lower().encode()).hex()
