@@ -152,6 +152,26 @@ async def preferred(world: PortalWorld, user: DirectoryUser, *, yes: bool) -> li
     return prefer(rows, ContactKind.PHONE, key if yes and isinstance(key, bytes) else None)
 
 
+async def test_recovery_codes_that_a_thief_of_a_session_made_reset_nothing_for_a_day() -> None:
+    world = PortalWorld()
+    await world.person("bob", phone="+905321234567")
+    async with world.browser() as browser:
+        await browser.sign_in("bob")
+        await browser.post(code=await newest_code(world), act="answer")
+        await browser.get("/enrol/recovery-codes")
+        page = await browser.post()
+        assert re.search(r"\w{4}-\w{4}-\w{5}", page.text)
+    for hours, enough in ((1, False), (24, True)):
+        world.later(hours * 3600)
+        async with world.browser() as browser:
+            await browser.get("/forgot")
+            await browser.post("/forgot", username="bob")
+            await browser.post(method="sms", act="choose")
+            page = await browser.post(code=await newest_code(world), act="answer")
+            assert ("One more proof" in page.text) is enough
+            assert ("not enough" in page.text) is not enough
+
+
 async def test_administrator_needs_two_strong_factors_and_no_message_helps() -> None:
     world = PortalWorld()
     strict = FloorThenSettings(strong_factors=2, never=("sms", "email"))

@@ -54,9 +54,15 @@ def code_mac(ring: KeyRing, authenticator_id: str, code: str) -> bytes:
     return ring.mac("recovery-code", authenticator_id.encode(), code.encode())
 
 
-def create_recovery_codes(ring: KeyRing, subject_id: SubjectId, label: str, at_ms: int) -> tuple[str, list[str], list[Operation]]:
-    """A new set: its authenticator id, the codes to show once, and the inserts. Whoever calls it also revokes the older set."""
-    authenticator_id, insert = create_authenticator(ring, subject_id, KIND, label, {"codes": CODES_PER_SET}, None, 0, at_ms)
+def create_recovery_codes(
+    ring: KeyRing, subject_id: SubjectId, label: str, at_ms: int, by: str = ""
+) -> tuple[str, list[str], list[Operation]]:
+    """A new set: its authenticator id, the codes to show once, and the inserts. Whoever calls it also revokes the older set.
+
+    `by`: who made it, where that is the person himself: then it is on hold for resets like anything else of his own making.
+    """
+    settings: dict[str, str | int] = {"codes": CODES_PER_SET, **({"by": by} if by else {})}
+    authenticator_id, insert = create_authenticator(ring, subject_id, KIND, label, settings, None, 0, at_ms)
     codes: set[str] = set()
     while len(codes) < CODES_PER_SET:
         codes.add(new_code())

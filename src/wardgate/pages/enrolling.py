@@ -99,7 +99,8 @@ async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, f
 
 async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
     """A new set of recovery codes, which ends the older one; None when another request was first."""
-    authenticator_id, codes, inserts = create_recovery_codes(door.ring(), whose.subject_id, "codes", to_ms(door.clock.now()))
+    now_ms = to_ms(door.clock.now())
+    authenticator_id, codes, inserts = create_recovery_codes(door.ring(), whose.subject_id, "codes", now_ms, BY_PERSON)
     older: list[Operation] = []
     for row in whose.rows:
         if row["kind"] == RECOVERY_CODE:
