@@ -4,11 +4,13 @@ import asyncio
 import re
 
 import httpx
+import pytest
 
 from tests.flows.portal_world import OURS, PortalWorld
 from wardgate.account.contact import Source, create_contact, kept_contacts, prefer
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser, PasswordVerdict
 from wardgate.engine.settings import SendingSettings
 from wardgate.factors import KINDS, STRONG_KINDS
@@ -84,6 +86,42 @@ async def test_name_of_nobody_gets_the_same_pages_and_no_message() -> None:
     for number, (one, other, third) in enumerate(zip(*seen, strict=True)):
         assert one == other == third, number
     assert {each.user for each in await world.messages()} <= {"ada"}
+
+
+async def test_directory_that_is_down_tells_nothing_of_a_name() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    seen: list[list[int]] = []
+    for name in ("ada", "nobody"):
+        world.directory.behaviour = Behaviour.ANSWERS
+        async with world.browser() as browser:
+            await browser.get("/forgot")
+            await browser.post("/forgot", username=name)
+            address, form = browser.path, browser.filled(0, {"method": "totp", "act": "choose"})
+            world.directory.behaviour = Behaviour.UNAVAILABLE
+            shown = await browser.client.get(address)
+            chosen = await browser.client.post(address, data=form, headers=OURS)
+            seen.append([shown.status_code, chosen.status_code])
+    assert seen == [[200, 503], [200, 503]]
+
+
+async def test_no_step_before_the_first_proof_leaves_before_the_realms_floor() -> None:
+    """Whoever is somebody is looked up, and may be sent a message: by the time of the reply it would show."""
+    world = PortalWorld(floor_ms=400)
+    await world.person("ada", phone="+905321234567")
+    slept: list[float] = []
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("wardgate.portal.recovery.asyncio.sleep", note)
+            await browser.post("/forgot", username="ada")
+            await browser.post(method="sms", act="choose")
+            await browser.post(code="000000", act="answer")
+    assert slept == [pytest.approx(0.4, abs=0.1)] * 3
 
 
 async def test_mailbox_behind_the_forgotten_password_counts_nothing() -> None:

@@ -121,7 +121,7 @@ class RecoveryPages:
             outcome = await self._service.show(step.flow, trail)
             return self._shown(request, browser, step, outcome, Text("form.old"), 422)
         outcome = await self._acted(request, browser, step, form, trail)
-        self._door.recorder.publish(trail)
+        await self._held_back(trail, step.user_name)
         if isinstance(outcome, Done | Closed):
             return self._shown(request, browser, step, outcome)
         if outcome.text is not None and outcome.text.id == "flow.done_elsewhere":

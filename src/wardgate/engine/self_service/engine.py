@@ -163,8 +163,7 @@ class SelfService:
         flow = await self._load(flow_id, trail)
         if isinstance(flow, Closed):
             return flow
-        person = await self._person(flow)
-        return await self._shown(flow, person)
+        return await self._shown(flow, await self._known(flow))
 
     async def _shown(self, flow: Flow, person: Person | None, text: Text | None = None, wrong: bool = False) -> SelfServiceOutcome:
         match flow.stage:
@@ -320,7 +319,7 @@ class SelfService:
         flow = await self._load(flow_id, trail)
         if isinstance(flow, Closed):
             return flow
-        person = await self._person(flow)
+        person = await self._known(flow)
         if flow.stage is not Stage.ASKED or flow.sequence != sequence:
             return await self._shown(flow, person)
         moved = flow.moved(stage=Stage.CHOOSING)
@@ -461,14 +460,20 @@ class SelfService:
             return Closed("flow_expired", Text("flow.expired", {"ref": flow.reference}))
         return flow
 
+    async def _known(self, flow: Flow) -> Person | None:
+        """Who it is about, for a page that shows something of him: before the first proof none does, and nobody is looked for."""
+        return await self._person(flow) if flow.proofs else None
+
     async def _person(self, flow: Flow) -> Person | None:
         """Who it is about; None for nobody, and for an account that may not be used any more.
 
-        Raises DirectoryUnavailable.
+        Raises DirectoryUnavailable, of a name of nobody as well: who is somebody must not show while a directory is down.
         """
-        if not flow.subject_id:
-            return None
         realms = self._parts.configuration().realms
+        if not flow.subject_id:
+            for each in next((realm.directories for realm in realms if realm.name == flow.realm), ()):
+                await each.find(flow.user_name, self._parts.directory_timeout_s)
+            return None
         directory = next((each for realm in realms for each in realm.directories if each.name == flow.directory), None)
         user = await directory.get(flow.immutable_id, self._parts.directory_timeout_s) if directory is not None else None
         if user is None or directory is None or user.state not in (AccountState.ACTIVE, AccountState.LOCKED):
