@@ -12,6 +12,7 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser, PasswordVerdict
+from wardgate.engine.self_service.engine import SOURCE_STARTS_PER_HOUR
 from wardgate.engine.settings import SendingSettings
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import compile_policy
@@ -314,6 +315,20 @@ async def test_starts_are_braked_alike_for_somebody_and_nobody() -> None:
                 await browser.get("/forgot")
                 statuses.append((await browser.post("/forgot", username=name)).status_code)
         assert statuses == [200] * 5 + [429] * 2
+
+
+async def test_one_source_fills_no_table_with_starts_for_many_names() -> None:
+    world = PortalWorld()
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        replies = [
+            await browser.client.post("/forgot", data=browser.filled(0, {"username": f"n{number}"}), headers=OURS)
+            for number in range(SOURCE_STARTS_PER_HOUR + 3)
+        ]
+    assert [reply.status_code for reply in replies] == [303] * SOURCE_STARTS_PER_HOUR + [429] * 3
+    assert "Too many requests come from your network" in replies[-1].text
+    for table in ("self_service", "page_step"):
+        assert len(await world.storage.find(table)) == SOURCE_STARTS_PER_HOUR, table
 
 
 async def test_flow_of_another_browser_is_not_there() -> None:

@@ -46,12 +46,16 @@ from wardgate.engine.steps import Steps
 from wardgate.errors import ClockWrong, DirectoryUnavailable
 from wardgate.factors import BY_KIND
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
-from wardgate.storage.port import Committed, Operation
+from wardgate.storage.port import Committed, Modify, Operation
 from wardgate.texts import Text
 
 STARTS_PER_HOUR: Final = 5
 STARTS_PER_DAY: Final = 40
 START: Final = "start"
+# Each start is rows, whoever it names: of one source no more than an office behind one address needs.
+SOURCE_STARTS_PER_HOUR: Final = 60
+SOURCE_STARTS_PER_DAY: Final = 180
+SOURCE_START: Final = "start_source"
 # In what a factor remembers: the fingerprint of where its codes went.
 _SENT_TO: Final = "to"
 
@@ -96,9 +100,10 @@ class SelfService:
         if problem is not None:
             raise ClockWrong(problem)
         attempt = self._attempt(start)
-        if not await self._may_start(attempt):
-            start.trail.result, start.trail.reason = "denied", "brake_start"
-            return "", Closed("brake_start", Text("wait.person", {"min": 60, "ref": start.trail.reference}))
+        refused = await self._may_not_start(attempt)
+        if refused is not None:
+            start.trail.result, start.trail.reason = "denied", refused.reason
+            return "", refused
         found = await self._finding.find(attempt)
         if found.down is not None:
             return "", self._down(start.trail)
@@ -124,12 +129,21 @@ class SelfService:
         start.trail.application, start.trail.user = start.application, start.user_name
         return Attempt(request, configuration, application, realm, names_meant(start.user_name, typed), now, to_ms(now))
 
-    async def _may_start(self, attempt: Attempt) -> bool:
-        """Of one name and source only so many an hour: for names of nobody as well."""
-        origin = attempt.request.origin
+    async def _may_not_start(self, attempt: Attempt) -> Closed | None:
+        """Of one source only so many an hour, and of one name and source fewer: for names of nobody as well."""
+        origin, ring, now_ms = attempt.request.origin, self._parts.ring(), attempt.now_ms
         source = brakes.asker(origin.client, origin.source)
-        key = self._parts.ring().mac("brake-start", attempt.realm.name.encode(), attempt.name.encode(), source.encode())
-        taken = await self._storage.commit([brakes.take_turn(START, key, attempt.now_ms, STARTS_PER_HOUR, STARTS_PER_DAY)])
+        told: dict[str, str | int] = {"min": 60, "ref": attempt.request.trail.reference}
+        key = ring.mac("brake-start-source", source.encode())
+        if not await self._taken(brakes.take_turn(SOURCE_START, key, now_ms, SOURCE_STARTS_PER_HOUR, SOURCE_STARTS_PER_DAY)):
+            return Closed("brake_source", Text("wait.source", told))
+        key = ring.mac("brake-start", attempt.realm.name.encode(), attempt.name.encode(), source.encode())
+        if not await self._taken(brakes.take_turn(START, key, now_ms, STARTS_PER_HOUR, STARTS_PER_DAY)):
+            return Closed("brake_start", Text("wait.person", told))
+        return None
+
+    async def _taken(self, turn: Modify) -> bool:
+        taken = await self._storage.commit([turn])
         return isinstance(taken, Committed) and taken.results[0] == 0
 
     def _flow(self, start: Start, attempt: Attempt) -> Flow:
