@@ -7,7 +7,12 @@ import httpx
 import pytest
 
 from tests.flows.portal_world import ORIGIN, OURS, PortalWorld
+from wardgate.account.subject import create_subject
+from wardgate.clock import to_ms
+from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import AccountState
+from wardgate.directory.realm import Realm, Realms
+from wardgate.directory.settings import RealmSettings
 from wardgate.pages.browser import BROWSER_COOKIE
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S
@@ -336,3 +341,27 @@ async def test_everything_of_the_portal_is_no_store() -> None:
             page = await browser.client.get(address)
             assert page.headers["cache-control"] == "no-store"
             assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+
+
+async def test_confirmation_never_asks_for_the_namesake_of_another_realm() -> None:
+    """His password would go to the other's directory, and its failures would lock the other out."""
+    world, theirs = PortalWorld(), MemoryDirectory("theirs")
+    partners = RealmSettings(name="partners", directories=("theirs",), reply_floor_ms=0)
+    world.realms = Realms([*world.realms, Realm(partners, (theirs,))])
+    await world.give_totp(await world.person("ada", password="another password"))
+    other = theirs.add("ada", "correct horse")
+    _, operations = create_subject("theirs", other.immutable_id, to_ms(world.clock.now()))
+    await world.storage.commit(operations)
+    await world.give_totp(other)
+    async with world.browser() as browser:
+        await browser.sign_in("ada@partners")
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path == "/account"
+        world.later(301)
+        checks = world.directory.checks
+        await browser.get("/enrol/totp")
+        assert browser.path == "/confirm"
+        await browser.post("/confirm?then=/enrol/totp", password="correct horse")
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path.startswith("/enrol/totp/")
+    assert world.directory.checks == checks

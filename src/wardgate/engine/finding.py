@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from wardgate.directory.port import Directory, DirectoryUser, NameRules
+from wardgate.directory.realm import Realms, parse_login_name
 from wardgate.engine.attempt import Attempt
 from wardgate.engine.known_names import first_row, known_name
 from wardgate.engine.runtime import EngineParts
@@ -120,3 +121,9 @@ def _has_rules(directory: Directory) -> TypeGuard[NameRules]:
 def _kind_has_rules(kind: type) -> bool:
     """Asked once for each kind of directory: the answer costs as much as asking a small one for the user."""
     return issubclass(kind, NameRules)
+
+
+def login_name(realms: Realms, realm: str, name: str) -> str:
+    """What to type for this account of that realm: its bare name may be somebody else's in another one."""
+    found, bare = parse_login_name(name, realms)
+    return name if found.name == realm and bare == name else f"{name}@{realm}"

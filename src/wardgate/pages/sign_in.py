@@ -16,6 +16,7 @@ from starlette.routing import Route
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.engine.finding import login_name
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
@@ -209,14 +210,14 @@ class SignInPages:
             return self._confirm_page(request, browser, then, name, Text("signin.missing_password"))
         trail = self._door.trail(request)
         origin = self._door.origin(request, browser)
-        begin = BeginRequest(self._door.portal(), name, origin, trail, Secret(typed), steps_up=True)
+        own = login_name(self._door.configuration().realms, session.whose.realm, name)
+        begin = BeginRequest(self._door.portal(), own, origin, trail, Secret(typed), steps_up=True)
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
             return self._confirm_page(request, browser, then, name, outcome.text, _status(outcome.text))
-        step = Step(
-            "", 0, begin.application, name, outcome.reference, language_of_request(request), then, None, confirms=session.id
-        )
+        language = language_of_request(request)
+        step = Step("", 0, begin.application, own, outcome.reference, language, then, None, confirms=session.id)
         return await self._go_on(request, browser, step, outcome)
 
     def _confirm_page(
