@@ -14,6 +14,7 @@ from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser, PasswordVerdict
 from wardgate.engine.self_service.engine import SOURCE_STARTS_PER_HOUR
 from wardgate.engine.settings import SendingSettings
+from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.policy.rules import compile_policy
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, PolicySettings, RuleSettings, ThenSettings
@@ -254,6 +255,36 @@ async def test_refused_password_keeps_the_proofs() -> None:
             assert page.status_code == 422
         page = await browser.post(new_password="correct horse", act="password")
         assert page.status_code in (200, 422)
+
+
+async def test_stolen_session_and_device_end_though_the_answer_to_the_new_password_is_lost() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+
+    async def write_and_die(user: DirectoryUser, new: Secret, must_change: bool, timeout_s: float) -> None:
+        await type(world.directory).reset_password(world.directory, user, new, must_change, timeout_s)
+        raise DirectoryUnavailable("the connection broke")
+
+    async with world.browser() as stolen, world.browser() as browser:
+        await stolen.sign_in("ada")
+        await stolen.post(code=world.totp(), act="answer", trust_device="yes")
+        assert stolen.path == "/account"
+        world.later(60)
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        await browser.post(code=world.totp(), act="answer")
+        await browser.post(method="sms", act="choose")
+        await browser.post(code=await newest_code(world), act="answer")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.directory, "reset_password", write_and_die)
+            page = await browser.post(new_password=NEW, act="password")
+        assert page.status_code == 503
+        await stolen.get("/account")
+        assert stolen.path == "/sign-in"
+    assert await world.storage.find("sso_session") == []
+    assert await world.storage.find("trusted_device") == []
 
 
 async def test_eight_forms_at_once_set_one_password() -> None:

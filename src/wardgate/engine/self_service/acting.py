@@ -147,11 +147,14 @@ class Acting:
                 "proofs": [each.kind for each in flow.proofs],
             },
         )
-        return [
-            record(event),
-            end_all(SubjectId(flow.subject_id)),
-            Delete("trusted_device", (Where("subject_id", "=", flow.subject_id),)),
-        ]
+        return [record(event), *self.ended(flow)]
+
+    def ended(self, flow: Flow) -> list[Operation]:
+        """The end of every session and trusted device.
+
+        It comes with the directory's being told as well: nobody may live on because the answer was lost, or we were.
+        """
+        return [end_all(SubjectId(flow.subject_id)), Delete("trusted_device", (Where("subject_id", "=", flow.subject_id),))]
 
     def count_reset(self, flow: Flow, limits: tuple[int, int]) -> Modify:
         """One more reset of this person; with it, nothing of the unit happens where he has had as many as he may."""

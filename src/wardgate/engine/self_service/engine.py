@@ -413,8 +413,8 @@ class SelfService:
         if problem is not None:
             return await self._choose_password(flow, person, problem)
         writing = flow.moved(stage=Stage.WRITING, passwords=flow.passwords - 1)
-        limit = self._acting.count_reset(flow, self._weighing.limits(flow))
-        if not await self._step(flow, writing, trail, "writing", [limit] if flow.passwords == PASSWORDS else []):
+        first = [self._acting.count_reset(flow, self._weighing.limits(flow))] if flow.passwords == PASSWORDS else []
+        if not await self._step(flow, writing, trail, "writing", [*first, *self._acting.ended(flow)]):
             return await self._limited(flow, trail)
         refusal = await self._acting.reset(person.directory, person.user, new, trail)
         if refusal is not None:
