@@ -13,6 +13,7 @@ from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import AccountState
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.settings import RealmSettings
+from wardgate.engine.settings import ApplicationSettings
 from wardgate.pages.browser import BROWSER_COOKIE
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S
@@ -365,3 +366,22 @@ async def test_confirmation_never_asks_for_the_namesake_of_another_realm() -> No
         await browser.post(code=world.totp(), act="answer")
         assert browser.path.startswith("/enrol/totp/")
     assert world.directory.checks == checks
+
+
+async def test_login_that_is_handed_over_confirms_no_change() -> None:
+    """Whoever knows the password and sits behind the same address as its owner is let in by his login, and changes nothing."""
+    world = PortalWorld(application=ApplicationSettings(name="portal", kind="portal", hand_over_s=300))
+    await world.give_totp(await world.person("ada"))
+    async with world.browser() as owner, world.browser() as thief:
+        await owner.sign_in("ada")
+        await owner.post(code=world.totp(), act="answer")
+        await thief.sign_in("ada")
+        assert thief.path == "/account"
+        world.later(60)
+        owner.client.cookies.clear()
+        await owner.sign_in("ada")
+        await owner.post(code=world.totp(), act="answer")
+        await thief.get("/enrol/totp")
+        assert thief.path == "/confirm"
+        await thief.post("/confirm?then=/enrol/totp", password="correct horse")
+        assert thief.path.startswith("/step/")

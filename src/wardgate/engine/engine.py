@@ -206,7 +206,8 @@ class Engine:
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)
         pages, site = request.origin.shows_pages, request.origin.site is not None
-        course = _course(decision, self._hand_over_s(attempt) if request.password is not None else 0, pages, site)
+        handed_s = self._hand_over_s(attempt) if request.password is not None and not request.steps_up else 0
+        course = _course(decision, handed_s, pages, site)
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not course.steps or len(course.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
