@@ -212,6 +212,19 @@ async def test_recovery_codes_that_a_thief_of_a_session_made_reset_nothing_for_a
             assert ("not enough" in page.text) is not enough
 
 
+async def test_thief_who_prefers_his_own_phone_does_not_hide_a_reset_from_its_owner() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+    subject, day_ago = await world.subject_of(user), to_ms(world.clock.now()) - 86_400_000
+    phone = create_contact(world.ring, subject, ContactKind.PHONE, "+905329876543", Source.PERSON, day_ago, day_ago)
+    await world.storage.commit(phone)
+    await world.storage.commit(await preferred(world, user, yes=True))
+    await reset_with_app_and_text_message(world)
+    told = [each.to for each in await world.messages() if not each.code]
+    assert [to for to in told if to == "+905321234567"] == ["+905321234567"] * 2
+
+
 async def test_administrator_needs_two_strong_factors_and_no_message_helps() -> None:
     world = PortalWorld()
     strict = FloorThenSettings(strong_factors=2, never=("sms", "email"))

@@ -26,9 +26,9 @@ def holder_of(
 ) -> Holder:
     """The holder behind a user. `contacts`: the rows of his own ones, which may stand before the directory's."""
     if not contacts:
-        return Holder(subject_id, active, user.phone, user.mail, held)
+        return Holder(subject_id, active, user.phone, user.mail, held, user.other_phones, user.other_mails)
     reach = merge(user, usable_contacts(ring, contacts))
-    return Holder(subject_id, active, reach.phone, reach.mail, held)
+    return Holder(subject_id, active, reach.phone, reach.mail, held, reach.phones[1:], reach.mails[1:])
 
 
 class Contactless:

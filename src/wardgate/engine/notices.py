@@ -68,14 +68,17 @@ class Notice:
 
 
 def notify(parts: EngineParts, whom: Whom, holder: Holder, happened: str, used: Channel | None = None) -> tuple[Operation, ...]:
-    """The messages for the unit of what happened; none for what need not be told.
+    """The messages for the unit of what happened, to every place that is his: none for what need not be told.
 
-    `used`: the channel that need not be told, because it was just used.
+    The preferred ones alone would not do: whoever is in the account prefers his own. `used`: the channel that was just used;
+    the place that its codes go to need not be told.
     """
     if happened not in TOLD:
         return ()
-    reached = ((Channel.EMAIL, holder.mail), (Channel.SMS, holder.phone))
-    addressees = [Addressee(channel, to) for channel, to in reached if to is not None and channel is not used]
+    first = [(Channel.EMAIL, holder.mail), (Channel.SMS, holder.phone)]
+    others = [(Channel.EMAIL, each) for each in holder.other_mails] + [(Channel.SMS, each) for each in holder.other_phones]
+    reached = dict.fromkeys([*((channel, to) for channel, to in first if channel is not used), *others])
+    addressees = [Addressee(channel, to) for channel, to in reached if to]
     if happened not in DISPUTABLE or not parts.public_url or not addressees:
         return tell(parts, whom, addressees, Notice(happened))
     link, insert = dispute_link(parts, whom)

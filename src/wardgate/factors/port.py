@@ -19,13 +19,18 @@ MAX_ANSWER_BYTES = 128
 
 @quick_value
 class Holder:
-    """What a subject can prove with. `held` proves nothing until another strong factor was proved."""
+    """What a subject can prove with. `held` proves nothing until another strong factor was proved.
+
+    `other_phones`, `other_mails`: where no code goes, but word of what is done to his account.
+    """
 
     subject_id: SubjectId
     authenticators: Sequence[Authenticator]
     phone: str | None
     mail: str | None
     held: Sequence[Authenticator] = ()
+    other_phones: Sequence[str] = ()
+    other_mails: Sequence[str] = ()
 
     def has(self, kind: str) -> bool:
         """Whether the subject has an authenticator of this kind."""
