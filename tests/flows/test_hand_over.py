@@ -1,6 +1,7 @@
 """GlobalProtect logs in at the portal and again at the gateway with what was typed last: where policy says so, one code will do."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -255,10 +256,10 @@ async def test_a_factor_that_a_floor_forbids_at_the_gateway_is_not_handed_over(w
 async def test_what_was_handed_over_is_used_up_where_something_must_be_done_before_the_grant(world: World) -> None:
     """Else it would begin any number of logins, each of which goes on once that is done."""
     world.application = ApplicationSettings(name="vpn", hand_over_s=WITHIN_S)
-    await world.person("ada", phone="+905321234567")
+    await world.person("ada", phone="+905321234567", password_changed_at=world.clock.now() - timedelta(days=40))
     challenge = await world.challenged("ada")
     assert is_granted(await world.answer(challenge, await world.code("ada"), name="ada"))
-    use_plan(world, demands=[ActionEntrySettings(enrol="totp", level="forced", deferrals=0)])
+    use_plan(world, demands=[ActionEntrySettings(change="password", every="30d", level="forced", deferrals=0)])
     pages = replace(GATEWAY, shows_pages=True)
     assert isinstance(await world.begin("ada", origin=pages), ActionRequired)
     assert not await world.rows("hand_over")
