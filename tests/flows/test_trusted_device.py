@@ -274,6 +274,7 @@ async def test_a_login_without_the_device_is_not_joined_to_one_with_it_and_gets_
     use_plan(world, ["password"], ["sms"], lifetimes=LifetimesThenSettings(trusted_device=0))
     assert isinstance(await sign_in(world, await trust(world, user), name="bob"), Challenge)
     [before] = await world.rows("trusted_device")
+    world.later(1)
     stranger = await sign_in(world, None, name="bob")
     outcome = await world.answer(stranger, await world.code("bob"), name="bob", origin=BROWSER)
     assert isinstance(outcome, Granted)

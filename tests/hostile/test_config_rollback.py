@@ -96,6 +96,7 @@ STEPS = [
     Step("brakes", Code.ACCESS_REJECT, lambda plain: plain.update(brakes={"user_failures": 40})),
     Step("retention", Code.ACCESS_REJECT, lambda plain: plain.update(retention={"timeline": "20d"})),
     Step("risk", Code.ACCESS_REJECT, lambda plain: plain.update(risk={"failures": 4})),
+    Step("brand", Code.ACCESS_REJECT, lambda plain: plain.update(brand={"name": "Acme"})),
     Step("kba", Code.ACCESS_REJECT, lambda plain: plain.update(kba={"asked": 2})),
     Step("questions", Code.ACCESS_REJECT, lambda plain: plain.update(questions=[{"name": "lamp", "texts": {"en": A_QUESTION}}])),
     Step("sending", Code.ACCESS_REJECT, lambda plain: plain.update(sending={"sms_per_day": 500})),
