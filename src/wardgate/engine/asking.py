@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
-from wardgate.crypto import new_id
-from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
-from wardgate.engine.messages import compose
+from wardgate.engine.messages import send_code
 from wardgate.engine.outcome import Challenge, Denied, Origin
 from wardgate.engine.recording import Recording
 from wardgate.engine.runtime import Application, EngineParts
@@ -17,7 +15,7 @@ from wardgate.engine.sealed_handle import seal_login
 from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
 from wardgate.factors import BY_KIND, ON_PAGES, SECOND_FACTORS
-from wardgate.factors.port import Factor, Holder, Sending, Task
+from wardgate.factors.port import Factor, Holder, Task
 from wardgate.storage.port import Committed, Operation, Update, Where
 from wardgate.texts import Text
 from wardgate.values import quick_value
@@ -247,8 +245,8 @@ class Asker:
             expires_at=min(expires_at, transaction.created_at + transaction.terms.longest_ms),
         )
         trail.note("asked for a factor", factor=factor.kind)
-        operations = self._send(changed, asked.sending, application, trail) if asked.sending else ()
-        return Asked(changed, (*status, asked.prompt, *self.other_ways(changed, holder)), tuple(operations))
+        operations = send_code(self._parts, application, changed, asked.sending, codes.life_s, trail) if asked.sending else ()
+        return Asked(changed, (*status, asked.prompt, *self.other_ways(changed, holder)), operations)
 
     def other_ways(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
         """The line that names the other factors' words; nothing when there are none."""
@@ -292,44 +290,6 @@ class Asker:
         factors = [BY_KIND[kind] for kind in transaction.steps[transaction.step] if kind not in transaction.proved]
         if holder.phone and any(each.enrolled(holder) and not self._is_open(each, holder) for each in factors):
             await self._limits.note_closed(holder.phone, trail)
-
-    def _send(self, transaction: Transaction, sending: Sending, application: Application, trail: Trail) -> list[Operation]:
-        """The outbox row of a code, for the commit of its challenge, and the audit event that it was sent."""
-        now_ms = to_ms(self._parts.clock.now())
-        life_s = transaction.terms.codes(self._parts.configuration().codes).life_s
-        subject, text = compose(application, sending.channel, sending.code, life_s, transaction.language, transaction.reference)
-        message_id = new_id()
-        trail.note("message put into the outbox", channel=sending.channel.value, message=message_id)
-        event = AuditEvent(
-            Kind.CODE_SENT,
-            now_ms,
-            "engine",
-            transaction_id=transaction.id,
-            reference=transaction.reference,
-            subject_id=transaction.subject_id,
-            details={"channel": sending.channel.value, "message": message_id},
-        )
-        return [
-            *enqueue(
-                self._parts.ring(),
-                message_id=message_id,
-                channel=sending.channel,
-                to=sending.to,
-                text=text,
-                subject=subject,
-                code=sending.code,
-                user_name=transaction.user_name,
-                subject_id=transaction.subject_id,
-                application=transaction.application,
-                transaction_id=transaction.id,
-                reference=transaction.reference,
-                created_at_ms=now_ms,
-                expires_at_ms=now_ms + life_s * 1000,
-                keep=self._parts.keep_messages,
-                sender=self._parts.sender,
-            ),
-            record(event),
-        ]
 
 
 def _nothing_to_ask(holder: Holder) -> str:

@@ -1,12 +1,79 @@
-"""Puts a one-time code into words for SMS and e-mail, in the person's language and the application's own text."""
+"""Puts a one-time code into words, in the person's language and the application's own text, and into the outbox."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
+from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.timeline import Trail
+from wardgate.clock import to_ms
+from wardgate.crypto import new_id
+from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
-from wardgate.engine.runtime import Application
+from wardgate.engine.runtime import Application, EngineParts
+from wardgate.factors.port import Sending
+from wardgate.storage.port import Operation
 from wardgate.texts import Text, language_of, render
 
 SMS_MAX_CHARS = 400
+
+
+class ForWhom(Protocol):
+    """The login or self-service flow that a code belongs to."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def reference(self) -> str: ...
+    @property
+    def goal(self) -> str: ...
+    @property
+    def application(self) -> str: ...
+    @property
+    def subject_id(self) -> str: ...
+    @property
+    def user_name(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+
+
+def send_code(
+    parts: EngineParts, application: Application, owner: ForWhom, sending: Sending, life_s: int, trail: Trail
+) -> tuple[Operation, ...]:
+    """The outbox row of a code and the audit event that it was sent, for the commit of its question."""
+    now_ms = to_ms(parts.clock.now())
+    subject, text = compose(application, sending.channel, sending.code, life_s, owner.language, owner.reference)
+    message_id = new_id()
+    trail.note("message put into the outbox", channel=sending.channel.value, message=message_id)
+    event = AuditEvent(
+        Kind.CODE_SENT,
+        now_ms,
+        "engine",
+        transaction_id=owner.id,
+        reference=owner.reference,
+        subject_id=owner.subject_id,
+        details={"channel": sending.channel.value, "message": message_id, "goal": str(owner.goal)},
+    )
+    return (
+        *enqueue(
+            parts.ring(),
+            message_id=message_id,
+            channel=sending.channel,
+            to=sending.to,
+            text=text,
+            subject=subject,
+            code=sending.code,
+            user_name=owner.user_name,
+            subject_id=owner.subject_id,
+            application=owner.application,
+            transaction_id=owner.id,
+            reference=owner.reference,
+            created_at_ms=now_ms,
+            expires_at_ms=now_ms + life_s * 1000,
+            keep=parts.keep_messages,
+            sender=parts.sender,
+        ),
+        record(event),
+    )
 
 
 def compose(application: Application, channel: Channel, code: str, life_s: int, language: str, reference: str) -> tuple[str, str]:

@@ -35,10 +35,10 @@ from wardgate.crypto import new_id
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import ContactKind, ContactWriting, Directory, DirectoryUser, RightMissing
 from wardgate.engine.holders import holder_of
+from wardgate.engine.messages import send_code
 from wardgate.engine.notices import CHANNELS, Addressee, Notice, Whom, everywhere, link_address, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.flow import Flow
-from wardgate.engine.self_service.sending import send_code
 from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.errors import Conflict, DirectoryUnavailable, MessageError, SealError
 from wardgate.factors import BY_KIND, SECOND_FACTORS
@@ -261,7 +261,8 @@ class OwnContacts:
         if asked.sending is None:
             return Text("contact.not_sent")
         trail.result, trail.reason = "challenged", "contact_code"
-        operations = send_code(self._parts, self._flow(owner, pending, trail), asked.sending, trail)
+        application, life_s = configuration.applications[owner.application], configuration.codes.life_s
+        operations = send_code(self._parts, application, self._flow(owner, pending, trail), asked.sending, life_s, trail)
         trail.stored = True
         await self._storage.commit([*operations, trail.entry(self._parts.ring(), now_ms)])
         return replace(pending, memory=asked.memory, sent_at=now_ms, resends=pending.resends + int(resend))

@@ -22,6 +22,7 @@ from wardgate.engine import brakes
 from wardgate.engine.attempt import Attempt
 from wardgate.engine.finding import Finding
 from wardgate.engine.holders import holder_of
+from wardgate.engine.messages import send_code
 from wardgate.engine.notices import Whom, notify
 from wardgate.engine.outcome import Origin
 from wardgate.engine.request import BeginRequest
@@ -38,7 +39,6 @@ from wardgate.engine.self_service.flow import (
     insert,
 )
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
-from wardgate.engine.self_service.sending import send_code
 from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of, first_kinds
 from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.settings import CodeSettings
@@ -283,7 +283,9 @@ class SelfService:
         asked = factor.ask(person.holder, task, before if before.get(_SENT_TO, "") == to_key else {})
         if asked.sending is None:
             return dict(asked.memory), ()
-        return {**asked.memory, _SENT_TO: to_key}, send_code(self._parts, flow, asked.sending, trail)
+        application, life_s = configuration.applications[flow.application], configuration.codes.life_s
+        operations = send_code(self._parts, application, flow, asked.sending, life_s, trail)
+        return {**asked.memory, _SENT_TO: to_key}, operations
 
     def _resend_wait_s(self, flow: Flow, now_ms: int) -> int | None:
         waits = self._codes.resend_after_s

@@ -28,6 +28,7 @@ MIGRATIONS = (
     "m0005_policy",
     "m0006_questions",
     "m0007_browsers",
+    "m0008_people",
 )
 LATEST = len(MIGRATIONS)
 
