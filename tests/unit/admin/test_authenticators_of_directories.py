@@ -8,7 +8,7 @@ from tests.unit.admin.memory_kind import configure, register
 from wardgate.admin import authenticators
 from wardgate.admin.management import Desk
 from wardgate.admin.office import Office
-from wardgate.admin.operations import authenticator_add_totp, authenticator_list
+from wardgate.admin.operations.authenticators import authenticator_add_totp, authenticator_list
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.errors import AlreadyExists, DirectoryUnavailable, NotFound
 

@@ -14,7 +14,8 @@ from wardgate.admin.checks import check_installation
 from wardgate.admin.findings import Level
 from wardgate.admin.management import Desk
 from wardgate.admin.office import Office
-from wardgate.admin.operations import OPERATIONS, admin_link
+from wardgate.admin.operations import OPERATIONS
+from wardgate.admin.operations.installation import admin_link
 from wardgate.certificates import self_signed
 from wardgate.clock import FixedClock, SystemClock
 from wardgate.errors import SettingsError
