@@ -13,20 +13,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
-from wardgate.engine.finding import login_name
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
-from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD
+from wardgate.factors import BY_KIND, ON_PAGES
 from wardgate.factors.passkey import MAX_ASSERTION_BYTES, request_options
 from wardgate.pages.actions import CONFIRM_CONTACT, ActionPages
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
+from wardgate.pages.confirming import MAX_PASSWORD_BYTES, ConfirmPages
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.opening import opening_of
 from wardgate.pages.place import then_of
+from wardgate.pages.refusing import status_of, wait_s
 from wardgate.pages.site import site_of
 from wardgate.pages.steps import Question, Step, Steps
 from wardgate.pages.trusting import device_shown, keep_device
@@ -35,12 +35,9 @@ from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 from wardgate.web.headers import PASSKEYS_USED, PERMISSIONS_POLICY
 from wardgate.web.language import language_of_request
-from wardgate.web.render import belongs_to
 
-MAX_PASSWORD_BYTES: Final = 1024
 MAX_CODE_CHARS: Final = 64
 SIGN_IN: Final = "sign-in"
-CONFIRM: Final = "confirm"
 PASSKEY_FIRST: Final = "/sign-in/passkey"
 _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
 _HINTS: Final = ("code.ask_",)
@@ -67,6 +64,7 @@ class SignInPages:
         self._door = door
         self._steps = Steps(door.storage, door.ring, door.clock)
         self._actions = ActionPages(door, self._steps)
+        self._confirming = ConfirmPages(door, self._go_on)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -75,8 +73,7 @@ class SignInPages:
             Route("/sign-in", self.begin, methods=["POST"]),
             Route(PASSKEY_FIRST, self.ask_passkey, methods=["GET"]),
             Route(PASSKEY_FIRST, self.begin_by_passkey, methods=["POST"]),
-            Route("/confirm", self.ask_confirm, methods=["GET"]),
-            Route("/confirm", self.confirm, methods=["POST"]),
+            *self._confirming.routes(),
             Route("/step/{id}", self.show, methods=["GET"]),
             Route("/step/{id}", self.answer, methods=["POST"]),
             Route("/step/{id}/offers", self.offers, methods=["GET"]),
@@ -114,7 +111,7 @@ class SignInPages:
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
-            return self._form(request, browser, then, name, error=outcome.text, status=_status(outcome.text))
+            return self._form(request, browser, then, name, error=outcome.text, status=status_of(outcome.text))
         step = Step("", 0, begin.application, name, outcome.reference, language_of_request(request), then, None)
         return await self._go_on(request, browser, step, outcome)
 
@@ -146,7 +143,7 @@ class SignInPages:
             title=self._door.configuration().applications[self._door.portal()].title,
         )
         if status in (429, 503):
-            response.headers["retry-after"] = str(_wait_s(error))
+            response.headers["retry-after"] = str(wait_s(error))
         response.headers[PERMISSIONS_POLICY] = PASSKEYS_USED
         browser.keep(response)
         return response
@@ -177,57 +174,11 @@ class SignInPages:
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied) and not name:
             forget = str(outcome.text.values.get("forget", ""))
-            return self._form(request, browser, then, error=outcome.text, status=_status(outcome.text), forget=forget)
+            return self._form(request, browser, then, error=outcome.text, status=status_of(outcome.text), forget=forget)
         if isinstance(outcome, Denied):
-            return self._form(request, browser, then, name, notice=outcome.text, status=_status(outcome.text))
+            return self._form(request, browser, then, name, notice=outcome.text, status=status_of(outcome.text))
         step = Step("", 0, self._door.portal(), name, outcome.reference, language_of_request(request), then, None)
         return await self._go_on(request, browser, step, outcome)
-
-    # --- that it is still him --------------------------------------------------------------------------------------
-
-    async def ask_confirm(self, request: Request) -> Response:
-        """Ask somebody who is signed in to prove again that it is him: by a factor where he has one, else by his password."""
-        return await self._confirm(request, None)
-
-    async def confirm(self, request: Request) -> Response:
-        """His password was typed, or the wish to be asked for a factor."""
-        return await self._confirm(request, await form_of(request))
-
-    async def _confirm(self, request: Request, form: Form | None) -> Response:
-        require_known_host(request, self._door.context.hosts)
-        browser, then = browser_of(request), then_of(request.query_params.get("then"))
-        session = await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
-        if session is None:
-            return RedirectResponse(f"/sign-in?then={then}", status_code=303)
-        belongs_to(request, session.whose.realm)
-        name = session.whose.user_name
-        if form is None:
-            return self._confirm_page(request, browser, then, name)
-        if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
-            return self._confirm_page(request, browser, then, name, Text("form.old"))
-        typed = form.secret("password")
-        if not typed or len(typed) > MAX_PASSWORD_BYTES:
-            return self._confirm_page(request, browser, then, name, Text("signin.missing_password"))
-        trail = self._door.trail(request)
-        origin = self._door.origin(request, browser)
-        own = login_name(self._door.configuration().realms, session.whose.realm, name)
-        begin = BeginRequest(self._door.portal(), own, origin, trail, Secret(typed), steps_up=True)
-        outcome = await self._door.engine.begin(begin)
-        await self._door.published(trail, outcome)
-        if isinstance(outcome, Denied):
-            return self._confirm_page(request, browser, then, name, outcome.text, _status(outcome.text))
-        language = language_of_request(request)
-        step = Step("", 0, begin.application, own, outcome.reference, language, then, None, confirms=session.id)
-        return await self._go_on(request, browser, step, outcome)
-
-    def _confirm_page(
-        self, request: Request, browser: Browser, then: str, name: str, error: Text | None = None, status: int = 422
-    ) -> Response:
-        csrf = browser.csrf(self._door.ring(), CONFIRM)
-        values = {"csrf": csrf, "then": then, "user_name": name, "error": error}
-        page = self._door.pages.page(request, "confirm.html", status if error is not None else 200, posts=True, **values)
-        browser.keep(page)
-        return page
 
     # --- the open question -----------------------------------------------------------------------------------------
 
@@ -376,7 +327,7 @@ class SignInPages:
         if stored is None:
             return await self._taken(request, browser, step)
         if wrong:
-            return await self._actions.show(request, browser, stored, status=_status(required.text))
+            return await self._actions.show(request, browser, stored, status=status_of(required.text))
         return self._to_step(browser, stored)
 
     async def _granted(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
@@ -401,12 +352,8 @@ class SignInPages:
         return response
 
     async def _confirmed(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
-        """The session goes on under a new value; it must be the one that the confirmation was begun for, and this person's."""
-        held = request.cookies.get(SESSION_COOKIE, "")
-        session = await self._door.sessions.find(held)
-        own = session is not None and session.id == step.confirms
-        factors = [factor for factor in granted.factors if factor != PASSWORD or step.turn == 0]
-        bearer = await self._door.sessions.confirm(held, SubjectId(granted.subject_id), factors) if own else None
+        """The session goes on under a new value; without one he signs in again."""
+        bearer = await self._confirming.confirmed(request, step, granted)
         if bearer is None:
             return RedirectResponse(f"/sign-in?then={step.then}", status_code=303)
         after = new_browser()
@@ -531,16 +478,6 @@ def _granted_step(bearer: str, offers: Sequence[Text]) -> dict[str, Any]:
 
 def _over(step: Step, ended: str, text: Text) -> Step:
     return step.changed(question=None, ended=ended, text=text)
-
-
-def _status(text: Text) -> int:
-    if text.id.startswith("wait."):
-        return 429
-    return 503 if text.id.startswith("down.") else 422
-
-
-def _wait_s(text: Text | None) -> int:
-    return int(text.values.get("min", 1)) * 60 if text is not None else 60
 
 
 def _notice(why: str | None) -> Text | None:

@@ -1,0 +1,101 @@
+"""Confirm: somebody who is signed in proves again that it is him, before something is changed.
+
+By a factor where he has one, else by his password; the engine decides, as at a sign-in. The step that it begins remembers the
+session that it is about, and only that session, of the same person, goes on.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from wardgate.account.subject import SubjectId
+from wardgate.crypto import Secret
+from wardgate.engine.finding import login_name
+from wardgate.engine.outcome import Denied, Granted, Outcome
+from wardgate.engine.request import BeginRequest
+from wardgate.factors import PASSWORD
+from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
+from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.pages.place import then_of
+from wardgate.pages.refusing import status_of
+from wardgate.pages.steps import Step
+from wardgate.texts import Text
+from wardgate.web.access import require_known_host
+from wardgate.web.language import language_of_request
+from wardgate.web.render import belongs_to
+
+MAX_PASSWORD_BYTES: Final = 1024
+CONFIRM: Final = "confirm"
+# Stores what the engine said of a step, and sends the browser to where it shows.
+GoOn = Callable[[Request, Browser, Step, Outcome], Awaitable[Response]]
+
+
+class ConfirmPages:
+    """The page at `/confirm`; the questions after it are steps like those of a sign-in."""
+
+    def __init__(self, door: BrowserDoor, go_on: GoOn) -> None:
+        self._door = door
+        self._go_on = go_on
+
+    def routes(self) -> list[Route]:
+        """The routes."""
+        return [
+            Route("/confirm", self.ask, methods=["GET"]),
+            Route("/confirm", self.begin, methods=["POST"]),
+        ]
+
+    async def ask(self, request: Request) -> Response:
+        """Ask for his password."""
+        return await self._answered(request, None)
+
+    async def begin(self, request: Request) -> Response:
+        """His password was typed, or the wish to be asked for a factor."""
+        return await self._answered(request, await form_of(request))
+
+    async def confirmed(self, request: Request, step: Step, granted: Granted) -> str | None:
+        """The new value under which the session goes on; it must be the one that the step was begun for, and this person's."""
+        held = request.cookies.get(SESSION_COOKIE, "")
+        session = await self._door.sessions.find(held)
+        if session is None or session.id != step.confirms:
+            return None
+        factors = [factor for factor in granted.factors if factor != PASSWORD or step.turn == 0]
+        return await self._door.sessions.confirm(held, SubjectId(granted.subject_id), factors)
+
+    async def _answered(self, request: Request, form: Form | None) -> Response:
+        require_known_host(request, self._door.context.hosts)
+        browser, then = browser_of(request), then_of(request.query_params.get("then"))
+        session = await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        if session is None:
+            return RedirectResponse(f"/sign-in?then={then}", status_code=303)
+        belongs_to(request, session.whose.realm)
+        name = session.whose.user_name
+        if form is None:
+            return self._page(request, browser, then, name)
+        if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
+            return self._page(request, browser, then, name, Text("form.old"))
+        typed = form.secret("password")
+        if not typed or len(typed) > MAX_PASSWORD_BYTES:
+            return self._page(request, browser, then, name, Text("signin.missing_password"))
+        trail = self._door.trail(request)
+        origin = self._door.origin(request, browser)
+        own = login_name(self._door.configuration().realms, session.whose.realm, name)
+        begin = BeginRequest(self._door.portal(), own, origin, trail, Secret(typed), steps_up=True)
+        outcome = await self._door.engine.begin(begin)
+        await self._door.published(trail, outcome)
+        if isinstance(outcome, Denied):
+            return self._page(request, browser, then, name, outcome.text, status_of(outcome.text))
+        language = language_of_request(request)
+        step = Step("", 0, begin.application, own, outcome.reference, language, then, None, confirms=session.id)
+        return await self._go_on(request, browser, step, outcome)
+
+    def _page(
+        self, request: Request, browser: Browser, then: str, name: str, error: Text | None = None, status: int = 422
+    ) -> Response:
+        csrf = browser.csrf(self._door.ring(), CONFIRM)
+        values = {"csrf": csrf, "then": then, "user_name": name, "error": error}
+        page = self._door.pages.page(request, "confirm.html", status if error is not None else 200, posts=True, **values)
+        browser.keep(page)
+        return page
