@@ -81,6 +81,8 @@ RETENTIONS = (
     Retention("sso_session", "expires_at", 0),
     Retention("self_service", "expires_at", _DAY_MS),
     Retention("mail_link", "expires_at", _DAY_MS),
+    # How it ended is shown beside the person for some weeks.
+    Retention("activation", "expires_at", 30 * _DAY_MS),
     Retention("admin_pass", "expires_at", _DAY_MS),
     Retention("timeline", "id", _default_ms("timeline"), most_rows=10_000_000, written=first_id_of, span="timeline"),
     # One head covers everything before it in its chain.

@@ -36,7 +36,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "policy": frozenset({"durations"}),
     "risk": frozenset({"storage"}),
     # what the engine stands on
-    "account": frozenset({"directory", "storage"}),
+    "account": frozenset({"audit", "directory", "storage"}),
     "audit": frozenset({"durations", "storage"}),
     "session": frozenset({"account", "audit", "storage"}),
     "delivery": frozenset({"config", "contacts", "storage"}),

@@ -32,6 +32,7 @@ BELONGINGS: Final = (
     "authenticator",
     "contact",
     "mail_link",
+    "activation",
     "self_service",
     "sso_session",
     "subject_link",

@@ -75,6 +75,16 @@ class Kind(Enum):
     CONTACT_ADDED = ("account:contact:added", "A phone or mail address was put into a person's own profile; masked.")
     CONTACT_REMOVED = ("account:contact:removed", "A phone or mail address was taken out of a person's own profile; masked.")
     CONTACT_PREFERRED = ("account:contact:preferred", "Which of a person's own contacts codes go to; masked, or none.")
+    ACTIVATION_ISSUED = (
+        "account:activation:issued",
+        "An operator issued an activation: for whom, by which ways, until when; never the link or the code.",
+    )
+    ACTIVATION_CANCELLED = ("account:activation:cancelled", "An operator took an activation back.")
+    ACTIVATION_USED = ("account:activation:used", "An activation was used up, at which door, and who had issued it.")
+    ACTIVATION_SPOILED = (
+        "account:activation:spoiled",
+        "Three wrong answers ended an activation: its issuer should ask the person, and issue a new one.",
+    )
     CONTACT_UNDONE = (
         "account:contact:undone",
         "A change of a person's contacts was taken back by the link in a message: what went and what came back; masked.",

@@ -81,6 +81,7 @@ _PERSON: Final = {"directory": As.THING, "user": As.USER}
 _USER: Final = {**_PERSON, "user_id": As.ID, "fields": As.WORDS, "state": As.WORD, "must_change": As.NUMBER, "forced": As.NUMBER}
 _AUTHENTICATOR: Final = {**_PERSON, "authenticator_id": As.ID, "factor": As.WORD}
 _CONTACT: Final = {**_PERSON, "contact": As.WORD, "value": As.CONTACT, "verified": As.NUMBER, "outcome": As.WORD}
+_ACTIVATION: Final = {**_PERSON, "issuer": As.ACTOR, "activation": As.ID, "door": As.WORD, "source": As.ADDRESS}
 
 PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.LOGIN_GRANTED: _LOGIN,
@@ -128,6 +129,10 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
         **dict.fromkeys(("added", "changed", "unchanged", "refused", "authenticators_added", "authenticators_revoked"), As.NUMBER),
     },
     Kind.USERS_EXPORTED: {"directory": As.THING, "with_hashes": As.NUMBER},
+    Kind.ACTIVATION_ISSUED: {**_ACTIVATION, "ways": As.WORDS},
+    Kind.ACTIVATION_CANCELLED: _ACTIVATION,
+    Kind.ACTIVATION_USED: _ACTIVATION,
+    Kind.ACTIVATION_SPOILED: _ACTIVATION,
     Kind.CONTACT_ADDED: _CONTACT,
     Kind.CONTACT_REMOVED: _CONTACT,
     Kind.CONTACT_PREFERRED: _CONTACT,

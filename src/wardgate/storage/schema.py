@@ -137,6 +137,29 @@ mail_link = Table(
     Index("ix_mail_link_expires_at", "expires_at"),
 )
 
+# What an operator issued so that a person can begin: a link, a start code, or both, as keyed fingerprints. One of each person.
+activation = Table(
+    "activation",
+    metadata,
+    _text("subject_id"),
+    _text("id"),
+    _text("issuer"),
+    _text("channel"),
+    _text("destination"),
+    _bytes("link_mac", null=True),
+    _number("link_until"),
+    _bytes("code_mac", null=True),
+    _number("code_until"),
+    _text("state"),
+    _number("tries"),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("ended_at", null=True),
+    PrimaryKeyConstraint("subject_id"),
+    Index("ix_activation_link_mac", "link_mac"),
+    Index("ix_activation_expires_at", "expires_at"),
+)
+
 # `counter`: the last TOTP time step or the next HOTP counter; it only ever rises, by conditional update.
 authenticator = Table(
     "authenticator",

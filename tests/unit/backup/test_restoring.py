@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.unit.backup.conftest import NOW, STAFF, Plant, at_work
-from wardgate.account import mail_link
+from wardgate.account import activation, mail_link
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.account.device import Judged, judge, make, read_value
 from wardgate.account.mail_link import Purpose
@@ -106,7 +106,7 @@ async def test_open_logins_links_and_waiting_messages_do_not_survive_a_restore(p
         assert await plant.rows(table) == [], table
     assert [row["id"] for row in await plant.rows("outbox")] == ["m-sent"]
     closed = {"handle": 1, "login_transaction": 1, "admin_pass": 1, "lease": 0, "hand_over": 0, "outbox": 1}
-    assert restored.epoch.closed == {"page_step": 0, "self_service": 0, "sso_session": 0, "mail_link": 0, **closed}
+    assert restored.epoch.closed == {"page_step": 0, "self_service": 0, "sso_session": 0, "mail_link": 0, "activation": 0, **closed}
 
 
 async def test_sessions_and_browsers_of_before_a_restore_do_not_come_alive(plant: Plant) -> None:
@@ -120,13 +120,14 @@ async def test_sessions_and_browsers_of_before_a_restore_do_not_come_alive(plant
             b"b" * 32, Step("", 0, "portal", "ada", "R", "en", "/account", None)
         )
         flow = Flow("f" * 32, "R", "reset", "portal", "staff", "ada", "en", stage=Stage.PASSWORD, expires_at=now_ms + 900_000)
-        await office.storage.commit([link, insert_flow(office.ring, flow)])
+        issued = activation.issue(office.ring, subject, "frank", now_ms, code_life_ms=activation.CODE_LIFE_MS)
+        await office.storage.commit([link, issued.operation, insert_flow(office.ring, flow)])
     file, _ = await plant.back_up()
     restored = await plant.restore(file)
     async with at_work(plant.data.parent / "restored", plant.clock) as (office, _):
         assert await Sessions(office.storage, lambda: office.ring, plant.clock).find(bearer) is None
         assert await Steps(office.storage, lambda: office.ring, plant.clock).find(b"b" * 32, step.id) is None
-    for table in ("sso_session", "mail_link", "page_step", "self_service"):
+    for table in ("sso_session", "mail_link", "activation", "page_step", "self_service"):
         assert await plant.rows(table) == [], table
         assert restored.epoch.closed[table] == 1, table
 
@@ -360,6 +361,7 @@ async def test_a_backup_of_an_older_schema_migrates_forward(plant: Plant) -> Non
     newer = ("lease", "audit_head", "local_password_history", "known_name", "contact")
     newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
     newer += ("page_step", "self_service", "sso_session", "mail_link")
+    newer += ("activation",)
     dropped = "".join(f"DROP TABLE {table};" for table in newer) + "ALTER TABLE brake DROP COLUMN label;"
     connection.executescript(dropped + "PRAGMA user_version = 1")
     connection.close()

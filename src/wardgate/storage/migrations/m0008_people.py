@@ -1,7 +1,47 @@
 """What people do and are given by hand: their activity, activations, short links and spare tokens."""
 
 from alembic.operations import Operations
+from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Text
+
+# Ordered by code point on PostgreSQL too, whatever the database's own collation.
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, _TEXT, nullable=False)
+
+
+def _number(name: str, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null, autoincrement=False)
+
+
+def _bytes(name: str, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null)
 
 
 def upgrade(op: Operations) -> None:
     """Create the tables and their indexes."""
+    _activation(op)
+
+
+def _activation(op: Operations) -> None:
+    op.create_table(
+        "activation",
+        _text("subject_id"),
+        _text("id"),
+        _text("issuer"),
+        _text("channel"),
+        _text("destination"),
+        _bytes("link_mac", null=True),
+        _number("link_until"),
+        _bytes("code_mac", null=True),
+        _number("code_until"),
+        _text("state"),
+        _number("tries"),
+        _number("created_at"),
+        _number("expires_at"),
+        _number("ended_at", null=True),
+        PrimaryKeyConstraint("subject_id"),
+    )
+    op.create_index("ix_activation_link_mac", "activation", ["link_mac"])
+    op.create_index("ix_activation_expires_at", "activation", ["expires_at"])
