@@ -174,7 +174,7 @@ class Pseudonyms:
             As.COUNTS: _counts,
             As.THING: _thing,
             As.USER: lambda value: self._of("user", _folded(value)),
-            As.ACTOR: lambda value: value if value in _OURS else self._of("operator", value),
+            As.ACTOR: lambda value: value if isinstance(value, str) and value in _OURS else self._of("operator", value),
             As.SUBJECT: self.subject,
             As.ADDRESS: self._address,
             As.CONTACT: lambda value: self._of("contact", _folded(value)),
