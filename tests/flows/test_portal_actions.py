@@ -14,6 +14,7 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, DirectoryUser, Lockout, PasswordPolicy, PasswordVerdict
+from wardgate.errors import DirectoryUnavailable
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.policy.settings import ActionEntrySettings, LifetimesThenSettings
 from wardgate.session.sessions import ADMINISTRATOR_IDLE_S, ADMINISTRATOR_LIFE_S
@@ -483,6 +484,55 @@ async def test_password_is_changed_this_session_goes_on_under_another_value_and_
     [payload] = await world.payloads("directory:password:set")
     assert payload["how"] == "changed"
     assert sum("was changed" in each.text for each in await world.messages()) == 1
+
+
+async def test_stolen_session_ends_though_the_answer_to_the_change_is_lost() -> None:
+    world = PortalWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+
+    async def write_and_die(user: DirectoryUser, old: Secret, new: Secret, timeout_s: float) -> PasswordVerdict:
+        await type(world.directory).change_password(world.directory, user, old, new, timeout_s)
+        raise DirectoryUnavailable("the connection broke")
+
+    async with world.browser() as browser, world.browser() as stolen:
+        await signed_in(world, stolen)
+        world.later(30)
+        await signed_in(world, browser)
+        await browser.get("/account/password")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.directory, "change_password", write_and_die)
+            page = await browser.post(password="correct horse", new_password=NEW)
+        assert page.status_code == 503
+        await stolen.get("/account")
+        assert stolen.path == "/sign-in"
+        await browser.get("/account")
+        assert browser.path == "/account"
+    assert await right(world, user, NEW)
+    assert [each["why"] for each in await world.payloads("session:session:ended")] == ["password_change"]
+
+
+async def test_stolen_session_ends_though_the_answer_to_a_change_that_was_demanded_is_lost() -> None:
+    world = PortalWorld()
+    user = await erin(world, verdict=PasswordVerdict.RIGHT)
+    async with world.browser() as stolen:
+        await stolen.sign_in("erin")
+        await stolen.post(code=world.totp(), act="answer")
+        assert stolen.path == "/account"
+        world.later(30)
+        await world.directory.reset_password(user, Secret("correct horse"), True, 1)
+
+        async def write_and_die(*_: object) -> PasswordVerdict:
+            raise DirectoryUnavailable("the connection broke")
+
+        async with world.browser() as browser:
+            await to_new_password(world, browser)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(world.directory, "change_password", write_and_die)
+                page = await browser.post(new_password=NEW, act="password")
+            assert "We cannot tell yet" in page.text
+        await stolen.get("/account")
+        assert stolen.path == "/sign-in"
 
 
 async def test_stolen_session_changes_no_password_after_five_minutes() -> None:

@@ -121,11 +121,13 @@ class Actions:
         if directory is None:
             return Tried(Refusal("change_not_here", Text("pw.not_here"), final=True))
         old = held_password(self._parts.ring(), transaction.held, transaction.id, answer.now_ms)
+        ended = self._changing.ended(_whom(transaction))
         if old is not None:
-            return await self._changing.attempt(directory, answer.user, answer.keys, old, new, trail)
+            return await self._changing.attempt(directory, answer.user, answer.keys, old, new, trail, ended)
         problem = self._acting.own_rules(answer.user, new)
         if problem is not None:
             return Tried(Refusal("password_rules", problem))
+        await self._storage.commit(ended)
         return Tried(await self._acting.reset(directory, answer.user, new, trail))
 
     async def _refused(self, answer: Answer, outcome: ActionRequired, tried: Tried, refusal: Refusal) -> Step | None:
@@ -142,13 +144,12 @@ class Actions:
         return again
 
     async def _go_on(self, answer: Answer, tried: Tried) -> Step | None:
-        """It is written: end what was open by the old one, and go on with what else is due."""
+        """It is written: record it, tell the person, and go on with what else is due."""
         before, ring = answer.transaction, self._parts.ring()
         left = tuple(each for each in before.terms.demands if each.action != CHANGE_PASSWORD)
         after = before.moved(refusal="", held="", terms=replace(before.terms, demands=left))
         value, insert_handle = new_handle(ring, after, answer.request.origin.binding)
-        whom = Whom(before.subject_id, before.user_name, before.application, before.id, before.reference, before.language)
-        done = (*tried.settle, *self._changing.aftermath(whom, answer.user, answer.holder, "required"))
+        done = (*tried.settle, *self._changing.aftermath(_whom(before), answer.user, answer.holder, "required"))
         if isinstance(await self._storage.commit([advance(before, after), insert_handle, *done]), Refused):
             # The login is over meanwhile; the password is changed all the same.
             await self._storage.commit(done)
@@ -163,6 +164,11 @@ class Actions:
             return await self._answering.account(transaction) or before
         except DirectoryUnavailable:
             return before
+
+
+def _whom(transaction: Transaction) -> Whom:
+    at = transaction
+    return Whom(at.subject_id, at.user_name, at.application, at.id, at.reference, at.language)
 
 
 def _handle(mac: bytes, transaction: Transaction, binding: str) -> Handle:

@@ -2,7 +2,12 @@
 
 The old password is checked by the directory with the change itself, so it is reserved and counted as any other check is: at the
 brakes of user and source, and one short of the number at which the directory locks the account.
+
+The person's other sessions end with that reservation, before the directory is told: none may live on because its answer was lost,
+or we were. A wrong old password ends them too, which costs their owner a sign-in.
 """
+
+from collections.abc import Sequence
 
 from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import SubjectId
@@ -76,7 +81,9 @@ class Changing:
         origin = request.origin
         typed = f"{request.realm}:{user.name}"
         keys = brakes.brake_keys(parts.ring(), request.subject_id, origin.client, origin.binding, typed=typed)
-        tried = await self.attempt(directory, user, keys, request.old, request.new, trail)
+        whom = Whom(request.subject_id, user.name, request.application, "", trail.reference, request.language)
+        ended = self.ended(whom, request.kept)
+        tried = await self.attempt(directory, user, keys, request.old, request.new, trail, ended)
         refusal = tried.refusal
         if refusal is not None:
             text = Text(refusal.text.id, {**refusal.text.values, "ref": trail.reference})
@@ -84,26 +91,32 @@ class Changing:
             denied = Denied(refusal.reason, text, request.language, trail.reference)
             await recording.commit(tried.settle, Kind.PASSWORD_REFUSED, denied, user.name, reason=refusal.reason)
             return Refusal(refusal.reason, text, refusal.final, refusal.unknown)
-        whom = Whom(request.subject_id, user.name, request.application, "", trail.reference, request.language)
         [contacts] = await self._storage.read([kept_contacts(request.subject_id)])
         holder = holder_of(parts.ring(), request.subject_id, user, (), (), contacts)
         trail.result, trail.reason = "granted", "password_changed"
-        unit = [*tried.settle, *self.aftermath(whom, user, holder, "changed", request.kept), trail.entry(parts.ring(), now_ms)]
+        unit = [*tried.settle, *self.aftermath(whom, user, holder, "changed"), trail.entry(parts.ring(), now_ms)]
         await self._storage.commit(unit)
         trail.stored = True
         return None
 
     async def attempt(
-        self, directory: Directory, user: DirectoryUser, keys: brakes.BrakeKeys, old: Secret, new: Secret, trail: Trail
+        self,
+        directory: Directory,
+        user: DirectoryUser,
+        keys: brakes.BrakeKeys,
+        old: Secret,
+        new: Secret,
+        trail: Trail,
+        ended: Sequence[Operation],
     ) -> Tried:
-        """Try it, with a check that was reserved before."""
+        """Try it, with a check that was reserved before. `ended`: what ends with the reservation."""
         problem = self._acting.own_rules(user, new)
         if problem is not None:
             return Tried(Refusal("password_rules", problem))
         settings, now_ms = self._parts.configuration().brakes, to_ms(self._parts.clock.now())
         account = bind_brake.bind_key(self._parts.ring(), user, keys.user)
         hold = await brakes.holding(self._storage, keys, settings, now_ms)
-        unit: list[Operation] = [brakes.reserve(keys, settings, now_ms, refuse=True)]
+        unit: list[Operation] = [*ended, brakes.reserve(keys, settings, now_ms, refuse=True)]
         if account is not None:
             unit.append(bind_brake.reserve(account, now_ms, proved=True, refuse=True))
         commit = await self._storage.commit(unit) if hold is None else None
@@ -134,18 +147,23 @@ class Changing:
         checked = Checked.RIGHT if refusal is None else Checked.NOT_COUNTED
         return Tried(refusal, (back, *_settled(bind, checked, now_ms)))
 
-    def aftermath(self, whom: Whom, user: DirectoryUser, holder: Holder, how: str, kept: str = "") -> tuple[Operation, ...]:
-        """What a new password brings about: its record, the end of the person's other sessions, and word to him of it."""
+    def ended(self, whom: Whom, kept: str = "") -> tuple[Operation, ...]:
+        """The end of the person's sessions but the one that is kept, with its record."""
+        subject_id, now_ms = SubjectId(whom.subject_id), to_ms(self._parts.clock.now())
+        others = (Where("subject_id", "=", subject_id), *((Where("id", "!=", kept),) if kept else ()))
+        details = {"why": "password_change"}
+        event = AuditEvent(
+            Kind.SESSION_ENDED, now_ms, "engine", whom.transaction_id or None, whom.reference, subject_id, details=details
+        )
+        return (Delete("sso_session", others), record(event))
+
+    def aftermath(self, whom: Whom, user: DirectoryUser, holder: Holder, how: str) -> tuple[Operation, ...]:
+        """What a new password brings about once it is written: its record, and word to the person of it."""
         subject_id, now_ms = SubjectId(whom.subject_id), to_ms(self._parts.clock.now())
         details = {"user": user.name, "directory": user.directory, "how": how}
         about = (now_ms, "engine", whom.transaction_id or None, whom.reference, subject_id)
-        others = (Where("subject_id", "=", subject_id), *((Where("id", "!=", kept),) if kept else ()))
-        return (
-            record(AuditEvent(Kind.PASSWORD_SET, *about, details=details)),
-            Delete("sso_session", others),
-            record(AuditEvent(Kind.SESSION_ENDED, *about, details={"why": "password_changed"})),
-            *notify(self._parts, whom, holder, "password_changed"),
-        )
+        event = AuditEvent(Kind.PASSWORD_SET, *about, details=details)
+        return (record(event), *notify(self._parts, whom, holder, "password_changed"))
 
     async def _overdraws(self, directory: Directory, user: DirectoryUser, bind: Bind) -> bool:
         """Whether the directory, asked after the reservation, tells more than it told before. Only where something had failed."""
