@@ -17,6 +17,7 @@ from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.engine.runtime import EngineConfiguration
 from wardgate.engine.settings import SendingSettings
+from wardgate.pages.turns import STEPS_AN_HOUR
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Storage
 
@@ -344,6 +345,28 @@ async def test_another_code_goes_out_after_a_while_only() -> None:
     assert len(await sent_to(world, HOME)) == 2
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_send_again_pressed_many_times_at_once_sends_one_more_message(backend: str, tmp_path: Path) -> None:
+    async with a_storage(backend, tmp_path) as storage:
+        world, _ = await a_world(storage=storage)
+        async with world.browser() as browser:
+            await signed_in(world, browser)
+            await browser.get(ADD_MAIL)
+            await browser.post(email=HOME)
+            world.later(31)
+            form, cookies, address = browser.filled(1, {"act": "resend"}), dict(browser.client.cookies), browser.path
+
+            async def send() -> httpx.Response:
+                async with world.browser(cookies=cookies) as copy:
+                    return await copy.client.post(address, data=form, headers=OURS)
+
+            replies = await asyncio.gather(*(send() for _ in range(6)))
+            assert {reply.status_code for reply in replies} <= {303, 429}
+            assert len(await sent_to(world, HOME)) == 2
+            await browser.get(address)
+            assert (await browser.post(code=await code_for(world, HOME), act="verify")).status_code == 200
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -579,6 +602,25 @@ async def test_mail_scanner_that_opens_links_changes_nothing() -> None:
         await browser.get(LIST)
         assert browser.path == LIST
     assert await values(world, user) == [HOME]
+
+
+async def test_reloading_a_link_or_an_enrolment_fills_no_table() -> None:
+    world, _ = await a_world()
+    async with world.browser() as browser, world.browser() as scanner:
+        await signed_in(world, browser)
+        await add(world, browser)
+        link = await link_for(world, "ada@acme.test")
+        before = len(await world.rows("page_step"))
+        for _ in range(STEPS_AN_HOUR):
+            assert (await scanner.client.get(link)).status_code == 303
+        for address in (link, "/enrol/totp", "/enrol/passkey"):
+            reply = await browser.client.get(address)
+            assert reply.status_code == 429
+            assert 3500 < int(reply.headers["retry-after"]) <= 3600
+            assert "Try again in 60 minutes" in reply.text
+        assert len(await world.rows("page_step")) == before + STEPS_AN_HOUR
+        world.later(3601)
+        assert (await scanner.client.get(link)).status_code == 303
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

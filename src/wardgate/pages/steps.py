@@ -148,14 +148,18 @@ class Steps:
 
         `new_browser`: whose it is from now on.
         """
+        moved, operation = self.moving(browser, old, new, new_browser)
+        return None if isinstance(await self._storage.commit([operation]), Refused) else moved
+
+    def moving(self, browser: bytes, old: Step, new: Step, new_browser: bytes | None = None) -> tuple[Step, Operation]:
+        """The same for a unit of more: the successor, and what refuses the unit when another request was first."""
         before = browser.hex() if new_browser is not None else old.before
         expires_at = min(old.expires_at, to_ms(self._clock.now()) + KEPT_MS)
         moved = replace(new, id=old.id, turn=old.turn + 1, before=before, expires_at=expires_at)
         row = self._row(new_browser or browser, moved)
         changes = {name: row[name] for name in ("browser_mac", "turn", "sealed", "expires_at")}
         where = (Where("turn", "=", old.turn), Where("browser_mac", "=", browser))
-        operation: Operation = Update("page_step", {"step_mac": row["step_mac"]}, changes, where=where)
-        return None if isinstance(await self._storage.commit([operation]), Refused) else moved
+        return moved, Update("page_step", {"step_mac": row["step_mac"]}, changes, where=where)
 
     def _row(self, browser: bytes, step: Step) -> Row:
         mac, asked, text = self._mac(step.id), step.question, step.text

@@ -18,6 +18,7 @@ from wardgate.pages.browser import Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.steps import Step, Steps, new_step_id
 from wardgate.portal.gate import Gate, Present
+from wardgate.storage.port import Operation
 from wardgate.texts import Text
 
 CONTACTS: Final = "/account/contacts"
@@ -115,12 +116,13 @@ class ContactPages:
 
     async def _send(self, request: Request, present: Present, owner: Owner, step: Step, pending: Pending) -> Text | None:
         trail = self._door.trail(request)
-        sent = await self._contacts.send(owner, pending, trail)
+
+        def kept(sent: Pending) -> Operation:
+            return self._steps.moving(self._mac(present), step, step.changed(pending=sent.text()))[1]
+
+        problem = await self._contacts.send(owner, pending, trail, kept)
         self._door.recorder.publish(trail)
-        if isinstance(sent, Text):
-            return sent
-        await self._steps.move(self._mac(present), step, step.changed(pending=sent.text()))
-        return None
+        return problem
 
     async def show_pending(self, request: Request) -> Response:
         """The field for its code; afterwards what came of it."""

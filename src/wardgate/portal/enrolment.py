@@ -21,6 +21,7 @@ from wardgate.pages.browser import Browser, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.enrolling import Whose, enrol_app, event_of, first_code, make_codes, new_secret, notices, shown_key
 from wardgate.pages.steps import Step, Steps
+from wardgate.pages.turns import take_step_turn
 from wardgate.portal.gate import Gate, Present
 from wardgate.storage.port import Delete, Operation, Row, Update, Where
 from wardgate.texts import Text
@@ -102,6 +103,7 @@ class EnrolmentPages:
             return self._gate.to_confirm(APP)
         if (await self._whose(present)).is_full:
             return await self._list_page(request, present, Text("account.too_many"), 409)
+        await take_step_turn(self._door, request)
         browser = browser_of(request)
         made = Step(
             "", 0, self._door.portal(), present.user.name, "", "", LIST, None, confirms=present.session.id, secret=new_secret()

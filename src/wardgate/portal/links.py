@@ -16,6 +16,7 @@ from wardgate.engine.self_service.undoing import Undoing
 from wardgate.pages.browser import Browser, browser_of, form_of, is_ours
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.steps import Step, Steps
+from wardgate.pages.turns import take_step_turn
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 
@@ -47,6 +48,7 @@ class LinkPages:
         browser = browser_of(request)
         if isinstance(link, Text):
             return self._over(request, link)
+        await take_step_turn(self._door, request)
         made = Step("", 0, self._door.portal(), "", "", "", OPENED, None, pending=link.mac.hex())
         step = await self._steps.begin(self._mac(browser), made)
         response = RedirectResponse(f"{OPENED}/{step.id}", status_code=303)

@@ -34,6 +34,7 @@ from wardgate.pages.door import BrowserDoor
 from wardgate.pages.enrolling import BY_PERSON, MAX_LABEL_CHARS
 from wardgate.pages.site import other_address, site_of
 from wardgate.pages.steps import Step, Steps
+from wardgate.pages.turns import take_step_turn
 from wardgate.portal.enrolment import CODES, LIST
 from wardgate.portal.gate import Gate, Present
 from wardgate.storage.port import Committed, Operation
@@ -85,6 +86,7 @@ class PasskeyPages:
             return self._gate.to_confirm(PASSKEY)
         if sum(map(len, await self._kept(present))) >= MAX_AUTHENTICATORS:
             return RedirectResponse(LIST, status_code=303)
+        await take_step_turn(self._door, request)
         browser, challenge = browser_of(request), random_bytes(CHALLENGE_BYTES).hex()
         made = Step(
             "", 0, self._door.portal(), present.user.name, "", "", LIST, None, confirms=present.session.id, secret=challenge

@@ -59,8 +59,10 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        response = faced.error(request, error.status_code, error.text if isinstance(error, Closed) else None)
-        response.headers.update(error.headers or {})
+        headers = error.headers or {}
+        closer = error.text if isinstance(error, Closed) else None
+        response = faced.error(request, error.status_code, closer, int(headers.get("retry-after", "60")))
+        response.headers.update(headers)
         return response
 
     app = Starlette(

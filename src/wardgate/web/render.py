@@ -20,7 +20,7 @@ from wardgate.web.context import WebContext
 from wardgate.web.view import look_of, reason_text
 
 _BRAND = "page.brand"
-_ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 500, 503)
+_ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 500, 503)
 
 
 class Pages:
@@ -60,11 +60,15 @@ class Pages:
         rendered: str = getattr(module, macro)(*arguments)
         return rendered
 
-    def error(self, request: Request, status: int, text: str | None = None) -> HTMLResponse:
-        """The page of an error: what happened and what to do, the same for everybody. `text`: the id of a closer word."""
+    def error(self, request: Request, status: int, text: str | None = None, wait_s: int = 60) -> HTMLResponse:
+        """The page of an error: what happened and what to do, the same for everybody. `text`: the id of a closer word.
+
+        `wait_s`: where it is a brake that holds, for how long.
+        """
         text_id = text or (f"page.error_{status}" if status in _ERRORS_WITH_A_PAGE else "page.error_other")
         phrase = HTTPStatus(status).phrase
-        return self.page(request, "error.html", status, text_id=text_id, error_status=status, phrase=phrase)
+        told: dict[str, Any] = {"text_id": text_id, "error_status": status, "phrase": phrase, "wait_min": -(-wait_s // 60)}
+        return self.page(request, "error.html", status, **told)
 
     def _look(self, request: Request) -> Look | None:
         return self._looks().of(realm_of(request)) if self._looks is not None else None

@@ -4,7 +4,7 @@ What changes here decides who gets the codes and resets the password, so every c
 all, with a link that takes it back. A new contact is good for signing in at once and for a reset only after the hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -243,8 +243,11 @@ class OwnContacts:
         full = sum(row["kind"] == kind.value for row in rows) >= MAX_CONTACTS
         return Text("account.too_many") if full else None
 
-    async def send(self, owner: Owner, pending: Pending, trail: Trail) -> Pending | Text:
-        """Send a code to it, or say why none can go now. Earlier ones still work until they run out."""
+    async def send(self, owner: Owner, pending: Pending, trail: Trail, kept: Callable[[Pending], Operation]) -> Text | None:
+        """Send a code to it, or say why none can go now. Earlier ones still work until they run out.
+
+        `kept`: keeps what was sent, and refuses where another request was first: of several at once one sends, and none says so.
+        """
         configuration, now_ms = self._parts.configuration(), to_ms(self._parts.clock.now())
         factor, holder = self._factor(pending), self._holder(owner, pending)
         self._begun(owner, pending, trail)
@@ -263,9 +266,10 @@ class OwnContacts:
         trail.result, trail.reason = "challenged", "contact_code"
         application, life_s = configuration.applications[owner.application], configuration.codes.life_s
         operations = send_code(self._parts, application, self._flow(owner, pending, trail), asked.sending, life_s, trail)
-        trail.stored = True
-        await self._storage.commit([*operations, trail.entry(self._parts.ring(), now_ms)])
-        return replace(pending, memory=asked.memory, sent_at=now_ms, resends=pending.resends + int(resend))
+        sent = replace(pending, memory=asked.memory, sent_at=now_ms, resends=pending.resends + int(resend))
+        commit = await self._storage.commit([kept(sent), *operations, trail.entry(self._parts.ring(), now_ms)])
+        trail.stored = isinstance(commit, Committed)
+        return None
 
     def is_over(self, pending: Pending) -> bool:
         """Whether no code can verify it any more."""
