@@ -28,6 +28,7 @@ from wardgate.account.recovery_code import new_code, normalise
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.crypto import KeyRing, Secret, new_id
+from wardgate.errors import SealError
 from wardgate.storage.port import Find, Operation, Row, Update, Upsert, Where
 
 TABLE: Final = "activation"
@@ -60,10 +61,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A row of `activation`. `tries`: wrong answers so far; `channel` and `destination`: of the link, empty without one."""
+    """A row of `activation`. `tries`: wrong answers so far; `channel` and `destination`: of the link, empty without one.
+
+    `login_name`: how the person is named at sign-in, with his realm where it needs one. `used_by`: the login that used it up.
+    `tell`: the mail address of whom the issuer wants told, sealed.
+    """
 
     id: str
     subject_id: SubjectId
+    login_name: str
     issuer: str
     state: State
     tries: int
@@ -76,6 +82,8 @@ class Activation:
     link_until: int = 0
     code_mac: bytes | None = field(default=None, repr=False)
     code_until: int = 0
+    used_by: str = ""
+    tell: bytes | None = field(default=None, repr=False)
 
     def is_open(self, now_ms: int) -> bool:
         """Whether anything of it still works. One that was issued in the future does not: the clock was set back since."""
@@ -116,14 +124,27 @@ class Occasion:
 _CLOCK_STEP_MS: Final = 10_000
 
 
-def issue(ring: KeyRing, subject_id: SubjectId, issuer: str, at_ms: int, link: Link | None = None, code_life_ms: int = 0) -> Issued:
-    """A new activation with a link, with a code (`code_life_ms` above 0), or with both. The person's old one is replaced."""
+def issue(
+    ring: KeyRing,
+    subject_id: SubjectId,
+    login_name: str,
+    issuer: str,
+    at_ms: int,
+    link: Link | None = None,
+    code_life_ms: int = 0,
+    tell: str = "",
+) -> Issued:
+    """A new activation with a link, with a code (`code_life_ms` above 0), or with both. The person's old one is replaced.
+
+    `tell`: where the issuer wants word of its end, a mail address.
+    """
     token = Secret(secrets.token_urlsafe(TOKEN_BYTES)) if link is not None else None
     code = Secret(new_code()) if code_life_ms > 0 else None
     ends = [at_ms + (link.life_ms if link is not None else 0), at_ms + code_life_ms]
     activation = Activation(
         id=new_id(),
         subject_id=subject_id,
+        login_name=login_name,
         issuer=issuer[:MAX_ISSUER_CHARS],
         state=State.OPEN,
         tries=0,
@@ -135,8 +156,22 @@ def issue(ring: KeyRing, subject_id: SubjectId, issuer: str, at_ms: int, link: L
         link_until=ends[0] if token is not None else 0,
         code_mac=_code_mac(ring, subject_id, code.reveal().decode().replace("-", "")) if code is not None else None,
         code_until=ends[1] if code is not None else 0,
+        tell=ring.seal(tell.encode(), bound_to(subject_id)) if tell else None,
     )
     return Issued(activation, Upsert(TABLE, _row(activation)), token, code)
+
+
+def told_address(ring: KeyRing, activation: Activation) -> str:
+    """Where the issuer wants word of it; empty: nowhere, or the row was tampered with."""
+    try:
+        return ring.open(activation.tell, bound_to(activation.subject_id)).decode() if activation.tell is not None else ""
+    except SealError:
+        return ""
+
+
+def bound_to(subject_id: str) -> str:
+    """The associated data of a row of table `activation`."""
+    return f"activation:{subject_id}"
 
 
 def of_subject(subject_id: SubjectId) -> Find:
@@ -171,7 +206,7 @@ def code_fits(ring: KeyRing, activation: Activation | None, subject_id: str, typ
 
 def use(activation: Activation, occasion: Occasion) -> list[Operation]:
     """Use it up, in the unit of what it was good for: of two who are right at once, one is let go on. With its event."""
-    ended = replace(activation, state=State.USED, ended_at=occasion.now_ms)
+    ended = replace(activation, state=State.USED, ended_at=occasion.now_ms, used_by=occasion.transaction_id)
     return [_change(activation, ended, occasion.now_ms), _event(Kind.ACTIVATION_USED, activation, occasion)]
 
 
@@ -197,7 +232,7 @@ def _change(before: Activation, after: Activation, now_ms: int) -> Update:
         Where("tries", "=", before.tries),
         Where("expires_at", ">", now_ms),
     )
-    changes: Row = {"state": after.state.value, "tries": after.tries, "ended_at": after.ended_at}
+    changes: Row = {"state": after.state.value, "tries": after.tries, "ended_at": after.ended_at, "used_by": after.used_by}
     return Update(TABLE, {"subject_id": before.subject_id}, changes, where=still)
 
 
@@ -226,6 +261,7 @@ def _row(activation: Activation) -> Row:
     return {
         "subject_id": activation.subject_id,
         "id": activation.id,
+        "login_name": activation.login_name,
         "issuer": activation.issuer,
         "channel": activation.channel,
         "destination": activation.destination,
@@ -238,14 +274,17 @@ def _row(activation: Activation) -> Row:
         "created_at": activation.created_at,
         "expires_at": activation.expires_at,
         "ended_at": activation.ended_at,
+        "used_by": activation.used_by,
+        "sealed": activation.tell,
     }
 
 
 def _from_row(row: Row) -> Activation:
-    link_mac, code_mac, ended_at = row["link_mac"], row["code_mac"], row["ended_at"]
+    link_mac, code_mac, ended_at, sealed = row["link_mac"], row["code_mac"], row["ended_at"], row["sealed"]
     return Activation(
         id=str(row["id"]),
         subject_id=SubjectId(str(row["subject_id"])),
+        login_name=str(row["login_name"]),
         issuer=str(row["issuer"]),
         state=State(str(row["state"])),
         tries=int(row["tries"] or 0),
@@ -258,6 +297,8 @@ def _from_row(row: Row) -> Activation:
         link_until=int(row["link_until"] or 0),
         code_mac=code_mac if isinstance(code_mac, bytes) else None,
         code_until=int(row["code_until"] or 0),
+        used_by=str(row["used_by"]),
+        tell=sealed if isinstance(sealed, bytes) else None,
     )
 
 

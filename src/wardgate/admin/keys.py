@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wardgate.account.activation import bound_to as activation_place
 from wardgate.account.authenticator import bound_to as authenticator_place
 from wardgate.account.contact_seal import bound_to as contact_place
 from wardgate.account.mail_link import bound_to as link_place
@@ -68,6 +69,7 @@ SEALED: Final = (
         "sealed",
         lambda row: contact_place(str(row["subject_id"]), str(row["kind"]), _bytes(row["value_key"])),
     ),
+    SealedColumn("activation", ("subject_id",), "sealed", lambda row: activation_place(str(row["subject_id"]))),
     SealedColumn("mail_link", ("link_mac",), "sealed", lambda row: link_place(_bytes(row["link_mac"]))),
     SealedColumn(
         "kba_answer",

@@ -69,13 +69,15 @@ class Need:
 
 
 # By goal. A forgotten name needs nothing: it is only ever sent to the contact that was typed. A change needs the password that is
-# changed; what the login asks beside it, `not weaker than login` adds.
+# changed; what the login asks beside it, `not weaker than login` adds. An activation is what an operator issued and one thing
+# beside it that did not come the same way.
 NEEDS: Final[Mapping[str, Need]] = {
     "reset": Need(2, 3),
     "unlock": Need(1, 2, strongest=2),
     "recover_name": Need(0, 0),
     "change": Need(1, 1),
     "enrol": Need(1, 2),
+    "activate": Need(2, 3),
 }
 SELF_SERVICE: Final = tuple(NEEDS)
 

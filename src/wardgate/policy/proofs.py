@@ -28,7 +28,9 @@ TWOFOLD: Final = "passkey"
 # The password is what was lost, and a contact that just came may be the thief's.
 LOST_PASSWORD: Final = ("reset", "unlock", "recover_name")
 # Whoever has nothing yet must be able to begin: here no more is asked than what the person has.
-AS_FAR_AS_ENROLLED: Final = ("change", "enrol")
+AS_FAR_AS_ENROLLED: Final = ("change", "enrol", "activate")
+# Where a contact that just came may be somebody else's, and counts only after its hold.
+HOLDING: Final = (*LOST_PASSWORD, "activate")
 
 WhyNot = Literal[
     "", "lost", "forgotten", "typed", "behind_password", "held", "never", "floor", "weighs_nothing", "same_source", "alone"
@@ -206,7 +208,7 @@ def _why_not(policy: Policy, facts: Facts, need: Need, never: frozenset[str], pr
     """The rule by which a proof counts for nothing, whatever stands beside it."""
     forgotten = facts.goal in LOST_PASSWORD
     hold = timedelta(seconds=policy.self_service.contact_hold_s)
-    held = forgotten and proof.since is not None and not proof.vouched and facts.at < proof.since + hold
+    held = facts.goal in HOLDING and proof.since is not None and not proof.vouched and facts.at < proof.since + hold
     rules: tuple[tuple[bool, WhyNot], ...] = (
         (proof.lost, "lost"),
         (forgotten and proof.kind == PASSWORD, "forgotten"),

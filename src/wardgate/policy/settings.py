@@ -191,6 +191,9 @@ class SelfServiceSettings:
     recover_name: SelfServiceGoalSettings | None = field(default=None, metadata={"help": "a forgotten user name"})
     change: SelfServiceGoalSettings | None = field(default=None, metadata={"help": "a new password by whoever knows the old one"})
     enrol: SelfServiceGoalSettings | None = field(default=None, metadata={"help": "a factor or contact added, replaced or removed"})
+    activate: SelfServiceGoalSettings | None = field(
+        default=None, metadata={"help": "the first visit of a new person, by a link or code that an operator issued"}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from wardgate.account.activation import (
     of_link,
     of_subject,
     read_one,
+    told_address,
     use,
 )
 from wardgate.account.subject import SubjectId
@@ -44,7 +45,7 @@ def storage() -> MemoryStorage:
 
 
 async def issued(storage: MemoryStorage, subject_id: SubjectId = GRACE, link: Link | None = BY_MAIL) -> Issued:
-    made = issue(RING, subject_id, "frank", NOW, link, CODE_LIFE_MS)
+    made = issue(RING, subject_id, "grace", "frank", NOW, link, CODE_LIFE_MS, "frank@acme.test")
     assert isinstance(await storage.commit([made.operation]), Committed)
     return made
 
@@ -76,6 +77,9 @@ async def test_what_was_issued_stands_nowhere_in_clear(storage: MemoryStorage) -
     assert typed(made) not in rows
     assert typed(made).replace("-", "") not in rows
     assert typed(made) not in repr(made)
+    assert "frank@acme.test" not in rows
+    assert told_address(RING, await kept(storage)) == "frank@acme.test"
+    assert told_address(RING, replace(await kept(storage), subject_id=SubjectId("heidi"))) == ""
 
 
 async def test_link_is_found_by_its_token_and_by_nothing_else(storage: MemoryStorage) -> None:
@@ -110,6 +114,7 @@ async def test_activation_is_used_once(storage: MemoryStorage) -> None:
     activation = await kept(storage)
     assert sorted(await asyncio.gather(*(works(storage, activation) for _ in range(8)))) == [False] * 7 + [True]
     after = await kept(storage)
+    assert (after.used_by, after.login_name) == ("t1", "grace")
     assert (after.state, after.ended_at, after.link_works(NOW), after.code_works(NOW)) == (State.USED, NOW, False, False)
     assert not await works(storage, after)
 

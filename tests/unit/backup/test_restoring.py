@@ -120,7 +120,7 @@ async def test_sessions_and_browsers_of_before_a_restore_do_not_come_alive(plant
             b"b" * 32, Step("", 0, "portal", "ada", "R", "en", "/account", None)
         )
         flow = Flow("f" * 32, "R", "reset", "portal", "staff", "ada", "en", stage=Stage.PASSWORD, expires_at=now_ms + 900_000)
-        issued = activation.issue(office.ring, subject, "frank", now_ms, code_life_ms=activation.CODE_LIFE_MS)
+        issued = activation.issue(office.ring, subject, "ada", "frank", now_ms, code_life_ms=activation.CODE_LIFE_MS)
         await office.storage.commit([link, issued.operation, insert_flow(office.ring, flow)])
     file, _ = await plant.back_up()
     restored = await plant.restore(file)

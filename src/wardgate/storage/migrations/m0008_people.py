@@ -29,6 +29,7 @@ def _activation(op: Operations) -> None:
         "activation",
         _text("subject_id"),
         _text("id"),
+        _text("login_name"),
         _text("issuer"),
         _text("channel"),
         _text("destination"),
@@ -41,6 +42,8 @@ def _activation(op: Operations) -> None:
         _number("created_at"),
         _number("expires_at"),
         _number("ended_at", null=True),
+        _text("used_by"),
+        _bytes("sealed", null=True),
         PrimaryKeyConstraint("subject_id"),
     )
     op.create_index("ix_activation_link_mac", "activation", ["link_mac"])
