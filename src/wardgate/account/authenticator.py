@@ -119,6 +119,7 @@ def create_authenticator(
     counter: int,
     at_ms: int,
     authenticator_id: str | None = None,
+    state: AuthenticatorState = AuthenticatorState.ACTIVE,
 ) -> tuple[str, Operation]:
     """A new authenticator row: its id and the insert. With an id of the caller's, refused (`exists`) when that is taken."""
     authenticator_id = authenticator_id or new_id()
@@ -131,8 +132,50 @@ def create_authenticator(
         "sealed": sealed,
         "settings": dumps(dict(settings)),
         "counter": counter,
-        "state": AuthenticatorState.ACTIVE,
+        "state": state,
         "created_at": at_ms,
         "last_used_at": None,
     }
     return authenticator_id, Insert("authenticator", row)
+
+
+# --- shared secrets ------------------------------------------------------------------------------------------------------
+
+
+def fingerprint(ring: KeyRing, subject_id: SubjectId, secret: Secret) -> str:
+    """Tells whether a subject's two shared secrets are the same, without opening them, even after one was revoked.
+
+    Enrolling a secret that was enrolled before must go on from the counter that it had: from the start again, its used codes
+    would be good once more.
+    """
+    return ring.mac("authenticator-secret", subject_id.encode(), secret.reveal())[:16].hex()
+
+
+def enrolled_before(rows: Iterable[Row], kind: str, settings: Mapping[str, str | int], mark: str) -> tuple[bool, int]:
+    """Whether a subject has a live authenticator with this secret, and the counter that the secret has reached so far."""
+    active, counter = False, 0
+    for row in rows:
+        known = from_row(row)
+        if known.kind != kind or known.settings.get("fingerprint") != mark:
+            continue
+        active = active or row["state"] != AuthenticatorState.REVOKED
+        if known.settings.get("period_s") == settings.get("period_s"):
+            counter = max(counter, known.counter)
+    return active, counter
+
+
+def create_shared_secret(
+    ring: KeyRing,
+    subject_id: SubjectId,
+    kind: str,
+    label: str,
+    settings: Mapping[str, str | int],
+    secret: Secret,
+    counter: int,
+    at_ms: int,
+    authenticator_id: str | None = None,
+    state: AuthenticatorState = AuthenticatorState.ACTIVE,
+) -> tuple[str, Operation]:
+    """A new row that holds a shared secret, with the secret's fingerprint among the settings."""
+    marked = {**settings, "fingerprint": fingerprint(ring, subject_id, secret)}
+    return create_authenticator(ring, subject_id, kind, label, marked, secret, counter, at_ms, authenticator_id, state)

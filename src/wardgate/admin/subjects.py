@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wardgate.account.authenticator import AuthenticatorState, bound_to, from_row
+from wardgate.account.authenticator import AuthenticatorState, bound_to, fingerprint, from_row
 from wardgate.account.contact import TABLE as CONTACT
 from wardgate.account.contact import Source, contact_key, create_contact, open_contact
 from wardgate.account.device import devices_of, forget, forget_all
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId, linked_subject
-from wardgate.admin.authenticators import describe_all, fingerprint
+from wardgate.admin.authenticators import describe_all
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person, settings_of
 from wardgate.audit.events import AuditEvent, Kind, record

@@ -10,10 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState, revocation
+from wardgate.account.authenticator import (
+    MAX_AUTHENTICATORS,
+    AuthenticatorState,
+    create_shared_secret,
+    enrolled_before,
+    fingerprint,
+    revocation,
+)
 from wardgate.account.device import forget_all
 from wardgate.account.subject import SubjectId, create_subject
-from wardgate.admin.authenticators import TOTP, create_shared_secret, enrolled_before, fingerprint
+from wardgate.admin.authenticators import TOTP
 from wardgate.admin.import_file import BadRow, ImportRow, count_lines, read_header, read_rows
 from wardgate.admin.office import Office
 from wardgate.admin.users import new_row
