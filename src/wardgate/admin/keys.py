@@ -14,6 +14,7 @@ from wardgate.account.activation import bound_to as activation_place
 from wardgate.account.authenticator import bound_to as authenticator_place
 from wardgate.account.contact_seal import bound_to as contact_place
 from wardgate.account.mail_link import bound_to as link_place
+from wardgate.account.token import bound_to as token_place
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.config.secrets import reseal_plain
@@ -61,6 +62,7 @@ class SealedColumn:
 
 SEALED: Final = (
     SealedColumn("authenticator", ("id",), "sealed", lambda row: authenticator_place(str(row["id"]))),
+    SealedColumn("token", ("serial",), "sealed", lambda row: token_place(str(row["serial"]))),
     SealedColumn("outbox", ("id",), "sealed", lambda row: message_place(str(row["id"]))),
     SealedColumn("handle", ("handle_mac",), "outcome", lambda row: outcome_place(_bytes(row["handle_mac"]))),
     SealedColumn(

@@ -131,8 +131,10 @@ def revoked(office: Office, owner: Owner, row: Row) -> list[Operation]:
     return unit
 
 
-def event_of(office: Office, kind: Kind, owner: Owner, authenticator_id: str, factor: str) -> Operation:
+def event_of(office: Office, kind: Kind, owner: Owner, authenticator_id: str, factor: str, **more: str) -> Operation:
+    """The audit event of what was done with an authenticator."""
     details = {
+        **more,
         "directory": owner.account.directory,
         "user": owner.account.name,
         "authenticator_id": authenticator_id,

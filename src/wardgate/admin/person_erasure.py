@@ -57,6 +57,7 @@ NOT_OF_PEOPLE: Final = (
     "page_step",
     "sending",
     "spent_code",
+    "token",
 )
 PAGE_ROWS: Final = 500
 MAX_ACCOUNTS: Final = 100

@@ -40,6 +40,12 @@ class Kind(Enum):
     )
     AUTHENTICATOR_ADDED = ("account:authenticator:added", "An authenticator was enrolled.")
     AUTHENTICATOR_REVOKED = ("account:authenticator:revoked", "An authenticator was ended.")
+    AUTHENTICATOR_RESYNCED = ("account:authenticator:resynced", "A token that counts was brought into step by two of its codes.")
+    TOKENS_IMPORTED = (
+        "admin:token:imported",
+        "Hardware tokens with their seeds were put into the stock: how many, by which numbers.",
+    )
+    TOKEN_REMOVED = ("admin:token:removed", "A hardware token was taken out of the stock and its seed destroyed.")
     QUESTIONS_SET = (
         "account:questions:set",
         "Answers to challenge questions were set or imported: the questions' ids, never question texts or answers.",

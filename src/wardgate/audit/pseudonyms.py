@@ -79,7 +79,7 @@ _SELF_SERVICE: Final = {
 }
 _PERSON: Final = {"directory": As.THING, "user": As.USER}
 _USER: Final = {**_PERSON, "user_id": As.ID, "fields": As.WORDS, "state": As.WORD, "must_change": As.NUMBER, "forced": As.NUMBER}
-_AUTHENTICATOR: Final = {**_PERSON, "authenticator_id": As.ID, "factor": As.WORD}
+_AUTHENTICATOR: Final = {**_PERSON, "authenticator_id": As.ID, "factor": As.WORD, "serial": As.THING}
 _CONTACT: Final = {**_PERSON, "contact": As.WORD, "value": As.CONTACT, "verified": As.NUMBER, "outcome": As.WORD}
 _ACTIVATION: Final = {**_PERSON, "issuer": As.ACTOR, "activation": As.ID, "door": As.WORD, "source": As.ADDRESS}
 
@@ -116,6 +116,9 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.AUTHENTICATOR_ADDED: _AUTHENTICATOR,
     Kind.AUTHENTICATOR_REVOKED: _AUTHENTICATOR,
     Kind.AUTHENTICATOR_RELEASED: _AUTHENTICATOR,
+    Kind.AUTHENTICATOR_RESYNCED: _AUTHENTICATOR,
+    Kind.TOKENS_IMPORTED: {"count": As.NUMBER},
+    Kind.TOKEN_REMOVED: {"serial": As.THING},
     Kind.USER_ADDED: _USER,
     Kind.USER_CHANGED: _USER,
     Kind.USER_REMOVED: _USER,

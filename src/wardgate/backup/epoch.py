@@ -18,6 +18,9 @@ from typing import Final
 from wardgate.account.authenticator import AuthenticatorState, from_row
 from wardgate.account.device import TABLE as DEVICES
 from wardgate.account.device import DeviceState
+from wardgate.account.token import TABLE as STOCK
+from wardgate.account.token import TokenState
+from wardgate.account.token import from_row as token_from
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.trail import chain_for
 from wardgate.clock import Clock, to_ms
@@ -28,7 +31,7 @@ from wardgate.engine.settings import CodeSettings
 from wardgate.errors import Conflict, SettingsError, WardgateError
 from wardgate.factors.totp import DEFAULT_PERIOD_S, time_step
 from wardgate.installation import CHAIN_WRITER
-from wardgate.storage.port import Committed, Delete, Operation, Refused, Row, Storage, Update, Upsert, Where
+from wardgate.storage.port import Committed, Delete, Operation, Refused, Row, Storage, Update, Upsert, Value, Where
 
 PAGE_ROWS: Final = 500
 DELETE_ROWS: Final = 500
@@ -96,6 +99,7 @@ async def open_epoch(
     number = max(before, known_epoch) + 1
     count = _Count()
     await _spend(storage, clock, count)
+    await _spend_stock(storage, clock, count)
     count.held += await _hold_devices(storage)
     for table, where in _LIVE_ROWS:
         count.closed[table] = await _clear(storage, table, where)
@@ -150,6 +154,25 @@ def _spent(row: Row, clock: Clock, skew: int, count: _Count) -> Update | None:
     count.held += 1
     active = (Where("state", "=", AuthenticatorState.ACTIVE.value),)
     return Update("authenticator", {"id": known.id}, {"state": AuthenticatorState.HELD.value}, where=active)
+
+
+async def _spend_stock(storage: Storage, clock: Clock, count: _Count) -> None:
+    """A token in the stock may have been given out since, and its codes used by whoever had it."""
+    skew = await _skew_steps(storage)
+    spare = Where("state", "=", TokenState.SPARE.value)
+    beyond: tuple[Where, ...] = ()
+    while rows := await storage.find(STOCK, [spare, *beyond], order_by="serial", limit=PAGE_ROWS):
+        unit: list[Operation] = []
+        for known in map(token_from, rows):
+            change: dict[str, Value] = {"state": TokenState.HELD.value}
+            if known.kind == TIME_BASED:
+                change = {"counter": time_step(clock.now(), int(known.settings.get("period_s", DEFAULT_PERIOD_S))) + skew}
+            count.raised += int("counter" in change)
+            count.held += int("state" in change)
+            unit.append(Update(STOCK, {"serial": known.serial}, change, where=(spare,)))
+        if not isinstance(await storage.commit(unit), Committed):
+            raise Conflict("the stock of tokens changes while the epoch is opened: stop every server of this database first")
+        beyond = (Where("serial", ">", rows[-1]["serial"]),)
 
 
 async def _hold_devices(storage: Storage) -> int:

@@ -22,6 +22,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("user", "wardgate.cli.user", "Local users, and the contacts of users in every directory."),
     ("subject", "wardgate.cli.subject", "People behind accounts: who has which, and joining two of them."),
     ("authenticator", "wardgate.cli.authenticator", "Authenticator apps, devices and recovery codes of users."),
+    ("token", "wardgate.cli.token", "Hardware tokens: seeds from their maker's file, given to people by serial number."),
     ("kba", "wardgate.cli.kba", "Challenge questions: the catalogue, prepared answers, who has set which."),
     ("directory", "wardgate.cli.directory", "Directories: what they answer, what their users look like, what is wrong."),
     ("nas", "wardgate.cli.nas", "NAS: the firewalls, VPNs and switches that ask by RADIUS."),

@@ -28,6 +28,7 @@ from wardgate.portal.names import NamePages
 from wardgate.portal.passkeys import PasskeyPages
 from wardgate.portal.password import PasswordPages
 from wardgate.portal.recovery import RecoveryPages
+from wardgate.portal.tokens import TokenPages
 from wardgate.portal.well_known import well_known_routes
 from wardgate.session.sessions import Sessions
 from wardgate.web.access import require_known_host
@@ -65,6 +66,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *RecoveryPages(door, SelfService(own)).routes(),
             *AccountPages(door, gate).routes(),
             *EnrolmentPages(door, gate).routes(),
+            *TokenPages(door, gate).routes(),
             *PasswordPages(door, gate).routes(),
             *DevicePages(door, gate).routes(),
             *ContactPages(door, gate, OwnContacts(own)).routes(),

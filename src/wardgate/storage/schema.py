@@ -555,3 +555,19 @@ admin_pass = Table(
     PrimaryKeyConstraint("pass_mac"),
     Index("ix_admin_pass_expires_at", "expires_at"),
 )
+
+# Hardware tokens by serial number: their seeds while nobody has them, and who has them.
+token = Table(
+    "token",
+    metadata,
+    _text("serial"),
+    _text("kind"),
+    _text("model"),
+    _bytes("sealed", null=True),
+    _text("settings"),
+    _number("counter"),
+    _text("state"),
+    _text("authenticator_id", null=True),
+    _number("created_at"),
+    PrimaryKeyConstraint("serial"),
+)

@@ -361,7 +361,7 @@ async def test_a_backup_of_an_older_schema_migrates_forward(plant: Plant) -> Non
     newer = ("lease", "audit_head", "local_password_history", "known_name", "contact")
     newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
     newer += ("page_step", "self_service", "sso_session", "mail_link")
-    newer += ("activation",)
+    newer += ("activation", "token")
     dropped = "".join(f"DROP TABLE {table};" for table in newer) + "ALTER TABLE brake DROP COLUMN label;"
     connection.executescript(dropped + "PRAGMA user_version = 1")
     connection.close()

@@ -16,6 +16,7 @@ from wardgate.admin.operations import (
     installation,
     people,
     questions,
+    tokens,
     users,
 )
 from wardgate.control import Operation
@@ -24,6 +25,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **users.OPERATIONS,
     **people.OPERATIONS,
     **authenticators.OPERATIONS,
+    **tokens.OPERATIONS,
     **questions.OPERATIONS,
     **devices.OPERATIONS,
     **documents.OPERATIONS,

@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Te
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 
-def _text(name: str) -> Column[str]:
-    return Column(name, _TEXT, nullable=False)
+def _text(name: str, null: bool = False) -> Column[str]:
+    return Column(name, _TEXT, nullable=null)
 
 
 def _number(name: str, null: bool = False) -> Column[int]:
@@ -22,6 +22,7 @@ def _bytes(name: str, null: bool = False) -> Column[bytes]:
 def upgrade(op: Operations) -> None:
     """Create the tables and their indexes."""
     _activation(op)
+    _token(op)
 
 
 def _activation(op: Operations) -> None:
@@ -48,3 +49,19 @@ def _activation(op: Operations) -> None:
     )
     op.create_index("ix_activation_link_mac", "activation", ["link_mac"])
     op.create_index("ix_activation_expires_at", "activation", ["expires_at"])
+
+
+def _token(op: Operations) -> None:
+    op.create_table(
+        "token",
+        _text("serial"),
+        _text("kind"),
+        _text("model"),
+        _bytes("sealed", null=True),
+        _text("settings"),
+        _number("counter"),
+        _text("state"),
+        _text("authenticator_id", null=True),
+        _number("created_at"),
+        PrimaryKeyConstraint("serial"),
+    )
