@@ -1,11 +1,15 @@
-"""The servers that functional tests share: one demo and one configured installation for the whole run."""
+"""What functional tests share: a demo and a configured installation for the whole run, a Chromium, a portal and visitors."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.functional.chromium import Loop, chromium
 from tests.functional.harness import Served, ended, make_installation, serve, serve_demo
 from tests.functional.plant import USERS, document
+from tests.functional.portal_site import Look, Site, Visit, Visitor
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +28,40 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with ended(serve(data)) as served:
         yield served
         served.stop()
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop]:
+    """Where a server runs while the test drives a browser."""
+    one = Loop()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def site(loop: Loop, tmp_path: Path) -> Iterator[Site]:
+    """A portal over the small world of the flow tests."""
+    one = Site(loop, tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Site, look: Look) -> Iterator[Visit]:
+    """Makes visitors of that portal, with the look of the test."""
+    made: list[Visitor] = []
+
+    def one() -> Visitor:
+        made.append(Visitor(browser, site, look))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect
 
 from tests.flows.portal_world import PortalWorld
@@ -333,3 +334,11 @@ class Visitor:
         """The same state is shown again; not asked of what is shown once (`settled`)."""
         self.page.reload()
         expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
+
+
+Visit = Callable[[], Visitor]
+
+
+def looks(pair: tuple[Look, Look]) -> pytest.MarkDecorator:
+    """Both looks of a pair."""
+    return pytest.mark.parametrize("look", pair, ids=str)

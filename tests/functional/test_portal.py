@@ -2,63 +2,21 @@
 
 import base64
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Response, expect
 
-from tests.functional.chromium import Loop, chromium, new_context, overflow, paint
-from tests.functional.portal_site import FOURTH, ONE, OTHER, PASSWORD, THIRD, Look, Site, Visitor
+from tests.functional.chromium import new_context, overflow, paint
+from tests.functional.portal_site import FOURTH, ONE, OTHER, PASSWORD, THIRD, Look, Site, Visit, Visitor, looks
 from wardgate.directory.port import AccountState
 
 pytestmark = pytest.mark.neighbour("chromium")
 
-Visit = Callable[[], Visitor]
 PHONE = "+905321234547"
 NEW = "A very long new passphrase of 1816"
 SHORT = "Sh0rt phrase"
 FIRST_PAGE_BYTES = 40_000
 FIRST_PAGE_REQUESTS = 4
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    one = Loop()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture
-def site(loop: Loop, tmp_path: Path) -> Iterator[Site]:
-    one = Site(loop, tmp_path)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def visit(browser: Browser, site: Site, look: Look) -> Iterator[Visit]:
-    """Makes visitors with the look of the test."""
-    made: list[Visitor] = []
-
-    def one() -> Visitor:
-        made.append(Visitor(browser, site, look))
-        return made[-1]
-
-    yield one
-    for each in made:
-        each.close()
-
-
-def looks(pair: tuple[Look, Look]) -> pytest.MarkDecorator:
-    """Both looks of a pair."""
-    return pytest.mark.parametrize("look", pair, ids=str)
 
 
 # --- signing in ----------------------------------------------------------------------------------------------------------

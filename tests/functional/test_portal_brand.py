@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.flows.test_portal_brand import BrandedWorld
-from tests.functional.chromium import Loop, axe, chromium, new_context, new_tls_files, overflow, paint
+from tests.functional.chromium import Loop, axe, new_context, new_tls_files, overflow, paint
 from wardgate.brand.colours import palette_of
 from wardgate.brand.looks import Looks, build_looks
 from wardgate.brand.settings import BrandSettings, LegalLinkSettings
@@ -27,12 +27,6 @@ stop-color="#c2410c"/><stop offset="1" stop-color="#fe784c"/></linearGradient></
 LOOKS = [(1280, "light", "en"), (1280, "dark", "tr"), (390, "light", "tr"), (390, "dark", "en"), (320, "light", "tr")]
 # One in the middle, the darkest, and one that can only just be read.
 HUES = ("#c2410c", "#000000", "#856e00")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 class Site:

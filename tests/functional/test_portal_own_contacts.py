@@ -1,60 +1,17 @@
 """Own contacts, the links of messages and forgotten user names in a real Chromium, each page and state examined."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Locator
 
-from tests.functional.chromium import Loop, chromium
-from tests.functional.portal_site import FOURTH, ONE, OTHER, Look, Site, Visitor
+from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, Visitor, looks
 from wardgate.delivery.outbox import OutboxEntry
 
 pytestmark = pytest.mark.neighbour("chromium")
 
-Visit = Callable[[], Visitor]
 HOME = "ada@home.test"
 NEWER = "+905329876543"
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    one = Loop()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture
-def site(loop: Loop, tmp_path: Path) -> Iterator[Site]:
-    one = Site(loop, tmp_path)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def visit(browser: Browser, site: Site, look: Look) -> Iterator[Visit]:
-    """Makes visitors with the look of the test."""
-    made: list[Visitor] = []
-
-    def one() -> Visitor:
-        made.append(Visitor(browser, site, look))
-        return made[-1]
-
-    yield one
-    for each in made:
-        each.close()
-
-
-def looks(pair: tuple[Look, Look]) -> pytest.MarkDecorator:
-    """Both looks of a pair."""
-    return pytest.mark.parametrize("look", pair, ids=str)
 
 
 def sent_to(site: Site, to: str) -> list[OutboxEntry]:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
 
 from tests.flows.portal_world import PortalWorld
-from tests.functional.chromium import AXE, Loop, chromium, new_context, new_tls_files, overflow, paint
+from tests.functional.chromium import AXE, Loop, new_context, new_tls_files, overflow, paint
 from wardgate.engine.runtime import EngineParts
 from wardgate.portal.routes import portal_pages
 from wardgate.storage.port import Row, Update
@@ -146,19 +146,6 @@ class Person:
         assert answer["result"]["value"] == [], name
         assert overflow(self.page) <= 0
         paint(self.page, f"passkey-{name}")
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    one = Loop()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ TOPICS: Final = (
     "account",
     "passkeys",
     "add-app",
+    "add-token",
     "recovery-codes",
     "contacts",
     "sessions",
