@@ -3,7 +3,7 @@
 Nothing is taken over in parts: a version that cannot be built whole raises SettingsError and the one before stays in force.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wardgate.brand.looks import PLAIN, Looks, build_looks
@@ -24,7 +24,9 @@ from wardgate.directory.settings import realm_words
 from wardgate.engine.runtime import Application, EngineConfiguration
 from wardgate.engine.settings import ApplicationSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
-from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS
+from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
+from wardgate.kba.asking import Questioner
+from wardgate.kba.catalogue import compile_catalogue
 from wardgate.passwords import PasswordHasher
 from wardgate.policy.rules import compile_policy, default_policy
 from wardgate.radius.dictionaries import BUILT_IN
@@ -91,15 +93,17 @@ class Builder:
         known = {} if fresh else self._gateways
         built = {settings.name: (settings, self._gateway(settings, secret, known)) for settings in document.gateways}
         gateways = tuple(gateway for settings, gateway in sorted(built.values(), key=lambda pair: pair[0].order))
+        applications = self._applications(document)
         engine = EngineConfiguration(
             version,
             Realms(realms),
-            self._applications(document),
+            applications,
             codes=document.codes,
             brakes=document.brakes,
             sending=document.sending,
             channels=frozenset(gateway.channel for gateway in gateways),
             risk=self._assessor(document.risk, fresh),
+            questioner=self._questioner(document, applications.values()),
         )
         radius, looks = self._radius(document, secret), looks_of(document)
         runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks)
@@ -116,6 +120,13 @@ class Builder:
         parts = DirectoryParts(self._storage, self._hasher, self._clock, secret, realms.region, realms.words)
         return settings, realms, build_directory(settings, parts)
 
+    def _questioner(self, document: Document, applications: Iterable[Application]) -> Questioner | None:
+        """None where no policy names challenge questions: then nobody's are read."""
+        if not any(each.policy.reads_questions for each in applications):
+            return None
+        catalogue = compile_catalogue(document.kba, document.questions)
+        return Questioner(self._storage, self._ring, self._hasher, self._clock, catalogue)
+
     def _assessor(self, settings: RiskSettings, fresh: bool) -> Assessor | None:
         """With the files that it has read already, where only they may have changed."""
         if self._risk is None or self._risk.settings != settings:
@@ -129,7 +140,7 @@ class Builder:
         return before[1] if before is not None and before[0] == settings else build_gateway(settings, secret, self._clock)
 
     def _applications(self, document: Document) -> Mapping[str, Application]:
-        fallback = default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
+        fallback = default_policy(USUAL_KINDS, STRONG_KINDS)
         policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS, document.networks) for policy in document.policies}
         return {
             settings.name: Application(settings, policies[settings.policy] if settings.policy else fallback)

@@ -44,7 +44,7 @@ class PortalWorld(World):
     def configuration(self) -> EngineConfiguration:
         """The configuration in force."""
         applications = {"portal": Application(self.application, self.policy)}
-        return EngineConfiguration(1, self.realms, applications, self.codes, self.brakes, self.channels, sending=self.sending)
+        return self.configured(applications)
 
     def context(self) -> WebContext:
         """What the pages are given."""

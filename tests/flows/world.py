@@ -27,8 +27,13 @@ from wardgate.engine.outcome import Challenge, Denied, Granted, Origin, Outcome
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
-from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS
+from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
 from wardgate.factors.totp import hotp, time_step
+from wardgate.kba.asking import Questioner
+from wardgate.kba.catalogue import Catalogue, compile_catalogue
+from wardgate.kba.enrolment import About, Enrolment, Given, Prepared
+from wardgate.kba.settings import KbaSettings
+from wardgate.passwords import PasswordHasher
 from wardgate.policy.rules import Policy, compile_policy, default_policy
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, PolicySettings, RuleSettings, ThenSettings
 from wardgate.storage.memory import MemoryStorage
@@ -39,6 +44,8 @@ from wardgate.texts import render
 START = datetime(2026, 11, 21, 9, 0, 0, tzinfo=UTC)  # the very beginning of a time step of 30 and of 60 seconds
 SECRET = bytes(range(20))
 PHONE_OF_TESTS = "+905321234567"
+ANSWERS = {"dish": "Ratatouille", "lost": "Lighthouse", "toy": "Lokomotif", "shop": "Kipling Brothers", "film": "Metropolis"}
+OWN_QUESTION, OWN_ANSWER = "Who rowed the leaking boat?", "Uncle Mehmet"
 NAS = Origin(door="radius", binding="radius:hq:", source="192.0.2.10", nas="hq", client="203.0.113.7")
 
 
@@ -49,7 +56,7 @@ def a_ring() -> KeyRing:
 
 def the_default_policy() -> Policy:
     """Password and any one second factor."""
-    return default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
+    return default_policy(USUAL_KINDS, STRONG_KINDS)
 
 
 @dataclass
@@ -67,6 +74,8 @@ class World:
     application: ApplicationSettings = field(default_factory=lambda: ApplicationSettings(name="vpn"))
     packets: int = 0
     channels: frozenset[Channel] = frozenset(Channel)
+    kba: KbaSettings | None = None
+    hasher: PasswordHasher = field(default_factory=lambda: PasswordHasher(2, 100, time_cost=1, memory_kib=8))
     trails: list[Trail] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,7 +91,22 @@ class World:
     def configuration(self) -> EngineConfiguration:
         """The configuration in force."""
         applications = {"vpn": Application(self.application, self.policy)}
-        return EngineConfiguration(1, self.realms, applications, self.codes, self.brakes, self.channels, sending=self.sending)
+        return self.configured(applications)
+
+    def configured(self, applications: Mapping[str, Application]) -> EngineConfiguration:
+        """A configuration with these applications."""
+        asks = self.questioner if self.kba is not None else None
+        settings = (self.codes, self.brakes, self.channels)
+        return EngineConfiguration(1, self.realms, applications, *settings, sending=self.sending, questioner=asks)
+
+    @property
+    def questioner(self) -> Questioner:
+        """Who asks challenge questions; made anew, as each worker has its own."""
+        return Questioner(self.storage, lambda: self.ring, self.hasher, self.clock, self._catalogue)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return compile_catalogue(self.kba or KbaSettings(), ())
 
     def use_policy(self, rules: Sequence[RuleSettings], floors: Sequence[FloorSettings] = ()) -> None:
         """Put a policy in force."""
@@ -124,6 +148,15 @@ class World:
         _, codes, operations = create_recovery_codes(self.ring, await self.subject_of(user), "sheet", to_ms(self.clock.now()))
         await self.storage.commit(operations)
         return codes
+
+    async def give_answers(self, user: DirectoryUser, own: bool = False) -> None:
+        """Answer challenge questions: `ANSWERS`, and one that the person wrote himself."""
+        given = [Given(Secret(answer), question_id=question) for question, answer in ANSWERS.items()]
+        given += [Given(Secret(OWN_ANSWER), question=OWN_QUESTION)] if own else []
+        enrolment = Enrolment(self.storage, self.ring, self.hasher, self.clock, self._catalogue)
+        made = await enrolment.prepare(About(await self.subject_of(user)), given, "test")
+        assert isinstance(made, Prepared), made
+        await self.storage.commit(made.operations)
 
     async def _give(self, user: DirectoryUser, kind: str, secret: bytes, counter: int, settings: Mapping[str, str | int]) -> str:
         authenticator_id, insert = create_authenticator(

@@ -44,9 +44,9 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"audit", "brand", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}
     ),
     "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
-    "factors": frozenset({"account", "contacts", "delivery", "engine", "storage"}),
+    "factors": frozenset({"account", "contacts", "delivery", "engine", "kba", "storage"}),
     "engine": frozenset(
-        {"account", "audit", "contacts", "delivery", "directory", "factors", "policy", "risk", "session", "storage"}
+        {"account", "audit", "contacts", "delivery", "directory", "factors", "kba", "policy", "risk", "session", "storage"}
     ),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
@@ -131,7 +131,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     # who knows all names
     "runtime": frozenset(
-        {"brand", "config", "delivery", "directory", "engine", "factors", "passwords", "policy", "radius", "risk", "storage"}
+        {"brand", "config", "delivery", "directory", "engine", "factors", "kba", "passwords", "policy", "radius", "risk", "storage"}
     ),
     "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),
     "turns": frozenset(),
@@ -275,6 +275,8 @@ PURE = {
     "engine.transaction": IMPURE - {"secrets"},
     "engine.outcome": IMPURE,
 }
+# Challenge questions stand in storage, and answers are hashed in threads: the one kind of proof that cannot be pure.
+ASKING = {"factors.port", "factors.kba"}
 TRANSPORTS = "aiosmtplib fastapi flask http httpx select selectors socket ssl starlette urllib uvicorn uvloop"
 NO_TRANSPORT = frozenset(TRANSPORTS.split())
 CLOCK_CALLS = frozenset({"now", "utcnow", "today", "monotonic", "perf_counter", "time_ns"})
@@ -414,7 +416,7 @@ def test_pure_rooms_do_no_io_and_read_no_clock(place: str) -> None:
 
 
 def test_pure_rooms_do_not_await() -> None:
-    for module in MODULES:
+    for module in sorted(set(MODULES) - ASKING):
         if any(within(module, place) for place in PURE):
             for node in ast.walk(TREES[module]):
                 assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"{module} awaits"

@@ -11,16 +11,18 @@ from wardgate.account.subject import NO_SUBJECT
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
 from wardgate.admin.presented import presented_proofs, self_service_told
+from wardgate.admin.questions import questioner_of
 from wardgate.admin.risk import Coming, assess_now, risk_told
 from wardgate.config.document import Document, in_their_places, parse
 from wardgate.config.faults import Fault, path_of
 from wardgate.config.sources import Source
 from wardgate.config.store import load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
-from wardgate.engine.holders import holder_of
+from wardgate.engine.holders import holder_of, to_renew
 from wardgate.engine.settings import ApplicationSettings
 from wardgate.errors import NotFound, SettingsError, UsageError
-from wardgate.factors import KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS
+from wardgate.factors import KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS, USUAL_KINDS
+from wardgate.kba.standing import NOT_ANSWERED
 from wardgate.policy.conditions import GOALS
 from wardgate.policy.explain import Looked, Told, Wanted, explain, explain_needs
 from wardgate.policy.facts import Facts
@@ -121,7 +123,7 @@ async def explain_decision(office: Office, *, user: str, asked: Asked, directory
     if asked.goal not in GOALS:
         raise UsageError(f"there is no goal {asked.goal[:32]}: {', '.join(GOALS)}")
     async with found_person(office, user, directory) as person:
-        facts = await _facts(office, person, _realm(document, user, person, directory), application, policy, nas, asked)
+        facts = await _facts(office, document, person, _realm(document, user, person, directory), application, policy, nas, asked)
         assessed = await _assessed(office, document, person, facts)
     # What is told stands for what was found: an operator may ask what would be if.
     facts = replace(facts, country=facts.country or assessed.country, risk=facts.risk or assessed.band)
@@ -153,6 +155,7 @@ def _applications(document: Document) -> Iterator[tuple[Policy, str, str]]:
 
 async def _facts(
     office: Office,
+    document: Document,
     person: Person,
     realm: str,
     application: ApplicationSettings,
@@ -161,6 +164,7 @@ async def _facts(
     asked: Asked,
 ) -> Facts:
     user, now = person.user, office.clock.now()
+    enrolled, renew = await _enrolled(office, document, policy, person)
     identifier = asked.nas_identifier
     return Facts(
         goal=asked.goal,
@@ -175,13 +179,14 @@ async def _facts(
         client=_client(asked, nas),
         groups=qualified_groups((user.directory, realm), user.groups, user.group_aliases),
         attributes={name.lower(): values for name, values in user.attributes.items()},
-        enrolled=await _enrolled(office, person),
+        enrolled=enrolled,
         proved_elsewhere=frozenset({PASSWORD}) if nas is not None and nas.mode == "code_only" else frozenset(),
         application_kind=application.kind,
         device=_device(asked.device),
         known_device=asked.known_device,
         country=country_of(asked.country),
         risk=band_of(asked.risk),
+        renew=renew,
     )
 
 
@@ -200,13 +205,17 @@ def _device(texts: Sequence[str]) -> Mapping[str, str]:
     return device_of({key: value for key, _, value in pairs})
 
 
-async def _enrolled(office: Office, person: Person) -> frozenset[str]:
-    """What the person has, as the engine sees it: what a restore holds counts too."""
+async def _enrolled(office: Office, document: Document, policy: Policy, person: Person) -> tuple[frozenset[str], frozenset[str]]:
+    """What the person has, as the engine sees it (what a restore holds counts too), and what of it has to be set anew."""
     subject_id = person.subject_id or NO_SUBJECT
-    rows, contacts = await office.storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
+    questioner = questioner_of(office, document) if policy.reads_questions else None
+    asked = questioner.reads(subject_id) if questioner is not None else []
+    rows, contacts, *answers = await office.storage.read([kept_authenticators(subject_id), kept_contacts(subject_id), *asked])
     active, held = active_and_held(rows)
-    holder = holder_of(office.ring, subject_id, person.user, active, held, contacts)
-    return frozenset([factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)] + [each.kind for each in held])
+    answered = questioner.standing(*answers) if questioner is not None else NOT_ANSWERED
+    holder = holder_of(office.ring, subject_id, person.user, active, held, contacts, answered)
+    enrolled = frozenset([factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)] + [each.kind for each in held])
+    return enrolled, to_renew(holder, pages=False)
 
 
 def _realm(document: Document, user: str, person: Person, directory: str | None) -> str:
@@ -237,7 +246,7 @@ def _application(document: Document, name: str | None) -> ApplicationSettings:
 def _policy(document: Document, application: ApplicationSettings) -> Policy:
     settings = next((each for each in document.policies if each.name == application.policy), None)
     if settings is None:
-        return default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
+        return default_policy(USUAL_KINDS, STRONG_KINDS)
     return compile_policy(settings, KINDS, STRONG_KINDS, document.networks)
 
 

@@ -69,7 +69,7 @@ async def show_answers(office: Office, *, name: str, directory: str | None = Non
     subject_id = SubjectId(told["subject_id"])
     states, rows = await office.storage.read([kept_state(subject_id), kept_answers(subject_id)])
     answers, state = answers_in(rows), state_in(states)
-    questioner = Questioner(office.storage, office.ring, office.hasher, office.clock, catalogue)
+    questioner = _questioner(office, catalogue)
     closed = await questioner.is_closed(subject_id)
     due = renewal_due(catalogue, answers, closed, office.now_ms())
     return {
@@ -115,7 +115,7 @@ async def clear_answers(office: Office, *, name: str, directory: str | None = No
 async def reopen_questions(office: Office, *, name: str, directory: str | None = None) -> dict[str, Any]:
     """Let a user be asked again who has answered wrongly too often. Raises NotFound, DirectoryUnavailable."""
     _, document = await load_current(office.storage)
-    questioner = Questioner(office.storage, office.ring, office.hasher, office.clock, _catalogue(document))
+    questioner = questioner_of(office, document)
     async with found_person(office, name, directory) as person:
         details = {"directory": person.user.directory, "user": person.user.name}
         subject_id = person.subject_id
@@ -349,6 +349,15 @@ def _row(number: int, line: bytes, columns: Sequence[str], delimiter: str) -> _R
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------------
+
+
+def questioner_of(office: Office, document: Document) -> Questioner:
+    """Who asks by this document."""
+    return _questioner(office, _catalogue(document))
+
+
+def _questioner(office: Office, catalogue: Catalogue) -> Questioner:
+    return Questioner(office.storage, lambda: office.ring, office.hasher, office.clock, catalogue)
 
 
 def _catalogue(document: Document) -> Catalogue:

@@ -14,6 +14,7 @@ from wardgate.audit.events import Kind
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
+from wardgate.engine import interviews
 from wardgate.engine.answering import Answer, Answering, Step, directory_of
 from wardgate.engine.changing import Changing, Tried
 from wardgate.engine.demands import CHANGE_PASSWORD
@@ -67,13 +68,18 @@ class Actions:
             return None
         user, subject_id = await self._answering.account(transaction), SubjectId(transaction.subject_id)
         link = link_of(transaction.directory, transaction.immutable_id)
-        linked, rows, contacts = await self._storage.read([link, kept_authenticators(subject_id), kept_contacts(subject_id)])
+        configuration = self._parts.configuration()
+        application = configuration.applications.get(transaction.application)
+        questions = interviews.reads(configuration, application.policy, subject_id) if application is not None else []
+        finds = [link, kept_authenticators(subject_id), kept_contacts(subject_id), *questions]
+        linked, rows, contacts, *answers = await self._storage.read(finds)
         if user is None or subject_in(linked) != subject_id:
             return None
+        answered = interviews.read(configuration, answers)
         return Awaited(
             subject_id=subject_id,
             user=user,
-            holder=holder_of(self._parts.ring(), subject_id, user, *active_and_held(rows), contacts),
+            holder=holder_of(self._parts.ring(), subject_id, user, *active_and_held(rows), contacts, answered),
             rows=tuple(rows),
             proved=transaction.proved,
             application=transaction.application,

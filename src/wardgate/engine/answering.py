@@ -17,7 +17,7 @@ from wardgate.crypto import Secret, same
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, Directory, DirectoryUser
 from wardgate.directory.realm import parse_login_name
-from wardgate.engine import brakes, demands, hand_over, known_names
+from wardgate.engine import brakes, demands, hand_over, interviews, known_names
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
 from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
@@ -48,8 +48,8 @@ from wardgate.engine.transaction import (
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.errors import DirectoryUnavailable, SealError
-from wardgate.factors import BY_KIND, LONGEST_ANSWER, SECOND_FACTORS, STRONG_KINDS
-from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
+from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
+from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
 from wardgate.risk.carried import told as told_risk
 from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
 from wardgate.texts import Text
@@ -172,8 +172,12 @@ class Answering:
         if handle.is_sealed:
             finds.append(Find("handle", (Where("handle_mac", "=", handle.mac),), limit=1))
         own, named = self._contactless.asked(subject_id), known_names.known_name(realm, name)
-        link, kept, *rows = await self._parts.storage.read([*finds, *own, *named])
+        configuration = self._parts.configuration()
+        asks = configuration.questioner is not None and _names_questions(transaction)
+        questions = configuration.questioner.reads(subject_id) if asks and configuration.questioner is not None else []
+        link, kept, *rows = await self._parts.storage.read([*finds, *own, *named, *questions])
         self._steps.end(STORAGE_READ, began)
+        answered = interviews.read(configuration, [rows.pop() for _ in questions][::-1])
         known = known_names.first_row([rows.pop()]) if named else None
         contacts = rows.pop() if own else []
         if own:
@@ -192,7 +196,7 @@ class Answering:
         if not isinstance(user, DirectoryUser):
             return user
         active, held = active_and_held(kept)
-        holder = holder_of(ring, subject_id, user, active, held, contacts)
+        holder = holder_of(ring, subject_id, user, active, held, contacts, answered)
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
         note = known_names.note(realm, name, user, known, now_ms)
         known_as = (keys, seen, spent_key)
@@ -257,10 +261,22 @@ class Answering:
         factor = BY_KIND[answer.transaction.factor]
         if not factor.enrolled(answer.holder) or len(given) > LONGEST_ANSWER[factor.kind]:
             return await self._wrong(answer, Wrong("code_wrong"))
-        verdict = factor.verify(answer.holder, task, answer.transaction.recall(factor.kind), given)
+        verdict = await self._verdict(answer, factor, task, given)
+        if isinstance(verdict, More):
+            more = self._asker.next_question(answer.transaction, answer.holder, verdict)
+            return await self._put(answer, more, (), "next_question", Kind.LOGIN_CHALLENGED)
         if isinstance(verdict, Wrong):
             return await self._wrong(answer, verdict)
         return await self._right(answer, factor, verdict)
+
+    async def _verdict(self, answer: Answer, factor: Factor, task: Task, given: bytes) -> Right | Wrong | More:
+        memory = answer.transaction.recall(factor.kind)
+        if factor.kind not in QUESTIONING:
+            return factor.verify(answer.holder, task, memory, given)
+        origin = answer.request.origin
+        source = brakes.asker(origin.client, origin.binding)
+        interview = interviews.of_login(self._parts.configuration(), answer.transaction, source)
+        return await interviews.judge(factor, answer.holder, task, interview, memory, given)
 
     async def _right(self, answer: Answer, factor: Factor, verdict: Right) -> Step | None:
         transaction = answer.transaction
@@ -278,7 +294,9 @@ class Answering:
             step_number += skipped
         if step_number < len(transaction.steps):
             return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=step_number))
-        return await self.finish(answer, transaction, proved, verdict, answer.request.answer)
+        # What somebody answers to a question is no code: nothing of it is kept to know it again.
+        code = answer.request.answer if factor.kind not in QUESTIONING else None
+        return await self.finish(answer, transaction, proved, verdict, code)
 
     async def finish(
         self, answer: Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, code: Secret | None
@@ -339,7 +357,7 @@ class Answering:
         demanded = transaction.terms.demands
         if not demanded or transaction.refusal:
             return NOTHING_DUE
-        person = demands.standing(holder, contacts, user)
+        person = demands.standing(holder, contacts, user, is_strong=not _STRONG.isdisjoint(transaction.proved))
         language, reference = transaction.language, transaction.reference
         return await demands.due(self._storage, demanded, holder.subject_id, person, now, language, reference)
 
@@ -408,6 +426,8 @@ class Answering:
     async def _wrong(self, answer: Answer, verdict: Wrong) -> Step | None:
         """A try less; the challenge is put again, or the login is closed when none is left."""
         transaction = answer.transaction
+        if verdict.memory is not None:
+            transaction = replace(transaction, memory={**transaction.memory, transaction.factor: verdict.memory})
         answer.trail.note("code checked", verdict=verdict.reason, factor=transaction.factor)
         if verdict.told is not None:
             return await self._ask_again(answer, verdict.reason, verdict.told)
@@ -431,8 +451,7 @@ class Answering:
         return await self._put(answer, self._again(answer, answer.transaction, *status), (), reason, Kind.LOGIN_CHALLENGED)
 
     def _again(self, answer: Answer, transaction: Transaction, *status: Text) -> Asked:
-        prompt = BY_KIND[transaction.factor].repeat(answer.holder, transaction.recall(transaction.factor))
-        return Asked(transaction.moved(), (*status, prompt, *self._asker.other_ways(transaction, answer.holder)))
+        return self._asker.put_again(transaction.moved(), answer.holder, *status)
 
     async def _change_factor(self, answer: Answer, chosen: Factor) -> Step | None:
         """The person typed a factor's word: ask by it; the word of the open factor asks for another code."""
@@ -530,6 +549,9 @@ class Answering:
         unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
         passed = brakes.let_pass(grant.keys, now_ms) if transaction.fail_open else brakes.success(grant.keys, now_ms, grant.seen)
         unit += [*passed, *spent, *grant.released]
+        asks = self._parts.configuration().questioner is not None
+        if asks and isinstance(outcome, Granted) and not _STRONG.isdisjoint(outcome.factors):
+            unit += await interviews.opened_by_grant(self._parts, transaction, now_ms)
         recording = self.recording(trail, transaction)
         details: dict[str, object] = {"rule": transaction.rule, **dict(grant.details)}
         if transaction.grace:
@@ -655,10 +677,16 @@ def _assurance(factors: Sequence[str]) -> int:
     return AAL2 if HAND_OVER in factors else AAL1
 
 
+def _names_questions(transaction: Transaction) -> bool:
+    """Whether what somebody has answered decides anything in this login."""
+    steps = any(kind in QUESTIONING for step in transaction.steps for kind in step)
+    return steps or any(kind in QUESTIONING for demand in transaction.terms.demands for kind in demand.factors)
+
+
 def _typed(name: str) -> str:
     return canonical_name(name) or ""
 
 
 def _wrong(tries_left: int, factor: str) -> Text:
-    room = "passkey" if factor == PASSKEY else "code"
+    room = factor if factor in (PASSKEY, *QUESTIONING) else "code"
     return Text(f"{room}.wrong", {"left": tries_left}) if tries_left > 1 else Text(f"{room}.wrong_last")

@@ -7,6 +7,7 @@ from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.delivery.port import Channel
+from wardgate.engine import interviews
 from wardgate.engine.messages import send_code
 from wardgate.engine.outcome import Challenge, Denied, Origin
 from wardgate.engine.recording import Recording
@@ -14,8 +15,8 @@ from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.sealed_handle import seal_login
 from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
-from wardgate.factors import BY_KIND, ON_PAGES, SECOND_FACTORS
-from wardgate.factors.port import Factor, Holder, Task
+from wardgate.factors import BY_KIND, ON_PAGES, QUESTIONING, SECOND_FACTORS
+from wardgate.factors.port import Factor, Holder, More, Task
 from wardgate.storage.port import Committed, Operation, Update, Where
 from wardgate.texts import Text
 from wardgate.values import quick_value
@@ -36,6 +37,7 @@ class Asked:
     transaction: Transaction
     texts: tuple[Text, ...]
     operations: tuple[Operation, ...] = ()
+    questions: tuple[str, ...] = ()
 
 
 class Asker:
@@ -62,7 +64,7 @@ class Asker:
         None: the first factor sends something, there is none, or the login does not fit into a handle.
         """
         ways = self.alternatives(transaction, holder)
-        if not ways or ways[0].channel is not None:
+        if not ways or ways[0].channel is not None or ways[0].kind in QUESTIONING:
             return None
         factor, ring, now = ways[0], self._parts.ring(), self._parts.clock.now()
         now_ms = to_ms(now)
@@ -139,7 +141,7 @@ class Asker:
             return None
         trail.transaction_id, trail.reference = old.id, old.reference
         trail.note("the same login is open already: joined to it")
-        asked = Asked(old, (BY_KIND[old.factor].repeat(holder, old.recall(old.factor)), *self.other_ways(old, holder)))
+        asked = self.put_again(old, holder)
         if BY_KIND[old.factor].channel is not None and self.resend_wait_s(old, now_ms) == 0:
             resent = await self.resend(old, holder, application, trail)
             asked = resent if isinstance(resent, Asked) else asked
@@ -170,7 +172,30 @@ class Asker:
         transaction = asked.transaction
         left_s = max(1, -(-(transaction.expires_at - to_ms(self._parts.clock.now())) // 1000))
         about = (transaction.language, transaction.reference, preface, transaction.terms.trusted_s)
-        return Challenge(handle, transaction.factor, asked.texts, left_s, *about)
+        return Challenge(handle, transaction.factor, asked.texts, left_s, *about, asked.questions)
+
+    def put_again(self, transaction: Transaction, holder: Holder, *status: Text) -> Asked:
+        """The open question once more, after what there is to say."""
+        factor = BY_KIND[transaction.factor]
+        asked = interviews.put_again(factor, holder, self._task(transaction), transaction.recall(factor.kind))
+        texts = (*status, asked.prompt, *self.other_ways(transaction, holder))
+        return Asked(transaction, texts, questions=asked.questions)
+
+    def next_question(self, transaction: Transaction, holder: Holder, more: More) -> Asked:
+        """The question after one that was answered."""
+        factor, now_ms = transaction.factor, to_ms(self._parts.clock.now())
+        codes = transaction.terms.codes(self._parts.configuration().codes)
+        expires_at = max(transaction.expires_at, now_ms + codes.life_s * 1000)
+        changed = transaction.moved(
+            memory={**transaction.memory, factor: more.asked.memory},
+            expires_at=min(expires_at, transaction.created_at + transaction.terms.longest_ms),
+        )
+        texts = (more.asked.prompt, *self.other_ways(changed, holder))
+        return Asked(changed, texts, questions=more.asked.questions)
+
+    def _task(self, transaction: Transaction) -> Task:
+        codes = transaction.terms.codes(self._parts.configuration().codes)
+        return Task(transaction.id, self._parts.clock.now(), codes, self._parts.ring())
 
     # --- choosing a factor ---------------------------------------------------------------------------------------
 
@@ -233,8 +258,8 @@ class Asker:
             factor, holder, resend, trail, application, transaction.user_name
         ):
             return Text("code.no_more")
-        task = Task(transaction.id, now, codes, self._parts.ring())
-        asked = factor.ask(holder, task, transaction.recall(factor.kind))
+        interview = interviews.of_login(self._parts.configuration(), transaction)
+        asked = await interviews.ask(factor, holder, self._task(transaction), interview, transaction.recall(factor.kind))
         expires_at = max(transaction.expires_at, now_ms + codes.life_s * 1000)
         changed = replace(
             transaction,
@@ -246,7 +271,7 @@ class Asker:
         )
         trail.note("asked for a factor", factor=factor.kind)
         operations = send_code(self._parts, application, changed, asked.sending, codes.life_s, trail) if asked.sending else ()
-        return Asked(changed, (*status, asked.prompt, *self.other_ways(changed, holder)), operations)
+        return Asked(changed, (*status, asked.prompt, *self.other_ways(changed, holder)), operations, asked.questions)
 
     def other_ways(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
         """The line that names the other factors' words; nothing when there are none."""

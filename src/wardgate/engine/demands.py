@@ -12,7 +12,7 @@ from typing import Final
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.directory.port import DirectoryUser
-from wardgate.factors import SECOND_FACTORS
+from wardgate.factors import QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import Holder
 from wardgate.policy.plan import Demand
 from wardgate.storage.port import Modified, Modify, Operation, Reader, Row, Value, Where
@@ -56,9 +56,15 @@ class Due:
 NOTHING_DUE: Final = Due()
 
 
-def standing(holder: Holder, contacts: Sequence[Row], user: DirectoryUser) -> Standing:
-    """What of a person meets demands. What a restore holds is enrolled all the same."""
-    enrolled = [factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)] + [each.kind for each in holder.held]
+def standing(holder: Holder, contacts: Sequence[Row], user: DirectoryUser, is_strong: bool = False) -> Standing:
+    """What of a person meets demands. What a restore holds is enrolled all the same; what has to be set anew is not.
+
+    `is_strong`: he proves a strong factor, which opens closed questions.
+    """
+    enrolled = {factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)} | {each.kind for each in holder.held}
+    answered = holder.answered
+    if answered.due or (answered.closed and not is_strong):
+        enrolled -= QUESTIONING.keys()
     return Standing(frozenset(enrolled), max((_number(row, "verified_at") for row in contacts), default=0), user)
 
 

@@ -20,7 +20,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
-from wardgate.engine import brakes, demands, hand_over, known_names
+from wardgate.engine import brakes, demands, hand_over, interviews, known_names
 from wardgate.engine.actions import Actions, Awaited
 from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, proved_outcome, release_after
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
@@ -30,7 +30,7 @@ from wardgate.engine.first_factor import FirstFactor
 from wardgate.engine.grace import seal_user
 from wardgate.engine.hand_over import HAND_OVER, HandedOver
 from wardgate.engine.held_password import hold_password
-from wardgate.engine.holders import Contactless, holder_of
+from wardgate.engine.holders import Contactless, holder_of, to_renew
 from wardgate.engine.outcome import ActionRequired, Denied, Granted, Origin, Outcome
 from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices, takes_passkeys
 from wardgate.engine.refusing import Refusing
@@ -47,9 +47,10 @@ from wardgate.engine.transaction import Goal, Handle, Transaction, handle_from_r
 from wardgate.engine.trusted import TRUSTED_DEVICE, is_password_alone, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
-from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD, SECOND_FACTORS
+from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD, QUESTIONING, SECOND_FACTORS, USUAL_KINDS
 from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
 from wardgate.jsons import dumps
+from wardgate.kba.standing import NOT_ANSWERED
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
 from wardgate.policy.plan import NoEntry, Plan
@@ -62,7 +63,7 @@ from wardgate.values import quick_value
 # How often a login may lose the race for being the open one of its kind.
 FOLD_TRIES = 5
 # What is asked where policy asks for a password alone, and that is too little for what follows.
-_ANYTHING_ELSE = tuple(factor.kind for factor in SECOND_FACTORS)
+_ANYTHING_ELSE = USUAL_KINDS
 # What a login comes to once everything is proved.
 Let = Granted | Denied | ActionRequired
 
@@ -359,9 +360,11 @@ class Engine:
         if assessor is not None:
             trusted = device is not None and device.trusted
             around = await look_around(self._parts, assessor, attempt, met.subject_id, met.seen, trusted)
+        finds = interviews.reads(attempt.configuration, attempt.application.policy, met.subject_id)
+        answered = interviews.read(attempt.configuration, await self._storage.read(finds)) if finds else NOT_ANSWERED
         return Person(
             user=user,
-            holder=holder_of(self._parts.ring(), met.subject_id, user, met.active, met.held, met.contacts),
+            holder=holder_of(self._parts.ring(), met.subject_id, user, met.active, met.held, met.contacts, answered),
             language=attempt.request.origin.language or user.language or attempt.realm.settings.language,
             keys=met.keys,
             seen=met.seen,
@@ -407,6 +410,7 @@ class Engine:
             country=person.surroundings.country,
             risk=person.surroundings.band,
             known_device=person.device is not None and person.device.trusted,
+            renew=to_renew(person.holder, pages=request.origin.shows_pages),
         )
 
     async def _challenge(self, attempt: Attempt, person: Person, course: Course) -> Outcome:
@@ -501,7 +505,7 @@ class Engine:
         """One request holds everything: the code is tried on what the person holds; nothing can be sent or asked."""
         trail = attempt.request.trail
         enrolled = [BY_KIND[kind] for kind in course.steps[0] if BY_KIND[kind].enrolled(person.holder)]
-        usable = [factor for factor in enrolled if factor.channel is None]
+        usable = [factor for factor in enrolled if factor.channel is None and factor.kind not in QUESTIONING]
         if not usable or len(course.steps) > 1:
             reason, text_id = ("factor_not_here", "policy.not_here") if enrolled else ("no_factor", "policy.no_factor")
             return await self._refusing.deny_known(attempt, person, reason, Text(text_id, {"ref": trail.reference}))

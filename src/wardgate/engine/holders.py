@@ -8,12 +8,16 @@ from wardgate.account.subject import SubjectId
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.directory.port import DirectoryUser
+from wardgate.factors import QUESTIONING
 from wardgate.factors.port import Holder
+from wardgate.kba.standing import NOT_ANSWERED, Answered
 from wardgate.storage.port import Find, Row, Storage
 
 # How long it is remembered, and of how many, that somebody has no contacts of his own.
 WITHOUT_FOR_S = 60.0
 MAX_WITHOUT = 20_000
+_RENEW = frozenset(QUESTIONING)
+_NOTHING: frozenset[str] = frozenset()
 
 
 def holder_of(
@@ -23,12 +27,22 @@ def holder_of(
     active: Sequence[Authenticator],
     held: Sequence[Authenticator],
     contacts: Sequence[Row] = (),
+    answered: Answered = NOT_ANSWERED,
 ) -> Holder:
     """The holder behind a user. `contacts`: the rows of his own ones, which may stand before the directory's."""
     if not contacts:
-        return Holder(subject_id, active, user.phone, user.mail, held, user.other_phones, user.other_mails)
+        return Holder(subject_id, active, user.phone, user.mail, held, user.other_phones, user.other_mails, answered)
     reach = merge(user, usable_contacts(ring, contacts))
-    return Holder(subject_id, active, reach.phone, reach.mail, held, reach.phones[1:], reach.mails[1:])
+    return Holder(subject_id, active, reach.phone, reach.mail, held, reach.phones[1:], reach.mails[1:], answered)
+
+
+def to_renew(holder: Holder, pages: bool) -> frozenset[str]:
+    """What somebody has and has to set anew, as policy is told.
+
+    `pages`: the door can have it done. Others guess at questions until they are closed: that must keep nobody out elsewhere.
+    """
+    answered = holder.answered
+    return _RENEW if answered.enough and (answered.due or (answered.closed and pages)) else _NOTHING
 
 
 class Contactless:

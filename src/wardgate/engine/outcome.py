@@ -17,7 +17,9 @@ class Challenge:
 
     `handle` (RADIUS State) is single use; `texts` are the parts of one prompt, the most important first. `preface`: what the
     policy has people told before the first question, as far as there is room beside that. `trust_s`: for how long the browser may
-    be trusted once the login is granted, if the person wishes; 0: not at all.
+    be trusted once the login is granted, if the person wishes; 0: not at all. `questions`: all that the factor asks for, where it
+    asks several things at once. A door that shows one prompt at a time passes over them: `texts` hold the one that is open, and the
+    next comes as another challenge. A page may show them all, and send one answer for all: `factors.port.answer_to_all`.
     """
 
     handle: bytes
@@ -28,6 +30,7 @@ class Challenge:
     reference: str
     preface: Text | None = None
     trust_s: int = 0
+    questions: tuple[str, ...] = ()
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -146,6 +149,8 @@ def dump_outcome(outcome: Challenge | Granted | Denied | ActionRequired) -> byte
                 body["preface"] = outcome.preface
             if outcome.trust_s:
                 body["trust_s"] = outcome.trust_s
+            if outcome.questions:
+                body["questions"] = outcome.questions
         case Granted():
             body = {"is": "granted", **dict(zip(_GRANTED_NAMES, _granted_values(outcome), strict=True))}
             if outcome.device is not None:
@@ -184,6 +189,7 @@ def load_outcome(stored: bytes) -> Challenge | Granted | Denied | ActionRequired
             reference=body["reference"],
             preface=Text(**body["preface"]) if "preface" in body else None,
             trust_s=body.get("trust_s", 0),
+            questions=tuple(body.get("questions", ())),
         )
     if kind == "granted":
         body["groups"] = tuple(body["groups"])

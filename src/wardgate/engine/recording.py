@@ -11,7 +11,7 @@ from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.steps import COMMIT, Steps
 from wardgate.storage.port import Commit, Committed, Operation
-from wardgate.texts import render
+from wardgate.texts import Text, render
 
 
 class Rate:
@@ -113,6 +113,9 @@ class Recording:
                 trail.result = "challenged"
                 trail.reason = trail.reason or "challenged"
                 parts = outcome.texts if outcome.preface is None else (outcome.preface, *outcome.texts)
+                if outcome.questions:
+                    # What somebody asks himself is his own: no operator reads it.
+                    parts = tuple(Text("kba.ask_any") if "question" in text.values else text for text in parts)
                 trail.text = " ".join(render(text, outcome.language) for text in parts)
             case Granted():
                 trail.result = trail.reason = "granted"

@@ -9,6 +9,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import Realms
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
+from wardgate.kba.asking import Questioner
 from wardgate.policy.groups import asked_groups, gives_any_group, looks_like_alias
 from wardgate.policy.rules import Policy
 from wardgate.risk.assessing import Assessor
@@ -67,7 +68,7 @@ class EngineConfiguration:
     """One version of the configuration. A login step takes it once and uses it to the end.
 
     `channels`: those that some gateway serves; a factor whose codes cannot go out is not asked for. `risk`: None where neither
-    scores nor countries are configured.
+    scores nor countries are configured. `questioner`: asks challenge questions; None where no policy names them.
     """
 
     version: int
@@ -78,6 +79,7 @@ class EngineConfiguration:
     channels: frozenset[Channel] = frozenset(Channel)
     risk: Assessor | None = None
     sending: SendingSettings = field(default_factory=SendingSettings)
+    questioner: Questioner | None = None
 
 
 @dataclass(frozen=True, slots=True)

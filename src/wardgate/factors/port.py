@@ -1,5 +1,9 @@
-"""What a factor must do. All of it is pure: reads were made before, writes are returned for the engine's unit."""
+"""What a factor must do. All of it is pure: reads were made before, writes are returned for the engine's unit.
 
+But for `Questioning`: what somebody is asked stands in storage, and his answers are hashed in the pool of threads.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +14,8 @@ from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
 from wardgate.engine.settings import CodeSettings
+from wardgate.kba.asking import Questioner, Who
+from wardgate.kba.standing import NOT_ANSWERED, Answered
 from wardgate.storage.port import Operation
 from wardgate.texts import Text
 from wardgate.values import quick_value
@@ -21,7 +27,8 @@ MAX_ANSWER_BYTES = 128
 class Holder:
     """What a subject can prove with. `held` proves nothing until another strong factor was proved.
 
-    `other_phones`, `other_mails`: where no code goes, but word of what is done to his account.
+    `other_phones`, `other_mails`: where no code goes, but word of what is done to his account. `answered`: his challenge
+    questions, where policy names them.
     """
 
     subject_id: SubjectId
@@ -31,6 +38,7 @@ class Holder:
     held: Sequence[Authenticator] = ()
     other_phones: Sequence[str] = ()
     other_mails: Sequence[str] = ()
+    answered: Answered = NOT_ANSWERED
 
     def has(self, kind: str) -> bool:
         """Whether the subject has an authenticator of this kind."""
@@ -60,6 +68,21 @@ class Task:
     site: Site | None = None
 
 
+@quick_value
+class Interview:
+    """Who is asked by a factor that is `Questioning`, and who asks.
+
+    `who`: nobody as well, and he is asked like everybody else. `proved`: whether he has proved something else in this transaction.
+    `source`: on whose behalf, for the turns of those who wait for a thread.
+    """
+
+    questioner: Questioner
+    who: Who
+    language: str
+    proved: bool
+    source: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """A code that has to travel."""
@@ -71,23 +94,29 @@ class Sending:
 
 @quick_value
 class Asked:
-    """A challenge has begun: what to say, what to remember until the answer (JSON values), what to send."""
+    """A challenge has begun: what to say, what to remember until the answer (JSON values), what to send.
+
+    `questions`: all that a `Questioning` factor asks for, as people read them; `prompt` is the one that is open.
+    """
 
     prompt: Text
     memory: Mapping[str, object] = field(default_factory=dict)
     sending: Sending | None = None
+    questions: tuple[str, ...] = ()
 
 
 @quick_value
 class Wrong:
     """The answer proves nothing. `counted`: whether the brakes count it as a guess (a code that was used before is none).
 
-    `told`: it was not even a try, and this is what the person hears instead of how many are left.
+    `told`: it was not even a try, and this is what the person hears instead of how many are left. `memory`: what to remember from
+    now on, where that is something else.
     """
 
     reason: str
     counted: bool = True
     told: Text | None = None
+    memory: Mapping[str, object] | None = None
 
 
 @quick_value
@@ -102,6 +131,13 @@ class Right:
     refused: Wrong = Wrong("code_replayed", counted=False)
     authenticator_id: str | None = None
     twofold: bool = False
+
+
+@quick_value
+class More:
+    """The answer was taken and nothing is judged yet: here is the next question, and what to remember. It costs no try."""
+
+    asked: Asked
 
 
 Verdict = Right | Wrong
@@ -169,6 +205,41 @@ class NeedsPage(Protocol):
     def max_answer_bytes(self) -> int:
         """How long such an answer may be, instead of MAX_ANSWER_BYTES."""
         ...
+
+
+@runtime_checkable
+class Questioning(Protocol):
+    """An extra ability: it asks several questions, which are the person's own, and judges all the answers together.
+
+    **One by one**: a window that shows one prompt at a time shows `Asked.prompt` and sends each answer as it was typed; after every
+    answer but the last comes `More` with the next prompt. **All at once**: a page shows all of `Asked.questions` and sends one
+    answer for them, which `answer_to_all` makes: a JSON list of as many strings, in their order. Both are taken at any time.
+
+    Storage is read and hashes are made on the way, so it is never asked where everything comes in one request. Its `ask` and
+    `verify` are those of somebody of whom nothing was asked: no answer is right.
+    """
+
+    @property
+    def longest_answer_bytes(self) -> int:
+        """How long an answer to all may be, instead of MAX_ANSWER_BYTES."""
+        ...
+
+    async def ask_for(self, task: Task, interview: Interview) -> Asked:
+        """Begin a round. Names that are nobody's are asked the same way."""
+        ...
+
+    def put_again(self, task: Task, memory: Mapping[str, object]) -> Asked:
+        """What a round asks for at this moment; pure, from what it remembers."""
+        ...
+
+    async def judge(self, task: Task, interview: Interview, memory: Mapping[str, object], answer: bytes) -> Verdict | More:
+        """Take an answer, and judge all of them with the last one. Raises Overloaded, and then nothing was counted."""
+        ...
+
+
+def answer_to_all(answers: Sequence[str]) -> bytes:
+    """The one answer that stands for those to all questions of a `Questioning` factor, in their order."""
+    return json.dumps(list(answers)).encode()
 
 
 def digits_of(answer: bytes) -> str | None:

@@ -12,7 +12,7 @@ the caller's to commit, together with what it grants.
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,10 +37,12 @@ from wardgate.kba.answers import (
 )
 from wardgate.kba.catalogue import Catalogue, Question
 from wardgate.kba.normalisation import Form, normalise
+from wardgate.kba.renewal import renewal_due
 from wardgate.kba.rounds import Limits
 from wardgate.kba.rules import MAX_ANSWER_CHARS
+from wardgate.kba.standing import Answered
 from wardgate.passwords import PasswordHasher
-from wardgate.storage.port import Committed, Modified, Modify, Operation, Refused, Row, Storage, Update, Value, Where
+from wardgate.storage.port import Committed, Find, Modified, Modify, Operation, Refused, Row, Storage, Update, Value, Where
 
 DAY_MS: Final = 86_400_000
 _NOBODY_BYTES: Final = 32
@@ -103,9 +105,11 @@ class _Known:
 
 
 class Questioner:
-    """Asks people their questions and judges what they answer. `catalogue`: of the version of the document in force."""
+    """Asks people their questions and judges what they answer. One for each version of the document, whose catalogue it is."""
 
-    def __init__(self, storage: Storage, ring: KeyRing, hasher: PasswordHasher, clock: Clock, catalogue: Catalogue) -> None:
+    def __init__(
+        self, storage: Storage, ring: Callable[[], KeyRing], hasher: PasswordHasher, clock: Clock, catalogue: Catalogue
+    ) -> None:
         self._storage = storage
         self._ring = ring
         self._hasher = hasher
@@ -113,6 +117,30 @@ class Questioner:
         self._catalogue = catalogue
         self._limits = Limits.of(catalogue.settings)
         self._nobody = ""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The questions that there are."""
+        return self._catalogue
+
+    def reads(self, subject_id: SubjectId) -> list[Find]:
+        """What to read for `standing`, together with whatever else is read of a person."""
+        key = rounds.key_of(self._ring(), subject_id.encode())
+        return [kept_answers(subject_id), Find(rounds.TABLE, (Where("key", "=", key),), limit=1)]
+
+    def standing(self, kept: Sequence[Row], round_rows: Sequence[Row]) -> Answered:
+        """What is to be known of somebody before he is asked."""
+        now_ms, answers = to_ms(self._clock.now()), answers_in(kept)
+        closed = rounds.is_closed(round_rows[0] if round_rows else None, self._limits, now_ms)
+        due = renewal_due(self._catalogue, answers, False, now_ms) is not None
+        return Answered(self._is_enough(answers), due, closed)
+
+    def is_enough(self, kept: Sequence[Row]) -> bool:
+        """Whether somebody with these answers can be asked."""
+        return self._is_enough(answers_in(kept))
+
+    def _is_enough(self, answers: Sequence[Answer]) -> bool:
+        return len(self._askable(answers)) >= self._catalogue.settings.asked
 
     async def has_answers(self, subject_id: SubjectId, proved: bool) -> bool:
         """Whether a person has set enough answers to be asked."""
@@ -150,7 +178,7 @@ class Questioner:
         pairs = [(fitting.get(question_id), given.get(question_id, Secret(b""))) for question_id in dict.fromkeys(asked)]
         enough = len(pairs) >= self._catalogue.settings.asked
         real = who.subject_id is not None and enough and all(answer is not None for answer, _ in pairs)
-        key = rounds.key_of(self._ring, self._identity(who, real))
+        key = rounds.key_of(self._ring(), self._identity(who, real))
         reserved_at = to_ms(self._clock.now())
         is_open = isinstance(await self._storage.commit([rounds.reserve(key, self._limits, reserved_at)]), Committed)
         try:
@@ -171,7 +199,7 @@ class Questioner:
 
     async def is_closed(self, subject_id: SubjectId) -> bool:
         """Whether a person's questions are closed; he is not told."""
-        key = rounds.key_of(self._ring, subject_id.encode())
+        key = rounds.key_of(self._ring(), subject_id.encode())
         row = await self._storage.get(rounds.TABLE, {"key": key})
         return rounds.is_closed(row, self._limits, to_ms(self._clock.now()))
 
@@ -196,8 +224,8 @@ class Questioner:
         """What is hashed of a typed answer."""
         typed = given.reveal().decode("utf-8", "replace")
         if answer is None:
-            return fingerprint(self._ring, NO_SUBJECT, "", normalise(typed[:MAX_ANSWER_CHARS]))
-        return answer.fingerprint_of(self._ring, typed, form_of(answer, self._catalogue))
+            return fingerprint(self._ring(), NO_SUBJECT, "", normalise(typed[:MAX_ANSWER_CHARS]))
+        return answer.fingerprint_of(self._ring(), typed, form_of(answer, self._catalogue))
 
     async def _nobodys_hash(self) -> str:
         """A hash that nothing belongs to, of what a real one costs."""
@@ -242,7 +270,7 @@ class Questioner:
 
     def _of_the_day(self, question_ids: Sequence[str], identity: bytes, wanted: int) -> list[str]:
         """Mandatory ones first, the others by a fingerprint of whose day it is. Everybody's day begins at another moment."""
-        begins = int.from_bytes(self._ring.mac("kba-day", identity)[:6], "big") % DAY_MS
+        begins = int.from_bytes(self._ring().mac("kba-day", identity)[:6], "big") % DAY_MS
         day = (to_ms(self._clock.now()) - begins) // DAY_MS
         return self._first(self._ranked(question_ids, str(day).encode(), identity), wanted)
 
@@ -267,7 +295,7 @@ class Questioner:
         return [*mandatory, *(each for each in ranked if each not in mandatory)][:wanted]
 
     def _ranked(self, question_ids: Sequence[str], *about: bytes) -> list[str]:
-        return sorted(question_ids, key=lambda each: self._ring.mac("kba-rank", *about, each.encode()))
+        return sorted(question_ids, key=lambda each: self._ring().mac("kba-rank", *about, each.encode()))
 
     def _identity(self, who: Who, real: bool) -> bytes:
         """What chooses and counts: a person, or a name that might be one. Neither can be taken for the other."""
@@ -276,7 +304,7 @@ class Questioner:
         return b"name\0" + who.realm.encode() + b"\0" + who.name_key.encode()
 
     def _shown(self, answer: Answer, language: str) -> AskedQuestion:
-        text = text_of(answer, self._catalogue, self._ring, language) or ""
+        text = text_of(answer, self._catalogue, self._ring(), language) or ""
         return AskedQuestion(answer.question_id, text, form_of(answer, self._catalogue))
 
     async def _known(self, subject_id: SubjectId | None) -> _Known:
@@ -284,10 +312,14 @@ class Questioner:
         wanted = subject_id if subject_id is not None else NO_SUBJECT
         states, rows = await self._storage.read([kept_state(wanted), kept_answers(wanted)])
         state = state_in(states)
-        answers = [each for each in usable(answers_in(rows), self._catalogue) if text_of(each, self._catalogue, self._ring, "")]
+        answers = self._askable(answers_in(rows))
         ids = {answer.question_id for answer in answers}
         lacks = any(question.mandatory and question.id not in ids for question in self._catalogue.all_live)
         return _Known(tuple(answers), state.answers_version if state is not None else 0, lacks)
+
+    def _askable(self, answers: Iterable[Answer]) -> list[Answer]:
+        """Those of questions that are asked and can be read."""
+        return [each for each in usable(answers, self._catalogue) if text_of(each, self._catalogue, self._ring(), "")]
 
 
 def keep_or_choose(old: Row | None, arguments: Mapping[str, Value]) -> Modified:

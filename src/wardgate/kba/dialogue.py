@@ -67,6 +67,10 @@ class Dialogue:
         question = envelope.open(f"question:{question_id}", sealed).decode()
         return Text("kba.ask", {"question": question, "number": number + 1, "of": len(self.questions)})
 
+    def texts(self, envelope: Envelope) -> tuple[str, ...]:
+        """All the questions, for a page that shows them together. Raises SealError when they are another transaction's."""
+        return tuple(envelope.open(f"question:{question_id}", sealed).decode() for question_id, sealed in self.questions)
+
     def take(self, envelope: Envelope, answer: bytes) -> "Dialogue":
         """The dialogue after an answer, whatever it says. Raises IndexError when no question is open."""
         question_id, _ = self.questions[len(self.typed)]

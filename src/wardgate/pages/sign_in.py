@@ -41,7 +41,17 @@ SIGN_IN: Final = "sign-in"
 PASSKEY_FIRST: Final = "/sign-in/passkey"
 _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
 _HINTS: Final = ("code.ask_",)
-_WRONG: Final = ("code.wrong", "code.wrong_last", "code.reused", "passkey.wrong", "passkey.wrong_last", "passkey.unknown")
+_WRONG: Final = (
+    "code.wrong",
+    "code.wrong_last",
+    "code.reused",
+    "passkey.wrong",
+    "passkey.wrong_last",
+    "passkey.unknown",
+    "kba.wrong",
+    "kba.wrong_last",
+)
+
 _OTHER_WAYS: Final = "code.other_ways"
 # Why something has to be done; any other text says why it was not taken.
 _DEMANDS: Final = ("pw.expired", "pw.must_change", "change.must", "enrol.must", "confirm.must")

@@ -44,6 +44,7 @@ MAX_VALUES = 1000
 COUNTRY: Final = re.compile(r"[a-z]{2}")
 BANDS: Final = ("safe", "low", "moderate", "high")
 GOALS: Final = ("login", "reset", "unlock", "recover_name", "change", "enrol", "activate", "confirm", "helpdesk")
+ENROLLED: Final = "enrolled"
 _SHOWN_VALUES: Final = 4
 
 
@@ -182,6 +183,19 @@ def condition_at(where: str, when: Mapping[str, object], networks: Networks | No
         raise SettingsError(f"{where}.{error.message}") from error
 
 
+def asks_about_factor(node: Node, kind: str) -> bool:
+    """Whether a condition asks if somebody has this factor."""
+    match node:
+        case OneOf():
+            return node.key == ENROLLED and kind in node.wanted
+        case AllOf() | AnyOf():
+            return any(asks_about_factor(part, kind) for part in node.parts)
+        case Not():
+            return asks_about_factor(node.part, kind)
+        case _:
+            return False
+
+
 def prefix_of(network: Network) -> int:
     """The bits that all addresses of a network have in common."""
     return int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
@@ -316,7 +330,7 @@ def _operator(name: str, value: Mapping[str, object]) -> tuple[str, object]:
 
 def _enrolled(name: str, value: object) -> Node:
     texts = _texts(name, value)
-    asked = OneOf("enrolled", "enrolled", frozenset(texts), _words(texts))
+    asked = OneOf("enrolled", ENROLLED, frozenset(texts), _words(texts))
     return asked if name == "enrolled" else Not(asked)
 
 

@@ -104,7 +104,9 @@ def explain_needs(policy: Policy, facts: Facts) -> Needs | None:
 def _wanted(policy: Policy, plan: Plan, facts: Facts) -> tuple[Wanted, ...]:
     entry = next((each for each in policy.actions if each.name == plan.actions), None)
     demands = () if entry is None else entry.demands
-    return tuple(Wanted(each, not facts.enrolled.isdisjoint(each.factors) if each.factors else None) for each in demands)
+    return tuple(
+        Wanted(each, not (facts.enrolled - facts.renew).isdisjoint(each.factors) if each.factors else None) for each in demands
+    )
 
 
 def _up_to_the_first(rules: Iterable[_Conditional], view: View) -> tuple[Looked, ...]:

@@ -14,7 +14,8 @@ class Facts:
     configuration vouches for. `attributes`: by name in lower case. `device`: what the NAS tells about the person's machine, by our
     keys (`os`, `hostname`, `app_version`, `user_domain`): hearsay. `known_device`: one that the person told us to trust and that
     proved itself with what we gave it, never what a NAS or a client says. `country`: of the address, two letters in lower case, or
-    empty where it is not known. `risk`: the band, `safe`, `low`, `moderate` or `high`; empty while risk is off.
+    empty where it is not known. `risk`: the band, `safe`, `low`, `moderate` or `high`; empty while risk is off. `renew`: of the
+    enrolled factors those that have to be set anew.
     """
 
     goal: str
@@ -36,3 +37,4 @@ class Facts:
     known_device: bool = False
     country: str = ""
     risk: str = ""
+    renew: frozenset[str] = frozenset()

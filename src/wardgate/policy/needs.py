@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -114,13 +114,23 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class SelfService:
-    """Everything that self-service needs to know."""
+    """Everything that self-service needs to know.
+
+    `names_questions`: the document gives challenge questions a weight, or lets them stand alone. Without either they prove nothing
+    here, whatever somebody answered once, unless the policy has people answer them.
+    """
 
     weights: Mapping[str, int]
     contact_hold_s: int
     resets: int
     resets_within_s: int
     goals: Mapping[str, Goal]
+    names_questions: bool = False
+
+    def by_questions_alone(self, goal: str) -> bool:
+        """Whether questions may be the first proof of a goal, for some: they would be all that there is."""
+        found = self.goals.get(goal)
+        return found is not None and any(QUESTIONS in need.alone for need in (found.need, *(rule.need for rule in found.rules)))
 
 
 NO_WEIGHTS: Final = SelfService(WEIGHTS, _DAY, 3, 7 * _DAY, {name: Goal((), need) for name, need in NEEDS.items()})
@@ -141,13 +151,15 @@ def compile_self_service(
     """Check and compile. Raises SettingsError that names the entry."""
     kinds = (*known, *OTHER_PROOFS)
     resets = settings.resets
-    return SelfService(
+    found = SelfService(
         _weights(f"{path}.weights", settings.weights, kinds, strong),
         seconds_at(f"{path}.contact_hold", settings.contact_hold, CONTACT_HOLD_S),
         _within(f"{path}.resets.count", resets.count, RESETS_COUNT),
         seconds_at(f"{path}.resets.within", resets.within, RESETS_WITHIN_S),
         {name: _goal(f"{path}.{name}", name, getattr(settings, name), kinds, networks) for name in NEEDS},
     )
+    named = settings.weights.get(QUESTIONS, 0) > 0 or any(found.by_questions_alone(name) for name in NEEDS)
+    return replace(found, names_questions=named)
 
 
 def _weights(path: str, given: Mapping[str, int], kinds: Collection[str], strong: Collection[str]) -> Mapping[str, int]:

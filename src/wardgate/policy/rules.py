@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from wardgate.errors import SettingsError
 from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compile_fail, compile_lifetimes, compile_text, known_kind
-from wardgate.policy.conditions import Networks, Node, condition_at, parse_condition
+from wardgate.policy.conditions import Networks, Node, asks_about_factor, condition_at, parse_condition
 from wardgate.policy.facts import Facts
 from wardgate.policy.index import Index
-from wardgate.policy.needs import NO_WEIGHTS, SelfService, compile_self_service
+from wardgate.policy.needs import NO_WEIGHTS, QUESTIONS, SelfService, compile_self_service
 from wardgate.policy.plan import CLOSED, NO_LIFETIMES, NO_TRUST, Decision, Demand, FailModes, Lifetimes, NoEntry, Plan
 from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicySettings, SelfServiceSettings, ThenSettings
 from wardgate.policy.view import View
@@ -51,7 +51,11 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A compiled policy. `index` holds the conditions of all four lists, one after the other; `sections` are its bits for each."""
+    """A compiled policy. `index` holds the conditions of all four lists, one after the other; `sections` are its bits for each.
+
+    `uses_questions`: somewhere challenge questions prove something or have to be answered. `reads_questions`: a decision depends on
+    whether somebody has answered any. What no policy names is never asked, nor read.
+    """
 
     name: str
     strong: tuple[str, ...]
@@ -63,14 +67,23 @@ class Policy:
     self_service: SelfService = NO_WEIGHTS
     index: Index = field(init=False)
     sections: tuple[int, int, int, int] = field(init=False)
+    uses_questions: bool = field(init=False)
+    reads_questions: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the index."""
+        """Make the index, and see whether challenge questions are named."""
         lists = (self.rules, self.floors, self.actions, self.lifetimes)
         index = Index([each.when for several in lists for each in several])
         ends = list(itertools.accumulate(map(len, lists), initial=0))
         object.__setattr__(self, "index", index)
         object.__setattr__(self, "sections", tuple(index.bits(begin, end) for begin, end in itertools.pairwise(ends)))
+        steps = any(QUESTIONS in step for rule in self.rules for step in rule.then.steps)
+        demands = any(QUESTIONS in demand.factors for entry in self.actions for demand in entry.demands)
+        uses = steps or demands or self.self_service.names_questions
+        goals = [rule.when for goal in self.self_service.goals.values() for rule in goal.rules]
+        conditions = (*(each.when for several in lists for each in several), *goals)
+        object.__setattr__(self, "uses_questions", uses)
+        object.__setattr__(self, "reads_questions", uses or any(asks_about_factor(each, QUESTIONS) for each in conditions))
 
 
 def compile_policy(
@@ -183,8 +196,9 @@ def _steps_under(policy: Policy, facts: Facts, rule: Rule, floors: Sequence[Floo
 
 
 def _unmet(demands: tuple[Demand, ...], facts: Facts) -> tuple[Demand, ...]:
-    """All but the enrolments that are done."""
-    return tuple([each for each in demands if not each.factors or facts.enrolled.isdisjoint(each.factors)])
+    """All but the enrolments that are done. What has to be set anew is not."""
+    done = facts.enrolled - facts.renew if facts.renew else facts.enrolled
+    return tuple([each for each in demands if not each.factors or done.isdisjoint(each.factors)])
 
 
 def _lifetimes_under(floors: Sequence[Floor], entry: Lasting | None) -> Lifetimes:

@@ -9,7 +9,7 @@ import pytest
 from tests.flows.world import BACKENDS, PHONE_OF_TESTS, SECRET, World, a_storage
 from wardgate.account.authenticator import active_authenticators
 from wardgate.crypto import Secret
-from wardgate.factors import BY_KIND, ON_PAGES, SECOND_FACTORS
+from wardgate.factors import BY_KIND, ON_PAGES, QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Asked, Factor, Holder, Right, Task, Verdict, Wrong
 from wardgate.factors.totp import hotp
 from wardgate.jsons import dumps, loads
@@ -63,8 +63,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield World(storage)
 
 
-# What a browser has to answer has tests of its own: `tests/unit/factors/test_passkey.py`.
-@pytest.fixture(params=[factor.kind for factor in SECOND_FACTORS if factor.kind not in ON_PAGES])
+# What a browser has to answer has tests of its own: `tests/unit/factors/test_passkey.py`. So has what asks several questions.
+@pytest.fixture(params=[factor.kind for factor in SECOND_FACTORS if factor.kind not in (*ON_PAGES, *QUESTIONING)])
 async def case(request: pytest.FixtureRequest, world: World) -> Case:
     return await _case(world, request.param)
 

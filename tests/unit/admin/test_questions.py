@@ -60,7 +60,9 @@ async def desk(office: Office, acme: MemoryDirectory, monkeypatch: pytest.Monkey
 
 async def questioner(office: Office) -> Questioner:
     _, document = await load_current(office.storage)
-    return Questioner(office.storage, office.ring, office.hasher, office.clock, compile_catalogue(document.kba, document.questions))
+    return Questioner(
+        office.storage, lambda: office.ring, office.hasher, office.clock, compile_catalogue(document.kba, document.questions)
+    )
 
 
 async def subject_of(office: Office, name: str) -> SubjectId:

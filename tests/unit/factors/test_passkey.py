@@ -14,7 +14,7 @@ from tests.software_passkey import ORIGIN, RP_ID, SoftPasskey, b64
 from wardgate.account.authenticator import Authenticator
 from wardgate.account.subject import SubjectId
 from wardgate.engine.settings import CodeSettings
-from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES
+from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING
 from wardgate.factors.passkey import COUNTED_BACK, MAX_ASSERTION_BYTES, UNKNOWN, WRONG, PasskeyFactor, handle_of, read_shown
 from wardgate.factors.port import MAX_ANSWER_BYTES, Holder, NeedsPage, Right, Site, Task
 from wardgate.storage.port import Update, Where
@@ -51,9 +51,11 @@ def test_each_question_is_another_one_and_the_same_one_while_it_is_open() -> Non
     assert one["userVerification"] == "preferred"
 
 
-def test_only_what_needs_a_page_may_answer_at_length() -> None:
+def test_only_what_needs_a_page_or_asks_much_may_answer_at_length() -> None:
     assert frozenset({"passkey"}) == ON_PAGES
-    assert {kind: MAX_ASSERTION_BYTES if kind == "passkey" else MAX_ANSWER_BYTES for kind in BY_KIND} == LONGEST_ANSWER
+    assert [*QUESTIONING] == ["kba"]
+    long = {"passkey": MAX_ASSERTION_BYTES, "kba": QUESTIONING["kba"].longest_answer_bytes}
+    assert {kind: long.get(kind, MAX_ANSWER_BYTES) for kind in BY_KIND} == LONGEST_ANSWER
     assert isinstance(FACTOR, NeedsPage)
 
 

@@ -49,7 +49,7 @@ def test_the_newest_authenticator_comes_first() -> None:
 
 def test_strong_is_what_the_design_says() -> None:
     assert set(STRONG_KINDS) == {"passkey", "totp", "hotp", "recovery_code"}
-    assert set(KINDS) == {PASSWORD, "passkey", "totp", "hotp", "sms", "email", "recovery_code"}
+    assert set(KINDS) == {PASSWORD, "passkey", "totp", "hotp", "sms", "email", "recovery_code", "kba"}
     assert not BY_KIND["sms"].strong
     assert not BY_KIND["email"].strong
 

@@ -40,7 +40,9 @@ class Room:
 
     @property
     def questioner(self) -> Questioner:
-        return Questioner(self.storage, self.ring, self.hasher, self.clock, compile_catalogue(self.settings, self.questions))
+        return Questioner(
+            self.storage, lambda: self.ring, self.hasher, self.clock, compile_catalogue(self.settings, self.questions)
+        )
 
     @property
     def enrolment(self) -> Enrolment:

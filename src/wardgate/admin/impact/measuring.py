@@ -20,6 +20,7 @@ from wardgate.admin.impact.situations import Given, Situation, Situations, is_ad
 from wardgate.admin.impact.standing import NO_DOCUMENT, Standing, differing
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, opened
+from wardgate.admin.questions import questioner_of
 from wardgate.config.document import Document
 from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.local import TABLE as LOCAL_USER
@@ -94,7 +95,10 @@ class _Walk:
         self._progress = progress
         self._rest = Rest(office.clock)
         self._applications = self._looked_at()
-        self._telling = Telling(policy for each in self._applications for policy in each.policies if policy is not None)
+        policies = [policy for each in self._applications for policy in each.policies if policy is not None]
+        reads = any(policy.reads_questions for policy in policies)
+        self._questioner = questioner_of(office, after.document) if reads else None
+        self._telling = Telling(policies)
         self._known: dict[tuple[str, str, frozenset[str], Mark], Meaning] = {}
         self._tally = Tally()
         self._problems: list[dict[str, str]] = []
@@ -201,7 +205,8 @@ class _Walk:
         return self._until is not None and self._office.clock.monotonic() >= self._until
 
     async def _page(self, directory: str, realms: Sequence[str], users: Sequence[DirectoryUser]) -> None:
-        for user, enrolled in zip(users, await enrolled_of(self._office, directory, users, self._rest), strict=True):
+        theirs = await enrolled_of(self._office, directory, users, self._rest, self._questioner)
+        for user, enrolled in zip(users, theirs, strict=True):
             self._tally.looked_at += 1
             if user.state in (AccountState.DISABLED, AccountState.EXPIRED):
                 self._tally.unusable += 1

@@ -10,7 +10,7 @@ from wardgate.config.document import Document
 from wardgate.delivery.port import Channel
 from wardgate.delivery.registry import kind_of
 from wardgate.engine.settings import ApplicationSettings
-from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS
+from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS, USUAL_KINDS
 from wardgate.policy.conditions import AllOf, AnyOf, Leaf, Network, Node, Not
 from wardgate.policy.rules import Policy, compile_policy, default_policy
 from wardgate.policy.settings import PolicySettings
@@ -78,7 +78,7 @@ class Standing:
         name = None if settings is None else settings.name
         if name not in self._compiled:
             self._compiled[name] = (
-                default_policy(tuple(factor.kind for factor in SECOND_FACTORS), STRONG_KINDS)
+                default_policy(USUAL_KINDS, STRONG_KINDS)
                 if settings is None
                 else compile_policy(settings, KINDS, STRONG_KINDS, self.document.networks)
             )

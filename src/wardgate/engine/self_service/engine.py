@@ -18,7 +18,7 @@ from wardgate.crypto import Secret
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordPolicyTelling
 from wardgate.directory.realm import names_meant, parse_login_name
-from wardgate.engine import brakes
+from wardgate.engine import brakes, interviews
 from wardgate.engine.attempt import Attempt
 from wardgate.engine.finding import Finding
 from wardgate.engine.holders import holder_of
@@ -39,13 +39,14 @@ from wardgate.engine.self_service.flow import (
     insert,
 )
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
-from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of, first_kinds
+from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of
 from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.settings import CodeSettings
 from wardgate.engine.steps import Steps
 from wardgate.errors import ClockWrong, DirectoryUnavailable
-from wardgate.factors import BY_KIND
-from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task, Wrong
+from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING
+from wardgate.factors.port import Factor, Holder, Interview, More, Right, Task, Wrong
+from wardgate.kba.asking import Who
 from wardgate.storage.port import Committed, Modify, Operation
 from wardgate.texts import Text
 
@@ -196,16 +197,32 @@ class SelfService:
 
     def _choose(self, flow: Flow, person: Person | None, text: Text | None = None) -> Choose:
         if person is None or not flow.proofs:
-            return Choose(flow.sequence, first_kinds(self._parts.configuration()), len(flow.proofs), {}, text)
+            return Choose(flow.sequence, self._weighing.first_kinds(flow), len(flow.proofs), {}, text)
         left = self._weighing.left(flow, person.user, person.holder, person.ages)
         return Choose(flow.sequence, tuple(left), len(flow.proofs), left, text)
 
     def _asked(self, flow: Flow, person: Person | None, text: Text | None, wrong: bool) -> Ask:
         factor, blind = BY_KIND[flow.kind], not flow.proofs
         prompt = Text(f"recover.ask_{flow.kind}")
-        if person is not None and not blind and factor.enrolled(person.holder):
+        questions: tuple[str, ...] = ()
+        if flow.kind in QUESTIONING:
+            asked = QUESTIONING[flow.kind].put_again(self._task(flow), flow.recall(flow.kind))
+            prompt, questions = asked.prompt, asked.questions
+        elif person is not None and not blind and factor.enrolled(person.holder):
             prompt = factor.repeat(person.holder, flow.recall(flow.kind))
-        return Ask(flow.sequence, flow.kind, prompt, len(flow.proofs), blind, factor.channel is not None, text, wrong)
+        return Ask(flow.sequence, flow.kind, prompt, len(flow.proofs), blind, factor.channel is not None, text, wrong, questions)
+
+    def _task(self, flow: Flow) -> Task:
+        return Task(flow.id, self._parts.clock.now(), self._codes, self._parts.ring())
+
+    def _interview(self, flow: Flow, person: Person | None, origin: Origin) -> Interview | None:
+        """With whom a flow speaks, somebody or nobody. None where no policy names questions any more."""
+        questioner = self._parts.configuration().questioner
+        if questioner is None:
+            return None
+        who = Who(flow.realm, flow.user_name, person.holder.subject_id if person is not None else None)
+        source = brakes.asker(origin.client, origin.source)
+        return Interview(questioner, who, flow.language, bool(flow.proofs), source)
 
     async def _choose_password(self, flow: Flow, person: Person | None, text: Text | None = None) -> SelfServiceOutcome:
         if person is None:
@@ -243,7 +260,7 @@ class SelfService:
                 return self._asked(flow, person, told, wrong=False)
             return replace(self._choose(flow, person), text=told)
         resend = bool(flow.recall(factor.kind))
-        memory, operations = await self._begun(flow, person, factor, trail, resend)
+        memory, operations = await self._begun(flow, person, factor, trail, origin, resend)
         moved = flow.moved(
             stage=Stage.ASKED,
             kind=factor.kind,
@@ -260,9 +277,13 @@ class SelfService:
         return self._asked(moved, person, text, wrong=False)
 
     async def _begun(
-        self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, resend: bool
+        self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, origin: Origin, resend: bool
     ) -> tuple[dict[str, object], tuple[Operation, ...]]:
         """What asking makes the factor remember, and what has to be sent: nothing for nobody."""
+        interview = self._interview(flow, person, origin)
+        if factor.kind in QUESTIONING and interview is not None:
+            # Nobody is asked like everybody else.
+            return dict((await QUESTIONING[factor.kind].ask_for(self._task(flow), interview)).memory), ()
         if person is None or not factor.enrolled(person.holder):
             trail.note("nobody, or not enrolled: nothing is sent", factor=factor.kind)
             return {}, ()
@@ -312,14 +333,30 @@ class SelfService:
             wait = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": flow.reference})
             return self._asked(flow, person, wait, wrong=True)
         factor, raw = BY_KIND[flow.kind], given.reveal()
-        verdict: Right | Wrong = Wrong("kind_not_enrolled")
-        if person is not None and self._is_asked(flow, person, factor) and len(raw) <= MAX_ANSWER_BYTES:
-            task = Task(flow.id, self._parts.clock.now(), self._codes, self._parts.ring())
-            verdict = factor.verify(person.holder, task, flow.recall(flow.kind), raw)
+        verdict = await self._verdict(flow, person, factor, raw, origin)
+        if isinstance(verdict, More):
+            return await self._next_question(flow, person, verdict, trail)
         if person is None or isinstance(verdict, Wrong):
-            reason = verdict.reason if isinstance(verdict, Wrong) else "unknown_user"
-            return await self._wrong(flow, person, reason, keys, trail)
+            wrong = verdict if isinstance(verdict, Wrong) else Wrong("unknown_user")
+            return await self._wrong(flow, person, wrong, keys, trail)
         return await self._right(flow, person, factor, verdict, keys, trail)
+
+    async def _verdict(self, flow: Flow, person: Person | None, factor: Factor, raw: bytes, origin: Origin) -> Right | Wrong | More:
+        task, memory, interview = self._task(flow), flow.recall(flow.kind), self._interview(flow, person, origin)
+        if len(raw) > LONGEST_ANSWER[factor.kind]:
+            return Wrong("too_long")
+        if factor.kind in QUESTIONING and interview is not None:
+            return await QUESTIONING[factor.kind].judge(task, interview, memory, raw)
+        if person is None or not self._is_asked(flow, person, factor):
+            return Wrong("kind_not_enrolled")
+        return factor.verify(person.holder, task, memory, raw)
+
+    async def _next_question(self, flow: Flow, person: Person | None, more: More, trail: Trail) -> SelfServiceOutcome:
+        """One answer of several was taken; nothing is told of it."""
+        moved = flow.moved(memory={**flow.memory, flow.kind: more.asked.memory})
+        if not await self._step(flow, moved, trail, "next_question", ()):
+            return await self.show(flow.id, trail)
+        return self._asked(moved, person, None, wrong=False)
 
     def _is_asked(self, flow: Flow, person: Person, factor: Factor) -> bool:
         """Whether he has the factor, was asked for it, and what was sent went where it would go now.
@@ -350,9 +387,12 @@ class SelfService:
         return brakes.brake_keys(ring, flow.subject_id, origin.client, origin.source, typed=name)
 
     async def _wrong(
-        self, flow: Flow, person: Person | None, reason: str, keys: brakes.BrakeKeys, trail: Trail
+        self, flow: Flow, person: Person | None, verdict: Wrong, keys: brakes.BrakeKeys, trail: Trail
     ) -> SelfServiceOutcome:
         """A try less. What the code was wrong for is not told before the first proof: a code that was used is a code."""
+        reason = verdict.reason
+        if verdict.memory is not None:
+            flow = replace(flow, memory={**flow.memory, flow.kind: verdict.memory})
         trail.note("proof checked", verdict=reason, factor=flow.kind)
         now_ms = to_ms(self._parts.clock.now())
         settle = brakes.settle_wrong(keys, self._parts.configuration().brakes, now_ms, reserved=False)
@@ -363,7 +403,8 @@ class SelfService:
             moved, text = flow.moved(stage=Stage.CHOOSING, tries=tries, proof_tries=TRIES_OF_A_PROOF), Text("recover.other")
         else:
             moved = flow.moved(tries=tries, proof_tries=left)
-            text = Text("code.wrong", {"left": left}) if left > 1 else Text("code.wrong_last")
+            room = flow.kind if flow.kind in QUESTIONING else "code"
+            text = Text(f"{room}.wrong", {"left": left}) if left > 1 else Text(f"{room}.wrong_last")
         if not await self._step(flow, moved, trail, reason, settle, denied=moved.stage is Stage.CLOSED):
             return await self.show(flow.id, trail)
         if moved.stage is Stage.CLOSED:
@@ -387,7 +428,7 @@ class SelfService:
             moved = with_it.moved(stage=Stage.CHOOSING)
         operations = [*verdict.claim, *first]
         if not await self._step(flow, moved, trail, "proved", operations, denied=moved.stage is Stage.CLOSED):
-            return await self._wrong(flow, person, verdict.refused.reason, keys, trail)
+            return await self._wrong(flow, person, verdict.refused, keys, trail)
         if moved.stage is Stage.CLOSED:
             return Closed("not_enough", Text("reset.not_enough", {"ref": flow.reference}))
         if moved.stage is Stage.WRITING:
@@ -495,9 +536,12 @@ class SelfService:
         if user is None or directory is None or user.state not in (AccountState.ACTIVE, AccountState.LOCKED):
             return None
         subject_id = SubjectId(flow.subject_id)
-        rows, contacts = await self._storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
-        ring = self._parts.ring()
-        holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts)
+        configuration = self._parts.configuration()
+        questions = interviews.reads(configuration, configuration.applications[flow.application].policy, subject_id)
+        finds = [kept_authenticators(subject_id), kept_contacts(subject_id), *questions]
+        rows, contacts, *answers = await self._storage.read(finds)
+        ring, answered = self._parts.ring(), interviews.read(configuration, answers)
+        holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts, answered)
         return Person(user, directory, holder, ages_of(ring, contacts, rows))
 
     async def _step(

@@ -24,7 +24,11 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Answer this proof. `text`: what came of the last answer; `wrong`: it was not right. `blind`: nothing was proved before."""
+    """Answer this proof. `text`: what came of the last answer; `wrong`: it was not right. `blind`: nothing was proved before.
+
+    `questions`: all that it asks for, where that is several things at once, to be answered together: what is handed to `answer` is
+    what `factors.port.answer_to_all` makes of the answers in their order. Nobody is asked as many.
+    """
 
     turn: int
     kind: str
@@ -34,6 +38,7 @@ class Ask:
     sends: bool
     text: Text | None = None
     wrong: bool = False
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

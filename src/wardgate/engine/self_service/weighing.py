@@ -10,9 +10,9 @@ from wardgate.contacts import mask_mail, mask_phone
 from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
+from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.self_service.flow import Flow, Proved
-from wardgate.factors import ON_PAGES, SECOND_FACTORS
+from wardgate.factors import ON_PAGES, QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Right
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
@@ -91,7 +91,10 @@ class Weighing:
         ways = [
             factor
             for factor in SECOND_FACTORS
-            if factor.enrolled(holder) and factor.kind not in ON_PAGES and (factor.channel is None or factor.channel in channels)
+            if factor.enrolled(holder)
+            and factor.kind not in ON_PAGES
+            and (factor.channel is None or factor.channel in channels)
+            and (factor.kind not in QUESTIONING or self._application(flow).policy.uses_questions)
         ]
         open_ways = [each for each in ways if (each.kind, self.destination_key(each, holder)) not in done]
         hypothetical = [self._hypothetical(each, holder, ages) for each in open_ways]
@@ -104,6 +107,17 @@ class Weighing:
             if judged is not None and judged.counted[-1].proofs:
                 adding.append((-judged.counted[-1].weight, factor))
         return {factor.kind: _masked(factor, holder) for _, factor in sorted(adding, key=lambda pair: pair[0])}
+
+    def first_kinds(self, flow: Flow) -> tuple[str, ...]:
+        """What may be chosen before anything is proved: the same for every name.
+
+        Questions only where they may be all that there is.
+        """
+        channels, service = self._parts.configuration().channels, self._application(flow).policy.self_service
+        asked = [
+            each for each in SECOND_FACTORS if each.kind not in ON_PAGES and (each.channel is None or each.channel in channels)
+        ]
+        return tuple(each.kind for each in asked if each.kind not in QUESTIONING or service.by_questions_alone(flow.goal))
 
     def limits(self, flow: Flow) -> tuple[int, int]:
         """How many resets a person may have, within so many seconds."""
@@ -159,12 +173,6 @@ class Weighing:
             attributes={name.lower(): values for name, values in user.attributes.items()},
             enrolled=frozenset(enrolled),
         )
-
-
-def first_kinds(configuration: EngineConfiguration) -> tuple[str, ...]:
-    """What may be chosen before anything is proved: the same for every name."""
-    asked = [each for each in SECOND_FACTORS if each.kind not in ON_PAGES]
-    return tuple(each.kind for each in asked if each.channel is None or each.channel in configuration.channels)
 
 
 def _masked(factor: Factor, holder: Holder) -> str:
