@@ -34,6 +34,7 @@ from wardgate.delivery.worker import OutboxEvent, OutboxWorker
 from wardgate.directory.port import Closing, Directory
 from wardgate.engine.engine import Engine
 from wardgate.engine.locks import OF_MANY
+from wardgate.engine.reconciling import ASKED_EVERY_S, Reconciling
 from wardgate.engine.runtime import EngineParts
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.installation import Opened
@@ -72,7 +73,8 @@ RETIRED_AFTER_S = 10.0
 SIGNING: Final = "signing_nas"
 JANITOR: Final = "janitor"
 HEADS: Final = "audit heads"
-JOBS: Final = (JANITOR, HEADS)
+PASSWORDS: Final = "passwords"
+JOBS: Final = (JANITOR, HEADS, PASSWORDS)
 _SIGNS: Final = "message-authenticator:"
 _EPOCH_ID: Final = Find("installation", (Where("name", "=", "epoch_id"),), limit=1)
 
@@ -227,6 +229,7 @@ class Worker:
             jobs = [
                 Job(JANITOR, SWEEP_EVERY_S, self._sweep),
                 Job(HEADS, SIGN_EVERY_S, self._sign_heads, at_once=True),
+                Job(PASSWORDS, ASKED_EVERY_S, Reconciling(self._engine_parts(demo)).run_once, at_once=True),
             ]
             self._scheduler = Scheduler(Leases(self._storage, self._clock, self._holder), jobs, self._clock)
             self._keep(self._scheduler.run, "jobs")

@@ -33,6 +33,7 @@ BELONGINGS: Final = (
     "contact",
     "mail_link",
     "activation",
+    "password_write",
     "self_service",
     "sso_session",
     "subject_link",

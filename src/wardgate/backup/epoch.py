@@ -47,6 +47,7 @@ _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
     ("sso_session", Where("session_mac", "not_null")),
     ("mail_link", Where("link_mac", "not_null")),
     ("activation", Where("subject_id", "not_null")),
+    ("password_write", Where("account_mac", "not_null")),
     ("admin_pass", Where("pass_mac", "not_null")),
     ("lease", Where("name", "not_null")),
     ("hand_over", Where("application", "not_null")),

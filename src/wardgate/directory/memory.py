@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from wardgate.clock import Clock
 from wardgate.crypto import Secret, new_id
 from wardgate.directory.names import canonical_name
 from wardgate.directory.password_rules import Rule, broken_rules
@@ -42,6 +43,7 @@ class _Entry:
     verdict: PasswordVerdict = PasswordVerdict.RIGHT
     failures: int = 0
     earlier: tuple[Secret, ...] = ()
+    previous: Secret | None = None
 
 
 class MemoryDirectory:
@@ -51,6 +53,7 @@ class MemoryDirectory:
     changes; with `grace`, it lets in while the directory is down. `lockout`: after so many wrong passwords it locks the account; it
     remembers them until a right one. `domains`: what may stand before `\\` or after `@` of its names; none: anything.
     `policy`: what a new password is held to; what it says of ages is only told. `writable`: the contacts that it takes back.
+    `clock`: it tells when passwords were changed. `old_password_s`: for so long it takes the one before the present one as well.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class MemoryDirectory:
         domains: tuple[str, ...] = (),
         policy: PasswordPolicy = PasswordPolicy(),
         writable: Collection[ContactKind] = (),
+        clock: Clock | None = None,
+        old_password_s: float = 0.0,
     ) -> None:
         self._name = name
         self._entries: dict[str, _Entry] = {}
@@ -73,6 +78,8 @@ class MemoryDirectory:
         self._domains = domains
         self._policy = policy
         self._writable = frozenset(writable)
+        self._clock = clock
+        self._old_password_s = old_password_s
         self._verified: set[tuple[str, int, bytes]] = set()
         self.behaviour = Behaviour.ANSWERS
         self.delay_s = 0.0
@@ -201,7 +208,7 @@ class MemoryDirectory:
         entry = self._entries.get(user.immutable_id)
         if entry is not None and self._lockout is not None and entry.user.state is AccountState.LOCKED:
             return PasswordVerdict.LOCKED
-        if entry is None or entry.password is None or entry.password != password:
+        if entry is None or entry.password is None or (entry.password != password and not self._is_taken_still(entry, password)):
             if entry is not None:
                 self._count(entry)
             return PasswordVerdict.WRONG
@@ -211,9 +218,19 @@ class MemoryDirectory:
             return PasswordVerdict.MUST_CHANGE
         if entry.failures:
             self._set_failures(entry, 0)
-        if self._remembering or self._grace:
+        if entry.password == password and (self._remembering or self._grace):
             self._verified.add((entry.user.immutable_id, entry.user.version, password.reveal()))
         return PasswordVerdict.RIGHT
+
+    def old_password_life_s(self) -> float:
+        """As it was told."""
+        return self._old_password_s
+
+    def _is_taken_still(self, entry: _Entry, password: Secret) -> bool:
+        changed_at = entry.user.password_changed_at
+        if self._clock is None or changed_at is None or entry.previous is None or entry.previous != password:
+            return False
+        return (self._clock.now() - changed_at).total_seconds() < self._old_password_s
 
     async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Take as long as a check does."""
@@ -294,10 +311,11 @@ class MemoryDirectory:
         if self._policy.history and new in (*present, *entry.earlier):
             raise PasswordNotAccepted("choose a password that was not in use before", Rule.HISTORY.value, self._policy)
         entry.earlier = (*present, *entry.earlier)[: self._policy.history]
-        entry.password = new
+        entry.password, entry.previous = new, entry.password
         if entry.verdict is PasswordVerdict.EXPIRED:
             entry.verdict = PasswordVerdict.RIGHT
-        entry.user = replace(entry.user, must_change=must_change, version=entry.user.version + 1)
+        changed_at = self._clock.now() if self._clock is not None else entry.user.password_changed_at
+        entry.user = replace(entry.user, must_change=must_change, version=entry.user.version + 1, password_changed_at=changed_at)
 
     def _count(self, entry: _Entry) -> None:
         """One more wrong password; at the threshold the account is locked."""

@@ -228,6 +228,15 @@ class PasswordResetting(Protocol):
 
 
 @runtime_checkable
+class OldPasswordTaking(Protocol):
+    """May go on taking the password before the present one for right, for some time after a change."""
+
+    def old_password_life_s(self) -> float:
+        """For how long after a change; 0: it never does."""
+        ...
+
+
+@runtime_checkable
 class PasswordPolicyTelling(Protocol):
     """Knows the rules for a new password."""
 

@@ -16,7 +16,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine import interviews
 from wardgate.engine.answering import Answer, Answering, Step, directory_of
-from wardgate.engine.changing import Changing, Tried
+from wardgate.engine.changing import Changing, Tried, Written
 from wardgate.engine.demands import CHANGE_PASSWORD
 from wardgate.engine.held_password import held_password
 from wardgate.engine.holders import holder_of
@@ -127,14 +127,14 @@ class Actions:
         if directory is None:
             return Tried(Refusal("change_not_here", Text("pw.not_here"), final=True))
         old = held_password(self._parts.ring(), transaction.held, transaction.id, answer.now_ms)
-        ended = self._changing.ended(_whom(transaction))
+        whom = _whom(transaction)
         if old is not None:
-            return await self._changing.attempt(directory, answer.user, answer.keys, old, new, trail, ended)
+            return await self._changing.attempt(directory, answer.user, answer.keys, old, new, trail, Written(whom, "required"))
         problem = self._acting.own_rules(answer.user, new)
         if problem is not None:
             return Tried(Refusal("password_rules", problem))
-        await self._storage.commit(ended)
-        return Tried(await self._acting.reset(directory, answer.user, new, trail))
+        await self._storage.commit(self._changing.ended(whom))
+        return Tried(await self._acting.reset(directory, answer.user, new, trail, whom, "required"))
 
     async def _refused(self, answer: Answer, outcome: ActionRequired, tried: Tried, refusal: Refusal) -> Step | None:
         """Another password may do; or nothing will, and the login is over."""

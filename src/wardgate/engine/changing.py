@@ -7,8 +7,6 @@ The person's other sessions end with that reservation, before the directory is t
 or we were. A wrong old password ends them too, which costs their owner a sign-in.
 """
 
-from collections.abc import Sequence
-
 from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -38,6 +36,15 @@ class Tried:
 
     refusal: Refusal | None
     settle: tuple[Operation, ...] = ()
+
+
+@quick_value
+class Written:
+    """Who hears of a change, how it came about (as audit says it), and the session that goes on, if any."""
+
+    whom: Whom
+    how: str
+    kept: str = ""
 
 
 @quick_value
@@ -82,8 +89,8 @@ class Changing:
         typed = f"{request.realm}:{user.name}"
         keys = brakes.brake_keys(parts.ring(), request.subject_id, origin.client, origin.binding, typed=typed)
         whom = Whom(request.subject_id, user.name, request.application, "", trail.reference, request.language)
-        ended = self.ended(whom, request.kept)
-        tried = await self.attempt(directory, user, keys, request.old, request.new, trail, ended)
+        written = Written(whom, "changed", request.kept)
+        tried = await self.attempt(directory, user, keys, request.old, request.new, trail, written)
         refusal = tried.refusal
         if refusal is not None:
             text = Text(refusal.text.id, {**refusal.text.values, "ref": trail.reference})
@@ -107,16 +114,16 @@ class Changing:
         old: Secret,
         new: Secret,
         trail: Trail,
-        ended: Sequence[Operation],
+        written: Written,
     ) -> Tried:
-        """Try it, with a check that was reserved before. `ended`: what ends with the reservation."""
+        """Try it, with a check that was reserved before; the person's other sessions end with the reservation."""
         problem = self._acting.own_rules(user, new)
         if problem is not None:
             return Tried(Refusal("password_rules", problem))
         settings, now_ms = self._parts.configuration().brakes, to_ms(self._parts.clock.now())
         account = bind_brake.bind_key(self._parts.ring(), user, keys.user)
         hold = await brakes.holding(self._storage, keys, settings, now_ms)
-        unit: list[Operation] = [*ended, brakes.reserve(keys, settings, now_ms, refuse=True)]
+        unit: list[Operation] = [*self.ended(written.whom, written.kept), brakes.reserve(keys, settings, now_ms, refuse=True)]
         if account is not None:
             unit.append(bind_brake.reserve(account, now_ms, proved=True, refuse=True))
         commit = await self._storage.commit(unit) if hold is None else None
@@ -133,7 +140,7 @@ class Changing:
                 trail.note("kept from the directory, which would soon lock the account")
                 minutes = -(-settings.user_source_wait_s // 60)
                 return Tried(Refusal("brake_directory", Text("wait.person", {"min": minutes, "ref": trail.reference})))
-            refusal = await self._acting.change(directory, user, old, new, trail)
+            refusal = await self._acting.change(directory, user, old, new, trail, written.whom, written.how)
         except UnavailableError:
             settled = (bind_brake.settle(bind, Checked.NOT_COUNTED, now_ms),) if bind is not None else ()
             await self._storage.commit([back, *settled])

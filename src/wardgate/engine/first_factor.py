@@ -23,6 +23,7 @@ from wardgate.engine.bind_brake import Bind, BindKey, Checked
 from wardgate.engine.finding import Finding, Found
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.outcome import Denied
+from wardgate.engine.password_writes import PasswordWrites
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.settings import BrakeSettings
@@ -76,6 +77,7 @@ class FirstFactor:
         self._waiters = waiters
         self._contactless = contactless
         self._finding = Finding(parts, steps)
+        self._writes = PasswordWrites(parts)
         self._subjects: dict[tuple[str, str], SubjectId] = {}
 
     async def prove(self, attempt: Attempt) -> Candidate | Denied:
@@ -87,7 +89,7 @@ class FirstFactor:
             candidate = await self._admitted(attempt, await self.look(attempt, found))
             if isinstance(candidate, Denied):
                 return candidate
-            if self._remembers(candidate, attempt.request.password):
+            if self._remembers(candidate, attempt.request.password) and not await self._is_old(attempt, candidate):
                 attempt.request.trail.note("password verified a short while ago")
                 return candidate
             return await self._check(attempt, candidate)
@@ -263,6 +265,8 @@ class FirstFactor:
                     bind = await self._give_up(bind)
             kept_away, asked = account is not None and bind is None, True
             verdict = await self._verdict(attempt, candidate, kept_away)
+            if (verdict is PasswordVerdict.RIGHT or verdict.asks_for_change) and await self._is_old(attempt, candidate):
+                verdict = PasswordVerdict.WRONG
         except UnavailableError as error:
             unit: list[Operation] = [*candidate.back, brakes.settle_right(candidate.keys, attempt.now_ms)]
             if bind is not None and (not asked or isinstance(error, Overloaded)):
@@ -358,6 +362,14 @@ class FirstFactor:
             return PasswordVerdict.WRONG
         return await directory.check_password(user, password, timeout_s, asker)
 
+    async def _is_old(self, attempt: Attempt, candidate: Candidate) -> bool:
+        """Whether a right password is the one before the present one, which some directories take for a while."""
+        password, user = attempt.request.password, candidate.user
+        if password is None or user is None or not await self._writes.is_old(candidate.directory, user, password):
+            return False
+        attempt.request.trail.note("this is the password of before, which the directory still takes")
+        return True
+
     async def _wrong(self, attempt: Attempt, candidate: Candidate, reason: str, settled: Sequence[Operation]) -> Denied:
         """Unknown, disabled and wrong are one path with one text; only audit and timeline know which."""
         refusal = await self._refusing.wrong(attempt, candidate, reason)
@@ -390,6 +402,9 @@ class FirstFactor:
                 return self._refusing.down(attempt)
             trail.note("the directory is down: let go on by its grace", directory=directory.name)
             candidate = await self.look(attempt, Found(directory, user, found.known))
+            if await self._is_old(attempt, candidate):
+                await self._storage.commit(brakes.settle_wrong(keys, settings, attempt.now_ms, reserved=True))
+                return self._refusing.down(attempt)
             back = brakes.settle_right(keys, attempt.now_ms)
             admitted = await self._admitted(attempt, candidate)
             if isinstance(admitted, Denied):

@@ -137,6 +137,25 @@ mail_link = Table(
     Index("ix_mail_link_expires_at", "expires_at"),
 )
 
+# A new password that a directory is told, until the truth of it is known; and its keyed fingerprint, where the old one lives on.
+password_write = Table(
+    "password_write",
+    metadata,
+    _bytes("account_mac"),
+    _text("subject_id"),
+    _bytes("mark", null=True),
+    _number("changed_at"),
+    _number("marked_until"),
+    _text("pending_id"),
+    _text("pending"),
+    _number("next_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("account_mac"),
+    Index("ix_password_write_subject_id", "subject_id"),
+    Index("ix_password_write_next_at", "next_at"),
+    Index("ix_password_write_expires_at", "expires_at"),
+)
+
 # What an operator issued so that a person can begin: a link, a start code, or both, as keyed fingerprints. One of each person.
 activation = Table(
     "activation",

@@ -12,6 +12,7 @@ from typing import Final
 from wardgate.crypto import Secret
 from wardgate.directory.active_directory.accounts import (
     DN_ATTRIBUTE,
+    OLD_PASSWORD,
     PERSONS,
     RESULTANT_PSO,
     TOKEN_GROUPS,
@@ -184,6 +185,10 @@ class ActiveDirectory:
         if until is None or until <= self._clock.now():
             self._verified.remember(user.immutable_id, user.version, password)
             self._grace.verified(user, password)
+
+    def old_password_life_s(self) -> float:
+        """A bind with the password of before may succeed for an hour after a change, whoever made it; some minutes for clocks."""
+        return OLD_PASSWORD.total_seconds()
 
     async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Bind as an account that does not exist."""

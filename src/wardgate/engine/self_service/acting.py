@@ -21,6 +21,8 @@ from wardgate.directory.port import (
     RightMissing,
     Unlocking,
 )
+from wardgate.engine.notices import Whom
+from wardgate.engine.password_writes import PasswordWrites, Pending
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.flow import Flow
 from wardgate.errors import Conflict, DirectoryUnavailable
@@ -61,6 +63,7 @@ class Acting:
 
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
+        self._writes = PasswordWrites(parts)
 
     def own_rules(self, user: DirectoryUser, new: Secret) -> Text | None:
         """What is wrong with a password before any directory is asked."""
@@ -71,11 +74,18 @@ class Acting:
             return Text("pw.long", {"n": MAX_PASSWORD_BYTES})
         return Text("pw.length", {"n": MIN_PASSWORD_CHARS}) if characters(new) < MIN_PASSWORD_CHARS else None
 
-    async def reset(self, directory: Directory, user: DirectoryUser, new: Secret, trail: Trail) -> Refusal | None:
-        """Set the password and lift the lock; None when it is done."""
+    async def reset(
+        self, directory: Directory, user: DirectoryUser, new: Secret, trail: Trail, whom: Whom, how: str
+    ) -> Refusal | None:
+        """Set the password and lift the lock; None when it is done. `whom` and `how`: who hears of it, and how it came about."""
         if not isinstance(directory, PasswordResetting):
             trail.note("this directory's passwords cannot be set from here", directory=directory.name)
             return Refusal("reset_not_here", Text("reset.not_here"), final=True)
+        pending = await self._writes.begin(directory, user, new, whom, how, trail.door)
+        refusal = await self._reset(directory, user, new, trail)
+        return await self._settled(pending, directory, refusal)
+
+    async def _reset(self, directory: PasswordResetting, user: DirectoryUser, new: Secret, trail: Trail) -> Refusal | None:
         try:
             await directory.reset_password(user, new, False, self._parts.directory_timeout_s)
         except PasswordNotAccepted as error:
@@ -86,14 +96,31 @@ class Acting:
         except DirectoryUnavailable as error:
             trail.note("the directory did not answer while it was written", error=error.message)
             return Refusal("unknown_result", Text("pw.unknown_result"), final=True, unknown=True)
-        trail.note("password set", directory=directory.name)
+        trail.note("password set", directory=user.directory)
         return None
 
-    async def change(self, directory: Directory, user: DirectoryUser, old: Secret, new: Secret, trail: Trail) -> Refusal | None:
+    async def _settled(self, pending: Pending, directory: Directory, refusal: Refusal | None) -> Refusal | None:
+        """What came of it is kept; what nobody knows is asked after later."""
+        if refusal is None:
+            await self._writes.written(pending, directory)
+        elif not refusal.unknown:
+            await self._writes.refused(pending, directory)
+        return refusal
+
+    async def change(
+        self, directory: Directory, user: DirectoryUser, old: Secret, new: Secret, trail: Trail, whom: Whom, how: str
+    ) -> Refusal | None:
         """Set the password by the one that the person knows; None when it is done. The directory holds it to age and history."""
         if not isinstance(directory, PasswordChanging):
             trail.note("this directory's passwords cannot be changed from here", directory=directory.name)
             return Refusal("change_not_here", Text("pw.not_here"), final=True)
+        pending = await self._writes.begin(directory, user, new, whom, how, trail.door)
+        refusal = await self._change(directory, user, old, new, trail)
+        return await self._settled(pending, directory, refusal)
+
+    async def _change(
+        self, directory: PasswordChanging, user: DirectoryUser, old: Secret, new: Secret, trail: Trail
+    ) -> Refusal | None:
         try:
             verdict = await directory.change_password(user, old, new, self._parts.directory_timeout_s)
         except PasswordNotAccepted as error:
@@ -104,7 +131,7 @@ class Acting:
         except DirectoryUnavailable as error:
             trail.note("the directory did not answer while it was written", error=error.message)
             return Refusal("unknown_result", Text("pw.unknown_result"), final=True, unknown=True)
-        trail.note("password changed", directory=directory.name, verdict=verdict.value)
+        trail.note("password changed", directory=user.directory, verdict=verdict.value)
         if verdict is PasswordVerdict.RIGHT:
             return None
         if verdict is PasswordVerdict.WRONG:

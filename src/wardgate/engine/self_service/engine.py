@@ -459,7 +459,7 @@ class SelfService:
         first = [self._acting.count_reset(flow, self._weighing.limits(flow))] if flow.passwords == PASSWORDS else []
         if not await self._step(flow, writing, trail, "writing", [*first, *self._acting.ended(flow)]):
             return await self._limited(flow, trail)
-        refusal = await self._acting.reset(person.directory, person.user, new, trail)
+        refusal = await self._acting.reset(person.directory, person.user, new, trail, _whom(flow), "self_service")
         if refusal is not None:
             return await self._refused(writing, person, refusal, trail)
         return await self._finish(writing, person, trail, origin, "password_reset", Text("pw.done", {"ref": flow.reference}))

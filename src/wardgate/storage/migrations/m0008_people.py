@@ -23,6 +23,7 @@ def upgrade(op: Operations) -> None:
     """Create the tables and their indexes."""
     _activation(op)
     _token(op)
+    _password_write(op)
 
 
 def _activation(op: Operations) -> None:
@@ -65,3 +66,22 @@ def _token(op: Operations) -> None:
         _number("created_at"),
         PrimaryKeyConstraint("serial"),
     )
+
+
+def _password_write(op: Operations) -> None:
+    op.create_table(
+        "password_write",
+        _bytes("account_mac"),
+        _text("subject_id"),
+        _bytes("mark", null=True),
+        _number("changed_at"),
+        _number("marked_until"),
+        _text("pending_id"),
+        _text("pending"),
+        _number("next_at"),
+        _number("expires_at"),
+        PrimaryKeyConstraint("account_mac"),
+    )
+    op.create_index("ix_password_write_subject_id", "password_write", ["subject_id"])
+    op.create_index("ix_password_write_next_at", "password_write", ["next_at"])
+    op.create_index("ix_password_write_expires_at", "password_write", ["expires_at"])
