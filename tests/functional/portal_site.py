@@ -277,7 +277,8 @@ class Visitor:
         assert self._elsewhere == [], name
         assert [text for text in self._said if not _OWN_STATUS.match(text)] == [], name
         if error and self.page.locator("[aria-invalid]").count():
-            expect(self.page.locator("[aria-invalid][autofocus]")).to_be_focused()
+            # The field; or, of several, the list of what is wrong.
+            expect(self.page.locator("[aria-invalid][autofocus], .told[autofocus]")).to_be_focused()
         content = self.page.content()
         assert [secret for secret in self.secrets if secret in content] == [], name
         self.shown[name] = self.page.get_by_role("main").inner_text()

@@ -51,7 +51,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
     "web": frozenset({"admin", "audit", "brand", "delivery", "metrics", "storage", "watch"}),
-    "pages": frozenset({"account", "audit", "engine", "factors", "metrics", "session", "storage", "web"}),
+    "pages": frozenset({"account", "audit", "engine", "factors", "kba", "metrics", "session", "storage", "web"}),
     "portal": frozenset({"account", "audit", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
     # looks at everything, decides nothing
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
@@ -194,6 +194,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("audit", "storage"): frozenset({"storage.port"}),
     ("delivery", "storage"): frozenset({"storage.port"}),
     ("directory", "storage"): frozenset({"storage.port"}),
+    ("pages", "kba"): frozenset({"kba.normalisation", "kba.rules", "kba.settings"}),
     ("kba", "storage"): frozenset({"storage.port"}),
     ("kba", "audit"): frozenset({"audit.events"}),
     ("kba", "account"): frozenset({"account.subject"}),
@@ -215,7 +216,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("demo", "storage"): frozenset({"storage.port"}),
     ("runtime", "storage"): frozenset({"storage.port"}),
     # The engine knows directories and gateways by their ports, never one kind of them.
-    ("engine", "directory"): frozenset({"directory.names", "directory.port", "directory.realm"}),
+    ("engine", "directory"): frozenset({"directory.names", "directory.port", "directory.realm", "directory.settings"}),
     ("engine", "delivery"): frozenset({"delivery.outbox", "delivery.port"}),
     ("engine", "audit"): frozenset({"audit.events", "audit.timeline"}),
     # Factors never see a transport, a NAS or a gateway; of the engine they know the settings of codes.

@@ -195,6 +195,8 @@ def _confirmed_at(row: Row | None) -> int:
 
 def _text(demand: Demand, form: str, language: str, reference: str) -> Text:
     verb = demand.action.partition(":")[0]
+    if demand.factors and QUESTIONING.keys() >= {*demand.factors}:
+        verb = "questions"
     names = catalogue(language_of(language))
     factors = ", ".join(names.get(f"page.factor_{kind}", kind) for kind in demand.factors)
     return Text(f"{verb}.{form}", {"factors": factors, "ref": reference})

@@ -24,7 +24,10 @@ from wardgate.texts import Text, render
 # A notice that comes days later frightens without helping.
 LIFE_MS: Final = 24 * 3_600_000
 # What is told, by what happened.
-TOLD: Final = ("first_proof", "password_reset", "password_changed", "unlocked", "authenticator_added", "authenticator_removed")
+TOLD: Final = (
+    *("first_proof", "password_reset", "password_changed", "unlocked"),
+    *("authenticator_added", "authenticator_removed", "questions_set", "questions_cleared"),
+)
 # Of these, what the person can dispute by a link.
 DISPUTABLE: Final = TOLD[1:]
 # A directory may tell of many addresses; an event is no reason for more messages than these.

@@ -36,6 +36,7 @@ from wardgate.kba.answers import (
     usable,
 )
 from wardgate.kba.catalogue import Catalogue, Question
+from wardgate.kba.enrolment import Enrolment
 from wardgate.kba.normalisation import Form, normalise
 from wardgate.kba.renewal import renewal_due
 from wardgate.kba.rounds import Limits
@@ -122,6 +123,11 @@ class Questioner:
     def catalogue(self) -> Catalogue:
         """The questions that there are."""
         return self._catalogue
+
+    @property
+    def enrolment(self) -> Enrolment:
+        """Who sets answers to them."""
+        return Enrolment(self._storage, self._ring(), self._hasher, self._clock, self._catalogue)
 
     def reads(self, subject_id: SubjectId) -> list[Find]:
         """What to read for `standing`, together with whatever else is read of a person."""

@@ -1,10 +1,11 @@
-"""What has to be done before a login goes on, within the same step: a new password, an app, recovery codes.
+"""What has to be done before a login goes on, within the same step: a new password, an app, recovery codes, challenge questions.
 
 The engine says what, and looks afterwards whether it is done; nothing is done for a login that is over, or by a form of another
 turn. Somebody who closes the browser midway has half of nothing: an app exists from its first right code on.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,20 +21,26 @@ from wardgate.engine.changing import Changing
 from wardgate.engine.outcome import Outcome
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.self_service.outcome import ChoosePassword
+from wardgate.engine.self_service.own_questions import KIND as QUESTIONS
+from wardgate.engine.self_service.own_questions import Entry, OwnQuestions, Person, RefusedEntries
 from wardgate.pages.browser import Browser, Form
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.enrolling import TOTP, Whose, enrol_app, first_code, make_codes, new_secret, shown_key
+from wardgate.pages.questions import entries_of, form_values, rows_of
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
+from wardgate.web.language import language_of_request
 
 CHANGE: Final = "change:password"
 ENROL: Final = "enrol:"
 CONFIRM_CONTACT: Final = "confirm:contact"
 # What can be enrolled here, the strongest first.
-ENROLLED_HERE: Final = (TOTP, RECOVERY_CODE)
+ENROLLED_HERE: Final = (TOTP, RECOVERY_CODE, QUESTIONS)
 # In `Step.pending`: an app was enrolled and the codes are to be made; or they were, and are shown.
 _CODES: Final = "codes"
 _MADE: Final = "codes:"
+# In `Step.pending`: challenge questions are to be set.
+_ASKED: Final = "questions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class ActionPages:
         self._door = door
         self._steps = steps
         self._changing = Changing(door.parts)
+        self._questions = OwnQuestions(door.parts)
 
     @staticmethod
     def can(action: str) -> bool:
@@ -69,6 +77,8 @@ class ActionPages:
             rules = await self._changing.rules(awaited.user)
             values["outcome"] = ChoosePassword(step.turn, rules, name)
             return self._page(request, browser, step, "new_password.html", status, values)
+        if _sets_questions(step):
+            return await self._questions_page(request, browser, step, awaited, (), error=told, status=status)
         if step.secret:
             return self._page(request, browser, step, "do_app.html", status, {**values, **shown_key(self._door, name, step.secret)})
         if step.pending.startswith(_MADE):
@@ -87,6 +97,8 @@ class ActionPages:
                 return await self._password(request, browser, step, form)
             case "enrol" if step.action.startswith(ENROL) and not step.secret and not step.pending.startswith(_MADE):
                 return await self._begin(request, browser, step, form, awaited)
+            case "questions" if _sets_questions(step):
+                return await self._set_questions(request, browser, step, form, awaited)
             case "app" if step.secret:
                 return await self._app(request, browser, step, form, awaited)
             case "saved" if step.pending.startswith(_MADE):
@@ -121,6 +133,9 @@ class ActionPages:
             return await self.show(request, browser, step, Text("do.choose"), 422)
         if kind == RECOVERY_CODE:
             return await self._codes(request, browser, step, awaited)
+        if kind == QUESTIONS:
+            await self._steps.move(browser.mac(self._door.ring()), step, step.changed(pending=_ASKED, wrong=False))
+            return self._to_step(step)
         if _whose(awaited).is_full:
             return await self.show(request, browser, step, Text("account.too_many"), 409)
         await self._steps.move(browser.mac(self._door.ring()), step, step.changed(secret=new_secret(), wrong=False))
@@ -146,6 +161,37 @@ class ActionPages:
         if moved is not None and codes is not None:
             await self._steps.move(browser.mac(self._door.ring()), moved, moved.changed(pending=_MADE + " ".join(codes)))
         return self._to_step(step)
+
+    # --- challenge questions -----------------------------------------------------------------------------------------
+
+    async def _set_questions(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response | Done:
+        """Set them, if they are those that the form was made for; another tab or the account's page may have been first."""
+        person = _person(awaited)
+        standing = await self._questions.look(person, language_of_request(request))
+        entries = entries_of(form, standing)
+        if form.fields.get("version") != str(standing.version):
+            return await self._questions_page(request, browser, step, awaited, (), error=Text("kba.changed"), status=409)
+        refused = await self._questions.set_answers(person, standing, entries)
+        if isinstance(refused, RefusedEntries):
+            return await self._questions_page(request, browser, step, awaited, entries, refused, status=422)
+        if refused is not None:
+            return await self._questions_page(request, browser, step, awaited, (), error=Text("kba.changed"), status=409)
+        return await self._done(request, browser, step, step.changed(pending="", wrong=False))
+
+    async def _questions_page(
+        self,
+        request: Request,
+        browser: Browser,
+        step: Step,
+        awaited: Awaited,
+        entries: Sequence[Entry],
+        refused: RefusedEntries | None = None,
+        error: Text | None = None,
+        status: int = 200,
+    ) -> Response:
+        standing = await self._questions.look(_person(awaited), language_of_request(request))
+        values = form_values(standing, rows_of(standing, entries, refused))
+        return self._page(request, browser, step, "do_questions.html", status, {**values, "error": error})
 
     # --- shared ----------------------------------------------------------------------------------------------------
 
@@ -179,6 +225,16 @@ class ActionPages:
     ) -> Response:
         csrf = browser.csrf(self._door.ring(), step.id)
         return self._door.pages.page(request, template, status, posts=True, step=step, csrf=csrf, **values)
+
+
+def _sets_questions(step: Step) -> bool:
+    """Whether the open form is that of challenge questions: they were chosen, or there is nothing else to choose."""
+    return step.pending == _ASKED or (not step.pending and not step.secret and _kinds(step.action) == [QUESTIONS])
+
+
+def _person(awaited: Awaited) -> Person:
+    name, reference = awaited.application, awaited.reference
+    return Person(awaited.subject_id, awaited.user, name, awaited.language, awaited.transaction_id, reference)
 
 
 def _kinds(action: str) -> list[str]:

@@ -66,6 +66,11 @@ class BrowserDoor:
         """Where logins are counted."""
         return self.context.metrics
 
+    def masks_answers(self) -> bool:
+        """Whether answers to challenge questions are typed like passwords."""
+        questioner = self.configuration().questioner
+        return questioner is not None and questioner.catalogue.settings.masked
+
     def portal(self) -> str:
         """The application that a sign-in to our own pages is for."""
         found = [name for name, each in self.configuration().applications.items() if each.settings.kind == PORTAL_KIND]

@@ -26,6 +26,7 @@ from wardgate.pages.confirming import MAX_PASSWORD_BYTES, ConfirmPages
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.opening import opening_of
 from wardgate.pages.place import then_of
+from wardgate.pages.questions import answers_to
 from wardgate.pages.refusing import status_of, wait_s
 from wardgate.pages.site import site_of
 from wardgate.pages.steps import Question, Step, Steps
@@ -40,25 +41,20 @@ MAX_CODE_CHARS: Final = 64
 SIGN_IN: Final = "sign-in"
 PASSKEY_FIRST: Final = "/sign-in/passkey"
 _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
-_HINTS: Final = ("code.ask_",)
+_HINTS: Final = ("code.ask_", "kba.ask")
 _WRONG: Final = (
-    "code.wrong",
-    "code.wrong_last",
-    "code.reused",
-    "passkey.wrong",
-    "passkey.wrong_last",
-    "passkey.unknown",
-    "kba.wrong",
-    "kba.wrong_last",
+    *("code.wrong", "code.wrong_last", "code.reused", "passkey.wrong", "passkey.wrong_last", "passkey.unknown"),
+    *("kba.wrong", "kba.wrong_last"),
 )
-
 _OTHER_WAYS: Final = "code.other_ways"
 # Why something has to be done; any other text says why it was not taken.
-_DEMANDS: Final = ("pw.expired", "pw.must_change", "change.must", "enrol.must", "confirm.must")
+_DEMANDS: Final = ("pw.expired", "pw.must_change", "change.must", "enrol.must", "questions.must", "confirm.must")
 # What is told after the grant, and where it is done.
 _OFFERS: Final = {
     "enrol.due": "/enrol/totp",
     "enrol.offer": "/enrol/totp",
+    "questions.due": "/account/questions/set",
+    "questions.offer": "/account/questions/set",
     "change.due": "/account/password",
     "change.offer": "/account/password",
     "confirm.due": "/account/contacts",
@@ -224,7 +220,9 @@ class SignInPages:
             step = step.changed(trusts=(device_of(agent) or _SOME_BROWSER) if form.fields.get("trust_device") == "yes" else "")
         given = _given(act, form, question)
         if not given:
-            missing = "passkey.cancelled" if question.factor in ON_PAGES else "code.missing"
+            missing = (
+                "passkey.cancelled" if question.factor in ON_PAGES else "kba.missing" if question.questions else "code.missing"
+            )
             return self._shown(request, browser, step, error=Text(missing), status=422)
         outcome = await self._answered(request, browser, step, question, given)
         return await self._go_on(request, browser, step, outcome, typed=act == _ANSWER)
@@ -300,6 +298,7 @@ class SignInPages:
             challenge.ways,
             to_ms(self._door.clock.now()) + challenge.expires_in_s * 1000,
             0 if step.confirms else challenge.trust_s,
+            challenge.questions,
         )
         changes: dict[str, Any] = {
             "question": question,
@@ -443,7 +442,7 @@ class SignInPages:
         asks_passkey = question is not None and question.factor in ON_PAGES and template == "step.html"
         response = self._door.pages.page(
             request,
-            "step_passkey.html" if asks_passkey else template if question is not None else "ended.html",
+            _template_of(question, template),
             status if question is not None or status != 200 else 410 if step.ended == "closed" else 409,
             posts=True,
             step=step,
@@ -451,6 +450,7 @@ class SignInPages:
             prompt=prompt,
             error=error or (told[0] if step.wrong and told else None),
             notice=told[0] if told and not step.wrong else None,
+            masked=self._door.masks_answers(),
             sends=question is not None and BY_KIND[question.factor].channel is not None,
             csrf=browser.csrf(self._door.ring(), step.id),
         )
@@ -468,8 +468,19 @@ def _given(act: str, form: Form, question: Question) -> bytes:
         return BY_KIND[kind].words[0].encode() if kind in question.ways else b""
     if question.factor in ON_PAGES:
         return form.secret("passkey")[: MAX_ASSERTION_BYTES + 1]
+    if question.questions:
+        return answers_to(form)
     code = form.text("code", MAX_CODE_CHARS)
     return code.encode("utf-8", "replace") if len(code) <= MAX_CODE_CHARS else b""
+
+
+def _template_of(question: Question | None, template: str) -> str:
+    """What shows the open question; `template` may be a page beside it."""
+    if question is None:
+        return "ended.html"
+    if template != "step.html":
+        return template
+    return "step_passkey.html" if question.factor in ON_PAGES else "step_questions.html" if question.questions else template
 
 
 def _granted_step(bearer: str, offers: Sequence[Text]) -> dict[str, Any]:

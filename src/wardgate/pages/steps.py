@@ -29,7 +29,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 class Question:
     """The open question: what the engine asked, by which handle, and which other ways there are (kinds of factors).
 
-    `trust_s`: for how long this browser may be trusted; 0: not at all.
+    `trust_s`: for how long this browser may be trusted; 0: not at all. `questions`: those that are answered all together.
     """
 
     handle: bytes
@@ -38,6 +38,7 @@ class Question:
     ways: tuple[str, ...]
     ends_at: int
     trust_s: int = 0
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ class Steps:
                 "ways": list(asked.ways),
                 "ends_at": asked.ends_at,
                 "trust_s": asked.trust_s,
+                "questions": list(asked.questions),
             }
         )
         return {
@@ -212,7 +214,7 @@ class Steps:
 
 
 def _question(body: dict[str, object]) -> Question:
-    texts, ways = body["texts"], body["ways"]
+    texts, ways, questions = body["texts"], body["ways"], body.get("questions", ())
     return Question(
         handle=bytes.fromhex(str(body["handle"])),
         factor=str(body["factor"]),
@@ -220,6 +222,7 @@ def _question(body: dict[str, object]) -> Question:
         ways=tuple(str(each) for each in ways) if isinstance(ways, list) else (),
         ends_at=int(str(body["ends_at"])),
         trust_s=int(str(body.get("trust_s", 0))),
+        questions=tuple(str(each) for each in questions) if isinstance(questions, list) else (),
     )
 
 

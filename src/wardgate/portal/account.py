@@ -10,12 +10,14 @@ from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
 from wardgate.clock import from_ms
 from wardgate.engine.holders import holder_of
+from wardgate.engine.self_service.own_questions import OwnQuestions, Person, Standing
 from wardgate.factors import SECOND_FACTORS
 from wardgate.pages.browser import browser_of, drop_cookie, form_of, is_ours, new_browser
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
+from wardgate.web.language import language_of_request
 
 ACCOUNT: Final = "account"
 SIGN_OUT: Final = "sign-out"
@@ -27,6 +29,7 @@ class AccountPages:
     def __init__(self, door: BrowserDoor, gate: Gate) -> None:
         self._door = door
         self._gate = gate
+        self._questions = OwnQuestions(door.parts)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -46,7 +49,14 @@ class AccountPages:
             return present
         sessions = await self._door.sessions.of_subject(present.session.whose.subject_id)
         ways = await self._ways(present)
-        return self._page(request, present, "account.html", ways=ways, session_count=len(sessions))
+        questions = await self._questions_of(request, present) if self._questions.in_use else None
+        return self._page(request, present, "account.html", ways=ways, questions=questions, session_count=len(sessions))
+
+    async def _questions_of(self, request: Request, present: Present) -> Standing:
+        """How many challenge questions are set, and whether some are due."""
+        whose = present.session.whose
+        person = Person(whose.subject_id, present.user, self._door.portal(), whose.language)
+        return await self._questions.look(person, language_of_request(request))
 
     async def _ways(self, present: Present) -> list[str]:
         """The kinds of factors that the person has."""

@@ -29,6 +29,7 @@ TOPICS: Final = (
     "add-token",
     "recovery-codes",
     "contacts",
+    "questions",
     "sessions",
     "not-me",
 )

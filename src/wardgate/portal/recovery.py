@@ -18,6 +18,7 @@ from wardgate.factors import BY_KIND
 from wardgate.factors.port import MAX_ANSWER_BYTES
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
+from wardgate.pages.questions import answers_to
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
@@ -120,6 +121,9 @@ class RecoveryPages:
         if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
             outcome = await self._service.show(step.flow, trail)
             return self._shown(request, browser, step, outcome, Text("form.old"), 422)
+        if form.fields.get("act") == "answer" and _asks_several(form) and not answers_to(form):
+            outcome = await self._service.show(step.flow, trail)
+            return self._shown(request, browser, step, outcome, Text("kba.missing"), 422)
         outcome = await self._acted(request, browser, step, form, trail)
         await self._held_back(trail, step.user_name)
         if isinstance(outcome, Done | Closed):
@@ -138,8 +142,9 @@ class RecoveryPages:
                 kind = form.fields.get("method", "")
                 return await self._service.choose(step.flow, kind if kind in BY_KIND else "", trail, origin)
             case "answer":
-                code = Secret(form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace"))
-                return await self._service.answer(step.flow, turn, code, trail, origin)
+                typed = form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace")
+                given = Secret(answers_to(form) if _asks_several(form) else typed)
+                return await self._service.answer(step.flow, turn, given, trail, origin)
             case "password":
                 return await self._service.set_password(step.flow, turn, Secret(form.secret("new_password")), trail, origin)
             case "other":
@@ -172,10 +177,16 @@ class RecoveryPages:
             step=step,
             outcome=outcome,
             done=isinstance(outcome, Done),
+            masked=self._door.masks_answers(),
             error=error or _error(outcome),
             notice=outcome.text if isinstance(outcome, Ask) and not outcome.wrong else None,
             csrf=browser.csrf(self._door.ring(), step.id),
         )
+
+
+def _asks_several(form: Form) -> bool:
+    """Whether the form was one of several questions."""
+    return "answer_1" in form.fields
 
 
 def _error(outcome: SelfServiceOutcome) -> Text | None:

@@ -14,6 +14,7 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.contacts import OwnContacts
 from wardgate.engine.self_service.engine import SelfService
 from wardgate.engine.self_service.names import UserNames
+from wardgate.engine.self_service.own_questions import OwnQuestions
 from wardgate.engine.self_service.undoing import Undoing
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
@@ -27,6 +28,7 @@ from wardgate.portal.links import LinkPages
 from wardgate.portal.names import NamePages
 from wardgate.portal.passkeys import PasskeyPages
 from wardgate.portal.password import PasswordPages
+from wardgate.portal.questions import QuestionPages
 from wardgate.portal.recovery import RecoveryPages
 from wardgate.portal.tokens import TokenPages
 from wardgate.portal.well_known import well_known_routes
@@ -70,6 +72,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *PasswordPages(door, gate).routes(),
             *DevicePages(door, gate).routes(),
             *ContactPages(door, gate, OwnContacts(own)).routes(),
+            *QuestionPages(door, gate, OwnQuestions(own)).routes(),
             *LinkPages(door, Undoing(own)).routes(),
             *NamePages(door, UserNames(own)).routes(),
             *PasskeyPages(door, gate).routes(),

@@ -43,7 +43,11 @@ class Pages:
         """A whole page. `posts`: it carries a form, and browsers then tell us their origin only under a looser referrer policy."""
         language = words.language_of_request(request)
         html = self._environment.get_template(template).render(
-            **self._speech(language, self._look(request)), path=request.url.path, language_links=_language_links(request), **values
+            **self._speech(language, self._look(request)),
+            path=request.url.path,
+            language_links=_language_links(request),
+            asks_questions=getattr(request.state, "asks_questions", False),
+            **values,
         )
         response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
         if posts:
@@ -112,6 +116,11 @@ def _by_its_own_name(translate: Callable[..., str], name: str, text_id: str, /, 
 def belongs_to(request: Request, realm: str) -> None:
     """Have the pages that answer this request bear the brand of a realm: that of the session, once it is known."""
     request.state.realm = realm
+
+
+def asks_questions(request: Request) -> None:
+    """Have the pages that answer this request lead to the person's challenge questions."""
+    request.state.asks_questions = True
 
 
 def realm_of(request: Request) -> str:
