@@ -17,6 +17,7 @@ from wardgate.audit.retention import EventClass, RetentionSettings, span_ms
 from wardgate.audit.timeline import first_id_of
 from wardgate.clock import Clock, to_ms
 from wardgate.delivery.outbox import purge as purge_outbox
+from wardgate.engine.held_password import forget_passwords
 from wardgate.errors import WardgateError
 from wardgate.storage.port import Committed, Delete, Storage, Upsert, Where
 
@@ -114,6 +115,8 @@ class Janitor:
         self._pause = pause
         self._settings = settings
         self._sweeps = 0
+        # At first it looks at all that there are.
+        self._forgotten_ms = 0
         self._step_rows = FIRST_STEP_ROWS
         # What an ageing of the audit trail would do again today, it has done.
         self._aged: dict[EventClass, int] = {}
@@ -134,6 +137,9 @@ class Janitor:
         held = await self._held(now_ms)
         # Logins of before the clock was set back must not come alive again when it has caught up.
         gone += await self._remove("login_transaction", Where("expires_at", ">", now_ms + LONGEST_LOGIN_MS))
+        # From its last sweep on, and some: a clock may have been set back between.
+        await forget_passwords(self._storage, self._forgotten_ms - LONGEST_LOGIN_MS, now_ms)
+        self._forgotten_ms = now_ms
         for retention in RETENTIONS:
             if not (held and retention.table in RECORDS):
                 before = retention.written(max(0, now_ms - retention.kept_ms(settings)))

@@ -15,6 +15,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, DirectoryUser, Lockout, PasswordPolicy, PasswordVerdict
 from wardgate.errors import DirectoryUnavailable
+from wardgate.janitor import Janitor
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.policy.settings import ActionEntrySettings, LifetimesThenSettings
 from wardgate.session.sessions import ADMINISTRATOR_IDLE_S, ADMINISTRATOR_LIFE_S
@@ -188,6 +189,26 @@ async def test_old_password_stands_nowhere_in_clear_and_goes_with_the_login() ->
         assert all("correct horse" not in row for row in rows)
         await browser.post(new_password=NEW, act="password")
     assert all('"held":""' in str(row["body"]).replace(": ", ":") for row in await world.rows("login_transaction"))
+
+
+async def test_old_password_of_a_login_that_nobody_went_on_with_is_gone_a_minute_after_its_end() -> None:
+    world = PortalWorld()
+    await erin(world)
+    janitor = Janitor(world.storage, world.clock)
+    async with world.browser() as browser:
+        await to_new_password(world, browser)
+        await janitor.sweep()
+        assert await held_passwords(world) == 1
+        world.later(601)
+        await janitor.sweep()
+        assert await held_passwords(world) == 0
+        page = await browser.post(new_password=NEW, act="password")
+        assert page.status_code == 410
+
+
+async def held_passwords(world: PortalWorld) -> int:
+    bodies = [str(row["body"]).replace(": ", ":") for row in await world.rows("login_transaction")]
+    return sum('"held":""' not in body for body in bodies)
 
 
 async def test_password_that_somebody_changed_meanwhile_is_not_overwritten() -> None:

@@ -65,7 +65,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "control": frozenset(),
     "leases": frozenset({"storage"}),
     "clock_watch": frozenset({"audit", "storage"}),
-    "janitor": frozenset({"audit", "delivery", "storage"}),
+    "janitor": frozenset({"audit", "delivery", "engine", "storage"}),
     "installation": frozenset({"audit", "certificates", "config", "settings", "storage"}),
     "admin": frozenset(
         {
@@ -213,6 +213,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("watch", "delivery"): frozenset({"delivery.outbox"}),
     ("config", "storage"): frozenset({"storage.port"}),
     ("janitor", "storage"): frozenset({"storage.port"}),
+    ("janitor", "engine"): frozenset({"engine.held_password"}),
     ("demo", "storage"): frozenset({"storage.port"}),
     ("runtime", "storage"): frozenset({"storage.port"}),
     # The engine knows directories and gateways by their ports, never one kind of them.
