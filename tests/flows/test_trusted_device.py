@@ -9,6 +9,7 @@ from tests.flows.world import NAS, SECRET, World, at_once, elsewhere, floor, is_
 from wardgate.account import device
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.outcome import Challenge, Granted, Outcome
 from wardgate.policy.settings import LifetimesThenSettings
@@ -77,6 +78,30 @@ async def test_a_value_that_was_used_before_forgets_the_device_and_is_told(world
     assert payload["why"] == "reused"
     assert not await world.rows("trusted_device")
     assert isinstance(await sign_in(world, current), Challenge)
+
+
+async def test_a_thiefs_trusted_device_ends_when_an_administrator_sets_the_password_in_the_directory(world: World) -> None:
+    world.directory = MemoryDirectory("local", clock=world.clock)
+    world.__post_init__()
+    user, value = await trusting(world)
+    value = next_value(await sign_in(world, value))
+    world.later(3600)
+    # Not through us.
+    await world.directory.reset_password(user, Secret("set by the help desk"), False, 1)
+    world.later(60)
+    assert isinstance(await sign_in(world, value, "set by the help desk"), Challenge)
+    [payload] = await world.payloads("account:device:forgotten")
+    assert payload["why"] == "password_changed"
+    assert not await world.rows("trusted_device")
+
+
+async def test_device_that_is_trusted_after_the_password_was_set_stays(world: World) -> None:
+    world.directory = MemoryDirectory("local", clock=world.clock)
+    world.__post_init__()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    await world.directory.reset_password(user, Secret("a password of today"), False, 1)
+    assert is_granted(await sign_in(world, await trust(world, user), "a password of today"))
 
 
 async def test_a_thief_who_used_the_cookie_twice_is_found_out_by_its_owner(world: World) -> None:

@@ -62,7 +62,7 @@ class Kind(Enum):
     )
     DEVICE_FORGOTTEN = (
         "account:device:forgotten",
-        "A device is trusted no more: by an operator, or because somebody showed a value of it that was used before.",
+        "A device is trusted no more, and why: by an operator; a value of it was used twice; the password was changed since.",
     )
     USER_ADDED = ("directory:user:added", "A local user was created.")
     USER_CHANGED = (

@@ -6,6 +6,7 @@ from wardgate.account import device
 from wardgate.account.device import Judged, Shown
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.attempt import Attempt, Person, SeenDevice
@@ -18,6 +19,8 @@ from wardgate.storage.port import Committed, Operation, Row
 # What it is called among the factors of a grant. It is no factor of policies.
 TRUSTED_DEVICE = "trusted_device"
 MAX_DEVICES = 20
+# The directory's clock may be ahead of ours where a new password was demanded before the grant that trusts the device.
+CLOCK_SLACK_MS = 60_000
 _STRONG = frozenset(STRONG_KINDS)
 
 
@@ -53,7 +56,12 @@ async def seen_device(
     if row is None or judged == Judged.UNKNOWN:
         return None
     if judged == Judged.REUSED:
-        await _forget(parts, attempt, subject_id, user, shown)
+        if await _forget(parts, attempt, subject_id, user, shown, "reused"):
+            trail.note("its value was used before: somebody else had it, and the device is forgotten", device=shown.id)
+        return None
+    if _is_older_than_password(row, user):
+        if await _forget(parts, attempt, subject_id, user, shown, "password_changed"):
+            trail.note("the password was changed since it was trusted: the device is forgotten", device=shown.id)
         return None
     return SeenDevice(shown, int(row["created_at"] or 0), judged == Judged.KNOWN)
 
@@ -103,12 +111,19 @@ async def _row(parts: EngineParts, shown: Shown) -> Row | None:
     return rows[0] if rows else None
 
 
-async def _forget(parts: EngineParts, attempt: Attempt, subject_id: SubjectId, user: DirectoryUser, shown: Shown) -> None:
+def _is_older_than_password(row: Row, user: DirectoryUser) -> bool:
+    """Whether the password was set after the device was trusted, by whomever: after a theft it is set in the directory itself.
+
+    Where the directory tells no date, only what is reset through us ends the trust.
+    """
+    changed_at = user.password_changed_at
+    return changed_at is not None and to_ms(changed_at) > int(row["created_at"] or 0) + CLOCK_SLACK_MS
+
+
+async def _forget(parts: EngineParts, attempt: Attempt, subject_id: SubjectId, user: DirectoryUser, shown: Shown, why: str) -> bool:
     trail = attempt.request.trail
-    details = {"device": shown.id, "why": "reused", "user": user.name, "source": trail.source, "client": trail.client}
+    details = {"device": shown.id, "why": why, "user": user.name, "source": trail.source, "client": trail.client}
     event = AuditEvent(
         Kind.DEVICE_FORGOTTEN, attempt.now_ms, "engine", reference=trail.reference, subject_id=subject_id, details=details
     )
-    gone = await parts.storage.commit([device.forget(subject_id, shown.id), record(event)])
-    if isinstance(gone, Committed):
-        trail.note("its value was used before: somebody else had it, and the device is forgotten", device=shown.id)
+    return isinstance(await parts.storage.commit([device.forget(subject_id, shown.id), record(event)]), Committed)
