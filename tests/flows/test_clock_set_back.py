@@ -11,6 +11,7 @@ from tests.flows.world import (
     PHONE_OF_TESTS,
     World,
     elsewhere,
+    is_asked_first,
     is_granted,
     reason,
 )
@@ -101,7 +102,7 @@ async def test_the_hard_stop_is_not_lifted(world: World) -> None:
         await world.begin("ada", "guess", origin=elsewhere(client=f"198.51.100.{number}"))
     set_back(world, days=1)
     await world.begin("ada", "guess")
-    assert reason(await world.begin("ada")) == "brake_user"
+    assert is_asked_first(await world.begin("ada"))
 
 
 async def test_attempts_that_a_crash_left_reserved_do_not_keep_the_user_out(world: World) -> None:

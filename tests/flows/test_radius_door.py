@@ -563,7 +563,7 @@ async def test_an_address_that_a_user_makes_up_evades_no_brake(world: World) -> 
         assert told.trail is not None
         assert told.trail.client == f"203.0.113.{number}", "it is shown all the same"
     assert told.trail is not None
-    assert told.trail.reason == "brake_user_source"
+    assert told.trail.reason == "strong_first", "no password of that name is looked at any more"
 
 
 async def test_an_address_that_a_user_makes_up_opens_no_policy_and_keeps_nobody_out(world: World) -> None:

@@ -292,6 +292,11 @@ def reason(outcome: Outcome) -> str:
     return outcome.reason
 
 
+def is_asked_first(outcome: Outcome) -> bool:
+    """Whether a strong factor is asked for before the password is looked at."""
+    return isinstance(outcome, Challenge) and outcome.texts[0].id == "code.ask_strong_first"
+
+
 def is_granted(outcome: Outcome) -> bool:
     """Whether somebody was let in."""
     return isinstance(outcome, Granted)
@@ -304,6 +309,8 @@ def elsewhere(**changes: Any) -> Origin:
 
 def wait_says(outcome: Outcome) -> int:
     """How many minutes the person is told to wait."""
+    if is_asked_first(outcome) and isinstance(outcome, Challenge):
+        return int(outcome.texts[0].values["min"])
     assert isinstance(outcome, Denied), outcome
     assert outcome.text.id == "wait.person", outcome
     return int(outcome.text.values["min"])

@@ -23,6 +23,7 @@ from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
+from wardgate.engine.lanes import STRONG_FIRST, strong_keys
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Origin, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
@@ -162,7 +163,10 @@ class Answering:
         name, ring = _typed(typed), self._parts.ring()
         subject_id = SubjectId(transaction.subject_id)
         origin = request.origin
-        keys = brakes.brake_keys(ring, subject_id, origin.client, origin.binding, typed=f"{realm.name}:{name}")
+        typed_name = f"{realm.name}:{name}"
+        keys = brakes.brake_keys(ring, subject_id, origin.client, origin.binding, typed=typed_name)
+        if transaction.lane == STRONG_FIRST:
+            keys = strong_keys(ring, subject_id, origin.client, origin.binding, typed_name, keys)
         began = self._steps.begin()
         finds = [
             link_of(transaction.directory, transaction.immutable_id),
@@ -556,6 +560,8 @@ class Answering:
         details: dict[str, object] = {"rule": transaction.rule, **dict(grant.details)}
         if transaction.grace:
             details["grace"] = True
+        if transaction.lane:
+            details["lane"] = transaction.lane
         if transaction.fail_open:
             details["fail_open"] = transaction.fail_open
         if transaction.risk:

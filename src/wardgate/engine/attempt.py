@@ -49,7 +49,8 @@ class Candidate:
     what gives the reserved attempts back once the password was right, with the next commit. `refusal`: the password was right and
     has to be changed, so this is what the login comes to once all is proved. `proved`: a factor that was proved, and spent, before
     the password. `grace`: the directory is down, and the user is as it told him last. `known`: the row of his known name, if read.
-    `opened`: the brake that `proved` let him past; if he fails after all, it is what he hears.
+    `opened`: the brake that `proved` let him past; if he fails after all, it is what he hears. `lane`: how he came past a brake
+    (`lanes`), whose keys are then the lane's.
     """
 
     directory: Directory | None
@@ -66,6 +67,7 @@ class Candidate:
     grace: bool = False
     known: Row | None = None
     opened: brakes.Hold | None = None
+    lane: str = ""
 
     @property
     def found(self) -> DirectoryUser:
@@ -89,7 +91,7 @@ class Person:
     """A user whose first factor is proved, and what he can prove next.
 
     `settle`: what the next commit has to write besides, which is to give the reserved attempts back. `note`: what a grant has to
-    write besides, which is whose name this is. `refusal`, `proved`, `grace` and `contacts` as of the `Candidate`.
+    write besides, which is whose name this is. `refusal`, `proved`, `grace`, `contacts` and `lane` as of the `Candidate`.
     `surroundings`: what the login looks like beside that. `device`: the trusted one that it came from.
     """
 
@@ -106,3 +108,4 @@ class Person:
     contacts: Sequence[Row] = ()
     surroundings: Assessed = NOT_ASSESSED
     device: SeenDevice | None = None
+    lane: str = ""

@@ -45,6 +45,8 @@ DESTINATION = "destination"
 # The same two for the name under which a person was found: they hold nobody.
 NAME_SOURCE = "name_source"
 NAME = "name"
+# Before whom or what a key of the lane is for whose strong factor is proved before the password.
+STRONG_LANE = "strong:"
 
 RESERVATION_LIFE_MS = 60_000
 SUCCESS_NOTED_EVERY_MS = 3_600_000
@@ -66,6 +68,8 @@ class BrakeKeys:
     ever new names would fill the disk for a year. The same for both, or the end of a wait would tell who exists.
 
     `wide`: makes the buckets over many people; None: what fails here is counted in none. `taken`: those of which a token was taken.
+    `user_limit`: what holds this user instead of the limit that is set; 0: that one. `beside`: the keys of the same person without
+    a lane of his own (`lanes`): what fails counts there for the person as well, and a success forgets what failed there.
     """
 
     user_source: bytes
@@ -77,6 +81,8 @@ class BrakeKeys:
     of_name: bool = False
     wide: Callable[[BrakeSettings], tuple[Bucket, ...]] | None = None
     taken: tuple[Bucket, ...] = ()
+    user_limit: int = 0
+    beside: "BrakeKeys | None" = None
 
 
 def brake_keys(
@@ -140,7 +146,9 @@ class Reservation(StrEnum):
 class Hold:
     """The attempt has to wait. Not `told`: for guesses at another name of this person, and to say so would link the two names.
 
-    `wide`: it holds because of what others did. `strong_opens`: not for who proves a strong factor before his password.
+    `wide`: it holds because of what others did. `strong_opens`: not for who proves a strong factor before his password, in one
+    request. `asks_first`: it stands for this one name, and whoever uses it is asked for a strong factor first where the door can
+    ask; with `decoy` in vain: what stands for the person, by another name of his, is not opened by that.
     """
 
     reason: str
@@ -148,15 +156,18 @@ class Hold:
     told: bool = True
     wide: bool = False
     strong_opens: bool = False
+    asks_first: bool = False
+    decoy: bool = False
 
 
 @quick_value
 class Seen:
-    """The rows of one attempt as they were read."""
+    """The rows of one attempt as they were read. `known`: what he showed tells that he was here before, if the pair does not."""
 
     pair: Row | None
     user: Row | None
     source: Row | None
+    known: bool = False
 
 
 def asked(keys: BrakeKeys) -> list[Find]:
@@ -180,25 +191,31 @@ async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now
 
 async def held_by(storage: Reader, keys: BrakeKeys, found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
     """Whether a brake holds this attempt, by what was read. The reservation and the grant decide; this only spares work."""
-    hold = _holds(found, settings, now_ms)
+    hold = _holds(found, keys, settings, now_ms)
     if hold is None or keys.typed is None:
         return hold
-    named = _holds(seen(await storage.read(asked(keys.typed()))), settings, now_ms)
-    return replace(named or hold, told=named is not None, strong_opens=hold.strong_opens and (named or hold).strong_opens)
+    typed = keys.typed()
+    named = _holds(seen(await storage.read(asked(typed))), typed, settings, now_ms)
+    shown = named or hold
+    opens = hold.strong_opens and shown.strong_opens
+    return replace(shown, told=named is not None, strong_opens=opens, decoy=not hold.asks_first)
 
 
-def _holds(found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
+def _holds(found: Seen, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
+    limit = keys.user_limit or settings.user_failures
+    failures = number(found.user, "failures") if found.user and lives(found.user, now_ms) else 0
     if found.pair and locks(found.pair, now_ms, settings.user_source_wait_max_s * 1000):
-        return Hold("brake_user_source", wait_s(found.pair, now_ms))
-    if is_known_source(found.pair, now_ms):
+        # Where nobody tells the client's address, others' failures are in the pair as well.
+        return Hold("brake_user_source", wait_s(found.pair, now_ms), asks_first=keys.source is None and failures < 2 * limit)
+    if found.known or is_known_source(found.pair, now_ms):
         # He has been here before: what others do from here is no reason to keep him out, and his own failures are in the pair.
         return None
     if found.source and locks(found.source, now_ms, settings.source_wait_s * 1000):
         return Hold("brake_source", wait_s(found.source, now_ms), strong_opens=True)
-    failures = number(found.user, "failures") if found.user and lives(found.user, now_ms) else 0
-    if failures >= settings.user_failures:
+    if failures >= limit:
         # NIST SP 800-63B 3.2.2: no more than a hundred failed attempts in a row, whatever they are made with.
-        return Hold("brake_user", settings.user_source_wait_max_s, strong_opens=failures < 2 * settings.user_failures)
+        opens = failures < 2 * limit
+        return Hold("brake_user", settings.user_source_wait_max_s, strong_opens=opens, asks_first=opens)
     return None
 
 
@@ -210,7 +227,8 @@ async def admit(storage: Storage, keys: BrakeKeys, found: Seen, settings: BrakeS
     hold = await held_by(storage, keys, found, settings, now_ms)
     if hold is not None:
         return hold
-    buckets = keys.wide(settings) if keys.wide is not None and not is_known_source(found.pair, now_ms) else ()
+    is_known = found.known or is_known_source(found.pair, now_ms)
+    buckets = keys.wide(settings) if keys.wide is not None and not is_known else ()
     if not buckets:
         return keys
     rows = await storage.read(wide_brakes.asked(buckets))
@@ -278,6 +296,8 @@ def settle_unseen(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list
     """The attempt was held without a word (`Hold.told`): count it as one at a name that does not exist."""
     named = keys.typed() if keys.typed is not None else keys
     operations = _count_person(named, keys.user, settings, now_ms, reserved=False)
+    if keys.beside is not None and keys.beside.typed is not None:
+        operations.append(_count_user(keys.beside.typed(), keys.beside.user, settings, now_ms))
     if keys.source is not None:
         operations.append(_count_source(keys.source, settings, now_ms))
     return operations + _count_wide(keys, settings, now_ms)
@@ -297,20 +317,29 @@ def _count_person(keys: BrakeKeys, owner: bytes, settings: BrakeSettings, now_ms
         "wait": settings.user_source_wait_s * 1000,
         "wait_max": settings.user_source_wait_max_s * 1000,
     }
+    counted: list[Operation] = [
+        Modify("brake", {"kind": keys.pair_kind, "key": keys.user_source}, count_failure, pair),
+        _count_user(keys, owner, settings, now_ms),
+    ]
+    if keys.beside is not None:
+        counted.append(_count_user(keys.beside, keys.beside.user, settings, now_ms))
+        if keys.beside.typed is not None:
+            counted.append(_count_user(keys.beside.typed(), keys.beside.user, settings, now_ms))
+    return counted
+
+
+def _count_user(keys: BrakeKeys, owner: bytes, settings: BrakeSettings, now_ms: int) -> Operation:
     user: Row = {
         "now": now_ms,
         "owner": owner if owner != keys.user else None,
         "reserved": 0,
-        "limit": settings.user_failures,
+        "limit": keys.user_limit or settings.user_failures,
         "window": _FOREVER_MS,
         "keep": DAY_MS if keys.of_name else _FOREVER_MS,
         "wait": 0,
         "wait_max": 0,
     }
-    return [
-        Modify("brake", {"kind": keys.pair_kind, "key": keys.user_source}, count_failure, pair),
-        Modify("brake", {"kind": keys.user_kind, "key": keys.user}, count_failure, user),
-    ]
+    return Modify("brake", {"kind": keys.user_kind, "key": keys.user}, count_failure, user)
 
 
 def _count_source(key: bytes, settings: BrakeSettings, now_ms: int) -> Modify:
@@ -335,9 +364,10 @@ def success(keys: BrakeKeys, now_ms: int, found: Seen | None = None) -> list[Ope
 
     The first operation refuses the whole unit when a lock began meanwhile: of many answers that are judged at once, a right
     one that comes to be written after the wrong ones filled the limit is worth nothing. `found`: where it shows nothing to
-    forget, nothing but that condition is written; what failed since then stays counted.
+    forget, nothing but that condition is written; what failed since then stays counted. Whoever came by a lane forgets what stood
+    in his way without it.
     """
-    if found is not None and _is_clean(found, now_ms):
+    if found is not None and keys.beside is None and _is_clean(found, now_ms):
         unlocked = (Where("locked_until", "<=", now_ms),)
         return [Update("brake", {"kind": USER_SOURCE, "key": keys.user_source}, {}, where=unlocked)]
     operations: list[Operation] = [
@@ -345,8 +375,21 @@ def success(keys: BrakeKeys, now_ms: int, found: Seen | None = None) -> list[Ope
         Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}),
     ]
     if keys.typed is not None:
-        operations.append(Delete("brake", (Where("owner", "=", keys.user), Where("kind", "in", (NAME_SOURCE, NAME)))))
-    return operations
+        operations.append(_forget_names(keys))
+    return operations if keys.beside is None else operations + forgive(keys.beside, now_ms)
+
+
+def forgive(keys: BrakeKeys, now_ms: int) -> list[Operation]:
+    """It was he himself, as a strong factor and his password have shown: whatever lock holds here is over."""
+    return [
+        Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, forgive_source, {"now": now_ms, "owner": keys.user}),
+        Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}),
+        _forget_names(keys),
+    ]
+
+
+def _forget_names(keys: BrakeKeys) -> Delete:
+    return Delete("brake", (Where("owner", "=", keys.user), Where("kind", "in", (NAME_SOURCE, NAME))))
 
 
 def let_pass(keys: BrakeKeys, now_ms: int) -> list[Operation]:
@@ -402,10 +445,9 @@ def take_turn(kind: str, key: bytes, now_ms: int, an_hour: int, a_day: int) -> M
 
 def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
     """Forget all that the brakes know of a person: `who` as in `brake_keys`, the subject id and the names before it was met."""
-    owners = [ring.mac("brake-user", each.encode()) for each in who]
     return [
         operation
-        for owner in owners
+        for owner in _owners(ring, who)
         for operation in (
             Delete("brake", (Where("owner", "=", owner),)),
             Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))),
@@ -418,7 +460,7 @@ async def lift_user(storage: Reader, ring: KeyRing, who: Iterable[str], now_ms: 
 
     Else whoever is helped while he is attacked would be a stranger at home, whom the next guesses of others keep out.
     """
-    owners = tuple(ring.mac("brake-user", each.encode()) for each in who)
+    owners = _owners(ring, who)
     known = (Where("owner", "in", owners), Where("succeeded_at", ">", 0))
     operations: list[Operation] = []
     for row in await storage.find("brake", known, limit=MAX_KNOWN_SOURCES):
@@ -427,6 +469,11 @@ async def lift_user(storage: Reader, ring: KeyRing, who: Iterable[str], now_ms: 
             operations.append(lift(str(row["kind"]), key, now_ms))
     operations += [Delete("brake", (Where("owner", "=", owner), Where("succeeded_at", "<=", 0))) for owner in owners]
     return operations + [Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))) for owner in owners]
+
+
+def _owners(ring: KeyRing, who: Iterable[str]) -> tuple[bytes, ...]:
+    """Whose the rows of these are, in the lane of strong factors too."""
+    return tuple(ring.mac("brake-user", name.encode()) for each in who for name in (each, f"{STRONG_LANE}{each}"))
 
 
 def lift(kind: str, key: bytes, now_ms: int) -> Modify:
@@ -488,6 +535,13 @@ def pass_and_forget(old: Row | None, arguments: Mapping[str, Value]) -> Modified
     if old is not None and not row["failures"] and not row["level"] and row["succeeded_at"] > now - SUCCESS_NOTED_EVERY_MS:
         return Modified(None)
     row.update(failures=0, level=0, succeeded_at=now)
+    return Modified(stored(row, now))
+
+
+def forgive_source(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """Nothing failed here, nothing holds, and the source is known from now on. What is in flight stays: it is somebody else's."""
+    row, now = _current(old, arguments)
+    row.update(failures=0, level=0, locked_until=0, succeeded_at=now)
     return Modified(stored(row, now))
 
 

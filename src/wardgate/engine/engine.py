@@ -36,11 +36,13 @@ from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
-from wardgate.engine.sealed_handle import ANOTHER_BINDING, open_login
+from wardgate.engine.sealed_handle import ANOTHER_BINDING, MAX_SEALED_BYTES, open_login
 from wardgate.engine.sending import is_allowed
 from wardgate.engine.settings import SendingSettings
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps
+from wardgate.engine.strong_answer import StrongAnswers
+from wardgate.engine.strong_first import Kept, kept
 from wardgate.engine.surroundings import look_around
 from wardgate.engine.terms import ADMINISTRATORS_STRONG_FACTORS, Terms, dump_terms, terms_of
 from wardgate.engine.transaction import Goal, Handle, Transaction, handle_from_row, handle_mac, unused_handle
@@ -115,6 +117,7 @@ class Engine:
         self._waiters = Waiters()
         self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters, contactless)
         self._passkey_first = PasskeyFirst(parts, self._refusing, self._first)
+        self._strong = StrongAnswers(parts, self._refusing, self._first, self._waiters)
 
     # --- first request -------------------------------------------------------------------------------------------
 
@@ -128,7 +131,7 @@ class Engine:
             handed = await self._redeem_spent_code(attempt, request.password)
             return handed or self._refusing.refuse(attempt, "credential_replay")
         proved = await self._first.prove(attempt)
-        return proved if isinstance(proved, Denied) else await self._after_first_factor(attempt, proved)
+        return await self._after_first_factor(attempt, proved) if isinstance(proved, Candidate) else proved
 
     async def begin_by_passkey(self, request: PasskeyRequest) -> tuple[str, Outcome]:
         """Start a login with a passkey, which says who it is: his name, empty before it is proved, and the outcome.
@@ -192,7 +195,8 @@ class Engine:
 
     # --- after the first factor ----------------------------------------------------------------------------------
 
-    async def _after_first_factor(self, attempt: Attempt, candidate: Candidate) -> Outcome:
+    async def _after_first_factor(self, attempt: Attempt, candidate: Candidate, spent: Secret | None = None) -> Outcome:
+        """`spent`: the code of a strong factor that was proved before the password, which is all that it came with."""
         request, trail = attempt.request, attempt.request.trail
         person = await self._meet(attempt, candidate)
         began = self._steps.begin()
@@ -214,15 +218,17 @@ class Engine:
             return await self._refusing.deny_known(
                 attempt, person, "factor_not_here", Text("policy.not_here", {"ref": trail.reference})
             )
+        if spent is not None:
+            course = replace(_less(course, person.proved), proved=(*self._proved_already(request), person.proved))
         if course.terms.skips_unsendable:
             course = self._without_unsendable(course, attempt, person)
         enrols = await self._must_enrol(attempt, person, course)
-        if not course.steps and (enrols or request.steps_up):
+        if not course.steps and not course.proved and (enrols or request.steps_up):
             # What is enrolled opens the account from then on, and so does what a confirmation lets somebody do: a password alone
             # is too little for either.
             course = replace(course, steps=(_ANYTHING_ELSE,))
         if not course.steps:
-            return await self._grant_at_once(attempt, person, course)
+            return await self._grant_at_once(attempt, person, course, spent)
         if not enrols and (person.device is not None or course.terms.hand_over_s):
             granted = await self._grant_by_prior(attempt, person, decision, course)
             if granted is not None:
@@ -376,6 +382,7 @@ class Engine:
             contacts=met.contacts,
             surroundings=around,
             device=device,
+            lane=candidate.lane,
         )
 
     async def _create_subject(self, user: DirectoryUser, now_ms: int) -> None:
@@ -470,6 +477,7 @@ class Engine:
             device=course.device,
             risk=person.surroundings.carried,
             held=self._held(attempt, person, course, trail.transaction_id),
+            lane=person.lane,
         )
 
     def _held(self, attempt: Attempt, person: Person, course: Course, transaction_id: str) -> str:
@@ -536,11 +544,11 @@ class Engine:
         granted = await self._grant(attempt, person, proved, (), code)
         return granted or await self._refusing.deny_as_wrong(attempt, person, "brake_user_source")
 
-    async def _grant_at_once(self, attempt: Attempt, person: Person, course: Course) -> Outcome:
+    async def _grant_at_once(self, attempt: Attempt, person: Person, course: Course, spent: Secret | None) -> Outcome:
         """Policy asks for nothing more than what is proved."""
-        if person.refusal:
+        if person.refusal and spent is None:
             return await self._refusing.deny_as_wrong(attempt, person, person.refusal)
-        granted = await self._grant(attempt, person, self._transaction(attempt, person, course), (), None)
+        granted = await self._grant(attempt, person, self._transaction(attempt, person, course), (), spent)
         hold = brakes.Hold("brake_user_source", attempt.configuration.brakes.user_source_wait_s)
         return granted or self._refusing.hold(attempt, hold)
 
@@ -579,6 +587,9 @@ class Engine:
         self._trust_clock()
         request.trail.user = request.user_name
         now = self._clock.now()
+        login = self._kept(request, to_ms(now))
+        if login is not None:
+            return await self._answer_strong_first(login, request, to_ms(now))
         found = await self._handle(request.handle, request.origin.binding, canonical_name(request.user_name) or "", now)
         if found is None:
             return self._closed(request, "state_unknown")
@@ -588,6 +599,34 @@ class Engine:
         if handle.consumed_at is not None:
             return self._answering.repeat(handle, request) or self._closed(request, "state_used")
         return await self._answering.answer(handle, transaction, request, now) or self._closed(request, "state_used")
+
+    def _kept(self, request: AnswerRequest, now_ms: int) -> Kept | None:
+        """What an answer to the question for a strong factor first belongs to. Nearly no handle is as long as those."""
+        if len(request.handle) != MAX_SEALED_BYTES:
+            return None
+        return kept(self._parts.ring(), request.handle, request.origin.binding, request.user_name, self._parts.epoch, now_ms)
+
+    async def _answer_strong_first(self, login: Kept, request: AnswerRequest, now_ms: int) -> Outcome:
+        """Judge the code, then the password that was kept, and go on with what the plan asks for besides."""
+        trail = request.trail
+        trail.transaction_id, trail.reference, trail.application = login.id, login.reference, login.application
+        if not login.here or not login.named:
+            return self._closed(request, "state_other_user" if login.here else "state_other_nas")
+        begin = BeginRequest(login.application, request.user_name, request.origin, trail, login.password, request.answer)
+        attempt = self._attempt(begin)
+        if attempt is None or login.is_over(now_ms, attempt.configuration.codes.life_s * 1000):
+            return self._closed(request, "transaction_expired")
+        handle = self._strong.handle(login, request)
+        proved = await self._strong.prove(attempt, handle, request.fingerprint)
+        if proved is None:
+            return await self._strong.repeated(handle, request) or self._closed(request, "state_used")
+        if isinstance(proved, Denied):
+            outcome: Outcome = proved
+        else:
+            # Both are proved: what is left may be told, and asked.
+            outcome = await self._after_first_factor(replace(attempt, request=replace(begin, code=None)), proved, request.answer)
+        await self._strong.keep_outcome(handle, outcome)
+        return outcome
 
     async def awaited(self, handle: bytes, origin: Origin) -> Awaited | None:
         """Who waits for something to be done at a door that shows pages; None where nobody does. Changes nothing.
@@ -655,6 +694,12 @@ def _groups(user: DirectoryUser, realm: str) -> frozenset[str]:
 @lru_cache(maxsize=1024)
 def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset[str]:
     return qualified_groups(places, groups, {})
+
+
+def _less(course: Course, kind: str) -> Course:
+    """Without the first step that this factor proves, if it proves any."""
+    at = next((number for number, step in enumerate(course.steps) if kind in step), None)
+    return course if at is None else replace(course, steps=course.steps[:at] + course.steps[at + 1 :])
 
 
 # There are as many plans as rules, and each login has one of them.

@@ -22,12 +22,13 @@ from wardgate.engine.attempt import Attempt, Candidate
 from wardgate.engine.bind_brake import Bind, BindKey, Checked
 from wardgate.engine.finding import Finding, Found
 from wardgate.engine.holders import Contactless, holder_of
-from wardgate.engine.outcome import Denied
+from wardgate.engine.outcome import Challenge, Denied
 from wardgate.engine.password_writes import PasswordWrites
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.settings import BrakeSettings
 from wardgate.engine.steps import PASSWORD_CHECK, STORAGE_READ, Steps
+from wardgate.engine.strong_first import StrongFirst
 from wardgate.engine.transaction import Goal
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import DirectoryUnavailable, Overloaded, UnavailableError
@@ -78,16 +79,17 @@ class FirstFactor:
         self._contactless = contactless
         self._finding = Finding(parts, steps)
         self._writes = PasswordWrites(parts)
+        self._strong_first = StrongFirst(parts, refusing)
         self._subjects: dict[tuple[str, str], SubjectId] = {}
 
-    async def prove(self, attempt: Attempt) -> Candidate | Denied:
-        """Who proved his first factor. Raises Overloaded and StorageUnavailable."""
+    async def prove(self, attempt: Attempt) -> Candidate | Challenge | Denied:
+        """Who proved his first factor, or is asked for a strong one before it. Raises Overloaded and StorageUnavailable."""
         found = await self._finding.find(attempt)
         try:
             if found.down is not None:
                 return await self._while_down(attempt, found, found.down)
             candidate = await self._admitted(attempt, await self.look(attempt, found))
-            if isinstance(candidate, Denied):
+            if not isinstance(candidate, Candidate):
                 return candidate
             if self._remembers(candidate, attempt.request.password) and not await self._is_old(attempt, candidate):
                 attempt.request.trail.note("password verified a short while ago")
@@ -109,6 +111,10 @@ class FirstFactor:
         settings = attempt.configuration.brakes
         hold = await brakes.held_by(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
         return candidate if hold is None and candidate.subject_id is not None else None
+
+    async def find(self, attempt: Attempt) -> Found:
+        """Whose name it is."""
+        return await self._finding.find(attempt)
 
     async def look(self, attempt: Attempt, found: Found) -> Candidate:
         """Read what storage knows about who it may be, in one go where the subject is remembered.
@@ -158,15 +164,21 @@ class FirstFactor:
         who = subject_id or f"{user.directory}:{user.immutable_id}"
         return brakes.brake_keys(self._parts.ring(), who, origin.client, origin.binding, typed=name)
 
-    async def _admitted(self, attempt: Attempt, candidate: Candidate) -> Candidate | Denied:
-        """The candidate whom no brake holds. Where a token was taken for him, it goes back with the password that was right."""
+    async def _admitted(self, attempt: Attempt, candidate: Candidate, asks: bool = True) -> Candidate | Challenge | Denied:
+        """The candidate whom no brake holds. Where a token was taken for him, it goes back with the password that was right.
+
+        `asks`: nothing is proved yet, so that a strong factor may be asked for first.
+        """
         settings = attempt.configuration.brakes
         keys = await brakes.admit(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
         if isinstance(keys, brakes.Hold):
             counted = self._refusing.counts_held(attempt, keys)
-            proved = await self._strong_first(attempt, candidate) if counted and keys.strong_opens else ""
+            proved = await self.spend_strong(attempt, candidate) if counted and keys.strong_opens else ""
             if proved:
                 return replace(candidate, proved=proved, opened=keys)
+            asked = await self._strong_first.ask(attempt, candidate, keys) if asks else None
+            if asked is not None:
+                return asked
             return await self._refusing.held(attempt, candidate, keys, counted)
         return replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms)) if keys.taken else candidate
 
@@ -252,6 +264,24 @@ class FirstFactor:
 
     # --- judging -------------------------------------------------------------------------------------------------
 
+    async def judge_proved(self, attempt: Attempt, candidate: Candidate) -> Candidate | Denied:
+        """Check the password of who has proved a strong factor, by the tries of an account that are kept for that."""
+        user = candidate.user
+        usual = candidate.keys.beside or candidate.keys
+        account = bind_brake.bind_key(self._parts.ring(), user, usual.user) if user is not None else None
+        try:
+            return await self._judge(attempt, candidate, _Places(), account)
+        finally:
+            if account is not None:
+                self._waiters.wake(account.key)
+
+    async def pass_time(self, attempt: Attempt, candidate: Candidate) -> None:
+        """Take as long as a check of the password would."""
+        password, origin, directory = attempt.request.password, attempt.request.origin, candidate.directory
+        if password is not None and directory is not None:
+            asker = brakes.asker(origin.client, origin.binding)
+            await directory.check_nobody(password, self._parts.directory_timeout_s, asker)
+
     async def _judge(self, attempt: Attempt, candidate: Candidate, places: _Places, account: BindKey | None) -> Candidate | Denied:
         trail, user = attempt.request.trail, candidate.user
         bind, proved, asked = places.bind, candidate.proved, False
@@ -281,7 +311,7 @@ class FirstFactor:
             trail.note("kept from the directory, which would soon lock the account", verdict="not asked")
             # One that is locked there already is not kept from a lock.
             locked = user is not None and user.state is AccountState.LOCKED
-            return await self._wrong(attempt, candidate, "account_locked" if locked else "brake_directory", ())
+            return await self.wrong(attempt, candidate, "account_locked" if locked else "brake_directory", ())
         checked = "password checked" if attempt.request.password is not None else "password checked elsewhere"
         trail.note(checked, verdict=verdict.value if user else None)
         reason = _refusal_reason(user, verdict)
@@ -290,7 +320,7 @@ class FirstFactor:
             settled = _settled(bind, verdict, attempt.now_ms)
             back = (*candidate.back, brakes.settle_right(candidate.keys, attempt.now_ms), *settled)
             return replace(candidate, back=back, proved=proved, refusal=reason if verdict.asks_for_change else "")
-        return await self._wrong(attempt, candidate, reason, _settled(bind, verdict, attempt.now_ms))
+        return await self.wrong(attempt, candidate, reason, _settled(bind, verdict, attempt.now_ms))
 
     async def _overdraws(self, candidate: Candidate, bind: Bind, proved: bool) -> bool:
         """Whether the directory, asked after the reservation, tells more than it told before. Only where something had failed."""
@@ -321,8 +351,8 @@ class FirstFactor:
                 return bind_brake.reserved(account, commit.results[-1]), kind
         return None, ""
 
-    async def _strong_first(self, attempt: Attempt, candidate: Candidate) -> str:
-        """The strong factor that the code of the same request proves, which is spent by it; empty when it proves none."""
+    async def spend_strong(self, attempt: Attempt, candidate: Candidate) -> str:
+        """The strong factor that the code beside the password proves, which is spent by it; empty when it proves none."""
         for kind, claim in self._proofs(attempt, candidate):
             if isinstance(await self._storage.commit(claim), Committed):
                 attempt.request.trail.note(
@@ -370,7 +400,7 @@ class FirstFactor:
         attempt.request.trail.note("this is the password of before, which the directory still takes")
         return True
 
-    async def _wrong(self, attempt: Attempt, candidate: Candidate, reason: str, settled: Sequence[Operation]) -> Denied:
+    async def wrong(self, attempt: Attempt, candidate: Candidate, reason: str, settled: Sequence[Operation]) -> Denied:
         """Unknown, disabled and wrong are one path with one text; only audit and timeline know which."""
         refusal = await self._refusing.wrong(attempt, candidate, reason)
         settle = brakes.settle_wrong(candidate.keys, attempt.configuration.brakes, attempt.now_ms, reserved=True)
@@ -379,7 +409,7 @@ class FirstFactor:
 
     # --- while a directory is down -------------------------------------------------------------------------------
 
-    async def _while_down(self, attempt: Attempt, found: Found, error: DirectoryUnavailable) -> Candidate | Denied:
+    async def _while_down(self, attempt: Attempt, found: Found, error: DirectoryUnavailable) -> Candidate | Challenge | Denied:
         """Whose name it may be, nobody can tell: all hear the same. Who was let in a short while ago may be let in by grace.
 
         Guesses are reserved and counted for the name, whosever it is: what is remembered must not be guessed at without end. The
@@ -406,8 +436,8 @@ class FirstFactor:
                 await self._storage.commit(brakes.settle_wrong(keys, settings, attempt.now_ms, reserved=True))
                 return self._refusing.down(attempt)
             back = brakes.settle_right(keys, attempt.now_ms)
-            admitted = await self._admitted(attempt, candidate)
-            if isinstance(admitted, Denied):
+            admitted = await self._admitted(attempt, candidate, asks=False)
+            if not isinstance(admitted, Candidate):
                 await self._storage.commit([back])
                 return admitted
             return replace(admitted, back=(*admitted.back, back), grace=True)

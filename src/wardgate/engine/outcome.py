@@ -20,6 +20,7 @@ class Challenge:
     be trusted once the login is granted, if the person wishes; 0: not at all. `questions`: all that the factor asks for, where it
     asks several things at once. A door that shows one prompt at a time passes over them: `texts` hold the one that is open, and the
     next comes as another challenge. A page may show them all, and send one answer for all: `factors.port.answer_to_all`.
+    `not_before`: monotonic seconds before which it must not leave, where nothing is proved yet; None: at once.
     """
 
     handle: bytes
@@ -31,6 +32,7 @@ class Challenge:
     preface: Text | None = None
     trust_s: int = 0
     questions: tuple[str, ...] = ()
+    not_before: float | None = None
 
     @property
     def ways(self) -> tuple[str, ...]:

@@ -36,15 +36,14 @@ class Refusing:
         """
         trail = attempt.request.trail
         trail.result, trail.reason = "denied", reason
+        text = text or Text("signin.failed", {"ref": trail.reference})
+        return Denied(reason, text, attempt.language, trail.reference, not_before=self.moment(attempt))
+
+    def moment(self, attempt: Attempt) -> float:
+        """Monotonic seconds at which whoever has proved nothing gets his reply, whatever it is."""
         slowest_s = self._parts.slowest_check_s()
         floor_s = max(attempt.realm.settings.reply_floor_ms / 1000, slowest_s + AFTER_CHECK_S if slowest_s else 0.0)
-        return Denied(
-            reason,
-            text or Text("signin.failed", {"ref": trail.reference}),
-            attempt.language,
-            trail.reference,
-            not_before=trail.started + floor_s,
-        )
+        return attempt.request.trail.started + floor_s
 
     def down(self, attempt: Attempt) -> Denied:
         """A directory does not answer: the same for all whose name it might hold."""

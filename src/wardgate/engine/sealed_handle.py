@@ -52,7 +52,7 @@ class SealedLogin:
 
 def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
     """The handle for a fresh login that is asked for this factor; None when it does not fit (long names, a login by grace)."""
-    if transaction.grace or transaction.fail_open or transaction.device or transaction.held:
+    if transaction.grace or transaction.fail_open or transaction.device or transaction.held or transaction.lane:
         return None
     terms = dump_terms(transaction.terms)
     texts = (
@@ -77,8 +77,8 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
             _REFUSALS.index(transaction.refusal),
             transaction.created_at,
             transaction.expires_at,
-            _mark(binding),
-            _mark(transaction.name_key),
+            mark(binding),
+            mark(transaction.name_key),
         )
         tail = "\0".join(texts).encode()
     except (ValueError, struct.error):
@@ -127,7 +127,7 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
         directory=directory,
         immutable_id=immutable_id,
         user_name=user_name,
-        name_key=name_key if same(named, _mark(name_key)) else _ANOTHER_NAME,
+        name_key=name_key if same(named, mark(name_key)) else _ANOTHER_NAME,
         language=language,
         steps=tuple(steps),
         rule=rule,
@@ -143,12 +143,13 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
         terms=terms,
         risk=risk,
     )
-    return SealedLogin(transaction, same(bound, _mark(binding)))
+    return SealedLogin(transaction, same(bound, mark(binding)))
 
 
 # Of each binding, and of a name at both ends of its login.
 @lru_cache(maxsize=4096)
-def _mark(text: str) -> bytes:
+def mark(text: str) -> bytes:
+    """What a sealed handle keeps of a binding or a name: enough to know it again."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_MARK_BYTES).digest()
 
 

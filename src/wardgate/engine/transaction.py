@@ -54,6 +54,7 @@ class Transaction:
     directory told him last, sealed. `terms`: what else of the plan it keeps. `fail_open`: why a step was left out. `device`: what
     it began with of a trusted device, for its grant. `risk`: its score, and what its grant has to remember (`risk.carried`).
     `held`: the password that it began with, sealed to it, where it has to be changed before the grant; gone when the login is over.
+    `lane`: how it came past a brake (`lanes`), and so whose failures stand in its way.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Transaction:
     device: str = ""
     risk: str = ""
     held: str = ""
+    lane: str = ""
 
     def is_over(self, now_ms: int) -> bool:
         """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""
@@ -274,6 +276,11 @@ def take_back(handle: Handle, old: Transaction, now_ms: int) -> Operation:
 def used_handle(handle: Handle, now_ms: int) -> Insert:
     """The operation that uses up what has no row, for whoever is first."""
     return _used_sealed(handle, None, None, now_ms)
+
+
+def used_by(handle: Handle, fingerprint: bytes, now_ms: int) -> Insert:
+    """The same by a request whose outcome is not known yet."""
+    return _used_sealed(handle, fingerprint, None, now_ms)
 
 
 def _used_sealed(handle: Handle, fingerprint: bytes | None, outcome: bytes | None, now_ms: int) -> Insert:

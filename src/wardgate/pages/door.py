@@ -11,7 +11,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.engine.engine import Engine
-from wardgate.engine.outcome import Denied, Origin, Outcome
+from wardgate.engine.outcome import Challenge, Denied, Origin, Outcome
 from wardgate.engine.runtime import EngineConfiguration, EngineParts
 from wardgate.metrics import Metrics
 from wardgate.pages.browser import Browser
@@ -96,8 +96,8 @@ class BrowserDoor:
         )
 
     async def published(self, trail: Trail, outcome: Outcome) -> None:
-        """Hold a refusal back until it may leave; then the request is over."""
-        if isinstance(outcome, Denied) and outcome.not_before is not None:
+        """Hold what nobody has proved anything for back until it may leave; then the request is over."""
+        if isinstance(outcome, Denied | Challenge) and outcome.not_before is not None:
             await asyncio.sleep(min(LONGEST_HOLD_S, max(0.0, outcome.not_before - self.clock.monotonic())))
         self.metrics.login(trail.result or "dropped", DOOR)
         self.recorder.publish(trail)

@@ -149,7 +149,8 @@ def reply_for(nas: Nas, outcome: Outcome, trail: Trail, releases: Mapping[str, R
             text = " ".join(render(part, outcome.language) for part in _fitting(nas, outcome))
             if outcome.preface is not None:
                 text = _prefaced(nas, render(outcome.preface, outcome.language), text)
-            return Reply(Code.ACCESS_CHALLENGE, _question(nas, outcome.handle, nas.profile.prompt(text), outcome.expires_in_s))
+            question = _question(nas, outcome.handle, nas.profile.prompt(text), outcome.expires_in_s)
+            return Reply(Code.ACCESS_CHALLENGE, question, outcome.not_before)
         case Waiting():
             text = nas.profile.prompt(render(outcome.text, outcome.language))
             return Reply(Code.ACCESS_CHALLENGE, _question(nas, outcome.handle, text, None))
