@@ -259,6 +259,38 @@ async def test_answers_that_are_due_again_are_asked_for_at_sign_in() -> None:
     assert len(await world.ids(user)) == 5
 
 
+async def test_closed_questions_are_all_set_anew_by_who_proves_nothing_strong() -> None:
+    """Somebody guessed: what he may have found out goes, and nobody needs the help desk for it."""
+    world = QuestionWorld()
+    use_plan(world, ["password"], ["email"], demands=[DEMAND])
+    user = await world.person("ada", mail="ada@acme.test")
+    await world.set_answers(user, own=True)
+    for _ in range(3):
+        assert not await world.is_right(user, {**ANSWERS, "toy": "a guess"})
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        page = await browser.post(code=await world.code("ada"), act="answer")
+        assert "Wrong answers were given to your questions." in page.text
+        fresh = {**ANSWERS, "toy": "Something else again"}
+        await browser.post(**filled(fresh), act="questions")
+        assert browser.path == "/account", browser.page.text
+    assert await world.is_right(user, fresh)
+    assert await world.ids(user) == {*ANSWERS}
+
+
+async def test_questions_set_in_another_tab_let_the_waiting_sign_in_go_on() -> None:
+    world, user = await carol()
+    async with world.browser() as browser:
+        await to_demand(world, browser)
+        await world.set_answers(user)
+        page = await browser.post(**filled(), act="questions")
+        assert page.status_code == 409
+        assert "changed meanwhile" in page.text
+        await browser.post(act="questions")
+        assert browser.path == "/account", browser.page.text
+    assert len(await world.payloads("account:questions:set")) == 1
+
+
 async def test_demand_among_others_is_offered_as_a_choice() -> None:
     both = ActionEntrySettings(enrol=("recovery_code", "kba"), level="forced", deferrals=0)  # type: ignore[arg-type]
     world, user = await carol(both)

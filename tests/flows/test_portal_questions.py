@@ -431,9 +431,44 @@ async def test_changing_one_answer_opens_nothing_that_guesses_had_closed() -> No
         await world.to_form(browser, f"{LIST}/2")
         for _ in range(3):
             assert not await world.is_right(user, {**ANSWERS, "toy": "a guess"})
-        await browser.post(question_1="dish", answer_1="Something else again")
-        assert browser.path == LIST
+        page = await browser.post(question_1="dish", answer_1="Something else again")
+        assert page.status_code == 409
+        assert f"{LIST}/2" not in page.text
+        await browser.get(f"{LIST}/2")
+        assert browser.path == SET
     assert not await world.is_right(user, {**ANSWERS, "dish": "Something else again"})
+
+
+async def test_guesses_by_what_a_form_refuses_are_counted_like_wrong_answers() -> None:
+    """A form that is refused sets nothing and tells nobody: what it refuses must not tell the stored answers one by one."""
+    world = QuestionWorld()
+    user = await world.ada()
+    await world.set_answers(user, {name: ANSWERS[name] for name in ("staff_number", "dish", "toy")})
+    async with world.signed_in() as browser:
+        await world.to_form(browser)
+        for _ in range(3):
+            page = await browser.post(
+                SET, question_1="film", answer_1=ANSWERS["dish"], question_2="lost", answer_2="A guess of a thief"
+            )
+            assert (page.status_code, "repeats another" in page.text) == (422, True)
+        page = await browser.post(SET, question_1="film", answer_1=ANSWERS["dish"], question_2="lost", answer_2=ANSWERS["toy"])
+        assert (page.status_code, "repeats another" in page.text) == (422, False)
+        assert "Set all of them anew" in page.text
+        assert 'name="answer_5"' in page.text
+    assert len(await world.payloads("account:questions:closed")) == 1
+    assert not await world.is_right(user, {name: ANSWERS[name] for name in ("staff_number", "dish", "toy")})
+
+
+async def test_guesses_by_refused_forms_at_once_are_no_more_than_in_a_row() -> None:
+    world = QuestionWorld()
+    user = await world.ada()
+    await world.set_answers(user, {name: ANSWERS[name] for name in ("staff_number", "dish", "toy", "film")})
+    async with world.signed_in() as browser:
+        await world.to_form(browser)
+        form = browser.filled(0, {"question_1": "lost", "answer_1": ANSWERS["dish"]})
+        posts = [browser.client.post(SET, data=form, headers=OURS) for _ in range(8)]
+        told = [reply.text.count("repeats another") > 0 for reply in await asyncio.gather(*posts)]
+    assert sum(told) <= 3
 
 
 async def test_database_without_the_key_reads_nothing_of_what_was_kept_for_the_proof() -> None:

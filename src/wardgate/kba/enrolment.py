@@ -15,7 +15,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import MAC_ROOT, KeyRing, Secret, new_id
 from wardgate.directory.port import DirectoryUser
-from wardgate.errors import UsageError
+from wardgate.errors import UsageError, WardgateError
 from wardgate.kba import answers as stored
 from wardgate.kba import rounds
 from wardgate.kba.answers import STATE, Answer, Source, State, answers_in, form_of, state_in, usable
@@ -23,7 +23,7 @@ from wardgate.kba.catalogue import OWN_PREFIX, Catalogue, Question
 from wardgate.kba.normalisation import VERSION
 from wardgate.kba.rules import Rule, Typed, broken_question, broken_rule, forbidden_words, read_answer, repeated
 from wardgate.passwords import PasswordHasher
-from wardgate.storage.port import Delete, Insert, Operation, Reader, Row, Update, Where
+from wardgate.storage.port import Committed, Delete, Insert, Operation, Refused, Row, Storage, Update, Where
 
 _NOTHING_ASKED: Final[Row] = {"asked": "[]", "asked_until": 0}
 
@@ -67,9 +67,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Answers that were not taken: for each of those given its broken rule, or None."""
+    """Answers that were not taken: for each of those given its broken rule, or None. `closed`: too many were wrong to go on."""
 
     rules: tuple[Rule | None, ...]
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def about(user: DirectoryUser, subject_id: SubjectId, organisation: Iterable[str
 class Enrolment:
     """Sets and clears the answers of people."""
 
-    def __init__(self, storage: Reader, ring: KeyRing, hasher: PasswordHasher, clock: Clock, catalogue: Catalogue) -> None:
+    def __init__(self, storage: Storage, ring: KeyRing, hasher: PasswordHasher, clock: Clock, catalogue: Catalogue) -> None:
         self._storage = storage
         self._ring = ring
         self._hasher = hasher
@@ -127,7 +128,10 @@ class Enrolment:
         ]
         rules = self._rules(person, given, typed, kept, source)
         if not any(rules) and source is Source.PERSON and not self._catalogue.settings.repeats:
-            rules = await self._stored_repeats(typed, kept)
+            compared = await self._compared(person, typed, kept, actor)
+            if compared is None:
+                return Broken((None,) * len(typed), closed=True)
+            rules = compared
         if any(rules):
             return Broken(tuple(rules))
         gone = [answer.question_id for answer in before if answer.question_id in without]
@@ -191,20 +195,48 @@ class Enrolment:
     def _own_text(self, answer: Answer) -> str:
         return stored.text_of(answer, self._catalogue, self._ring, "") or ""
 
-    async def _stored_repeats(self, typed: Sequence[Typed], kept: Sequence[Answer]) -> list[Rule | None]:
-        """Whether a new answer is one that is stored for another question: only its hash can tell."""
+    async def _compared(
+        self, person: About, typed: Sequence[Typed], kept: Sequence[Answer], actor: str
+    ) -> list[Rule | None] | None:
+        """Whether a new answer is one that is stored for another question: only its hash can tell. None: closed, not compared.
+
+        Such answers are a wrong round. Whoever holds a session would otherwise guess at what is stored by what is refused: nothing
+        is set then, so that no strike is counted and the person hears nothing of it.
+        """
         replaced = {each.question.id for each in typed}
         others = [answer for answer in usable(kept, self._catalogue) if answer.question_id not in replaced]
+        if not others:
+            return [None] * len(typed)
+        key, limits = rounds.key_of(self._ring, person.subject_id.encode()), rounds.Limits.of(self._catalogue.settings)
+        reserved = await self._storage.commit([rounds.reserve(key, limits, to_ms(self._clock.now()))])
+        if isinstance(reserved, Refused):
+            return None
+        try:
+            found = [await self._repeats(each, others) for each in typed]
+        except WardgateError:
+            await self._storage.commit([rounds.give_back(key, limits, to_ms(self._clock.now()))])
+            raise
+        if any(found):
+            await self._strike(person, key, limits, actor)
+        else:
+            await self._storage.commit([rounds.give_back(key, limits, to_ms(self._clock.now()))])
+        return found
 
-        async def is_there(each: Typed, answer: Answer) -> bool:
-            guess = answer.fingerprint_of(self._ring, each.plain or "", form_of(answer, self._catalogue))
+    async def _repeats(self, typed: Typed, others: Sequence[Answer]) -> Rule | None:
+        async def is_there(answer: Answer) -> bool:
+            guess = answer.fingerprint_of(self._ring, typed.plain or "", form_of(answer, self._catalogue))
             return await self._hasher.verify(answer.hashed, guess)
 
-        found: list[Rule | None] = []
-        for each in typed:
-            same = await asyncio.gather(*(is_there(each, answer) for answer in others))
-            found.append(Rule.REPEATED if any(same) else None)
-        return found
+        same = await asyncio.gather(*(is_there(answer) for answer in others))
+        return Rule.REPEATED if any(same) else None
+
+    async def _strike(self, person: About, key: bytes, limits: rounds.Limits, actor: str) -> None:
+        now_ms = to_ms(self._clock.now())
+        commit = await self._storage.commit([rounds.settle_wrong(key, limits, now_ms)])
+        strikes = commit.results[0] if isinstance(commit, Committed) else 0
+        if isinstance(strikes, int) and strikes >= limits.strikes:
+            event = AuditEvent(Kind.QUESTIONS_CLOSED, now_ms, actor, subject_id=person.subject_id, details=person.details)
+            await self._storage.commit([rounds.close(key, limits, now_ms), record(event)])
 
     # --- operations ------------------------------------------------------------------------------------------------------
 

@@ -68,8 +68,8 @@ class QuestionPages:
         if isinstance(present, Response):
             return present
         standing = await self._standing(request, present)
-        if not standing.places:
-            return RedirectResponse(QUESTIONS, status_code=303)
+        if not standing.places or (standing.closed and "number" in request.path_params):
+            return RedirectResponse(SET if standing.places else QUESTIONS, status_code=303)
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(request.url.path)
         return self._form_page(request, present, standing, await self._kept(request, present, standing))
@@ -81,7 +81,7 @@ class QuestionPages:
             return present
         browser, form = browser_of(request), await form_of(request)
         standing = await self._standing(request, present)
-        if _version(form) != standing.version:
+        if _version(form) != standing.version or (standing.closed and "number" in request.path_params):
             return await self._list_page(request, present, Text("kba.changed"), 409)
         entries = entries_of(form, standing)
         if not is_ours(request, browser, self._door.ring(), form, QUESTIONS, self._door.context.origin):

@@ -90,7 +90,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class SetAnswer:
-    """An answer that is there. `live`: its question is still asked; `mandatory`: it cannot be exchanged for another question."""
+    """An answer that is there. `text`: empty where nobody knows the question any more.
+
+    `live`: its question is still asked; `mandatory`: it cannot be exchanged for another question.
+    """
 
     number: int
     question_id: str
@@ -120,6 +123,11 @@ class Standing:
     choices: tuple[Choice, ...]
     leaving: tuple[str, ...]
     settings: KbaSettings
+
+    @property
+    def closed(self) -> bool:
+        """Whether all answers have to be set anew, and none can be changed by itself."""
+        return self.due is Renewal.CLOSED
 
     @property
     def live(self) -> int:
@@ -165,11 +173,14 @@ class OwnQuestions:
         return (await self._looked(person.subject_id, language))[0]
 
     async def form_for(self, person: Person, number: int, language: str) -> Standing | None:
-        """The same with one place, for what may stand instead of the answer of this number; None where there is none."""
+        """The same with one place, for what may stand instead of the answer of this number; None where there is none.
+
+        Where guesses had closed the questions it is the whole form: an answer would stay that somebody guessed at.
+        """
         standing, catalogue = await self._looked(person.subject_id, language)
         found = standing.find(number)
-        if found is None:
-            return None
+        if found is None or standing.closed:
+            return standing if found is not None else None
         others = {answer.question_id for answer in standing.answers if answer is not found}
         own = found.own or sum(answer.own for answer in standing.answers) < catalogue.settings.own
         fixed = Choice(found.question_id, found.text, found.form) if found.mandatory and found.live else None
@@ -181,12 +192,16 @@ class OwnQuestions:
         """Set what was filled in at the places of `standing`. A text: nothing was done, for that reason. Raises Overloaded."""
         choices = {choice.id for choice in standing.choices}
         given = [_given(place, entry, choices) for place, entry in zip(standing.places, entries, strict=True)]
+        if not standing.places:
+            return None
         questioner = self._questioner()
         given_ids = {each.question_id for each in given}
         gone = [question_id for question_id in standing.leaving if question_id not in given_ids]
         prepared = await questioner.enrolment.prepare(
             self._about(person, questioner.catalogue), given, BY_PERSON, Source.PERSON, gone
         )
+        if isinstance(prepared, Broken) and prepared.closed:
+            return Text("flow.done_elsewhere")
         if isinstance(prepared, Broken):
             return RefusedEntries(prepared.rules)
         if prepared.offline.answers_version != standing.version + 1:
@@ -240,7 +255,7 @@ class OwnQuestions:
         return SetAnswer(
             number=answer.number,
             question_id=answer.question_id,
-            text=text_of(answer, catalogue, self._parts.ring(), language) or answer.question_id,
+            text=text_of(answer, catalogue, self._parts.ring(), language) or "",
             own=answer.own,
             form=form_of(answer, catalogue),
             live=answer.question_id in live,
@@ -266,7 +281,7 @@ class OwnQuestions:
     async def _beside(self, person: Person, standing: Standing, prepared: Prepared) -> list[Operation]:
         """What goes with it. Answers that are all new open questions that wrong ones of before had closed."""
         unit = [*await self._notices(person, "questions_set")]
-        if standing.due is Renewal.CLOSED:
+        if standing.closed:
             details = {"directory": person.user.directory, "user": person.user.name}
             now_ms = to_ms(self._parts.clock.now())
             event = AuditEvent(Kind.QUESTIONS_REOPENED, now_ms, BY_PERSON, subject_id=person.subject_id, details=details)
