@@ -54,6 +54,7 @@ class Running:
     pid: int
     port: int
     started_s: float = 0.0
+    https: int = 0
 
 
 def command(*arguments: str, stdin: str = "") -> None:
@@ -81,7 +82,7 @@ def make(data: Path, people: Sequence[Account], verified_cache_s: int, disabled:
     install(data)
     configure(data, verified_cache_s)
     file = data.parent / "users.csv"
-    rows = [f"{each.name},{_ssha(each.password)},{each.totp_hex}" for each in people]
+    rows = [f"{each.name},{ssha(each.password)},{each.totp_hex}" for each in people]
     file.write_text("\n".join(["username,password_hash,totp_secret_hex", *rows, ""]))
     # The hashes are kept, so that no login in the middle of a measurement writes a new one. Each check costs one Argon2id.
     command("user", "import", str(file), "--keep-hashes", "--data", str(data))
@@ -109,7 +110,8 @@ applications: [{{name: vpn}}]
     command("config", "apply", "-", "--data", str(data), stdin=document)
 
 
-def _ssha(password: str) -> str:
+def ssha(password: str) -> str:
+    """A hash that costs nothing to check."""
     salt = secrets.token_bytes(8)
     return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
 
@@ -128,9 +130,17 @@ def has_workers() -> bool:
 
 
 @contextlib.contextmanager
-def running(data: Path, cheap_hash: bool = False, workers: int | None = None, sampled: Path | None = None) -> Iterator[Running]:
-    """The server, from the moment at which it answers. `sampled`: where its processes write what they were seen doing."""
+def running(
+    data: Path, cheap_hash: bool = False, workers: int | None = None, sampled: Path | None = None, proxied: bool = False
+) -> Iterator[Running]:
+    """The server, from the moment at which it answers.
+
+    `sampled`: where its processes write what they were seen doing. `proxied`: it believes what clients on this machine say of
+    where their requests came from, so that many people can come from one.
+    """
     port, accounting, https = free_ports()
+    if proxied:
+        _believe_proxies(data)
     options = ["--radius-port", str(port), "--accounting-port", str(accounting), "--https-port", str(https)]
     if workers is not None:
         options += ["--workers", str(workers)]
@@ -154,10 +164,16 @@ def running(data: Path, cheap_hash: bool = False, workers: int | None = None, sa
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the server does not start: {log_path.read_text()}")
             time.sleep(0.01)
-        yield Running(process.pid, port, time.monotonic() - began)
+        yield Running(process.pid, port, time.monotonic() - began, https)
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _believe_proxies(data: Path) -> None:
+    file = data / "wardgate.toml"
+    text = file.read_text()
+    file.write_text(text.replace("trusted_proxies = []", 'trusted_proxies = ["127.0.0.1"]', 1))
 
 
 def free_ports() -> tuple[int, int, int]:
