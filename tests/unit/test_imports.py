@@ -449,3 +449,10 @@ def test_there_are_no_cycles_between_modules() -> None:
 
     for module in edges:
         visit(module, ())
+
+
+@pytest.mark.parametrize("frame", ["door.html", "frame.html"])
+def test_no_template_imports_from_its_frame(frame: str) -> None:
+    """Jinja would draw the whole frame to have a macro of it: pieces of forms are in `fields.html` and `parts.html`."""
+    for file in SOURCE.glob("wardgate/*/templates/*.html"):
+        assert f'from "{frame}" import' not in file.read_text(), file.name

@@ -98,6 +98,7 @@ def _environment(folders: tuple[Path, ...]) -> Environment:
     return Environment(
         loader=FileSystemLoader([Path(__file__).with_name("templates"), *folders]),
         autoescape=True,
+        auto_reload=False,  # files do not change under a server, and looking costs a page more than drawing it
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
