@@ -386,6 +386,21 @@ async def test_premium_prefix_closed_prefix_and_mailbox_behind_the_password_are_
     assert await world.messages() == []
 
 
+async def test_mailbox_behind_the_password_is_refused_however_its_domain_is_written() -> None:
+    world, user = await a_world()
+    world.directory.remove(user)
+    user = await world.person("ada", mail="ada@bücher.test")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        for spelling in ("other@xn--bcher-kva.test", "other@BÜCHER.test", "other@bu\u0308cher.test"):
+            await browser.get(ADD_MAIL)
+            page = await typed(browser, spelling)
+            assert page.status_code == 422, spelling
+    assert await values(world, user) == []
+    assert await world.messages() == []
+
+
 async def test_two_removals_of_one_contact_send_one_notice() -> None:
     world, user = await a_world()
     await give(world, user, PHONE)

@@ -7,12 +7,13 @@ import httpx
 import pytest
 
 from tests.flows.portal_world import OURS, PortalWorld
-from wardgate.account.contact import Source, create_contact, kept_contacts, prefer
+from wardgate.account.contact import Source, compared, contact_key, create_contact, kept_contacts, prefer
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser, PasswordVerdict
 from wardgate.engine.self_service.engine import SOURCE_STARTS_PER_HOUR
+from wardgate.engine.self_service.weighing import ages_of
 from wardgate.engine.settings import SendingSettings
 from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import KINDS, STRONG_KINDS
@@ -138,6 +139,37 @@ async def test_mailbox_behind_the_forgotten_password_counts_nothing() -> None:
         assert page.status_code == 410
         assert "not enough" in page.text
     assert await world.directory.check_password(user, Secret("correct horse"), 1.0) is PasswordVerdict.RIGHT
+
+
+@pytest.mark.parametrize("spelling", ["bob@xn--bcher-kva.test", "Bob@BÜCHER.test", "bob@bu\u0308cher.test", "bob@bücher.test."])
+async def test_mailbox_behind_the_forgotten_password_counts_nothing_however_it_is_written(spelling: str) -> None:
+    world = PortalWorld()
+    user = await world.person("bob", mail="bob@bücher.test", phone="+905321234567")
+    subject, old_ms = await world.subject_of(user), to_ms(world.clock.now()) - 30 * 86_400_000
+    mail = create_contact(world.ring, subject, ContactKind.MAIL, spelling, Source.OPERATOR, old_ms, old_ms)
+    await world.storage.commit(mail)
+    [rows] = await world.storage.read([kept_contacts(subject)])
+    await world.storage.commit(prefer(rows, ContactKind.MAIL, rows[0]["value_key"]))  # type: ignore[arg-type]
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="bob")
+        await browser.post(method="sms", act="choose")
+        page = await browser.post(code=await newest_code(world), act="answer")
+        assert page.status_code == 410
+        assert "not enough" in page.text
+
+
+async def test_contact_on_hold_is_on_hold_however_it_is_written() -> None:
+    world = PortalWorld()
+    user = await world.person("bob", phone="+905321234567")
+    subject, now_ms = await world.subject_of(user), to_ms(world.clock.now())
+    made = create_contact(world.ring, subject, ContactKind.MAIL, "bob@bücher.test", Source.PERSON, now_ms, now_ms)
+    await world.storage.commit(made)
+    [rows] = await world.storage.read([kept_contacts(subject)])
+    ages = ages_of(world.ring, rows, ())
+    assert ages.contacts[compared("BOB@xn--bcher-kva.test")] == now_ms
+    [key] = [row["value_key"] for row in rows]
+    assert contact_key(world.ring, subject, ContactKind.MAIL, "bob@XN--BCHER-KVA.test") == key
 
 
 async def test_private_mailbox_and_phone_are_enough_after_the_hold_and_not_before() -> None:

@@ -15,7 +15,7 @@ from wardgate.account.contact_seal import bound_to
 from wardgate.account.subject import SubjectId
 from wardgate.clock import from_ms
 from wardgate.crypto import KeyRing
-from wardgate.directory.names import canonical_name
+from wardgate.directory.names import canonical_mail
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.errors import SealError
 from wardgate.storage.port import Announce, Delete, Find, Insert, Operation, Row, Update, Where
@@ -111,16 +111,19 @@ def merge(user: DirectoryUser, contacts: Sequence[Contact]) -> Reach:
     )
 
 
+def compared(value: str) -> str:
+    """A contact in the form in which it is compared. Phones have one form everywhere; an address has many."""
+    return canonical_mail(value) if "@" in value else value
+
+
 def contact_key(ring: KeyRing, subject_id: SubjectId, kind: ContactKind, value: str) -> bytes:
     """The fingerprint under which a value is stored: one value once for each person, however its mail address is written."""
-    compared = (canonical_name(value) or value) if kind is ContactKind.MAIL else value
-    return ring.mac("contact", subject_id.encode(), kind.value.encode(), compared.encode())
+    return ring.mac("contact", subject_id.encode(), kind.value.encode(), compared(value).encode())
 
 
 def finding_key(ring: KeyRing, kind: ContactKind, value: str) -> bytes:
     """The fingerprint of a value, whoever's it is: for finding those who have verified it as theirs."""
-    compared = (canonical_name(value) or value) if kind is ContactKind.MAIL else value
-    return ring.mac("contact-found-by", kind.value.encode(), compared.encode())
+    return ring.mac("contact-found-by", kind.value.encode(), compared(value).encode())
 
 
 def owners_of(ring: KeyRing, kind: ContactKind, value: str, most: int) -> Find:
@@ -174,7 +177,10 @@ def _in_order(contacts: Sequence[Contact], kind: ContactKind, of_directory: Iter
     verified = [each for each in contacts if each.kind is kind and each.verified_at is not None]
     chosen = [each.value for each in verified if each.preferred]
     others = [each.value for each in verified if not each.preferred]
-    return _each_once(*chosen, *of_directory, *others)
+    found: dict[str, str] = {}
+    for value in _each_once(*chosen, *of_directory, *others):
+        found.setdefault(compared(value), value)
+    return tuple(found.values())
 
 
 def _each_once(*values: str | None) -> tuple[str, ...]:

@@ -31,6 +31,44 @@ def canonical_name(typed: str) -> str | None:
     return name if 0 < len(name) <= MAX_NAME_CHARS else None
 
 
+@lru_cache(maxsize=4096)
+def canonical_mail(address: str) -> str:
+    """The form in which mail addresses are compared: the local part as `canonical_name` has it, the domain as `canonical_domain`.
+
+    What cannot be compared so stays as it is, and equals nothing but itself.
+    """
+    local, at, domain = address.strip().rpartition("@")
+    name = canonical_name(local)
+    return f"{name}@{canonical_domain(domain)}" if at and name else address
+
+
+@lru_cache(maxsize=4096)
+def canonical_domain(domain: str) -> str:
+    """A domain in one form: Unicode letters for what stands there as `xn--`, in lower case, without the dot at its end.
+
+    Nothing is taken for something else that is registered apart (`ß` is not `ss`): this only undoes how the same is written.
+    """
+    plain = _folded(domain).rstrip(".")
+    return _folded(".".join(map(_decoded, plain.split("."))))
+
+
+def _folded(domain: str) -> str:
+    """RFC 5895 section 2: without width and case, and with one kind of dot."""
+    lower = unicodedata.normalize("NFKC", domain).lower()
+    return unicodedata.normalize("NFKC", lower).replace("\u3002", ".")
+
+
+def _decoded(label: str) -> str:
+    """RFC 5890 section 2.3.2.1: an A-label is `xn--` and the Punycode of the label. One that does not decode stays as it is."""
+    if not label.startswith("xn--") or not label.isascii():
+        return label
+    try:
+        decoded = label[4:].encode().decode("punycode")
+    except UnicodeError:
+        return label
+    return decoded if decoded.isprintable() and not decoded.isascii() else label
+
+
 def _lower(char: str) -> str:
     lower = char.lower()
     return lower if len(lower) == 1 else char

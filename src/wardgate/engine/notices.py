@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from wardgate.account.contact import Contact
+from wardgate.account.contact import Contact, compared
 from wardgate.account.mail_link import Purpose, make
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
@@ -80,8 +80,9 @@ def notify(parts: EngineParts, whom: Whom, holder: Holder, happened: str, used: 
         return ()
     first = [(Channel.EMAIL, holder.mail), (Channel.SMS, holder.phone)]
     others = [(Channel.EMAIL, each) for each in holder.other_mails] + [(Channel.SMS, each) for each in holder.other_phones]
-    reached = dict.fromkeys([*((channel, to) for channel, to in first if channel is not used), *others])
-    addressees = [Addressee(channel, to) for channel, to in reached if to]
+    just_used = {compared(to) for channel, to in first if to and channel is used}
+    places = [(channel, to) for channel, to in [*first, *others] if to and compared(to) not in just_used]
+    addressees = _each_once(places)
     if happened not in DISPUTABLE or not parts.public_url or not addressees:
         return tell(parts, whom, addressees, Notice(happened))
     link, insert = dispute_link(parts, whom)
@@ -106,7 +107,15 @@ def everywhere(user: DirectoryUser | None, contacts: Sequence[Contact]) -> list[
     if user is not None:
         found += [(Channel.EMAIL, each) for each in (user.mail, *user.other_mails) if each]
         found += [(Channel.SMS, each) for each in (user.phone, *user.other_phones) if each]
-    return [Addressee(channel, to) for channel, to in dict.fromkeys(found)]
+    return _each_once(found)
+
+
+def _each_once(places: Iterable[tuple[Channel, str]]) -> list[Addressee]:
+    """However an address is written, one message goes there: in the spelling that stands first."""
+    found: dict[tuple[Channel, str], str] = {}
+    for channel, to in places:
+        found.setdefault((channel, compared(to)), to)
+    return [Addressee(channel, to) for (channel, _), to in found.items()]
 
 
 def dispute_link(parts: EngineParts, whom: Whom) -> tuple[str, Operation]:

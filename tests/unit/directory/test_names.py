@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardgate.directory.names import MAX_NAME_CHARS, canonical_name
+from wardgate.directory.names import MAX_NAME_CHARS, canonical_mail, canonical_name
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,39 @@ def test_the_short_way_for_ascii_gives_what_the_long_way_gives(typed: str) -> No
     short_way = canonical_name(typed + "u")
 
     assert (long_way and long_way[:-1]) == (short_way and short_way[:-1])
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "ada@bücher.test",
+        "Ada@BÜCHER.TEST",
+        "ada@bu\u0308cher.test",
+        "ada@xn--bcher-kva.test",
+        "ADA@XN--BCHER-KVA.test",
+        "ada@bücher.test.",
+    ],
+)
+def test_spellings_of_one_mailbox_compare_equal(spelling: str) -> None:
+    assert canonical_mail(spelling) == "ada@bücher.test"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ada@strasse.test", "ada@straße.test"),
+        ("ada@acme.test", "ada@acme.test.evil.test"),
+        ("ada@acme.test", "eve@acme.test"),
+        ("ada@acme.test", "ada"),
+        ("isik@acme.test", "ışık@acme.test"),
+        ("ada@xn--zz-.test", "ada@xn--.test"),
+    ],
+)
+def test_mailboxes_of_two_people_never_compare_equal(one: str, other: str) -> None:
+    assert canonical_mail(one) != canonical_mail(other)
+
+
+@given(st.text(max_size=80))
+def test_the_form_of_a_mail_address_is_its_own_form(typed: str) -> None:
+    once = canonical_mail(f"ada@{typed}")
+    assert canonical_mail(once) == once

@@ -4,11 +4,13 @@ import pytest
 
 from tests.flows.world import World
 from wardgate.account.mail_link import Purpose
+from wardgate.account.subject import SubjectId
 from wardgate.delivery.outbox import list_messages
 from wardgate.delivery.port import Channel
-from wardgate.engine.notices import DISPUTABLE, MAX_ADDRESSEES, TOLD, Addressee, Notice, Whom, tell
+from wardgate.engine.notices import DISPUTABLE, MAX_ADDRESSEES, TOLD, Addressee, Notice, Whom, notify, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.settings import SendingSettings
+from wardgate.factors.port import Holder
 from wardgate.texts import LANGUAGES, catalogue
 
 CONTACTS = ("contact_added", "contact_removed", "contact_replaced")
@@ -70,3 +72,14 @@ def test_every_purpose_of_a_link_has_its_words() -> None:
     for language in LANGUAGES:
         for purpose in Purpose:
             assert {f"link.{word}_{purpose.value}" for word in ("heading", "what", "act", "done")} <= set(catalogue(language))
+
+
+async def test_mailbox_that_stands_in_two_spellings_gets_one_notice_and_none_where_it_was_just_used() -> None:
+    world = World()
+    whom = Whom("s", "ada", "vpn", "", "WG123456", "en")
+    holder = Holder(SubjectId("s"), (), "+905321234567", "ada@bücher.test", (), (), ("Ada@xn--bcher-kva.test", "ada@home.test"))
+    await world.storage.commit(notify(parts_of(world), whom, holder, "first_proof", used=Channel.EMAIL))
+    assert sorted(each.to for each in await world.messages()) == ["+905321234567", "ada@home.test"]
+    world = World()
+    await world.storage.commit(notify(parts_of(world), whom, holder, "password_reset"))
+    assert sorted(each.to for each in await world.messages()) == ["+905321234567", "ada@bücher.test", "ada@home.test"]

@@ -15,6 +15,7 @@ from wardgate.account.contact import (
     TABLE,
     Contact,
     Source,
+    compared,
     contact_key,
     create_contact,
     kept_contacts,
@@ -32,7 +33,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.contacts import is_costly, mask_mail, mask_phone, normalise_mail, normalise_phone
 from wardgate.crypto import new_id
-from wardgate.directory.names import canonical_name
+from wardgate.directory.names import canonical_domain, canonical_name
 from wardgate.directory.port import ContactKind, ContactWriting, Directory, DirectoryUser, RightMissing
 from wardgate.engine.holders import holder_of
 from wardgate.engine.messages import send_code
@@ -172,7 +173,7 @@ class OwnContacts:
             masked=masked(contact.kind, contact.value),
             own=True,
             verified=verified,
-            used=verified and contact.value == used,
+            used=verified and used is not None and compared(contact.value) == compared(used),
             preferred=contact.preferred,
             held_until=self._held_until(owner, contact),
             writable=True,
@@ -187,7 +188,7 @@ class OwnContacts:
             masked=masked(kind, value),
             own=False,
             verified=True,
-            used=value == used,
+            used=used is not None and compared(value) == compared(used),
             preferred=False,
             held_until=None,
             writable=writable,
@@ -225,8 +226,8 @@ class OwnContacts:
         if kind is ContactKind.PHONE:
             return is_costly(value) or not is_allowed(value, self._parts.configuration().sending)
         domains = [mail.rpartition("@")[2] for mail in (owner.user.mail, *owner.user.other_mails) if mail]
-        closed = {canonical_name(each) for each in (*domains, *owner.domains)}
-        return canonical_name(value.rpartition("@")[2]) in closed
+        closed = {canonical_domain(each) for each in (*domains, *owner.domains)}
+        return canonical_domain(value.rpartition("@")[2]) in closed
 
     async def _problem(self, owner: Owner, kind: ContactKind, value: str, replaces: str) -> Text | None:
         rows = await self._rows(owner)
@@ -447,13 +448,12 @@ class OwnContacts:
         """The link that takes it back, and a notice to the new contact and all old ones, those included that went lately."""
         ring, now_ms, whose = self._parts.ring(), to_ms(self._parts.clock.now()), owner.whose
         found = everywhere(owner.user, usable_contacts(ring, rows))
-        known = {(each.channel, each.to) for each in found}
-        found += [each for each in await self._gone_lately(whose.subject_id) if (each.channel, each.to) not in known]
-        channel = CHANNELS[change.kind]
-        if change.new and (channel, change.new) not in known:
-            found.append(Addressee(channel, change.new))
-        old = (channel, change.old)
-        addressees = [replace(each, linked=each.linked and (change.old_linked or (each.channel, each.to) != old)) for each in found]
+        known = {compared(each.to) for each in found}
+        found += [each for each in await self._gone_lately(whose.subject_id) if compared(each.to) not in known]
+        if change.new and compared(change.new) not in known:
+            found.append(Addressee(CHANNELS[change.kind], change.new))
+        old = compared(change.old)
+        addressees = [replace(each, linked=each.linked and (change.old_linked or compared(each.to) != old)) for each in found]
         about = {"user": owner.user.name, "directory": owner.user.directory, "application": owner.application}
         about["language"] = whose.language
         payload = {**about, "reference": trail.reference, **change.payload}
@@ -584,9 +584,7 @@ def _of_directory(user: DirectoryUser) -> Mapping[ContactKind, Sequence[str]]:
 
 def _has(user: DirectoryUser, kind: ContactKind, value: str) -> bool:
     """Whether it is the directory's already."""
-    if kind is ContactKind.PHONE:
-        return value in _of_directory(user)[kind]
-    return canonical_name(value) in [canonical_name(each) for each in _of_directory(user)[kind]]
+    return compared(value) in [compared(each) for each in _of_directory(user)[kind]]
 
 
 def _writer(directory: Directory | None, kind: ContactKind) -> ContactWriting | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from wardgate.account.contact import Source, open_contact, owners_of
+from wardgate.account.contact import Source, compared, open_contact, owners_of
 from wardgate.account.subject import SubjectId, link_of, subject_in
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
@@ -87,7 +87,7 @@ class UserNames:
             await self._record(asking, None, "", [], ())
             return None
         kind, value = read
-        may = await self._take(_CONTACT_BRAKE, canonical_name(value) or value, now_ms, day=PER_CONTACT_A_DAY)
+        may = await self._take(_CONTACT_BRAKE, compared(value), now_ms, day=PER_CONTACT_A_DAY)
         try:
             found = await self._found(asking, kind, value)
         except DirectoryUnavailable as error:
@@ -157,11 +157,11 @@ class UserNames:
 
     async def _of_directories(self, mail: str) -> list[_Found]:
         """Those who have exactly this address: a directory finds by login name as well, which is no mailbox."""
-        wanted, found = canonical_name(mail), list[_Found]()
+        wanted, found = compared(mail), list[_Found]()
         for realm, directory in self._directories():
             user = await directory.find(mail, self._parts.directory_timeout_s)
             mails = (user.mail, *user.other_mails) if user is not None else ()
-            to = next((each for each in mails if each and canonical_name(each) == wanted), None)
+            to = next((each for each in mails if each and compared(each) == wanted), None)
             if user is not None and to is not None:
                 known = subject_in(*await self._storage.read([link_of(user.directory, user.immutable_id)]))
                 found.append(_Found(to, known, user, realm))

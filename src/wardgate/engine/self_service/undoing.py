@@ -13,6 +13,7 @@ from wardgate.account.contact import (
     TABLE,
     Contact,
     Source,
+    compared,
     contact_key,
     create_contact,
     kept_contacts,
@@ -157,9 +158,9 @@ class Undoing:
     def _old(self, link: MailLink, person: _Person, rows: Sequence[Row], back: bool) -> list[Addressee]:
         """Every contact but the one that was taken away, and the one that came back."""
         added, removed = _part(link, "added"), _part(link, "removed")
-        gone = (CHANNELS[ContactKind(added["kind"])], added["value"]) if added else None
+        gone = compared(str(added["value"])) if added else None
         kept: list[Contact] = usable_contacts(self._parts.ring(), rows)
-        found = [each for each in everywhere(person.user, kept) if (each.channel, each.to) != gone]
+        found = [each for each in everywhere(person.user, kept) if compared(each.to) != gone]
         if removed and back:
             found.append(Addressee(CHANNELS[ContactKind(removed["kind"])], str(removed["value"])))
         return found

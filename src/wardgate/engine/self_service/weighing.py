@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from wardgate.account.contact import Source, usable_contacts
+from wardgate.account.contact import Source, compared, usable_contacts
 from wardgate.clock import from_ms, to_ms
 from wardgate.contacts import mask_mail, mask_phone
 from wardgate.crypto import KeyRing
@@ -35,9 +35,10 @@ class Weighed:
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """Since when what the person set up himself exists, in milliseconds: contacts by their value, authenticators by their id.
+    """Since when what the person set up himself exists, in milliseconds.
 
-    What is not here an operator or the directory gave him: it counts at once.
+    Contacts by their value as it is `compared`, authenticators by their id. What is not here an operator or the directory gave him:
+    it counts at once.
     """
 
     contacts: Mapping[str, int] = field(repr=False)
@@ -48,7 +49,7 @@ def ages_of(ring: KeyRing, contacts: Sequence[Row], authenticators: Sequence[Row
     """The ages in the rows of a person."""
     own = [each for each in usable_contacts(ring, contacts) if each.source == Source.PERSON.value]
     return Ages(
-        {each.value: to_ms(each.verified_at or each.created_at) for each in own},
+        {compared(each.value): to_ms(each.verified_at or each.created_at) for each in own},
         {str(row["id"]): int(row["created_at"] or 0) for row in authenticators if BY_PERSON in str(row["settings"])},
     )
 
@@ -65,7 +66,7 @@ class Weighing:
         if destination is None:
             authenticator = verdict.authenticator_id or ""
             return Proved(factor.kind, authenticator=authenticator, since=ages.authenticators.get(authenticator, 0))
-        return Proved(factor.kind, destination=self._key(destination), since=ages.contacts.get(destination, 0))
+        return Proved(factor.kind, destination=self._key(destination), since=ages.contacts.get(compared(destination), 0))
 
     def destination_key(self, factor: Factor, holder: Holder) -> str:
         """Where a code of this factor goes now, as a keyed fingerprint; empty for a factor that sends none."""
@@ -147,12 +148,12 @@ class Weighing:
         """What the proof would be if it were right: by the oldest of the authenticators that could prove it."""
         to = factor.destination(holder) if factor.channel is not None else None
         if to is not None:
-            return Proved(factor.kind, destination=self._key(to), since=ages.contacts.get(to, 0))
+            return Proved(factor.kind, destination=self._key(to), since=ages.contacts.get(compared(to), 0))
         since = min((ages.authenticators.get(each.id, 0) for each in holder.of_kind(factor.kind)), default=0)
         return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, since=since)
 
     def _key(self, destination: str) -> str:
-        return self._parts.ring().mac("proof-destination", destination.lower().encode()).hex()
+        return self._parts.ring().mac("proof-destination", compared(destination).encode()).hex()
 
     def _application(self, flow: Flow) -> Application:
         return self._parts.configuration().applications[flow.application]
