@@ -1,19 +1,38 @@
 """Challenge questions as a second factor: one after the other in a window, or all at once; and what an attacker would try."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.flows.world import ANSWERS, NAS, OWN_ANSWER, OWN_QUESTION, World, at_once, is_granted, reason, rule, says
+from tests.flows.world import (
+    ANSWERS,
+    BACKENDS,
+    NAS,
+    OWN_ANSWER,
+    OWN_QUESTION,
+    World,
+    a_storage,
+    at_once,
+    is_granted,
+    reason,
+    rule,
+    says,
+)
+from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine.outcome import Challenge, Denied, Granted, Outcome, dump_outcome, load_outcome
+from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, dump_outcome, load_outcome
 from wardgate.engine.request import AnswerRequest
+from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.factors.port import answer_to_all
-from wardgate.kba import catalogue
+from wardgate.kba import catalogue, rounds
 from wardgate.kba.answers import TABLE
 from wardgate.kba.asking import Who
 from wardgate.kba.settings import KbaSettings
+from wardgate.policy.rules import compile_policy
+from wardgate.policy.settings import ActionEntrySettings, ActionSettings, PolicySettings
 from wardgate.storage.port import Delete, Where
 
 TEXTS = {question.texts["en"]: name for name, question in catalogue.compile_catalogue(KbaSettings(), ()).questions.items()}
@@ -158,15 +177,19 @@ async def test_answers_in_the_password_field_are_no_factor() -> None:
     assert await world.rows("kba_round") == []
 
 
-async def test_same_round_on_two_workers_is_granted_once() -> None:
-    world = a_world()
-    await ada_with_answers(world)
-    challenge = await world.challenged("ada")
-    given = all_right(challenge)
-    outcomes = await at_once(
-        *(world.answer(challenge, given, name="ada", engine=engine) for engine in (world.engine, world.another_engine()))
-    )
-    assert sorted(is_granted(each) for each in outcomes) == [False, True]
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_same_round_on_two_workers_is_granted_once(backend: str, tmp_path: Path) -> None:
+    async with a_storage(backend, tmp_path) as storage:
+        world = World(storage, kba=KbaSettings())
+        world.use_policy([rule("staff", ["password"], ["kba"])])
+        await ada_with_answers(world)
+        challenge = await world.challenged("ada")
+        given = all_right(challenge)
+        outcomes = await at_once(
+            *(world.answer(challenge, given, name="ada", engine=engine) for engine in (world.engine, world.another_engine()))
+        )
+        assert sorted(is_granted(each) for each in outcomes) == [False, True]
+        assert len(await world.events("engine:login:granted")) == 1
 
 
 async def test_hundred_guesses_at_once_are_no_more_than_the_strikes() -> None:
@@ -253,3 +276,96 @@ async def test_identical_login_joins_at_the_open_question() -> None:
     joined = await world.challenged("ada")
     assert says(joined) == says(second)
     assert joined.reference == outcome.reference
+
+
+# --- setting answers, and setting them anew ------------------------------------------------------------------------------
+
+
+def asks_to_answer(world: World, *steps: tuple[str, ...], **entry: Any) -> None:
+    demand = ActionEntrySettings(enrol="kba", **{"level": "forced", "deferrals": 0, **entry})
+    rules = (rule("staff", ["password"], *(steps or (("totp", "kba"),))),)
+    settings = PolicySettings(name="p", rules=rules, actions=(ActionSettings(name="answers", when={}, then=(demand,)),))
+    world.policy = compile_policy(settings, KINDS, STRONG_KINDS)
+
+
+async def by_app(world: World) -> Outcome:
+    world.later(3600)
+    challenge = await world.challenged("ada")
+    return await world.answer(challenge, world.totp(), name="ada")
+
+
+async def test_answers_are_demanded_until_they_are_set() -> None:
+    world = World(kba=KbaSettings())
+    asks_to_answer(world)
+    ada = await world.person("ada")
+    await world.give_totp(ada)
+    refused = await by_app(world)
+    assert reason(refused) == "action_required"
+    assert "Your questions" in says(refused)
+    await world.give_answers(ada)
+    assert is_granted(await by_app(world))
+
+
+async def test_answers_are_due_again_when_policy_asks_for_more() -> None:
+    world = World(kba=KbaSettings())
+    asks_to_answer(world, deferrals=2)
+    ada = await ada_with_answers(world)
+    await world.give_totp(ada)
+    granted = await by_app(world)
+    assert isinstance(granted, Granted)
+    assert granted.texts == ()
+    world.kba = KbaSettings(set=6)
+    granted = await by_app(world)
+    assert isinstance(granted, Granted)
+    assert [text.id for text in granted.texts] == ["enrol.due", "enrol.defer_once"]
+
+
+async def test_stranger_who_closes_questions_keeps_nobody_out_of_the_vpn() -> None:
+    """What others guessed wrong must not make a demand that a window cannot meet."""
+    world = World(kba=KbaSettings())
+    asks_to_answer(world, ("sms", "kba"))
+    ada = await world.person("ada", phone="+905321234567")
+    await world.give_answers(ada)
+    key = rounds.key_of(world.ring, str(await world.subject_of(ada)).encode())
+    now_ms = to_ms(world.clock.now())
+    limits = rounds.Limits(1, 86_400_000, 0)
+    await world.storage.commit([rounds.settle_wrong(key, limits, now_ms)])
+    await world.storage.commit([rounds.close(key, limits, now_ms)])
+    challenge = await world.challenged("ada")
+    assert is_granted(await world.answer(challenge, await world.code(), name="ada"))
+    shows_pages = replace(NAS, shows_pages=True)
+    challenge = await world.challenged("ada", origin=shows_pages)
+    code = next(each.code for each in await world.messages() if each.reference == challenge.reference)
+    assert isinstance(await world.answer(challenge, code, name="ada", origin=shows_pages), ActionRequired)
+
+
+async def test_who_has_answered_is_told_apart_by_a_condition() -> None:
+    world = World(kba=KbaSettings())
+    nobodys = rule("new", ["password"], ["totp"], when={"enrolled_not": ["kba"]})
+    world.use_policy([nobodys, rule("old", ["password"], ["hotp"])])
+    ada = await world.person("ada")
+    await world.give_totp(ada)
+    await world.give_hotp(ada)
+    assert (await world.challenged("ada")).factor == "totp"
+    await world.give_answers(ada)
+    assert (await world.challenged("ada")).factor == "hotp"
+
+
+async def test_login_reads_no_answers_where_its_policy_names_none() -> None:
+    """Another application's policy names them: this one's logins must not pay for it."""
+    world = World(kba=KbaSettings())
+    ada = await ada_with_answers(world)
+    await world.give_totp(ada)
+    asked_for: list[str] = []
+    read = world.storage.read
+
+    async def noted(finds: Any) -> Any:
+        asked_for.extend(find.table for find in finds)
+        return await read(finds)
+
+    world.storage.read = noted  # type: ignore[method-assign]
+    assert is_granted(await by_app(world))
+    assert not [table for table in asked_for if table.startswith("kba")]
+    world.use_policy([rule("staff", ["password"], ["totp", "kba"])])
+    assert is_granted(await by_app(world))
+    assert [table for table in asked_for if table.startswith("kba")]

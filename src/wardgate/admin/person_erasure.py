@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wardgate.account.subject import SubjectId
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import user_key
 from wardgate.engine import brakes
 from wardgate.errors import Conflict
+from wardgate.kba.asking import reopened
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Operation, Row, Where
 
 # What he did: goes in any case. By his own id ...
@@ -181,4 +183,6 @@ async def _belongings(office: Office, mine: Where, links: Sequence[Row], subject
         account = (Where("directory", "=", row["directory"]), Where("immutable_id", "=", row["immutable_id"]))
         unit.append(Delete("known_name", account))
     unit += [Delete(table, (mine,)) for table in BELONGINGS]
+    # How often somebody answered wrongly is kept by a keyed fingerprint of his id.
+    unit += [reopened(office.ring, SubjectId(each)) for each in subjects]
     return [*unit, Delete("subject", (Where("id", "in", subjects),))]

@@ -1,7 +1,7 @@
 """An operator's work on challenge questions: import prepared answers, look at who set which, clear, open. Never an answer."""
 
 import csv
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,7 +21,7 @@ from wardgate.errors import Conflict, NotFound, SettingsError, UsageError, Wardg
 from wardgate.kba.answers import Answer, Source, answers_in, kept_answers, kept_state, state_in, text_of
 from wardgate.kba.asking import Questioner, reopened
 from wardgate.kba.catalogue import Catalogue, compile_catalogue
-from wardgate.kba.enrolment import About, Broken, Enrolment, Given, about
+from wardgate.kba.enrolment import About, Broken, Enrolment, Given, Prepared, about
 from wardgate.kba.renewal import renewal_due
 from wardgate.kba.rules import Rule
 from wardgate.storage.port import Committed, Operation, Refused
@@ -110,6 +110,26 @@ async def clear_answers(office: Office, *, name: str, directory: str | None = No
         if not count or isinstance(await office.storage.commit(unit), Committed):
             return {**details, "cleared": count}
     raise Conflict("the user's answers are being changed by somebody else")
+
+
+async def withdraw_answers(
+    office: Office, subject_id: SubjectId, details: Mapping[str, object], question_ids: Collection[str] | None = None
+) -> int:
+    """Remove answers of a person, by default all: how many. Raises Conflict."""
+    _, document = await load_current(office.storage)
+    enrolment = _enrolment(office, _catalogue(document))
+    [rows] = await office.storage.read([kept_answers(subject_id)])
+    gone = [answer.question_id for answer in answers_in(rows) if question_ids is None or answer.question_id in question_ids]
+    if not gone:
+        return 0
+    if len(gone) == len(rows):
+        _, unit = await enrolment.clear(subject_id, details, office.actor)
+    else:
+        made = await enrolment.prepare(About(subject_id, details=details), (), office.actor, without=gone)
+        unit = list(made.operations) if isinstance(made, Prepared) else []
+    if not isinstance(await office.storage.commit(unit), Committed):
+        raise Conflict("the user's answers are being changed by somebody else")
+    return len(gone)
 
 
 async def reopen_questions(office: Office, *, name: str, directory: str | None = None) -> dict[str, Any]:

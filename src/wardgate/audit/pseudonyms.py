@@ -92,6 +92,11 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.SELF_SERVICE_BEGUN: _SELF_SERVICE,
     Kind.SELF_SERVICE_STEP: _SELF_SERVICE,
     Kind.SELF_SERVICE_DONE: _SELF_SERVICE,
+    # Which questions somebody answered is his own; a question of his own bears an id that ties lines together.
+    Kind.QUESTIONS_SET: {**_PERSON, "source": As.WORD},
+    Kind.QUESTIONS_CLEARED: {**_PERSON, "answers": As.NUMBER},
+    Kind.QUESTIONS_CLOSED: {"user": As.USER, "realm": As.THING},
+    Kind.QUESTIONS_REOPENED: _PERSON,
     Kind.SESSION_BEGUN: {"session": As.ID, "application": As.THING, "factors": As.WORDS},
     Kind.SESSION_CONFIRMED: {"session": As.ID, "factors": As.WORDS},
     Kind.SESSION_ENDED: {"why": As.WORD},

@@ -16,7 +16,8 @@ from typing import Any, Final
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.account.device import TABLE as DEVICES
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
-from wardgate.admin import nas, users
+from wardgate.account.subject import SubjectId
+from wardgate.admin import nas, questions, users
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, commitment, record
 from wardgate.audit.trail import GENESIS, Chain, chain_for
@@ -43,6 +44,8 @@ _TAKES: Final = frozenset(
         Kind.USERS_IMPORTED,
         Kind.PASSWORD_SET,
         Kind.CONFIGURATION_APPLIED,
+        Kind.QUESTIONS_CLEARED,
+        Kind.QUESTIONS_SET,
     )
 )
 _GIVES: Final = frozenset(kind.stored for kind in (Kind.AUTHENTICATOR_ADDED, Kind.USER_ADDED, Kind.AUTHENTICATOR_RELEASED))
@@ -50,7 +53,7 @@ _GIVES: Final = frozenset(kind.stored for kind in (Kind.AUTHENTICATOR_ADDED, Kin
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of the export. `payload` is None where it was erased."""
+    """An event of the export. `payload` is None where it was erased; `subject_id`: whom it is about."""
 
     writer: str
     epoch: int
@@ -58,6 +61,7 @@ class Event:
     at_ms: int
     kind: str
     payload: Mapping[str, Any] | None
+    subject_id: str | None = None
 
     @property
     def place(self) -> str:
@@ -163,7 +167,7 @@ def _take(export: Export, ring: KeyRing, row: Mapping[str, Any]) -> None:
             raise UsageError(f"the export holds more than {MAX_EVENTS} changes after the backup: take a newer backup")
         payload = row["payload"]
         told = json.loads(payload) if isinstance(payload, str) else payload
-        export.events.append(Event(writer, epoch, seq, at_ms, kind, told))
+        export.events.append(Event(writer, epoch, seq, at_ms, kind, told, row["subject_id"]))
 
 
 def _moment(row: Mapping[str, Any]) -> int:
@@ -258,6 +262,28 @@ async def _forgotten(office: Office, event: Event, payload: Mapping[str, Any], d
         done.applied.append(f"the trusted device {row['id']!s} of {payload.get('user')} was forgotten")
 
 
+async def _cleared(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    """Answers to challenge questions that were removed: somebody may have known them."""
+    await _withdraw_answers(office, event, payload, None, done)
+
+
+async def _answered(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    """Answers that others took the place of must not be right again; what was answered instead, nobody can tell."""
+    ids = [*payload.get("questions", ()), *payload.get("removed", ())]
+    await _withdraw_answers(office, event, payload, frozenset(map(str, ids)), done)
+
+
+async def _withdraw_answers(
+    office: Office, event: Event, payload: Mapping[str, Any], ids: frozenset[str] | None, done: Replayed
+) -> None:
+    if event.subject_id is None:
+        return
+    details = {"directory": payload.get("directory"), "user": payload.get("user"), "replayed": event.place}
+    count = await questions.withdraw_answers(office, SubjectId(event.subject_id), details, ids)
+    if count:
+        done.applied.append(f"{count} answers of {payload.get('user')} to challenge questions were withdrawn; have new ones set")
+
+
 async def _removed(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
     row = await office.storage.get(LOCAL_USER, {"id": str(payload.get("user_id"))})
     if row is not None:
@@ -321,6 +347,8 @@ _APPLY: Final[Mapping[str, _Apply]] = {
     Kind.USERS_IMPORTED.stored: _imported,
     Kind.PASSWORD_SET.stored: _password,
     Kind.CONFIGURATION_APPLIED.stored: _configured,
+    Kind.QUESTIONS_CLEARED.stored: _cleared,
+    Kind.QUESTIONS_SET.stored: _answered,
 }
 
 

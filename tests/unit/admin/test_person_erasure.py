@@ -17,6 +17,7 @@ from wardgate.delivery.outbox import enqueue, open_body
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import ContactKind
 from wardgate.errors import Conflict, SealError, UsageError
+from wardgate.kba import rounds
 from wardgate.storage.port import Insert, Operation, Row
 from wardgate.storage.schema import metadata
 
@@ -167,6 +168,15 @@ async def test_no_table_tells_a_person_after_everything_was_erased(office: Offic
         if table in ("audit_event", "installation"):
             continue
         assert len(await office.storage.find(table)) == before[table] - _of_zoe(table), table
+
+
+async def test_erased_person_leaves_no_count_of_wrong_answers(office: Office) -> None:
+    """It is kept by a fingerprint of the id, which a test of the tables cannot see."""
+    keys = [rounds.key_of(office.ring, subject.encode()) for subject in (SUBJECT, OTHER)]
+    limits = rounds.Limits(3, 86_400_000, 0)
+    await office.storage.commit([rounds.settle_wrong(key, limits, office.now_ms()) for key in keys])
+    await erase(office, everything=True)
+    assert [row["key"] for row in await office.storage.find("kba_round")] == keys[1:]
 
 
 def _of_zoe(table: str) -> int:

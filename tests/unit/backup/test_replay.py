@@ -10,7 +10,7 @@ from tests.unit.backup.conftest import STAFF, Plant, at_work
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.account.device import make
 from wardgate.account.subject import SubjectId
-from wardgate.admin import authenticators, nas, subjects, users
+from wardgate.admin import authenticators, nas, questions, subjects, users
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.trail import chain_for
@@ -21,6 +21,9 @@ from wardgate.directory.local.passwords import NewPasswords
 from wardgate.directory.port import AccountState
 from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.errors import Conflict, UsageError
+from wardgate.kba.catalogue import compile_catalogue
+from wardgate.kba.enrolment import About, Enrolment, Given, Prepared
+from wardgate.kba.settings import KbaSettings
 from wardgate.storage.port import Row, Update
 
 
@@ -88,6 +91,41 @@ async def test_a_device_that_was_forgotten_after_the_backup_stays_forgotten(plan
     restored = await plant.restore(file, export=await export(plant))
     assert [stolen in told for told in restored.replayed.applied] == [True]
     assert [row["label"] for row in await plant.rows("trusted_device")] == ["kept"]
+
+
+async def answered(office: Office, **answers: str) -> SubjectId:
+    """Ada's answers to challenge questions, as she gave them."""
+    subject = SubjectId((await subjects.show_subject(office, name="ada"))["subject_id"])
+    enrolment = Enrolment(office.storage, office.ring, office.hasher, office.clock, compile_catalogue(KbaSettings(), ()))
+    about = About(subject, details=named("ada"))
+    made = await enrolment.prepare(about, [Given(Secret(text), question_id=name) for name, text in answers.items()], "ada")
+    assert isinstance(made, Prepared)
+    await office.storage.commit(made.operations)
+    return subject
+
+
+async def test_answers_that_were_cleared_after_the_backup_stay_cleared(plant: Plant) -> None:
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await answered(office, dish="Ratatouille", toy="Lokomotif")
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await questions.clear_answers(office, name="ada")
+    restored = await plant.restore(file, export=await export(plant))
+    assert len(restored.replayed.applied) == 1
+    assert await plant.rows("kba_answer") == []
+    assert [row["answers_version"] for row in await plant.rows("kba_state")] == [2]
+    assert (await plant.verified()).findings == ()
+
+
+async def test_answer_that_was_replaced_after_the_backup_is_not_right_again(plant: Plant) -> None:
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await answered(office, dish="Ratatouille", toy="Lokomotif")
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await answered(office, dish="Moussaka")
+    restored = await plant.restore(file, export=await export(plant))
+    assert len(restored.replayed.applied) == 1
+    assert [row["question_id"] for row in await plant.rows("kba_answer")] == ["toy"]
 
 
 async def test_what_was_given_after_the_backup_is_told_as_lost_and_not_given(plant: Plant) -> None:
