@@ -99,7 +99,7 @@ async def test_a_question_answered_costs_no_try_and_a_wrong_round_costs_one() ->
         outcome = await world.answer(outcome, right(question), name="ada")
         assert "tries left" not in says(outcome)
     outcome = await world.answer(outcome, "somewhere else", name="ada")
-    assert "not all right; 2 tries left" in says(outcome)
+    assert "not right together. Try again; 2 tries left" in says(outcome)
     assert "1/3: " in says(outcome), "the round begins anew"
     for question in asked(outcome):
         outcome = await world.answer(outcome, right(question), name="ada")
@@ -132,7 +132,7 @@ async def test_third_wrong_round_closes_and_the_person_is_not_told() -> None:
     world.later(3600)
     again = await world.challenged("ada")
     outcome = await world.answer(again, all_right(again), name="ada")
-    assert "not all right; 2 tries left" in says(outcome), "right answers sound like wrong ones"
+    assert "not right together. Try again; 2 tries left" in says(outcome), "right answers sound like wrong ones"
 
 
 async def test_strong_sign_in_opens_closed_questions() -> None:
@@ -301,7 +301,7 @@ async def test_answers_are_demanded_until_they_are_set() -> None:
     await world.give_totp(ada)
     refused = await by_app(world)
     assert reason(refused) == "action_required"
-    assert "Your questions" in says(refused)
+    assert "challenge questions" in says(refused)
     await world.give_answers(ada)
     assert is_granted(await by_app(world))
 
@@ -317,7 +317,7 @@ async def test_answers_are_due_again_when_policy_asks_for_more() -> None:
     world.kba = KbaSettings(set=6)
     granted = await by_app(world)
     assert isinstance(granted, Granted)
-    assert [text.id for text in granted.texts] == ["enrol.due", "enrol.defer_once"]
+    assert [text.id for text in granted.texts] == ["questions.due", "enrol.defer_once"]
 
 
 async def test_stranger_who_closes_questions_keeps_nobody_out_of_the_vpn() -> None:

@@ -178,8 +178,9 @@ class Asker:
         """The open question once more, after what there is to say."""
         factor = BY_KIND[transaction.factor]
         asked = interviews.put_again(factor, holder, self._task(transaction), transaction.recall(factor.kind))
-        texts = (*status, asked.prompt, *self.other_ways(transaction, holder))
-        return Asked(transaction, texts, questions=asked.questions)
+        # A window that is too small for both shows the question: nobody can answer one that he does not see.
+        first = (asked.prompt, *status) if asked.questions else (*status, asked.prompt)
+        return Asked(transaction, (*first, *self.other_ways(transaction, holder)), questions=asked.questions)
 
     def next_question(self, transaction: Transaction, holder: Holder, more: More) -> Asked:
         """The question after one that was answered."""
