@@ -18,10 +18,13 @@ from wardgate.config.store import save
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine import engine
 from wardgate.engine.settings import ApplicationSettings
+from wardgate.factors import KINDS, STRONG_KINDS
+from wardgate.kba.settings import KbaSettings
 from wardgate.passwords import PasswordHasher
 from wardgate.policy.facts import Facts
 from wardgate.policy.plan import Decision
-from wardgate.policy.rules import Policy, decide
+from wardgate.policy.rules import Policy, compile_policy, decide
+from wardgate.policy.settings import ActionEntrySettings, ActionSettings, PolicySettings, RuleSettings, ThenSettings
 from wardgate.radius.settings import NasSettings
 from wardgate.risk.settings import RiskSettings
 
@@ -78,6 +81,37 @@ async def test_a_login_is_scored_in_an_explanation_as_the_engine_scores_it(
     assert await world.habits() == habits
     assumed = await explain_decision(office, user="ada", asked=Asked(nas="hq", client=ABROAD.client, risk="high", country="fr"))
     assert (assumed["facts"]["risk"], assumed["facts"]["country"]) == ("high", "fr")
+
+
+@pytest.mark.parametrize("wanted", [5, 6])
+async def test_answers_count_in_an_explanation_as_they_do_for_a_login(
+    wanted: int, seen: list[Facts], hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five are answered: where six are asked for, they have to be set anew."""
+    world = World(kba=KbaSettings(set=wanted))
+    await world.give_answers(await world.person("ada"))
+    register(world.directory, monkeypatch)
+    demand = ActionEntrySettings(enrol="kba", level="forced", deferrals=1)
+    rules = (RuleSettings(name="staff", then=ThenSettings(steps=(("password",), ("kba",)))),)
+    policy = PolicySettings(name="p", rules=rules, actions=(ActionSettings(name="answers", then=(demand,)),))
+    world.policy = compile_policy(policy, KINDS, STRONG_KINDS)
+    document = Document(
+        realms=(RealmSettings(name="acme", default=True, directories=("local",)),),
+        directories=(MemorySettings(name="local", kind="memory"),),  # type: ignore[arg-type]
+        nas=(NasSettings(name="hq", addresses=("192.0.2.10",), secret=EnvReference(env="X"), application="vpn"),),
+        applications=(ApplicationSettings(name="vpn", policy="p"),),
+        policies=(policy,),
+        kba=KbaSettings(set=wanted),
+    )
+    await save(world.storage, document, "test", "", 0, world.clock, world.ring)
+    await world.challenged("ada")
+    office = Office(world.storage, world.ring, world.clock, hasher, "test")
+    told = await explain_decision(office, user="ada", asked=Asked(nas="hq", client="203.0.113.7"))
+    of_the_login, of_the_explanation = seen
+    assert of_the_explanation == of_the_login
+    assert of_the_login.enrolled == {"kba"}
+    assert of_the_login.renew == ({"kba"} if wanted > 5 else set())
+    assert [each["met"] for each in told["demands"]] == [wanted == 5]
 
 
 @pytest.mark.parametrize("typed", ["ada", "ACME\\ada", "ada@acme.test"])

@@ -243,7 +243,9 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("config", "engine"): frozenset({"engine.settings"}),
     ("backup", "engine"): frozenset({"engine.settings"}),
     ("backup", "factors"): frozenset({"factors.totp"}),
-    ("backup", "admin"): frozenset({"admin", "admin.alone", "admin.keys", "admin.nas", "admin.office", "admin.users"}),
+    ("backup", "admin"): frozenset(
+        {"admin", "admin.alone", "admin.keys", "admin.nas", "admin.office", "admin.questions", "admin.users"}
+    ),
     ("app", "cli"): frozenset({"cli.demo_table"}),
     ("app", "storage"): frozenset({"storage.postgres", "storage.sqlite_client", "storage.writer"}),
     ("worker", "storage"): frozenset({"storage.port"}),

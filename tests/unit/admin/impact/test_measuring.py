@@ -23,6 +23,9 @@ from wardgate.directory import memory
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser
 from wardgate.errors import NotFound, UsageError
+from wardgate.kba.catalogue import compile_catalogue
+from wardgate.kba.enrolment import About, Enrolment, Given, Prepared
+from wardgate.kba.settings import KbaSettings
 from wardgate.policy.facts import Facts
 from wardgate.storage.port import Insert
 
@@ -100,6 +103,26 @@ async def test_who_lacks_the_factor_is_locked_out_and_who_has_it_is_asked_for_mo
         "enrolled": ["sms"],
     }
     assert told["applications"][0]["effects"] == told["effects"]
+
+
+async def test_who_has_not_answered_is_locked_out_where_answers_are_the_step(office: Office, acme: MemoryDirectory) -> None:
+    catalogue = compile_catalogue(KbaSettings(), ())
+    enrolment = Enrolment(office.storage, office.ring, office.hasher, office.clock, catalogue)
+    for name, count in (("ada", 3), ("bob", 2), ("cyd", 0)):
+        user = acme.add(name, "x")
+        subject_id, operations = create_subject(user.directory, user.immutable_id, 1)
+        await office.storage.commit(operations)
+        given = [
+            Given(Secret(f"answer {letter}"), question_id=question)
+            for letter, question in zip("abc", ("dish", "lost", "toy"), strict=True)
+        ]
+        made = await enrolment.prepare(About(subject_id), given[:count], "test")
+        assert isinstance(made, Prepared)
+        await office.storage.commit(made.operations)
+    told = await impact(office, document({"then": ALONE}), document({"then": {"steps": [["password"], ["kba"]]}}))
+    assert effects(told) == {"stronger": 1, "locked_out": 2}
+    assert sorted(each["user"] for each in told["examples"]["locked_out"]) == ["bob", "cyd"]
+    assert told["examples"]["stronger"][0]["enrolled"] == ["kba"]
 
 
 async def test_rules_about_networks_are_looked_at_from_inside_and_outside(office: Office, acme: MemoryDirectory) -> None:
