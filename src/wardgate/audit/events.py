@@ -56,6 +56,10 @@ class Kind(Enum):
         "Too many wrong rounds: a person's challenge questions are closed until a strong sign-in or the help desk opens them.",
     )
     QUESTIONS_REOPENED = ("account:questions:reopened", "A person's closed challenge questions were opened again.")
+    QUESTIONS_CHECKED = (
+        "account:questions:checked",
+        "The help desk checked a caller by his answers to challenge questions: whether they were right.",
+    )
     DEVICE_TRUSTED = (
         "account:device:trusted",
         "A person had a browser trusted, with a sign-in that proved a second factor: for how long.",

@@ -1,13 +1,15 @@
 """`wardgate kba ...`."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
+from wardgate.cli.inputs import is_interactive, read_text
 from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
-from wardgate.cli.output import emit, facts, note, say, table
+from wardgate.cli.output import EXIT_DONE, EXIT_REFUSED, emit, facts, note, say, table
 from wardgate.cli.performing import Performer, perform
 from wardgate.cli.progress import counting
 from wardgate.errors import UsageError
@@ -20,6 +22,7 @@ COUNTS: Final = ("set", "people", "refused")
 
 app = group("Challenge questions: the catalogue, prepared answers, and who has set which. Answers are never shown.")
 
+Language = Annotated[str, typer.Option(help="In which language the questions are shown: en or tr.")]
 User = Annotated[str, typer.Argument(help="Login name, with its realm where it is not the default one.")]
 
 
@@ -46,6 +49,51 @@ def clear(name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None,
 def reopen(name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, as_json: Json = False) -> None:
     """Let a user be asked again whose questions too many wrong answers have closed."""
     emit(perform(data, "kba.reopen", {"name": name, "directory": directory}), as_json, _show_reopened)
+
+
+@app.command(epilog=example("wardgate kba ask ada", "wardgate kba ask ada --language tr"))
+def ask(
+    name: User, data: Data = DEFAULT_DATA, language: Language = "en", directory: AnyDirectory = None, as_json: Json = False
+) -> None:
+    """Show what to ask a caller who says that he is this user. The configuration has to allow it: kba.verbal."""
+    emit(perform(data, "kba.ask", {"name": name, "language": language, "directory": directory}), as_json, _show_asked)
+
+
+@app.command(epilog=example("wardgate kba check ada", "wardgate kba check ada --answers - < said.txt"))
+def check(
+    name: User,
+    data: Data = DEFAULT_DATA,
+    answers: Annotated[
+        Path | None, typer.Option(help="What the caller said, one line for each question of `ask`; `-` is standard input.")
+    ] = None,
+    language: Language = "en",
+    directory: AnyDirectory = None,
+    as_json: Json = False,
+) -> None:
+    """Check a caller by his answers: right or wrong, and nothing else. Wrong rounds are counted like anybody's.
+
+    What is typed is not shown. Exit code 1 when the answers are wrong.
+    """
+    with Performer(data) as performer:
+        asked = performer.do("kba.ask", {"name": name, "language": language, "directory": directory})["questions"]
+        said = _said(asked) if answers is None else _read(answers, len(asked))
+        given = json.dumps({each["id"]: typed for each, typed in zip(asked, said, strict=True)})
+        result = performer.do("kba.check", {"name": name, "answers": given, "directory": directory})
+    emit(result, as_json, lambda told: say("The answers are right." if told["right"] else "The answers are wrong."))
+    raise typer.Exit(EXIT_DONE if result["right"] else EXIT_REFUSED)
+
+
+def _said(asked: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not is_interactive():
+        raise UsageError("nobody can be asked here: give the answers with --answers")
+    return [str(typer.prompt(each["text"], hide_input=True, default="", show_default=False, err=True)) for each in asked]
+
+
+def _read(file: Path, count: int) -> list[str]:
+    lines = read_text(file, MAX_LINE_BYTES).splitlines()
+    if len(lines) != count:
+        raise UsageError(f"{len(lines)} lines for {count} questions: one line for each, in the order of `wardgate kba ask`")
+    return lines
 
 
 @app.command("import", epilog=example("wardgate kba import answers.csv", "wardgate kba import answers.csv --directory staff"))
@@ -119,6 +167,10 @@ def _show_answers(result: Mapping[str, Any]) -> None:
     facts([(name.replace("_", " "), result[name]) for name in names])
     columns = ("id", "text", "own", "source", "retired", "set_at")
     table([name.replace("_", " ") for name in columns], [[each[name] for name in columns] for each in result["answers"]])
+
+
+def _show_asked(result: Mapping[str, Any]) -> None:
+    table(("id", "text", "form"), [[each["id"], each["text"], each["form"]] for each in result["questions"]])
 
 
 def _show_reopened(result: Mapping[str, Any]) -> None:

@@ -57,6 +57,7 @@ class KbaSettings:
     )
     renew_after: str | int | None = field(default=None, metadata={"help": "when answers have to be set anew; default: never"})
     preload: bool = field(default=False, metadata={"help": "answers may be imported by an operator"})
+    verbal: bool = field(default=False, metadata={"help": "the help desk may check callers by their answers: `wardgate kba check`"})
     masked: bool = field(default=False, metadata={"help": "answers are typed like passwords, so that nobody beside reads them"})
     shipped: bool = field(default=True, metadata={"help": "offer the ten questions that come with the program, too"})
 

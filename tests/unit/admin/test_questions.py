@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.admin.memory_kind import MemorySettings, register
 from wardgate.account.subject import SubjectId
-from wardgate.admin import questions, subjects, users
+from wardgate.admin import questions, subjects, users, verbal
 from wardgate.admin.keys import SEALED, sealed_pages
 from wardgate.admin.office import Office
 from wardgate.admin.questions import MAX_PIECE_ROWS, import_answers
@@ -17,7 +17,7 @@ from wardgate.config.store import load_current, save
 from wardgate.crypto import Secret
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.settings import LocalDirectorySettings, RealmSettings
-from wardgate.errors import SettingsError, UsageError
+from wardgate.errors import Conflict, NotFound, SettingsError, UsageError
 from wardgate.kba.asking import Questioner, Right, Who
 from wardgate.kba.catalogue import compile_catalogue
 from wardgate.kba.enrolment import About, Enrolment, Given, Prepared
@@ -207,6 +207,51 @@ async def test_the_help_desk_opens_what_wrong_answers_closed_on_record(desk: Off
     [closed] = await payloads(desk, Kind.QUESTIONS_CLOSED)
     assert closed["user"] == "ada"
     assert (await payloads(desk, Kind.QUESTIONS_REOPENED))[0]["actor"] == desk.actor
+
+
+def said(**answers: str) -> Secret:
+    """What a caller said."""
+    return Secret(json.dumps(answers))
+
+
+async def test_a_caller_is_right_or_wrong_and_both_are_on_record(desk: Office) -> None:
+    await import_answers(desk, answer_words(*GOOD))
+    with pytest.raises(SettingsError, match=r"kba\.verbal"):
+        await verbal.questions_for_caller(desk, name="ada")
+    await configure(desk, verbal=True)
+    asked = await verbal.questions_for_caller(desk, name="ada")
+    assert [each["id"] for each in asked["questions"]] == ["staff_number", "start_date"]
+    right = await verbal.check_caller(desk, name="ada", answers=said(staff_number="001234", start_date="31.1.2020"))
+    wrong = await verbal.check_caller(desk, name="ada", answers=said(staff_number="001234", start_date="30.1.2020"))
+    assert (right["right"], wrong["right"]) == (True, False)
+    assert wrong.keys() == {"directory", "user", "right"}
+    assert [(each["right"], each["actor"]) for each in await payloads(desk, Kind.QUESTIONS_CHECKED)] == [
+        (True, desk.actor),
+        (False, desk.actor),
+    ]
+
+
+async def test_an_agent_who_guesses_closes_the_questions_like_a_stranger(desk: Office) -> None:
+    await import_answers(desk, answer_words(*GOOD))
+    await configure(desk, verbal=True)
+    for _ in range(3):
+        assert not (await verbal.check_caller(desk, name="ada", answers=said(staff_number="1", start_date="1.2.2003")))["right"]
+    right = said(staff_number="001234", start_date="31.1.2020")
+    assert not (await verbal.check_caller(desk, name="ada", answers=right))["right"]
+    assert (await questions.show_answers(desk, name="ada"))["closed"]
+
+
+async def test_an_agent_chooses_no_easier_questions(desk: Office) -> None:
+    await import_answers(desk, answer_words(*GOOD))
+    await configure(desk, verbal=True)
+    for answers in (said(staff_number="001234"), said(staff_number="001234", shop="Migros"), said()):
+        with pytest.raises(Conflict):
+            await verbal.check_caller(desk, name="ada", answers=answers)
+    for answers in (Secret("no json"), Secret("[]"), Secret('{"staff_number": 1}')):
+        with pytest.raises(UsageError):
+            await verbal.check_caller(desk, name="ada", answers=answers)
+    with pytest.raises(NotFound):
+        await verbal.questions_for_caller(desk, name="bob")
 
 
 async def test_clearing_leaves_no_answer_and_a_line_on_record(desk: Office) -> None:

@@ -60,3 +60,24 @@ def test_people_read_tables(cli: Cli, tmp_path: Path) -> None:
     assert "mandatory" in cli("kba", "questions").out
     assert "not closed" in cli("kba", "reopen", "ada").out
     assert "1 answers of ada were removed" in cli("kba", "clear", "ada").out
+
+
+def test_a_caller_is_checked_and_only_right_or_wrong_is_said(cli: Cli, tmp_path: Path) -> None:
+    file, said = prepared(cli, tmp_path, "ada,staff_number,0012 34\n"), tmp_path / "said.txt"
+    assert cli("kba", "import", str(file)).code == 0
+    ran = cli("kba", "ask", "ada")
+    assert (ran.code, "kba.verbal" in ran.err) == (1, True)
+    (tmp_path / "w.yaml").write_text(DOCUMENT.replace("asked: 1", "asked: 1, verbal: true"))
+    assert cli("config", "apply", str(tmp_path / "w.yaml")).code == 0
+    assert cli("kba", "ask", "ada", "--json").json("kba-ask")["questions"][0]["text"] == "What is your staff number?"
+    assert "Sicil numaranız nedir?" in cli("kba", "ask", "ada", "--language", "tr").out
+    said.write_text("001234\n")
+    ran = cli("kba", "check", "ada", "--answers", str(said), "--json")
+    assert (ran.code, ran.json("kba-check")["right"]) == (0, True)
+    said.write_text("777777\n")
+    ran = cli("kba", "check", "ada", "--answers", str(said))
+    assert (ran.code, ran.out.strip()) == (1, "The answers are wrong.")
+    assert "777777" not in ran.out + ran.err
+    said.write_text("1\n2\n")
+    assert cli("kba", "check", "ada", "--answers", str(said)).code == 2
+    assert cli("kba", "check", "ada").code == 2

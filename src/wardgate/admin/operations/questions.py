@@ -5,6 +5,7 @@ from typing import Final
 
 from wardgate.admin import (
     questions,
+    verbal,
 )
 from wardgate.admin.management import Desk
 from wardgate.admin.operations.places import Result
@@ -32,6 +33,16 @@ async def kba_reopen(desk: Desk, name: str, directory: str | None = None) -> Res
     return await questions.reopen_questions(desk.office, name=name, directory=directory)
 
 
+async def kba_ask(desk: Desk, name: str, language: str = "en", directory: str | None = None) -> Result:
+    """What to ask a caller."""
+    return await verbal.questions_for_caller(desk.office, name=name, language=language, directory=directory)
+
+
+async def kba_check(desk: Desk, name: str, answers: Secret, directory: str | None = None) -> Result:
+    """Judge what a caller said."""
+    return await verbal.check_caller(desk.office, name=name, answers=answers, directory=directory)
+
+
 async def kba_import_piece(desk: Desk, csv: Secret, directory: str | None = None) -> Result:
     """Import one piece of a file of prepared answers."""
     return await questions.import_answers(desk.office, csv, directory=directory)
@@ -42,5 +53,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "kba.show": kba_show,
     "kba.clear": kba_clear,
     "kba.reopen": kba_reopen,
+    "kba.ask": kba_ask,
+    "kba.check": kba_check,
     "kba.import_piece": kba_import_piece,
 }
