@@ -4,6 +4,9 @@ import re
 
 from tests.flows.portal_world import BrowserOfTests, PortalWorld
 from tests.flows.world import elsewhere
+from wardgate.account import device
+from wardgate.clock import to_ms
+from wardgate.pages.trusting import DEVICE_COOKIE
 
 
 async def attack(world: PortalWorld, *names: str) -> None:
@@ -71,6 +74,27 @@ async def test_a_form_sent_twice_signs_in_once() -> None:
         assert browser.path == "/account"
         await browser.client.post(path, data=form, headers={"sec-fetch-site": "same-origin"})
         assert len(await world.storage.find("sso_session")) == 1
+
+
+async def test_the_owners_own_browser_is_not_stopped_by_guesses_at_the_same_address() -> None:
+    world = PortalWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    async with world.browser() as stranger:
+        for _ in range(5):
+            await stranger.sign_in("ada", "guess")
+        assert (await stranger.sign_in("ada")).status_code == 429
+    value, made = device.make(world.ring, await world.subject_of(user), "Firefox", to_ms(world.clock.now()), 86_400)
+    await world.storage.commit(made)
+    async with world.browser() as browser:
+        browser.client.cookies.set(DEVICE_COOKIE, value.reveal().decode(), domain="login.acme.test")
+        await browser.sign_in("ada")
+        assert browser.path == "/account"
+        assert browser.client.cookies[DEVICE_COOKIE] != value.reveal().decode()
+    async with world.browser() as thief:
+        thief.client.cookies.set(DEVICE_COOKIE, value.reveal().decode(), domain="login.acme.test")
+        world.later(60)
+        assert (await thief.sign_in("ada")).status_code == 429, "a value of before stands for nothing"
 
 
 async def test_a_cancelled_question_leaves_nothing_to_answer() -> None:

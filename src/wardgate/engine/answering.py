@@ -23,7 +23,7 @@ from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
-from wardgate.engine.lanes import STRONG_FIRST, strong_keys
+from wardgate.engine.lanes import keys_of
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Origin, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
@@ -165,8 +165,8 @@ class Answering:
         origin = request.origin
         typed_name = f"{realm.name}:{name}"
         keys = brakes.brake_keys(ring, subject_id, origin.client, origin.binding, typed=typed_name)
-        if transaction.lane == STRONG_FIRST:
-            keys = strong_keys(ring, subject_id, origin.client, origin.binding, typed_name, keys)
+        if transaction.lane:
+            keys = await keys_of(self._parts, transaction, origin, typed_name, keys, to_ms(now))
         began = self._steps.begin()
         finds = [
             link_of(transaction.directory, transaction.immutable_id),
@@ -201,7 +201,7 @@ class Answering:
             return user
         active, held = active_and_held(kept)
         holder = holder_of(ring, subject_id, user, active, held, contacts, answered)
-        spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows)
+        spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows, keys.known)
         note = known_names.note(realm, name, user, known, now_ms)
         known_as = (keys, seen, spent_key)
         return Answer(request, handle, transaction, application, user, holder, *known_as, now, now_ms, note, contacts)

@@ -3,7 +3,7 @@
 Those over many people at once, of a network, a NAS and everything, are in `wide_brakes.py`. All are rows of `brake`, changed by
 pure functions inside storage (`Modify`), so that workers and nodes share them and nobody can be guessed against twice at once. Keys
 are keyed fingerprints. Unknown names get brakes like known ones. Whoever logged in from his source before is held by nothing but
-his own failures there.
+his own failures there. Two more ways around a brake that stands because of others are `lanes`.
 
 A password check first *reserves* an attempt. What is reserved and never settled (a crash) counts as a failure later.
 """
@@ -70,6 +70,7 @@ class BrakeKeys:
     `wide`: makes the buckets over many people; None: what fails here is counted in none. `taken`: those of which a token was taken.
     `user_limit`: what holds this user instead of the limit that is set; 0: that one. `beside`: the keys of the same person without
     a lane of his own (`lanes`): what fails counts there for the person as well, and a success forgets what failed there.
+    `known`: they are of what shows by itself that its person was here before.
     """
 
     user_source: bytes
@@ -83,6 +84,7 @@ class BrakeKeys:
     taken: tuple[Bucket, ...] = ()
     user_limit: int = 0
     beside: "BrakeKeys | None" = None
+    known: bool = False
 
 
 def brake_keys(
@@ -178,15 +180,15 @@ def asked(keys: BrakeKeys) -> list[Find]:
     return finds
 
 
-def seen(rows: Sequence[Sequence[Row]]) -> Seen:
+def seen(rows: Sequence[Sequence[Row]], known: bool = False) -> Seen:
     """The rows that `asked` brought."""
     pair, user, *source = [found[0] if found else None for found in rows]
-    return Seen(pair, user, source[0] if source else None)
+    return Seen(pair, user, source[0] if source else None, known)
 
 
 async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> Hold | None:
     """Whether a brake holds this attempt, by what is stored now."""
-    return await held_by(storage, keys, seen(await storage.read(asked(keys))), settings, now_ms)
+    return await held_by(storage, keys, seen(await storage.read(asked(keys)), keys.known), settings, now_ms)
 
 
 async def held_by(storage: Reader, keys: BrakeKeys, found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:

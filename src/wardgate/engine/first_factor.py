@@ -12,6 +12,7 @@ from typing import TypeGuard
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
+from wardgate.account.device import Shown
 from wardgate.account.subject import NO_SUBJECT, SubjectId, link_of, subject_in
 from wardgate.audit.timeline import new_transaction_id
 from wardgate.clock import to_ms
@@ -20,8 +21,10 @@ from wardgate.directory.port import AccountState, Directory, DirectoryUser, Pass
 from wardgate.engine import bind_brake, brakes
 from wardgate.engine.attempt import Attempt, Candidate
 from wardgate.engine.bind_brake import Bind, BindKey, Checked
+from wardgate.engine.brake_rows import is_known_source
 from wardgate.engine.finding import Finding, Found
 from wardgate.engine.holders import Contactless, holder_of
+from wardgate.engine.lanes import OWN_DEVICE, device_keys
 from wardgate.engine.outcome import Challenge, Denied
 from wardgate.engine.password_writes import PasswordWrites
 from wardgate.engine.refusing import Refusing
@@ -30,6 +33,7 @@ from wardgate.engine.settings import BrakeSettings
 from wardgate.engine.steps import PASSWORD_CHECK, STORAGE_READ, Steps
 from wardgate.engine.strong_first import StrongFirst
 from wardgate.engine.transaction import Goal
+from wardgate.engine.trusted import own_device
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import DirectoryUnavailable, Overloaded, UnavailableError
 from wardgate.factors import SECOND_FACTORS
@@ -172,6 +176,9 @@ class FirstFactor:
         settings = attempt.configuration.brakes
         keys = await brakes.admit(self._storage, candidate.keys, candidate.seen, settings, attempt.now_ms)
         if isinstance(keys, brakes.Hold):
+            own = await self._in_own_browser(attempt, candidate)
+            if own is not None:
+                return own
             counted = self._refusing.counts_held(attempt, keys)
             proved = await self.spend_strong(attempt, candidate) if counted and keys.strong_opens else ""
             if proved:
@@ -181,6 +188,33 @@ class FirstFactor:
                 return asked
             return await self._refusing.held(attempt, candidate, keys, counted)
         return replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms)) if keys.taken else candidate
+
+    async def _in_own_browser(self, attempt: Attempt, candidate: Candidate) -> Candidate | None:
+        """Whoever comes from a browser that its person trusts, where a brake holds: only his own failures in it hold him."""
+        shown = await self._own_device(attempt, candidate)
+        if shown is None:
+            return None
+        keys = device_keys(self._parts.ring(), candidate.subject_id or "", f"{attempt.realm.name}:{attempt.name}", shown)
+        seen = brakes.seen(await self._storage.read(brakes.asked(keys)), keys.known)
+        hold = await brakes.held_by(self._storage, keys, seen, attempt.configuration.brakes, attempt.now_ms)
+        if hold is not None:
+            attempt.request.trail.note("too many failures in the person's own browser", brake=hold.reason)
+            return None
+        attempt.request.trail.note("a brake holds strangers; this is the person's own browser", device=shown.id)
+        return replace(candidate, keys=keys, seen=seen, lane=OWN_DEVICE)
+
+    async def _own_device(self, attempt: Attempt, candidate: Candidate) -> Shown | None:
+        value, subject_id = attempt.request.device, candidate.subject_id
+        if value is None or subject_id is None:
+            return None
+        return await own_device(self._parts, value, subject_id, attempt.now_ms)
+
+    async def _is_no_stranger(self, attempt: Attempt, candidate: Candidate) -> bool:
+        """Whether this is an address or a browser from which the person was let in before. An address of a whole NAS is neither."""
+        keys = candidate.keys
+        if candidate.lane == OWN_DEVICE or (keys.source is not None and is_known_source(candidate.seen.pair, attempt.now_ms)):
+            return True
+        return await self._own_device(attempt, candidate) is not None
 
     def _remembers(self, candidate: Candidate, password: Secret | None) -> bool:
         user, directory = candidate.user, candidate.directory
@@ -336,7 +370,7 @@ class FirstFactor:
         return None
 
     async def _code_first(self, attempt: Attempt, candidate: Candidate, account: BindKey) -> tuple[Bind | None, str]:
-        """Strangers have used up their tries: who proves a strong factor first has one of those that were kept back.
+        """Strangers have used up their tries: who proves a strong factor first, or is none, has one of those that were kept back.
 
         The code is spent with the reservation, so that it opens this door once, whatever the password turns out to be.
         """
@@ -349,6 +383,11 @@ class FirstFactor:
             if isinstance(commit, Committed):
                 attempt.request.trail.note("the code was right: the password is checked after all", factor=kind)
                 return bind_brake.reserved(account, commit.results[-1]), kind
+        if await self._is_no_stranger(attempt, candidate):
+            commit = await self._storage.commit([place])
+            if isinstance(commit, Committed):
+                attempt.request.trail.note("strangers are kept from the directory, and this is none: the password is checked")
+                return bind_brake.reserved(account, commit.results[-1]), ""
         return None, ""
 
     async def spend_strong(self, attempt: Attempt, candidate: Candidate) -> str:

@@ -6,9 +6,14 @@ there. Whoever comes through proves no less than anybody: the lane decides only 
 
 from dataclasses import replace
 
-from wardgate.account.device import Shown
+from wardgate.account.device import Shown, shown_in
+from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing
 from wardgate.engine.brakes import STRONG_LANE, BrakeKeys, brake_keys
+from wardgate.engine.outcome import Origin
+from wardgate.engine.runtime import EngineParts
+from wardgate.engine.transaction import Transaction
+from wardgate.engine.trusted import is_own
 
 # What a login is marked with that came in by one of them.
 STRONG_FIRST = "strong_first"
@@ -37,4 +42,17 @@ def strong_keys(ring: KeyRing, who: str, client: str | None, binding: str, name:
 
 def device_keys(ring: KeyRing, who: str, name: str, shown: Shown) -> BrakeKeys:
     """The brakes of a browser that its person trusts: his own failures in it, and nothing that others do at his address."""
-    return replace(brake_keys(ring, who, None, f"device:{shown.id}", typed=name), wide=None)
+    return replace(brake_keys(ring, who, None, f"device:{shown.id}", typed=name), wide=None, known=True)
+
+
+async def keys_of(
+    parts: EngineParts, transaction: Transaction, origin: Origin, name: str, usual: BrakeKeys, now_ms: int
+) -> BrakeKeys:
+    """The brakes of a login that came by a lane: those of its device only while that is still the person's."""
+    ring, subject_id = parts.ring(), SubjectId(transaction.subject_id)
+    if transaction.lane == STRONG_FIRST:
+        return strong_keys(ring, subject_id, origin.client, origin.binding, name, usual)
+    shown = shown_in(transaction.device) if transaction.device else None
+    if shown is None or not await is_own(parts, shown, subject_id, now_ms):
+        return usual
+    return device_keys(ring, subject_id, name, shown)

@@ -66,6 +66,21 @@ async def seen_device(
     return SeenDevice(shown, int(row["created_at"] or 0), judged == Judged.KNOWN)
 
 
+async def own_device(parts: EngineParts, value: Secret, subject_id: SubjectId, now_ms: int) -> Shown | None:
+    """The person's own trusted device that shows its present value, before anything else is proved.
+
+    It spares nothing by that: it shows that this is no stranger. An old value is nothing here, and ends no trust: who has it
+    may not even know the password.
+    """
+    shown = device.read_value(parts.ring(), value)
+    return shown if shown is not None and await is_own(parts, shown, subject_id, now_ms) else None
+
+
+async def is_own(parts: EngineParts, shown: Shown, subject_id: SubjectId, now_ms: int) -> bool:
+    """Whether this is the present value of a device that the person trusts. One that a restore holds shows nothing."""
+    return device.judge(await _row(parts, shown), shown, subject_id, now_ms) == Judged.KNOWN
+
+
 async def use_at_grant(
     parts: EngineParts, kept: str, subject_id: SubjectId, proved: tuple[str, ...], now_ms: int
 ) -> tuple[Secret | None, tuple[Operation, ...]]:
