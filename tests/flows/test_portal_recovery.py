@@ -8,10 +8,13 @@ import pytest
 
 from tests.flows.portal_world import OURS, PortalWorld
 from wardgate.account.contact import Source, compared, contact_key, create_contact, kept_contacts, prefer
+from wardgate.account.subject import create_subject
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
-from wardgate.directory.memory import Behaviour
+from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser, PasswordVerdict
+from wardgate.directory.realm import Realm, Realms
+from wardgate.directory.settings import RealmSettings
 from wardgate.engine.self_service.engine import SOURCE_STARTS_PER_HOUR
 from wardgate.engine.self_service.weighing import ages_of
 from wardgate.engine.settings import SendingSettings
@@ -106,6 +109,40 @@ async def test_directory_that_is_down_tells_nothing_of_a_name() -> None:
             chosen = await browser.client.post(address, data=form, headers=OURS)
             seen.append([shown.status_code, chosen.status_code])
     assert seen == [[200, 503], [200, 503]]
+
+
+@pytest.mark.parametrize("down", ["first", "second"])
+async def test_outage_of_one_of_two_directories_tells_no_name_of_either_from_nobodys(down: str) -> None:
+    world, second = PortalWorld(), MemoryDirectory("second")
+    settings = RealmSettings(name="acme", default=True, directories=("local", "second"), reply_floor_ms=0)
+    world.realms = Realms([Realm(settings, (world.directory, second))])
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    bob = second.add("bob", "correct horse", phone="+905329876543")
+    _, operations = create_subject("second", bob.immutable_id, to_ms(world.clock.now()))
+    await world.storage.commit(operations)
+    await world.give_totp(bob)
+    # Whom somebody was let in as before is looked for in his own directory first.
+    for name in ("ada", "bob"):
+        async with world.browser() as browser:
+            await browser.sign_in(name)
+            await browser.post(code=world.totp(), act="answer")
+            assert browser.path == "/account"
+    directory = world.directory if down == "first" else second
+    seen: list[list[int]] = []
+    for name in ("ada", "bob", "nobody"):
+        directory.behaviour = Behaviour.ANSWERS
+        async with world.browser() as browser, world.browser() as late:
+            await browser.get("/forgot")
+            await browser.post("/forgot", username=name)
+            address, form = browser.path, browser.filled(0, {"method": "sms", "act": "choose"})
+            directory.behaviour = Behaviour.UNAVAILABLE
+            shown = await browser.client.get(address)
+            chosen = await browser.client.post(address, data=form, headers=OURS)
+            await late.get("/forgot")
+            begun = await late.client.post("/forgot", data=late.filled(0, {"username": name}), headers=OURS)
+            seen.append([shown.status_code, chosen.status_code, begun.status_code])
+    assert seen == [[200, 503, 503]] * 3
+    assert not [each for each in await world.messages() if each.code]
 
 
 async def test_no_step_before_the_first_proof_leaves_before_the_realms_floor() -> None:

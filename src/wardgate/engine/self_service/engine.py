@@ -106,7 +106,7 @@ class SelfService:
             start.trail.result, start.trail.reason = "denied", refused.reason
             return "", refused
         found = await self._finding.find(attempt)
-        if found.down is not None:
+        if found.down is not None or not await self._all_answer(attempt):
             return "", self._down(start.trail)
         flow = self._flow(start, attempt)
         if found.user is not None and found.user.state in (AccountState.ACTIVE, AccountState.LOCKED):
@@ -120,6 +120,20 @@ class SelfService:
         ring = self._parts.ring()
         await self._storage.commit([insert(ring, flow), event, start.trail.entry(ring, attempt.now_ms)])
         return flow.id, self._choose(flow, None)
+
+    async def _all_answer(self, attempt: Attempt) -> bool:
+        """Whether no directory of the realm is down. Else a name that is known in another one would be told from nobody's."""
+        try:
+            await self._ask_all(attempt.realm.directories, attempt.name)
+        except DirectoryUnavailable as error:
+            attempt.request.trail.note("a directory of the realm did not answer", error=error.message)
+            return False
+        return True
+
+    async def _ask_all(self, directories: Sequence[Directory], name: str) -> None:
+        """Ask every one for a name, as for nobody's. The only one of a realm was or will be asked for whose it is."""
+        for each in directories if len(directories) > 1 else ():
+            await each.find(name, self._parts.directory_timeout_s)
 
     def _attempt(self, start: Start) -> Attempt:
         configuration = self._parts.configuration()
@@ -524,11 +538,15 @@ class SelfService:
     async def _person(self, flow: Flow) -> Person | None:
         """Who it is about; None for nobody, and for an account that may not be used any more.
 
-        Raises DirectoryUnavailable, of a name of nobody as well: who is somebody must not show while a directory is down.
+        Raises DirectoryUnavailable: of a name of nobody as well, and before the first proof where any directory of the realm is
+        down, as who is somebody must not show by it.
         """
         realms = self._parts.configuration().realms
+        of_realm = next((realm.directories for realm in realms if realm.name == flow.realm), ())
+        if not flow.proofs:
+            await self._ask_all(of_realm, flow.user_name)
         if not flow.subject_id:
-            for each in next((realm.directories for realm in realms if realm.name == flow.realm), ()):
+            for each in of_realm if len(of_realm) == 1 else ():
                 await each.find(flow.user_name, self._parts.directory_timeout_s)
             return None
         directory = next((each for realm in realms for each in realm.directories if each.name == flow.directory), None)
