@@ -7,7 +7,7 @@ import pytest
 
 from tests.flows.plans import use_plan
 from tests.flows.portal_questions import ANSWERS, OWN_ANSWER, OWN_QUESTION, QuestionWorld
-from tests.flows.test_portal_asking import BY_TEXT, DEMAND, parity
+from tests.flows.test_portal_asking import BY_TEXT, DEMAND, PUT_OFF, parity
 from tests.functional.chromium import Loop
 from tests.functional.portal_site import FOURTH, ONE, OTHER, RULES, THIRD, Site, Visit, Visitor, looks
 from wardgate.directory.memory import MemoryDirectory
@@ -175,6 +175,36 @@ def test_forgotten_password_by_questions_alone_where_policy_says_so(site: Site, 
     answer(ada)
     ada.press("sign.continue")
     ada.sees("new-password-by-questions", ada.t("recover.new_password"))
+    ada.page.locator("#new_password").fill(NEW_PASSWORD)
+    ada.press("recover.set_password")
+    ada.sees("reset-by-questions", ada.t("recover.done_pw_done"), settled=True)
+
+
+@looks(OTHER)
+def test_demand_is_put_off_and_questions_are_another_way(site: Site, visit: Visit) -> None:
+    world = world_of(site)
+    use_plan(world, ["password"], ["totp"], demands=[PUT_OFF])
+    site.ada()
+    ada = visit()
+    ada.sign_in()
+    ada.type_code(world.totp())
+    ada.sees("offer-questions", ada.t("do.offers"))
+    ada.follow("do.now")
+    ada.confirm(lambda: ada.type_code(world.totp(1)))
+    ada.page.wait_for_url("**/account/questions/set")
+    fill(ada)
+    ada.press("kba.save")
+    ada.sees("questions-after-offer", ada.t("kba.heading"))
+    use_plan(world, ["password"], ["totp", "kba"])
+    again = visit()
+    again.sign_in()
+    again.follow("sign.other_way")
+    again.sees("other-ways-with-questions", again.t("sign.choose_way"))
+    again.choose("kba")
+    again.sees("step-questions-as-other-way", again.t("sign.step_kba"))
+    answer(again)
+    again.press("sign.continue")
+    again.sees("account-by-another-way", again.t("account.overview"))
 
 
 @looks(ONE)

@@ -185,7 +185,7 @@ class OwnQuestions:
         own = found.own or sum(answer.own for answer in standing.answers) < catalogue.settings.own
         fixed = Choice(found.question_id, found.text, found.form) if found.mandatory and found.live else None
         places = (Place(1, fixed, own and fixed is None),)
-        choices = _choices(catalogue, language, others)
+        choices = _choices(catalogue, language, others, 1)
         return replace(standing, places=places, choices=choices, leaving=(found.question_id,), due=None)
 
     async def set_answers(self, person: Person, standing: Standing, entries: Sequence[Entry]) -> RefusedEntries | Text | None:
@@ -236,14 +236,14 @@ class OwnQuestions:
         due = renewal_due(catalogue, answers, closed, now_ms)
         leaving = _leaving(catalogue, answers, due, now_ms)
         staying = [answer for answer in answers if answer.question_id not in leaving]
-        choices = _choices(catalogue, language, {answer.question_id for answer in staying})
+        places, choices = _form(catalogue, language, staying)
         live = {answer.question_id for answer in usable(answers, catalogue)}
         standing = Standing(
             version=state.answers_version if state is not None else 0,
             wanted=catalogue.settings.set,
             answers=tuple(self._shown(answer, catalogue, language, live) for answer in answers),
             due=due,
-            places=_places(catalogue, language, staying, choices),
+            places=places,
             choices=choices,
             leaving=tuple(leaving),
             settings=catalogue.settings,
@@ -313,29 +313,30 @@ def _leaving(catalogue: Catalogue, answers: Sequence[Answer], due: Renewal | Non
     return [answer.question_id for answer in answers if goes(answer)]
 
 
-def _places(catalogue: Catalogue, language: str, staying: Sequence[Answer], choices: Sequence[Choice]) -> tuple[Place, ...]:
-    """What is missing: mandatory questions first, then others to choose, as far as there are any."""
+def _form(catalogue: Catalogue, language: str, staying: Sequence[Answer]) -> tuple[tuple[Place, ...], tuple[Choice, ...]]:
+    """What is missing: mandatory questions first, then others to choose, as far as there are any; and what may be chosen."""
     there = {answer.question_id for answer in staying}
     fixed = [_choice(each, language) for each in catalogue.all_live if each.mandatory and each.id not in there]
-    own = max(0, catalogue.settings.own - sum(answer.own for answer in staying))
     missing = max(0, catalogue.settings.set - len(staying) - len(fixed))
+    choices = _choices(catalogue, language, there, missing)
+    own = max(0, catalogue.settings.own - sum(answer.own for answer in staying))
     chosen = min(missing, len(choices) + own)
     places = [Place(number, each) for number, each in enumerate(fixed, start=1)]
     # Own questions at the end: who does not want to write one never comes to it before it is the last to choose.
     first_own = len(fixed) + 1 + max(0, chosen - own)
     for number in range(len(fixed) + 1, len(fixed) + 1 + chosen):
         places.append(Place(number, own=number >= first_own))
-    return tuple(places[: MAX_ANSWERS - len(staying)])
+    return tuple(places[: MAX_ANSWERS - len(staying)]), choices
 
 
-def _choices(catalogue: Catalogue, language: str, taken: Collection[str]) -> tuple[Choice, ...]:
-    """The optional questions that are left, in this language; in any where there are not enough."""
+def _choices(catalogue: Catalogue, language: str, taken: Collection[str], wanted: int) -> tuple[Choice, ...]:
+    """The optional questions that are left, in this language; in any where there are not enough for so many places."""
 
     def left(questions: Iterable[Question]) -> tuple[Choice, ...]:
         return tuple(_choice(each, language) for each in questions if not each.mandatory and each.id not in taken)
 
     found = left(catalogue.offered(language))
-    return found if len(found) >= catalogue.settings.set else left(catalogue.offerable)
+    return found if len(found) >= wanted else left(catalogue.offerable)
 
 
 def _choice(question: Question, language: str) -> Choice:
