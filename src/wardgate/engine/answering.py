@@ -673,6 +673,7 @@ def proved_outcome(
         language=transaction.language,
         texts=due.texts,
         device=device,
+        own_language=user.language or "",
     )
 
 

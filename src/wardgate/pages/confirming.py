@@ -24,7 +24,7 @@ from wardgate.pages.refusing import status_of
 from wardgate.pages.steps import Step
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
-from wardgate.web.language import language_of_request
+from wardgate.web.language import language_of_request, speaks
 from wardgate.web.render import belongs_to
 
 MAX_PASSWORD_BYTES: Final = 1024
@@ -71,6 +71,7 @@ class ConfirmPages:
         if session is None:
             return RedirectResponse(f"/sign-in?then={then}", status_code=303)
         belongs_to(request, session.whose.realm)
+        speaks(request, session.whose.language)
         name = session.whose.user_name
         if form is None:
             return self._page(request, browser, then, name)

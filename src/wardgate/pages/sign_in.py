@@ -35,7 +35,7 @@ from wardgate.session.devices import device_of
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 from wardgate.web.headers import PASSKEYS_USED, PERMISSIONS_POLICY
-from wardgate.web.language import language_of_request
+from wardgate.web.language import known_language, language_of_request, wished
 
 MAX_CODE_CHARS: Final = 64
 SIGN_IN: Final = "sign-in"
@@ -342,7 +342,7 @@ class SignInPages:
     async def _granted(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
         if step.confirms:
             return await self._confirmed(request, browser, step, granted)
-        language = step.language
+        language = wished(request) or known_language(granted.own_language) or step.language
         opening = opening_of(granted, request.headers.get("user-agent", ""), self._door.trail(request).source, language)
         bearer = await self._door.sessions.begin(opening, request.cookies.get(SESSION_COOKIE, ""))
         after = new_browser()

@@ -15,6 +15,7 @@ from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.session.sessions import Session, end_all
 from wardgate.storage.port import Where
 from wardgate.web.access import require_known_host
+from wardgate.web.language import speaks
 from wardgate.web.render import asks_questions, belongs_to
 
 DIRECTORY_TIMEOUT_S: Final = 3.0
@@ -56,6 +57,7 @@ class Gate:
             await self._door.storage.commit([end_all(session.whose.subject_id)])
             return self._to_sign_in(request, bearer)
         belongs_to(request, session.whose.realm)
+        speaks(request, session.whose.language)
         if self._door.configuration().questioner is not None:
             asks_questions(request)
         return Present(session, bearer, user)

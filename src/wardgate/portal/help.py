@@ -13,7 +13,7 @@ from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.portal.markdown import Page, parse
 from wardgate.texts import LANGUAGES
 from wardgate.web.access import require_known_host
-from wardgate.web.language import language_of_request
+from wardgate.web.language import language_of_request, speaks
 from wardgate.web.render import belongs_to
 
 # In the order in which people need them. Each is a file in every language.
@@ -78,3 +78,4 @@ class HelpPages:
         session = await self._door.sessions.find(bearer) if bearer else None
         if session is not None:
             belongs_to(request, session.whose.realm)
+            speaks(request, session.whose.language)

@@ -28,6 +28,7 @@ from wardgate.portal.links import LinkPages
 from wardgate.portal.names import NamePages
 from wardgate.portal.passkeys import PasskeyPages
 from wardgate.portal.password import PasswordPages
+from wardgate.portal.preferences import PreferencePages
 from wardgate.portal.questions import QuestionPages
 from wardgate.portal.recovery import RecoveryPages
 from wardgate.portal.tokens import TokenPages
@@ -71,6 +72,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *TokenPages(door, gate).routes(),
             *PasswordPages(door, gate).routes(),
             *DevicePages(door, gate).routes(),
+            *PreferencePages(door, gate).routes(),
             *ContactPages(door, gate, OwnContacts(own)).routes(),
             *QuestionPages(door, gate, OwnQuestions(own)).routes(),
             *LinkPages(door, Undoing(own)).routes(),

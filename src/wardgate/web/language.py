@@ -1,6 +1,7 @@
 """Which language a page speaks, and how it writes numbers and durations."""
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from wardgate.texts import DEFAULT_LANGUAGE, LANGUAGES, Text, render
 
@@ -21,11 +22,31 @@ def chosen(request: Request) -> str | None:
 
 
 def language_of_request(request: Request) -> str:
-    """Explicit choice, then the remembered one, then the browser's."""
+    """Explicit choice, then the remembered one, then the person's own once he is known, then the browser's."""
+    own: str | None = getattr(request.state, "language", None)
+    return wished(request) or own or accepted(request.headers.get("accept-language", ""))
+
+
+def wished(request: Request) -> str | None:
+    """What the person chose in this browser, now or before; None: nothing."""
     remembered = request.cookies.get(LANGUAGE_COOKIE)
-    return (
-        chosen(request) or (remembered if remembered in LANGUAGES else None) or accepted(request.headers.get("accept-language", ""))
-    )
+    return chosen(request) or (remembered if remembered in LANGUAGES else None)
+
+
+def speaks(request: Request, language: str | None) -> None:
+    """Have the pages that answer this request speak a person's own language, where we have it and he chose no other."""
+    request.state.language = known_language(language)
+
+
+def known_language(language: str | None) -> str | None:
+    """Ours for a directory's word such as `tr-TR`; None where we have none."""
+    short = (language or "").replace("_", "-").partition("-")[0].strip().lower()
+    return short if short in LANGUAGES else None
+
+
+def remember_language(response: Response, language: str) -> None:
+    """Keep a choice in this browser."""
+    response.set_cookie(LANGUAGE_COOKIE, language, max_age=LANGUAGE_LIFE_S, path="/", secure=True, httponly=True, samesite="lax")
 
 
 def accepted(header: str) -> str:

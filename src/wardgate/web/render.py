@@ -17,6 +17,7 @@ from wardgate.texts import LANGUAGES, Text, catalogue, render
 from wardgate.web import language as words
 from wardgate.web.assets import Assets
 from wardgate.web.context import WebContext
+from wardgate.web.theme import theme_of_request
 from wardgate.web.view import look_of, reason_text
 
 _BRAND = "page.brand"
@@ -45,6 +46,7 @@ class Pages:
         html = self._environment.get_template(template).render(
             **self._speech(language, self._look(request)),
             path=request.url.path,
+            theme=theme_of_request(request),
             language_links=_language_links(request),
             asks_questions=getattr(request.state, "asks_questions", False),
             **values,
@@ -53,9 +55,7 @@ class Pages:
         if posts:
             response.headers["referrer-policy"] = "same-origin"
         if words.chosen(request):
-            response.set_cookie(
-                words.LANGUAGE_COOKIE, language, max_age=words.LANGUAGE_LIFE_S, path="/", secure=True, httponly=True, samesite="lax"
-            )
+            words.remember_language(response, language)
         return response
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:

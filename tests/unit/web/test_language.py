@@ -83,7 +83,7 @@ def used_ids() -> set[str]:
         *(f"page.unit_{unit}" for unit in ("ms", "s", "min", "minutes", "h")),
         *(f"outbox.state_{state.value}" for state in OutboxState),
         *(f"outbox.channel_{channel}" for channel in ("sms", "email")),
-        *(f"page.factor_{kind}" for kind in ("passkey", "totp", "hotp", "sms", "email", "recovery_code")),
+        *(f"page.factor_{kind}" for kind in ("passkey", "totp", "hotp", "sms", "email", "recovery_code", "kba")),
         *(look.word for look in RESULTS.values()),
     }
 
