@@ -83,6 +83,7 @@ RETENTIONS = (
     Retention("self_service", "expires_at", _DAY_MS),
     Retention("mail_link", "expires_at", _DAY_MS),
     Retention("password_write", "expires_at", 0),
+    Retention("short_link", "expires_at", _DAY_MS),
     # How it ended is shown beside the person for some weeks.
     Retention("activation", "expires_at", 30 * _DAY_MS),
     Retention("admin_pass", "expires_at", _DAY_MS),

@@ -52,7 +52,7 @@ from wardgate.watch.node import Node
 from wardgate.watch.picture import Picture
 from wardgate.watch.threshold import Threshold
 from wardgate.watch.vitals import Gauges, Vitals
-from wardgate.web.access import hosts_of
+from wardgate.web.access import as_localhost, hosts_of
 from wardgate.web.app import build_web_app
 from wardgate.web.context import DemoGuide, WebContext
 from wardgate.web.server import HttpsServer, TlsFiles
@@ -271,7 +271,16 @@ class Worker:
             observe_directory=self._metrics.directory,
             observe_lock=self._lock_began,
             channel_down=lambda channel: self._outbox is not None and self._outbox.is_down(channel),
+            public_url=self._portal_url(),
         )
+
+    def _portal_url(self) -> str:
+        """Where people reach the portal, for links that a login gives them: where its pages are configured, else where they listen.
+
+        Empty where no listener of ours has it. On this machine's own address they have a name, by which passkeys work.
+        """
+        listeners = zip(self._settings.https_listeners, self._sockets.urls, strict=True)
+        return next((each.public_url.rstrip("/") or as_localhost(url) for each, url in listeners if "portal" in each.doors), "")
 
     async def _start_https(self, guide: DemoGuide | None) -> None:
         data = self._opened.installation.data

@@ -14,6 +14,7 @@ from wardgate.account.activation import bound_to as activation_place
 from wardgate.account.authenticator import bound_to as authenticator_place
 from wardgate.account.contact_seal import bound_to as contact_place
 from wardgate.account.mail_link import bound_to as link_place
+from wardgate.account.short_link import bound_to as short_link_place
 from wardgate.account.token import bound_to as token_place
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -73,6 +74,7 @@ SEALED: Final = (
     ),
     SealedColumn("activation", ("subject_id",), "sealed", lambda row: activation_place(str(row["subject_id"]))),
     SealedColumn("mail_link", ("link_mac",), "sealed", lambda row: link_place(_bytes(row["link_mac"]))),
+    SealedColumn("short_link", ("link_mac",), "sealed", lambda row: short_link_place(_bytes(row["link_mac"]))),
     SealedColumn(
         "kba_answer",
         ("subject_id", "question_id"),

@@ -34,6 +34,7 @@ BELONGINGS: Final = (
     "authenticator",
     "contact",
     "mail_link",
+    "short_link",
     "activation",
     "password_write",
     "self_service",

@@ -25,6 +25,18 @@ class Kind(Enum):
     )
     LOGIN_ANSWER_WRONG = ("engine:login:answer_wrong", "A wrong or reused code; the challenge was repeated.")
     CODE_SENT = ("engine:code:sent", "A one-time code was put into the outbox for a user's phone or mailbox.")
+    LINK_SENT = (
+        "engine:link:sent",
+        "A short link out of a login was put into the outbox for a user's phone or mailbox: to prove something, or to set it up.",
+    )
+    LINK_PROVED = (
+        "engine:link:proved",
+        "On the page of a short link a factor was proved or set up: which; what goes back is a code for the window that asked.",
+    )
+    LOGIN_DISOWNED = (
+        "engine:login:disowned",
+        "Somebody said on the page of a short link that the login was not his: it was ended, and whoever asked for it has to wait.",
+    )
     BRAKE_LOCKED = (
         "engine:brake:locked",
         "A brake began to hold: which, whom or what, for how many seconds (0: until it is lifted), after how many failures.",

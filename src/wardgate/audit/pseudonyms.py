@@ -105,6 +105,9 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.BRAKE_LOCKED: {**_LOGIN, "brake": As.WORD, "wait_s": As.NUMBER, "level": As.NUMBER, "failures": As.NUMBER},
     Kind.BRAKE_RELEASED: _USER,
     Kind.CODE_SENT: {"channel": As.WORD, "message": As.ID},
+    Kind.LINK_SENT: {"channel": As.WORD, "message": As.ID, "purpose": As.WORD},
+    Kind.LINK_PROVED: {**_LOGIN, "purpose": As.WORD},
+    Kind.LOGIN_DISOWNED: _LOGIN,
     Kind.DOOR_REFUSALS: {"refused": As.COUNTS},
     Kind.SUBJECT_CREATED: _PERSON,
     Kind.SUBJECT_RELINKED: {

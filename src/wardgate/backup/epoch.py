@@ -46,6 +46,7 @@ _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
     ("self_service", Where("id", "not_null")),
     ("sso_session", Where("session_mac", "not_null")),
     ("mail_link", Where("link_mac", "not_null")),
+    ("short_link", Where("link_mac", "not_null")),
     ("activation", Where("subject_id", "not_null")),
     ("password_write", Where("account_mac", "not_null")),
     ("admin_pass", Where("pass_mac", "not_null")),

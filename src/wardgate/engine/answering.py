@@ -19,6 +19,7 @@ from wardgate.directory.port import AccountState, Directory, DirectoryUser
 from wardgate.directory.realm import parse_login_name
 from wardgate.engine import brakes, demands, hand_over, interviews, known_names
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
+from wardgate.engine.by_link import ENROL, Proved
 from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
 from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
@@ -49,7 +50,7 @@ from wardgate.engine.transaction import (
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.errors import DirectoryUnavailable, SealError
-from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
+from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
 from wardgate.risk.carried import told as told_risk
 from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
@@ -260,6 +261,11 @@ class Answering:
         chosen = self._asker.chosen(given, answer.transaction, answer.holder)
         if chosen is not None:
             return await self._change_factor(answer, chosen)
+        if answer.transaction.terms.links:
+            linked = await self._judge_linked(answer, given)
+            if not isinstance(linked, Answer):
+                return linked
+            answer = linked
         codes = answer.transaction.terms.codes(self._parts.configuration().codes)
         task = Task(answer.transaction.id, answer.now, codes, self._parts.ring(), answer.request.origin.site)
         factor = BY_KIND[answer.transaction.factor]
@@ -281,6 +287,26 @@ class Answering:
         source = brakes.asker(origin.client, origin.binding)
         interview = interviews.of_login(self._parts.configuration(), answer.transaction, source)
         return await interviews.judge(factor, answer.holder, task, interview, memory, given)
+
+    async def _judge_linked(self, answer: Answer, given: bytes) -> "Answer | Step | None":
+        """Judge what may be the code of a page; the answer itself where it is for the factor that the window asks for, as ever.
+
+        Who had to set something up is asked for that as soon as he has it.
+        """
+        transaction = answer.transaction
+        judged = await self._asker.by_link.judge(transaction, given, answer.now_ms)
+        if isinstance(judged, Proved):
+            return await self._right(answer, BY_KIND[judged.kind], judged.verdict)
+        if transaction.factor != ENROL and transaction.factor not in ON_PAGES:
+            return answer
+        if transaction.factor == ENROL:
+            ways = [each for each in self._asker.alternatives(transaction, answer.holder) if each.kind not in ON_PAGES]
+            typed = next((each for each in ways if each.channel is None), None)
+            if typed is not None:
+                return replace(answer, transaction=replace(transaction, factor=typed.kind))
+        if judged is not None and judged.shown:
+            return await self._wrong(answer, Wrong("code_wrong"))
+        return await self._ask_again(answer, "link_first", Text("approve.first"))
 
     async def _right(self, answer: Answer, factor: Factor, verdict: Right) -> Step | None:
         transaction = answer.transaction
@@ -444,7 +470,8 @@ class Answering:
         if tries_left <= 0 or transaction.sequence >= MAX_ROUNDS:
             text = Text("code.closed", {"ref": transaction.reference})
             return await self.close(answer.handle, answer.request, transaction, "code_closed", text, settle)
-        status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left, transaction.factor)
+        typed = "" if transaction.terms.links and transaction.factor in ON_PAGES else transaction.factor
+        status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left, typed)
         again = self._again(answer, replace(transaction, tries_left=tries_left), status)
         return await self._put(answer, again, settle, verdict.reason, Kind.LOGIN_ANSWER_WRONG)
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.delivery.port import Channel
 from wardgate.engine import interviews
+from wardgate.engine.by_link import ENROL, ByLink, Linked, may_enrol
 from wardgate.engine.messages import send_code
 from wardgate.engine.outcome import Challenge, Denied, Origin
 from wardgate.engine.recording import Recording
@@ -29,6 +31,9 @@ _NOTHING = {"policy.no_factor": "no_factor", "policy.not_here": "factor_not_here
 # Any other answer is no choice, and spares the look at what the person has.
 _WORDS = frozenset([word for factor in SECOND_FACTORS for word in factor.words])
 
+# What is for emergencies, and what others may know.
+_LAST = frozenset((RECOVERY_CODE, *QUESTIONING))
+
 
 @quick_value
 class Asked:
@@ -46,6 +51,7 @@ class Asker:
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
         self._limits = MessageLimits(parts)
+        self.by_link = ByLink(parts, self._limits)
 
     # --- opening -------------------------------------------------------------------------------------------------
 
@@ -142,7 +148,7 @@ class Asker:
         trail.transaction_id, trail.reference = old.id, old.reference
         trail.note("the same login is open already: joined to it")
         asked = self.put_again(old, holder)
-        if BY_KIND[old.factor].channel is not None and self.resend_wait_s(old, now_ms) == 0:
+        if old.factor != ENROL and BY_KIND[old.factor].channel is not None and self.resend_wait_s(old, now_ms) == 0:
             resent = await self.resend(old, holder, application, trail)
             asked = resent if isinstance(resent, Asked) else asked
         handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin_binding)
@@ -175,7 +181,10 @@ class Asker:
         return Challenge(handle, transaction.factor, asked.texts, left_s, *about, asked.questions)
 
     def put_again(self, transaction: Transaction, holder: Holder, *status: Text) -> Asked:
-        """The open question once more, after what there is to say."""
+        """The open question once more, after what there is to say, without anything new being sent."""
+        linked = self.by_link.repeat(transaction) if transaction.terms.links else None
+        if linked is not None:
+            return Asked(transaction, (*status, linked, *self.other_ways(transaction, holder)))
         factor = BY_KIND[transaction.factor]
         asked = interviews.put_again(factor, holder, self._task(transaction), transaction.recall(factor.kind))
         # A window that is too small for both shows the question: nobody can answer one that he does not see.
@@ -209,7 +218,8 @@ class Asker:
         channels = self._parts.configuration().channels
         factors = [BY_KIND[kind] for kind in step if kind not in transaction.proved]
         usable = [each for each in factors if each.enrolled(holder) and (each.channel is None or each.channel in channels)]
-        return [each for each in usable if each.channel is None or self._is_open(each, holder)]
+        usable = [each for each in usable if each.channel is None or self._is_open(each, holder)]
+        return sorted(usable, key=_out_of_the_way) if transaction.terms.by_link else usable
 
     def unsendable(self, steps: Sequence[Sequence[str]], proved: Sequence[str], holder: Holder, trail: Trail) -> int:
         """How many of the next steps nothing but messages could prove, while no gateway takes any; told to the timeline.
@@ -238,6 +248,11 @@ class Asker:
             if isinstance(asked, Asked):
                 return asked
             refusal = Text("code.closed_no_more", {"ref": trail.reference})
+        if refusal is None and transaction.terms.enrols and may_enrol(transaction, holder):
+            linked = await self.by_link.ask_to_enrol(transaction, holder, application, trail)
+            if isinstance(linked, Linked):
+                return self._asked_by_link(ENROL, transaction, linked)
+            refusal = Text("code.closed_no_more", {"ref": trail.reference})
         await self._note_closed(transaction, holder, trail)
         return refusal or Text(_nothing_to_ask(holder), {"ref": trail.reference})
 
@@ -252,6 +267,12 @@ class Asker:
         resend: bool = False,
     ) -> Asked | Text:
         """Ask by this factor. A Text tells why it cannot be asked now (its limit of messages is reached)."""
+        if transaction.terms.by_link and factor.kind in ON_PAGES:
+            linked = await self.by_link.ask(factor, transaction, holder, application, trail)
+            if isinstance(linked, Text):
+                return linked
+            led = self._asked_by_link(factor.kind, transaction, linked)
+            return replace(led, texts=(*status, *led.texts, *self.other_ways(led.transaction, holder)))
         now = self._parts.clock.now()
         now_ms = to_ms(now)
         codes = transaction.terms.codes(self._parts.configuration().codes)
@@ -273,6 +294,16 @@ class Asker:
         trail.note("asked for a factor", factor=factor.kind)
         operations = send_code(self._parts, application, changed, asked.sending, codes.life_s, trail) if asked.sending else ()
         return Asked(changed, (*status, asked.prompt, *self.other_ways(changed, holder)), operations, asked.questions)
+
+    def _asked_by_link(self, kind: str, transaction: Transaction, linked: Linked) -> Asked:
+        """The login may last as long as any: to open a page and set something up takes longer than to type a code."""
+        changed = replace(
+            transaction,
+            factor=kind,
+            memory={**transaction.memory, kind: linked.memory},
+            expires_at=transaction.created_at + transaction.terms.longest_ms,
+        )
+        return Asked(changed, (linked.prompt,), linked.operations)
 
     def other_ways(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
         """The line that names the other factors' words; nothing when there are none."""
@@ -316,6 +347,11 @@ class Asker:
         factors = [BY_KIND[kind] for kind in transaction.steps[transaction.step] if kind not in transaction.proved]
         if holder.phone and any(each.enrolled(holder) and not self._is_open(each, holder) for each in factors):
             await self._limits.note_closed(holder.phone, trail)
+
+
+def _out_of_the_way(factor: Factor) -> int:
+    """What a window can ask for itself comes first, what has it lead elsewhere then, and what is for emergencies last."""
+    return 1 if factor.kind in ON_PAGES else 2 if factor.kind in _LAST else 0
 
 
 def _nothing_to_ask(holder: Holder) -> str:

@@ -445,6 +445,11 @@ def take_turn(kind: str, key: bytes, now_ms: int, an_hour: int, a_day: int) -> M
     return Modify("brake", {"kind": kind, "key": key}, count_send, arguments)
 
 
+def give_turn_back(kind: str, key: bytes, taken_at_ms: int) -> Modify:
+    """A turn that was taken at this moment was no attempt after all."""
+    return Modify("brake", {"kind": kind, "key": key}, uncount_send, {"now": taken_at_ms})
+
+
 def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
     """Forget all that the brakes know of a person: `who` as in `brake_keys`, the subject id and the names before it was met."""
     return [
@@ -582,6 +587,17 @@ def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
         stamps.append([now, int(arguments["resend"] or 0)])
     row["stamps"] = json.dumps(stamps, separators=(",", ":"))
     return Modified(stored(row, now), -(-wait_ms // 1000))
+
+
+def uncount_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """One less of those that were counted at this moment."""
+    row, now = _current(old, arguments)
+    stamps = json.loads(row["stamps"])
+    counted = next((at for at, stamp in enumerate(stamps) if stamp[0] == now), None)
+    if counted is None:
+        return Modified(None)
+    row["stamps"] = json.dumps(stamps[:counted] + stamps[counted + 1 :], separators=(",", ":"))
+    return Modified(stored(row, now))
 
 
 def hold_address(old: Row | None, arguments: Mapping[str, Value]) -> Modified:

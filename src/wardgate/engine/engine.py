@@ -23,6 +23,7 @@ from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, demands, hand_over, interviews, known_names
 from wardgate.engine.actions import Actions, Awaited
 from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, proved_outcome, release_after
+from wardgate.engine.approvals import Approvals
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.finding import Found
@@ -49,7 +50,7 @@ from wardgate.engine.transaction import Goal, Handle, Transaction, handle_from_r
 from wardgate.engine.trusted import TRUSTED_DEVICE, is_password_alone, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
-from wardgate.factors import BY_KIND, ON_PAGES, PASSWORD, QUESTIONING, SECOND_FACTORS, USUAL_KINDS
+from wardgate.factors import BY_KIND, BY_LINK, ON_PAGES, PASSWORD, QUESTIONING, SECOND_FACTORS, USUAL_KINDS
 from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
 from wardgate.jsons import dumps
 from wardgate.kba.standing import NOT_ANSWERED
@@ -64,6 +65,8 @@ from wardgate.values import quick_value
 
 # How often a login may lose the race for being the open one of its kind.
 FOLD_TRIES = 5
+# No short links.
+_NO_LINKS = ("", False)
 # What is asked where policy asks for a password alone, and that is too little for what follows.
 _ANYTHING_ELSE = USUAL_KINDS
 # What a login comes to once everything is proved.
@@ -113,6 +116,7 @@ class Engine:
         contactless = Contactless(parts.storage, parts.clock)
         self._answering = Answering(parts, self._asker, contactless)
         self._actions = Actions(parts, self._answering)
+        self.approvals = Approvals(parts, self._answering)
         self._refusing = Refusing(parts)
         self._waiters = Waiters()
         self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters, contactless)
@@ -212,7 +216,7 @@ class Engine:
             return self._refusing.down(attempt)
         pages, site = request.origin.shows_pages, request.origin.site is not None
         handed_s = self._hand_over_s(attempt) if request.password is not None and not request.steps_up else 0
-        course = _course(decision, handed_s, pages, site)
+        course = _course(decision, handed_s, pages, site, *self._links(attempt))
         # Without a password from here, a code is all that stands before the grant: policy must ask for one.
         if request.password is None and (not course.steps or len(course.steps) < len(decision.steps)):
             return await self._refusing.deny_known(
@@ -240,6 +244,19 @@ class Engine:
         if not request.can_challenge:
             return await self._refusing.deny_known(attempt, person, "code_missing", Text("signin.failed", {"ref": trail.reference}))
         return await self._challenge(attempt, person, course)
+
+    def _links(self, attempt: Attempt) -> tuple[str, bool]:
+        """What short links are for in this login: how one is asked for what needs a page, and whether one may set something up.
+
+        Nothing where the door shows pages itself or puts no question, nor where no password is proved here, nor without an address.
+        """
+        settings, request = attempt.application.settings, attempt.request
+        if settings.page_link == "off" and not settings.enrol_by_link:
+            return _NO_LINKS
+        if request.origin.shows_pages or not request.can_challenge or request.code is not None or not self._parts.public_url:
+            return _NO_LINKS
+        by_link = settings.page_link if settings.page_link != "off" else ""
+        return by_link, settings.enrol_by_link and request.password is not None
 
     async def _must_enrol(self, attempt: Attempt, person: Person, course: Course) -> bool:
         """Whether something has to be enrolled before this login is granted, at a door where that can be done."""
@@ -704,15 +721,16 @@ def _less(course: Course, kind: str) -> Course:
 
 # There are as many plans as rules, and each login has one of them.
 @lru_cache(maxsize=256)
-def _course(plan: Plan, hand_over_s: int, pages: bool, site: bool) -> Course:
+def _course(plan: Plan, hand_over_s: int, pages: bool, site: bool, by_link: str = "", enrols: bool = False) -> Course:
     """What a plan demands beside the password, without what the door cannot ask for.
 
-    `pages`: it can have things done; `site`: passkeys can be asked for where it stands.
+    `pages`: it can have things done; `site`: passkeys can be asked for where it stands; `by_link`: a link can lead to where.
     """
     steps = tuple(step for step in plan.steps if step != (PASSWORD,))
     if not site:
-        steps = tuple(tuple(kind for kind in step if kind not in ON_PAGES) for step in steps)
-    return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s, pages), plan.text)
+        unasked = ON_PAGES - BY_LINK.keys() if by_link else ON_PAGES
+        steps = tuple(tuple(kind for kind in step if kind not in unasked) for step in steps)
+    return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s, pages, by_link, enrols), plan.text)
 
 
 def _told(words: Sequence[tuple[str, str]], language: str) -> Text:

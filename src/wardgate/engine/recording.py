@@ -13,6 +13,10 @@ from wardgate.engine.steps import COMMIT, Steps
 from wardgate.storage.port import Commit, Committed, Operation
 from wardgate.texts import Text, render
 
+# The value of a text that is a link, and what stands for it in the timeline.
+LINK = "link"
+HIDDEN = "(link)"
+
 
 class Rate:
     """So many a second for each name; bounded in names by those of the configuration."""
@@ -116,7 +120,7 @@ class Recording:
                 if outcome.questions:
                     # What somebody asks himself is his own: no operator reads it.
                     parts = tuple(Text("kba.ask_any") if "question" in text.values else text for text in parts)
-                trail.text = " ".join(render(text, outcome.language) for text in parts)
+                trail.text = " ".join(render(_told(text), outcome.language) for text in parts)
             case Granted():
                 trail.result = trail.reason = "granted"
                 if outcome.texts:
@@ -127,3 +131,8 @@ class Recording:
             case Denied():
                 trail.result, trail.reason = "denied", outcome.reason
                 trail.text = render(outcome.text, outcome.language)
+
+
+def _told(text: Text) -> Text:
+    """What the timeline keeps of a text: not the link in it, which leads whoever reads it into somebody's login."""
+    return Text(text.id, {**text.values, LINK: HIDDEN}) if LINK in text.values else text

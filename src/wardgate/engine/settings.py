@@ -51,6 +51,20 @@ class ApplicationSettings:
             "unit": "seconds",
         },
     )
+    page_link: Literal["off", "shown", "sent"] = field(
+        default="off",
+        metadata={
+            "help": "whether what only a page can ask for (a passkey) is asked for in a VPN's window by a short link: shown there, "
+            "or sent to the user"
+        },
+    )
+    enrol_by_link: bool = field(
+        default=False,
+        metadata={
+            "help": "whether who has no second factor is led from a VPN's window to a page to set one up, by a link to a phone or "
+            "mail address that is known, or with a start code that an operator issued"
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

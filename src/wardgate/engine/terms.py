@@ -28,7 +28,9 @@ class Terms:
 
     `skips_unsendable`: a step that only messages could prove is left out while no gateway takes any. `hand_over_s`: for how long a
     grant leaves a proof for the request that follows it; 0: not at all. `trusted_s`: for how long the browser may be trusted from
-    its grant on, if its person wishes; 0: not at all, as at every door that shows no pages.
+    its grant on, if its person wishes; 0: not at all, as at every door that shows no pages. `by_link`: how a door that shows none
+    has asked for what only a page can ask for: by a link that is `shown` or `sent`; empty: not at all. `enrols`: by what who has
+    nothing that the plan takes may set it up on such a page: a link to a `contact` of his, or a start `code` alone; empty: not.
     """
 
     login_s: int = 0
@@ -40,6 +42,13 @@ class Terms:
     demands: tuple[Demand, ...] = ()
     actions: str = ""
     trusted_s: int = 0
+    by_link: str = ""
+    enrols: str = ""
+
+    @property
+    def links(self) -> bool:
+        """Whether anything of the login may be done on a page that a short link leads to."""
+        return bool(self.by_link or self.enrols)
 
     @property
     def longest_ms(self) -> int:
@@ -56,10 +65,11 @@ class Terms:
 NO_TERMS: Final = Terms()
 
 
-def terms_of(plan: Plan, hand_over_s: int = 0, pages: bool = False) -> Terms:
+def terms_of(plan: Plan, hand_over_s: int = 0, pages: bool = False, by_link: str = "", enrols: bool = False) -> Terms:
     """The terms of a plan. What weakens a login is not for those of whom a floor demands strong factors.
 
-    `pages`: the door shows them, so that a browser can be trusted and the session is ours.
+    `pages`: the door shows them, so that a browser can be trusted and the session is ours. `by_link`, `enrols`: what short
+    links are for at this door. A message proves little: of whom strong factors are demanded sets nothing up without a start code.
     """
     lifetimes, is_strong = plan.lifetimes, plan.strong_factors > 0
     session_s, idle_s = lifetimes.session_s, lifetimes.idle_s
@@ -76,6 +86,8 @@ def terms_of(plan: Plan, hand_over_s: int = 0, pages: bool = False) -> Terms:
         demands=tuple(demand for demand in plan.demands if demand.level != "off"),
         actions=plan.actions if plan.demands else "",
         trusted_s=lifetimes.trusted_device_s if pages and not is_strong else 0,
+        by_link=by_link,
+        enrols=("code" if is_strong else "contact") if enrols else "",
     )
     return NO_TERMS if terms == NO_TERMS else terms
 
@@ -90,6 +102,8 @@ def dump_terms(terms: Terms) -> str:
 def _dumped(terms: Terms) -> str:
     demands = [[each.action, each.level, each.factors, each.deferrals, each.every_s, each.remind_s] for each in terms.demands]
     numbers = (terms.login_s, terms.code_s, terms.session_s, terms.idle_s, int(terms.skips_unsendable), terms.hand_over_s)
+    if terms.links:
+        return dumps([*numbers, demands, terms.actions, terms.trusted_s, terms.by_link, terms.enrols])
     if terms.trusted_s:
         return dumps([*numbers, demands, terms.actions, terms.trusted_s])
     return dumps([*numbers, demands, terms.actions] if demands else [*numbers])
@@ -101,7 +115,7 @@ def load_terms(text: str) -> Terms:
     if not text:
         return NO_TERMS
     login_s, code_s, session_s, idle_s, skips, hand_over_s, *rest = loads(text)
-    demands, actions, trusted_s = (*rest, 0)[:3] if rest else ((), "", 0)
+    demands, actions, trusted_s, by_link, enrols = (*rest, *(0, "", "")[len(rest) - 2 :]) if rest else ((), "", 0, "", "")
     return Terms(
         login_s,
         code_s,
@@ -115,6 +129,8 @@ def load_terms(text: str) -> Terms:
         ),
         actions,
         trusted_s,
+        by_link,
+        enrols,
     )
 
 

@@ -9,7 +9,7 @@ from wardgate.factors.email import EmailFactor
 from wardgate.factors.hotp import HotpFactor
 from wardgate.factors.kba import KbaFactor
 from wardgate.factors.passkey import PasskeyFactor
-from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, NeedsPage, Questioning
+from wardgate.factors.port import MAX_ANSWER_BYTES, AsksByLink, Factor, NeedsPage, Questioning
 from wardgate.factors.recovery_code import RecoveryCodeFactor
 from wardgate.factors.sms import SmsFactor
 from wardgate.factors.totp import TotpFactor
@@ -32,6 +32,8 @@ KINDS = (PASSWORD, *BY_KIND)
 STRONG_KINDS = tuple(factor.kind for factor in SECOND_FACTORS if factor.strong)
 # Those that a door without pages never asks for, those that ask several questions, and how long each one's answers may be.
 ON_PAGES = frozenset(factor.kind for factor in SECOND_FACTORS if isinstance(factor, NeedsPage))
+# Of these, those that a short link can lead to, with what is said then.
+BY_LINK = {factor.kind: factor.link_text for factor in SECOND_FACTORS if isinstance(factor, AsksByLink)}
 QUESTIONING = {factor.kind: factor for factor in SECOND_FACTORS if isinstance(factor, Questioning)}
 # What stands beside a password where no policy says otherwise: questions are asked only where one names them.
 USUAL_KINDS = tuple(kind for kind in BY_KIND if kind not in QUESTIONING)

@@ -51,6 +51,7 @@ class PasskeyFactor:
     channel: Channel | None = None
     words: tuple[str, ...] = ("passkey",)
     max_answer_bytes = MAX_ASSERTION_BYTES
+    link_text = "approve.ask_passkey"
 
     def enrolled(self, holder: Holder) -> bool:
         """Whether the subject has a passkey."""

@@ -208,6 +208,16 @@ class NeedsPage(Protocol):
 
 
 @runtime_checkable
+class AsksByLink(Protocol):
+    """An extra ability of what needs a page: the page of a short link can ask for it, so that a VPN's window can lead there."""
+
+    @property
+    def link_text(self) -> str:
+        """The id of what the window says; with `_sent` behind it where the link was sent."""
+        ...
+
+
+@runtime_checkable
 class Questioning(Protocol):
     """An extra ability: it asks several questions, which are the person's own, and judges all the answers together.
 

@@ -88,13 +88,18 @@ def first_code(door: BrowserDoor, secret: str, form: Form) -> int | Text:
 
 async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> None:
     """Enrol the app that showed a right code, which is used up by that."""
+    await door.storage.commit(app_operations(door, whose, secret, proved, form))
+
+
+def app_operations(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> list[Operation]:
+    """What enrols it, with its event and word of it to the person."""
     label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS] or "app"
     now_ms = to_ms(door.clock.now())
     authenticator_id, insert = create_authenticator(
         door.ring(), whose.subject_id, TOTP, label, SETTINGS, Secret(bytes.fromhex(secret)), proved, now_ms
     )
     event = event_of(door, Kind.AUTHENTICATOR_ADDED, whose, authenticator_id, TOTP)
-    await door.storage.commit([insert, event, *notices(door, whose, "authenticator_added")])
+    return [insert, event, *notices(door, whose, "authenticator_added")]
 
 
 async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:

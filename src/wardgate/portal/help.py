@@ -24,6 +24,7 @@ TOPICS: Final = (
     "unlock",
     "forgot-user-name",
     "account",
+    "vpn",
     "passkeys",
     "add-app",
     "add-token",

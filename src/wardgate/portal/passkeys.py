@@ -5,6 +5,7 @@ exists of it but a question in this browser's step.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
@@ -21,9 +22,11 @@ from wardgate.account.authenticator import (
 )
 from wardgate.account.contact import kept_contacts
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
 from wardgate.crypto import new_reference, random_bytes
+from wardgate.directory.port import DirectoryUser
 from wardgate.engine.holders import holder_of
 from wardgate.engine.notices import Whom, notify
 from wardgate.factors.passkey import CHALLENGE_BYTES, TIMEOUT_MS, PasskeyFactor, encoded, handle_of, read_shown
@@ -48,6 +51,15 @@ ENDPOINTS: Final = "/.well-known/passkey-endpoints"
 MAX_ATTESTATION_BYTES: Final = 8 * 1024
 # EdDSA, ES256 and RS256: what every authenticator has one of.
 ALGORITHMS: Final = (-8, -7, -257)
+
+
+@dataclass(frozen=True, slots=True)
+class MadePasskey:
+    """A passkey that a browser made: what is kept of it, how often it has signed, and whether a PIN or finger unlocked it."""
+
+    settings: dict[str, str | int]
+    count: int
+    user_verified: bool
 
 
 class PasskeyPages:
@@ -116,10 +128,10 @@ class PasskeyPages:
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(PASSKEY)
         site = site_of(request, self._door.context)
-        made = _made(form, step, site) if site is not None else None
+        made = made_passkey(form, step.secret, site) if site is not None else None
         if made is None:
             return self._page(request, present, step, active, Text("passkey.not_made"))
-        if any(each.settings.get("credential") == made["credential"] for each in (*active, *held)):
+        if any(each.settings.get("credential") == made.settings["credential"] for each in (*active, *held)):
             return self._page(request, present, step, active, Text("passkey.exists"), 409)
         if await self._steps.move(browser.mac(self._door.ring()), step, step.changed(ended="enrolled", secret="")) is None:
             raise HTTPException(410)
@@ -127,16 +139,10 @@ class PasskeyPages:
         has_codes = any(each.kind == RECOVERY_CODE for each in (*active, *held))
         return RedirectResponse(LIST if has_codes else CODES, status_code=303)
 
-    async def _enrol(self, present: Present, form: Form, made: dict[str, str | int]) -> None:
-        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS] or PasskeyFactor.kind
-        subject_id, now_ms = present.session.whose.subject_id, to_ms(self._door.clock.now())
-        counter = int(made.pop("counter"))
-        authenticator_id, insert = create_authenticator(
-            self._door.ring(), subject_id, PasskeyFactor.kind, label, made, None, counter, now_ms
-        )
-        details = {"user": present.user.name, "kind": PasskeyFactor.kind, "authenticator": authenticator_id}
-        event = record(AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, "person", subject_id=subject_id, details=details))
-        done = await self._door.storage.commit([insert, event, *await self._notices(present)])
+    async def _enrol(self, present: Present, form: Form, made: "MadePasskey") -> None:
+        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
+        unit = passkey_operations(self._door, present.session.whose.subject_id, present.user.name, made, label)
+        done = await self._door.storage.commit([*unit, *await self._notices(present)])
         if not isinstance(done, Committed):
             raise HTTPException(410)
 
@@ -157,25 +163,6 @@ class PasskeyPages:
             raise HTTPException(410)
         return step
 
-    def _options(self, present: Present, step: Step, site: Site, active: Sequence[Authenticator]) -> str:
-        """What the browser is asked, as `PublicKeyCredential.parseCreationOptionsFromJSON` takes it."""
-        user, passkeys = present.user, [each for each in active if each.kind == PasskeyFactor.kind]
-        options = {
-            "rp": {"id": site.rp_id, "name": self._door.configuration().applications[self._door.portal()].title},
-            "user": {
-                "id": encoded(handle_of(present.session.whose.subject_id)),
-                "name": user.name,
-                "displayName": user.display_name or user.name,
-            },
-            "challenge": encoded(bytes.fromhex(step.secret)),
-            "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
-            "timeout": TIMEOUT_MS,
-            "excludeCredentials": [{"type": "public-key", "id": each.settings["credential"]} for each in passkeys],
-            "authenticatorSelection": {"residentKey": "preferred", "userVerification": "preferred"},
-            "attestation": "none",
-        }
-        return dumps(options)
-
     def _page(
         self,
         request: Request,
@@ -187,6 +174,7 @@ class PasskeyPages:
     ) -> Response:
         """The page; without a step, the one that says by which name passkeys work."""
         browser, site = browser_of(request), site_of(request, self._door.context)
+        subject_id = present.session.whose.subject_id
         address = other_address(self._door.context)
         response = self._door.pages.page(
             request,
@@ -198,7 +186,9 @@ class PasskeyPages:
             user=present.user,
             step=step,
             error=error,
-            options=self._options(present, step, site, active) if step is not None and site is not None else "",
+            options=creation_options(self._door, subject_id, present.user, step.secret, site, active)
+            if step is not None and site is not None
+            else "",
             address=f"{address}{PASSKEY}" if address else "",
         )
         response.headers[PERMISSIONS_POLICY] = PASSKEYS_MADE
@@ -206,7 +196,39 @@ class PasskeyPages:
         return response
 
 
-def _made(form: Form, step: Step, site: Site) -> dict[str, str | int] | None:
+def creation_options(
+    door: BrowserDoor, subject_id: SubjectId, user: DirectoryUser, challenge: str, site: Site, active: Sequence[Authenticator]
+) -> str:
+    """What the browser is asked, as `PublicKeyCredential.parseCreationOptionsFromJSON` takes it."""
+    passkeys = [each for each in active if each.kind == PasskeyFactor.kind]
+    options = {
+        "rp": {"id": site.rp_id, "name": door.configuration().applications[door.portal()].title},
+        "user": {
+            "id": encoded(handle_of(subject_id)),
+            "name": user.name,
+            "displayName": user.display_name or user.name,
+        },
+        "challenge": encoded(bytes.fromhex(challenge)),
+        "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
+        "timeout": TIMEOUT_MS,
+        "excludeCredentials": [{"type": "public-key", "id": each.settings["credential"]} for each in passkeys],
+        "authenticatorSelection": {"residentKey": "preferred", "userVerification": "preferred"},
+        "attestation": "none",
+    }
+    return dumps(options)
+
+
+def passkey_operations(door: BrowserDoor, subject_id: SubjectId, user_name: str, made: MadePasskey, label: str) -> list[Operation]:
+    """What enrols a passkey that was made, with its event."""
+    now_ms = to_ms(door.clock.now())
+    authenticator_id, insert = create_authenticator(
+        door.ring(), subject_id, PasskeyFactor.kind, label or PasskeyFactor.kind, made.settings, None, made.count, now_ms
+    )
+    details = {"user": user_name, "kind": PasskeyFactor.kind, "authenticator": authenticator_id}
+    return [insert, record(AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, "person", subject_id=subject_id, details=details))]
+
+
+def made_passkey(form: Form, challenge: str, site: Site) -> MadePasskey | None:
     """What is kept of the passkey that a browser brought back; None where it is not for this question, or none at all."""
     # As with assertions: only who makes a passkey waits for the library that checks it.
     from wardgate.factors.webauthn_checks import check_attestation
@@ -214,14 +236,14 @@ def _made(form: Form, step: Step, site: Site) -> dict[str, str | int] | None:
     given = form.secret("passkey")
     shown = read_shown(given) if len(given) <= MAX_ATTESTATION_BYTES else None
     body: Any = shown.body if shown is not None else {}
-    made = check_attestation(body, bytes.fromhex(step.secret), site)
+    made = check_attestation(body, bytes.fromhex(challenge), site)
     if made is None:
         return None
-    return {
+    settings: dict[str, str | int] = {
         "credential": encoded(made.credential_id),
         "public_key": encoded(made.public_key),
         "transports": ",".join(made.transports),
         "backed_up": int(made.backed_up),
         "by": BY_PERSON,
-        "counter": made.count,
     }
+    return MadePasskey(settings, made.count, made.user_verified)

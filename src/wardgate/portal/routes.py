@@ -19,6 +19,7 @@ from wardgate.engine.self_service.undoing import Undoing
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
+from wardgate.portal.approve import ApprovePages
 from wardgate.portal.contacts import ContactPages
 from wardgate.portal.devices import DevicePages
 from wardgate.portal.enrolment import EnrolmentPages
@@ -74,6 +75,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *DevicePages(door, gate).routes(),
             *PreferencePages(door, gate).routes(),
             *ContactPages(door, gate, OwnContacts(own)).routes(),
+            *ApprovePages(door).routes(),
             *QuestionPages(door, gate, OwnQuestions(own)).routes(),
             *LinkPages(door, Undoing(own)).routes(),
             *NamePages(door, UserNames(own)).routes(),

@@ -182,6 +182,31 @@ activation = Table(
     Index("ix_activation_expires_at", "expires_at"),
 )
 
+# What a short link out of a login leads to. Its code stands nowhere: only its keyed fingerprint does, and that of the code that its
+# page ended with. `proved`: what was proved or enrolled there; `browser_mac`: of the browser whose it is from its first POST on.
+short_link = Table(
+    "short_link",
+    metadata,
+    _bytes("link_mac"),
+    _text("transaction_id"),
+    _text("subject_id"),
+    _text("purpose"),
+    _text("factor"),
+    _bytes("sealed"),
+    _bytes("browser_mac", null=True),
+    _text("activation"),
+    _text("proved"),
+    _number("twofold"),
+    _bytes("code_mac", null=True),
+    _number("tries"),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("used_at", null=True),
+    PrimaryKeyConstraint("link_mac"),
+    Index("ix_short_link_subject_id", "subject_id"),
+    Index("ix_short_link_expires_at", "expires_at"),
+)
+
 # `counter`: the last TOTP time step or the next HOTP counter; it only ever rises, by conditional update.
 authenticator = Table(
     "authenticator",

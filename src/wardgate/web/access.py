@@ -24,6 +24,8 @@ class Closed(HTTPException):
 
 
 MAX_HOPS = 10
+# What this machine calls itself.
+LOCALHOST = "localhost"
 
 
 def client_address(request: Request, proxies: Sequence[Network] = ()) -> str:
@@ -134,3 +136,21 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def as_localhost(origin: str) -> str:
+    """The same origin by the machine's name for itself, where its address is of that kind."""
+    parts = urlsplit(origin)
+    if not is_number(parts.hostname or "") or not ip_address(parts.hostname or "").is_loopback:
+        return origin
+    port = f":{parts.port}" if parts.port is not None else ""
+    return f"{parts.scheme}://{LOCALHOST}{port}"
+
+
+def is_number(host: str) -> bool:
+    """Whether a host is an address and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -264,7 +264,7 @@ async def test_a_backup_before_an_upgrade_takes_the_tables_as_they_are(plant: Pl
     newer = ("lease", "audit_head", "local_password_history", "known_name", "contact")
     newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
     newer += ("page_step", "self_service", "sso_session", "mail_link")
-    newer += ("activation", "token", "password_write")
+    newer += ("activation", "short_link", "token", "password_write")
     for table in newer:
         change(plant, f"DROP TABLE {table}")
     change(plant, "ALTER TABLE brake DROP COLUMN label")

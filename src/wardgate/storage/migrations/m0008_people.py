@@ -24,6 +24,7 @@ def upgrade(op: Operations) -> None:
     _activation(op)
     _token(op)
     _password_write(op)
+    _short_link(op)
 
 
 def _activation(op: Operations) -> None:
@@ -85,3 +86,27 @@ def _password_write(op: Operations) -> None:
     op.create_index("ix_password_write_subject_id", "password_write", ["subject_id"])
     op.create_index("ix_password_write_next_at", "password_write", ["next_at"])
     op.create_index("ix_password_write_expires_at", "password_write", ["expires_at"])
+
+
+def _short_link(op: Operations) -> None:
+    op.create_table(
+        "short_link",
+        _bytes("link_mac"),
+        _text("transaction_id"),
+        _text("subject_id"),
+        _text("purpose"),
+        _text("factor"),
+        _bytes("sealed"),
+        _bytes("browser_mac", null=True),
+        _text("activation"),
+        _text("proved"),
+        _number("twofold"),
+        _bytes("code_mac", null=True),
+        _number("tries"),
+        _number("created_at"),
+        _number("expires_at"),
+        _number("used_at", null=True),
+        PrimaryKeyConstraint("link_mac"),
+    )
+    op.create_index("ix_short_link_subject_id", "short_link", ["subject_id"])
+    op.create_index("ix_short_link_expires_at", "short_link", ["expires_at"])
