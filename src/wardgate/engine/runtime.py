@@ -10,7 +10,7 @@ from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import Realms
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
 from wardgate.kba.asking import Questioner
-from wardgate.policy.groups import asked_groups, gives_any_group, looks_like_alias
+from wardgate.policy.groups import asked_groups, gives_any_group, group_form, looks_like_alias
 from wardgate.policy.rules import Policy
 from wardgate.risk.assessing import Assessor
 from wardgate.storage.port import Storage
@@ -55,7 +55,7 @@ class Application:
         return tuple(group for group in user.groups if group in aliases or self._asks(group, places)), aliases
 
     def _asks(self, group: str, places: Sequence[str]) -> bool:
-        return any(f"{place}:{group}".lower() in self.named for place in places)
+        return any(group_form(f"{place}:{group}") in self.named for place in places)
 
     @property
     def title(self) -> str:

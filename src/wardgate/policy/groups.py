@@ -1,10 +1,12 @@
 """Groups as conditions name them: `directory:name` or `realm:name`, in lower case. The name may be a DN or a SID as well.
 
 Whose group it is must be said, so that a local `domain-admins` is not Active Directory's. The first colon ends the directory's
-name; what follows may hold colons, commas and equals signs.
+name; what follows may hold colons, commas and equals signs. Letters with accents have one form on both sides (NFC): a document that
+was written on one system and a directory that was filled from another spell them apart.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # Blanks that people put into a DN, and that directories leave out. RFC 4514 section 2: none stand beside a separator.
@@ -18,14 +20,20 @@ def qualified_groups(places: Sequence[str], groups: Iterable[str], aliases: Mapp
     in the directory could otherwise call it by the DN of another.
     """
     if not aliases:
-        return frozenset([f"{place}:{group}".lower() for group in groups for place in places])
+        return frozenset([group_form(f"{place}:{group}") for group in groups for place in places])
     names: list[str] = []
     for group in groups:
         others = aliases.get(group, ())
         names += others
         if not others or not looks_like_alias(group):
             names.append(group)
-    return frozenset([f"{place}:{name}".lower() for name in names for place in places])
+    return frozenset([group_form(f"{place}:{name}") for name in names for place in places])
+
+
+def group_form(group: str) -> str:
+    """The form in which groups and organisational units are compared."""
+    lower = group.lower()
+    return lower if lower.isascii() else unicodedata.normalize("NFC", lower)
 
 
 def looks_like_alias(group: str) -> bool:
@@ -35,7 +43,7 @@ def looks_like_alias(group: str) -> bool:
 
 def written_forms(group: str) -> tuple[str, ...]:
     """A group of a condition as it may stand among a user's: a DN also without the blanks that people put into it."""
-    lower = group.lower()
+    lower = group_form(group)
     if "," not in lower or "=" not in lower:
         return (lower,)
     place, colon, name = lower.partition(":")

@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from wardgate.policy.facts import Facts
+from wardgate.policy.groups import group_form
 
 Address = tuple[int, int]
 Held = Collection[str]
@@ -61,7 +62,7 @@ class View:
 
 def organisational_units(dn: str) -> Iterator[str]:
     """Everything that a DN lies below, from its parent upwards, in lower case."""
-    parts = _RDN.findall(dn.lower()) if len(dn) <= MAX_DN_CHARS else []
+    parts = _RDN.findall(group_form(dn)) if len(dn) <= MAX_DN_CHARS else []
     for number in range(1, len(parts)):
         yield ",".join(parts[number:])
 

@@ -1,5 +1,7 @@
 """How groups are named in conditions, and what a release rule stands for."""
 
+import unicodedata
+
 import pytest
 
 from wardgate.policy.groups import asked_groups, given_groups, gives_any_group, qualified_groups, written_forms
@@ -45,3 +47,14 @@ def test_the_groups_of_a_condition_are_found_wherever_they_stand() -> None:
 )
 def test_a_rule_that_gives_any_group_is_known(when: dict[str, object], add: dict[str, object], any_group: bool) -> None:
     assert gives_any_group(when, add) is any_group
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_group_with_an_accent_is_met_however_directory_and_document_spell_it(form: str, written: str) -> None:
+    group, asked = unicodedata.normalize(form, "Çözüm Ortakları"), unicodedata.normalize(written, "local:çözüm ortaklarI")
+    dn = unicodedata.normalize(form, "CN=Çözüm,DC=acme")
+    names = qualified_groups(("local",), (group,), {group: (dn,)})
+    assert set(written_forms(unicodedata.normalize(written, "local:Çözüm Ortakları"))) <= names
+    assert not set(written_forms(asked)) & names
+    assert set(written_forms(unicodedata.normalize(written, "local:cn=çözüm, dc=acme"))) & names
