@@ -18,6 +18,7 @@ from wardgate.admin.risk import risk_findings
 from wardgate.admin.user_import import check_foreign_hashes
 from wardgate.brand.looks import logo_problems
 from wardgate.config.document import Document, map_secrets
+from wardgate.config.lapses import near_or_past
 from wardgate.config.reference import FileReference, SecretSetting
 from wardgate.config.secrets import resolve_all, resolver
 from wardgate.config.store import load_current
@@ -101,7 +102,7 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
     for message in resolve_all(document, office.ring):
         yield Finding(Level.ERROR, *split(SettingsError(message)))
     found = [*_directory_files(document), *_nas(office, document), *_secret_files(document), *_channels(document)]
-    for finding in (*found, *_logos(document)):
+    for finding in (*found, *_logos(document), *_lapses(office, document)):
         yield finding
     for finding in await asyncio.to_thread(risk_findings, document):
         yield finding
@@ -113,6 +114,11 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
                 yield Finding(
                     Level.ERROR, f"gateway {gateway.name}: {problem}", "look at the network, the address and the firewall"
                 )
+
+
+def _lapses(office: Office, document: Document) -> Iterator[Finding]:
+    for message in near_or_past(document, office.clock.now().date()):
+        yield Finding(Level.WARNING, message, "take accept_weaker out; where it is needed still, give it another day and a reason")
 
 
 def _directory_files(document: Document) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from wardgate.brand.looks import logo_problems
 from wardgate.config.checks import doubts
 from wardgate.config.document import Document, dump, dump_plain, examine, in_their_files, in_their_places, parse_sources, to_plain
 from wardgate.config.faults import Fault
+from wardgate.config.lapses import check_lapses, near_or_past
 from wardgate.config.secrets import seal_document, unresolved
 from wardgate.config.sources import Source
 from wardgate.config.store import (
@@ -76,7 +77,7 @@ async def apply_document(
     sources = (Source(name, text), *included)
     wanted = await _wanted(office, sources, present)
     warnings = [*_proved(office, wanted, sources), *await _strangers(office, present, wanted), *_shorter(present, wanted)]
-    warnings += map(str, in_their_places(sources, doubts(wanted)))
+    warnings += [*map(str, in_their_places(sources, doubts(wanted))), *_lapses(office, wanted)]
     changes = compare(present, wanted)
     if dry_run:
         told = await _foreseen(present, wanted, changes, version, name)
@@ -171,6 +172,7 @@ async def roll_back(office: Office, *, version: int, reason: str = "") -> dict[s
     present_version, present = await load_to_replace(office.storage)
     wanted = seal_document(await load(office.storage, version), office.ring, present)
     warnings = [*_proved(office, wanted), *await _strangers(office, present, wanted), *_shorter(present, wanted)]
+    warnings += _lapses(office, wanted)
     changes = compare(present, wanted)
     if changes:
         why = f"rollback to version {version}" + (f": {reason}" if reason else "")
@@ -274,6 +276,13 @@ def _shorter(present: Document | None, wanted: Document) -> list[str]:
         f"retention.{name}: {was} becomes {now}: what is older is erased for good by the next sweep"
         for name, was, now in shortened(before, wanted.retention)
     ]
+
+
+def _lapses(office: Office, wanted: Document) -> list[str]:
+    """Exceptions that end soon or have ended. Raises SettingsError for one that would last too long."""
+    today = office.clock.now().date()
+    check_lapses(wanted, today)
+    return near_or_past(wanted, today)
 
 
 def _numbering(settings: DirectorySettings) -> tuple[object, ...] | None:

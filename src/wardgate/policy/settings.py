@@ -155,7 +155,7 @@ class AcceptWeakerSettings:
     """Lets a self-service goal need less than the person's login does, for a reason and until a day."""
 
     reason: str = field(metadata={"help": "why, for whoever reads the audit"})
-    until: str = field(metadata={"help": "the last day of it, such as 2027-06-30 (UTC)"})
+    until: str = field(metadata={"help": "the last day of it, such as 2027-06-30 (UTC); at most 366 days ahead"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The configuration as a whole, when the version in force is one that this release cannot use: the cure must stay within reach."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -135,3 +136,34 @@ async def test_a_span_that_becomes_shorter_is_told_before_anything_is_erased(off
     assert (await apply_document(office, text=shorter))["warnings"] == told["warnings"]
     # Back to longer spans there is nothing to warn of but the timeline's.
     assert [each.partition(":")[0] for each in (await roll_back(office, version=1))["warnings"]] == ["retention.timeline"]
+
+
+WEAKER = (
+    DOCUMENT.replace("[{name: vpn}]", "[{name: vpn, policy: staff}]")
+    + """
+policies:
+  - name: staff
+    rules: [{name: everybody, then: {steps: [[password], [totp]]}}]
+    self_service: {reset: {accept_weaker: {reason: "migration", until: UNTIL}}}
+"""
+)
+
+
+def weaker(office: Office, days: int) -> str:
+    """A document with an exception that ends so many days from now."""
+    return WEAKER.replace("UNTIL", (office.clock.now().date() + timedelta(days=days)).isoformat())
+
+
+async def test_exception_that_would_weaken_recovery_for_ever_is_refused(office: Office) -> None:
+    await save(office.storage, first_document(demo=False), "test", "", 0, office.clock, office.ring)
+    with pytest.raises(SettingsError, match="at most 366 days ahead"):
+        await apply_document(office, text=weaker(office, 367))
+    assert (await apply_document(office, text=weaker(office, 366)))["warnings"] == []
+
+
+@pytest.mark.parametrize(("days", "words"), [(30, "it ends with"), (0, "it ends with"), (-1, "it ended on")])
+async def test_exception_whose_end_is_near_or_past_is_told(office: Office, days: int, words: str) -> None:
+    await save(office.storage, first_document(demo=False), "test", "", 0, office.clock, office.ring)
+    [warning] = (await apply_document(office, text=weaker(office, days)))["warnings"]
+    assert warning.startswith("policies.staff.self_service.reset.accept_weaker: ")
+    assert words in warning

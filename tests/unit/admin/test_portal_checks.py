@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.admin.test_configuration import weaker
 from tests.unit.admin.test_machine_checks import opened_at
 from tests.unit.brand.test_brand_settings import SVG
 from wardgate.admin.checks import check_installation
@@ -89,3 +90,12 @@ async def test_dry_run_tells_that_pages_look_otherwise(office: Office) -> None:
     await save(office.storage, first_document(demo=False), "test", "", 0, office.clock, office.ring)
     foreseen = await apply_document(office, text=f"{DOCUMENT}brand: {{name: Acme}}", dry_run=True)
     assert [each["note"] for each in foreseen["touches"] if each["what"].startswith("brand")] == ["how the portal's pages look"]
+
+
+async def test_exception_of_recovery_that_ends_soon_is_told(tmp_path: Path) -> None:
+    async with opened_at(tmp_path / "data", StartSettings()) as (office, opened):
+        await apply_document(office, text=weaker(office, 7))
+        found = (await check_installation(office, opened))["findings"]
+        [only] = [each for each in found if "accept_weaker" in each["what"]]
+        assert only["level"] == "warning"
+        assert "it ends with" in only["what"]
