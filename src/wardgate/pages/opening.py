@@ -1,9 +1,16 @@
 """From a grant to the session that it opens."""
 
+from typing import Final
+
 from wardgate.account.subject import SubjectId
+from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.outcome import Granted
+from wardgate.engine.trusted import TRUSTED_DEVICE
 from wardgate.session.devices import device_of
 from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S, Opening, Whose
+
+# What stands among the factors of a grant and was proved at another time: it says nothing of who sits there now.
+PROVED_BEFORE: Final = frozenset({TRUSTED_DEVICE, HAND_OVER})
 
 
 def opening_of(granted: Granted, agent: str, address: str, language: str) -> Opening:
@@ -26,4 +33,6 @@ def opening_of(granted: Granted, agent: str, address: str, language: str) -> Ope
         reference=granted.reference,
         life_s=granted.session_s or DEFAULT_LIFE_S,
         idle_s=granted.idle_s or DEFAULT_IDLE_S,
+        # Who has just signed in has just proved who he is.
+        confirms=len(set(granted.factors) - PROVED_BEFORE) > 1,
     )

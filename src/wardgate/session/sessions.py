@@ -29,8 +29,6 @@ SEEN_EVERY_MS: Final = 60_000
 # A time ahead of the present was written before the clock was set back.
 CLOCK_STEP_MS: Final = 60_000
 MAX_SESSIONS: Final = 20
-# What stands among the factors of a grant and was proved at another time: it says nothing of who sits there now.
-PROVED_BEFORE: Final = frozenset({"trusted_device", "hand_over"})
 MAX_DEVICE_CHARS: Final = 200
 _BEARER: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -71,7 +69,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a session begins with."""
+    """What a session begins with. `confirms`: the login that opens it has just shown by two factors who sits there."""
 
     whose: Whose
     factors: Sequence[str]
@@ -82,6 +80,7 @@ class Opening:
     reference: str
     life_s: int = DEFAULT_LIFE_S
     idle_s: int = DEFAULT_IDLE_S
+    confirms: bool = False
 
 
 class Sessions:
@@ -250,8 +249,7 @@ def _new(opening: Opening, now_ms: int) -> Session:
         seen_at=now_ms,
         ends_at=now_ms + min(opening.life_s, MAX_LIFE_S) * 1000,
         idle_ms=opening.idle_s * 1000,
-        # Who has just signed in has just proved who he is.
-        confirmed_at=now_ms if len(set(opening.factors) - PROVED_BEFORE) > 1 else 0,
+        confirmed_at=now_ms if opening.confirms else 0,
     )
 
 
