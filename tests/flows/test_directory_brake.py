@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.flows.world import BACKENDS, World, a_ring, a_storage, at_once, elsewhere, is_granted, reason, says
+from tests.flows.world import BACKENDS, World, a_ring, a_storage, at_once, elsewhere, is_asked_first, is_granted, reason, says
 from wardgate.clock import to_ms
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, DirectoryUser, Lockout, PasswordVerdict
@@ -51,8 +51,9 @@ def from_anywhere(number: int) -> Any:
 
 
 async def guesses(world: World, count: int, first: int = 1, **options: Any) -> list[Outcome]:
-    """Wrong passwords, each from an address of its own."""
-    return [await world.begin("ada", f"guess {n}", origin=from_anywhere(n), **options) for n in range(first, first + count)]
+    """Wrong passwords, each from an address of its own, at a door that cannot ask for a strong factor first."""
+    told = {"can_challenge": False, **options}
+    return [await world.begin("ada", f"guess {n}", origin=from_anywhere(n), **told) for n in range(first, first + count)]
 
 
 async def one_field(world: World, password: str, code: str, number: int = 99, engine: Any = None) -> Outcome:
@@ -112,7 +113,7 @@ async def test_the_right_password_is_refused_beyond_it_and_let_in_after_the_wind
     await world.give_totp(await world.person("ada"))
     await guesses(world, STRANGERS)
     await forgotten_elsewhere(world)
-    assert reason(await world.begin("ada")) == "brake_directory"
+    assert reason(await one_field(world, "correct horse", world.wrong_code())) == "brake_directory"
     world.later(WINDOW_S + 1)
     assert isinstance(await world.begin("ada"), Challenge)
 
@@ -121,7 +122,8 @@ async def test_a_right_password_gives_all_tries_back(world: World) -> None:
     await world.give_totp(await world.person("ada"))
     for round_number in range(4):
         await guesses(world, STRANGERS - 1, first=1 + 10 * round_number)
-        assert isinstance(await world.begin("ada"), Challenge)
+        world.later(30)
+        assert is_granted(await one_field(world, "correct horse", world.totp()))
     assert await state(world) is AccountState.ACTIVE
 
 
@@ -142,7 +144,7 @@ async def test_what_is_kept_from_the_directory_looks_like_a_wrong_password(world
     for name in ["ada"] * 8 + ["nobody"] * 8:
         number = len(seen)
         before = (await logins(), len(await world.rows("timeline")), world.directory.checks)
-        seen.append(heard(world, await world.begin(name, "guess", origin=from_anywhere(number))))
+        seen.append(heard(world, await world.begin(name, "guess", origin=from_anywhere(number), can_challenge=False)))
         after = (await logins(), len(await world.rows("timeline")), world.directory.checks)
         written.append((after[0] - before[0], after[1] - before[1]))
         checks.append(after[2] - before[2])
@@ -191,7 +193,7 @@ async def test_a_directory_that_locks_nobody_leaves_no_row(world: World) -> None
 )
 async def test_what_the_directory_does_not_count_is_not_counted(world: World, verdict: PasswordVerdict) -> None:
     await world.person("ada", verdict=verdict)
-    told = [reason(await world.begin("ada", origin=from_anywhere(number))) for number in range(10)]
+    told = [reason(await world.begin("ada", origin=from_anywhere(number), can_challenge=False)) for number in range(10)]
     assert "brake_directory" not in told
 
 
@@ -418,3 +420,80 @@ def test_the_row_that_was_written_before_a_clock_was_set_back_holds_nobody() -> 
         assert bind is not None
         row = settle_bind(modified.row, bind_brake.settle(bind, Checked.WRONG, START + 10 * 86_400_000).arguments).row
     assert bind_brake.reserved(account, reserve_bind(row, bind_brake.reserve(account, START).arguments).result) is not None
+
+
+# --- where the door can ask: a strong factor first ----------------------------------------------------------------------
+
+
+async def two_steps(world: World, name: str, password: str, code: str, number: int) -> Outcome:
+    """A stranger's login in two steps, once strangers have used up their tries."""
+    challenge = await world.begin(name, password, origin=from_anywhere(number))
+    assert is_asked_first(challenge), challenge
+    return await world.answer(challenge, code, name=name, origin=from_anywhere(number))
+
+
+async def test_once_strangers_have_used_up_their_tries_the_owner_comes_in_by_a_code_first(world: World) -> None:
+    await world.give_totp(await world.person("ada"))
+    await guesses(world, STRANGERS)
+    checks = world.directory.checks
+    for number in range(20):
+        assert is_asked_first(await world.begin("ada", "guess", origin=from_anywhere(100 + number)))
+    assert world.directory.checks == checks, "and no password reaches the directory"
+    world.later(30)
+    assert is_granted(await two_steps(world, "ada", "correct horse", world.totp(), 99))
+    assert not is_asked_first(await world.begin("ada", origin=from_anywhere(98)))
+
+
+async def test_names_that_do_not_exist_are_asked_after_as_many_wrong_passwords(world: World) -> None:
+    await world.give_totp(await world.person("ada"))
+    for name in ("ada", "nobody"):
+        told = [await world.begin(name, f"guess {number}", origin=from_anywhere(number)) for number in range(STRANGERS + 2)]
+        assert [is_asked_first(each) for each in told] == [False] * STRANGERS + [True] * 2
+    said = {says(await world.begin(name, "guess", origin=from_anywhere(50))) for name in ("ada", "nobody")}
+    assert len(said) == 1
+    world.later(WINDOW_S)
+    for name in ("ada", "nobody"):
+        assert not is_asked_first(await world.begin(name, "guess", origin=from_anywhere(60))), "a window after the last"
+
+
+async def test_failures_elsewhere_do_not_show_at_the_first_wrong_password(world: World) -> None:
+    ada = await world.person("ada")
+    world.directory.fail_elsewhere(ada, STRANGERS)
+    told = [[is_asked_first(await world.begin(name, "x", origin=from_anywhere(n))) for n in range(5)] for name in ("ada", "nobody")]
+    assert told[0] == told[1] == [False] * STRANGERS + [True] * 2
+    assert await state(world) is AccountState.ACTIVE
+
+
+async def test_guesses_at_one_name_of_a_person_ask_nothing_at_another(world: World) -> None:
+    await world.give_totp(await world.person("ada", mail="ada@mail.test"))
+    await guesses(world, STRANGERS)
+    assert not is_asked_first(await world.begin("ada@mail.test", "guess", origin=from_anywhere(70)))
+
+
+async def test_a_thief_of_codes_does_not_lock_the_account_by_the_lane(world: World) -> None:
+    await world.give_totp(await world.person("ada"))
+    await guesses(world, STRANGERS)
+    told = []
+    for number in range(4):
+        world.later(30)
+        told.append(heard(world, await two_steps(world, "ada", "guess", world.totp(), 80 + number)))
+    assert len(set(told)) == 1
+    assert await state(world) is AccountState.ACTIVE
+
+
+async def test_a_wrong_code_there_reaches_no_directory(world: World) -> None:
+    await world.give_totp(await world.person("ada"))
+    await guesses(world, STRANGERS)
+    for number in range(4):
+        await two_steps(world, "ada", "correct horse", world.wrong_code(), 80 + number)
+    user = await world.directory.find("ada", 1)
+    assert user is not None
+    assert user.lockout is not None
+    assert user.lockout.failures == STRANGERS
+
+
+async def test_a_directory_that_locks_nobody_asks_nobody(world: World) -> None:
+    world = World(world.storage, directory=MemoryDirectory("local", lockout=Lockout(0, WINDOW_S)))
+    await world.give_totp(await world.person("ada"))
+    assert not any(is_asked_first(each) for each in [*await guesses(world, 10), await world.begin("ada")])
+    assert not [row for row in await world.rows("brake") if row["kind"] == brakes.NAME_DIRECTORY]

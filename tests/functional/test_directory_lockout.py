@@ -12,7 +12,7 @@ import pytest
 
 from tests import samba, slapd
 from tests.active_directory import directory as active_directory
-from tests.flows.world import World, at_once, elsewhere, is_granted, reason
+from tests.flows.world import World, at_once, elsewhere, is_asked_first, is_granted, reason
 from tests.openldap_directory import directory as open_ldap
 from tests.samba_dc import cast
 from wardgate.account.authenticator import create_authenticator
@@ -130,8 +130,9 @@ async def test_a_stranger_cannot_lock_the_account_through_two_nodes_at_once(acco
 async def test_wrong_passwords_elsewhere_leave_fewer_tries_here(account: Attacked) -> None:
     for _ in range(STRANGERS - 1):
         await account.fail_elsewhere()
-    told = [reason(await account.guess(n, f"guess {n}")) for n in range(4)]
-    assert told == ["password_wrong"] + ["brake_directory"] * 3
+    told = [reason(await account.guess(n, f"guess {n}")) for n in range(3)]
+    assert told == ["password_wrong"] + ["brake_directory"] * 2
+    assert is_asked_first(await account.guess(3)), "by then the name has had its tries here as well"
     assert await account.counted() == STRANGERS
 
 
@@ -140,8 +141,38 @@ async def test_a_right_password_gives_the_tries_back(account: Attacked) -> None:
     for round_number in range(2):
         for number in range(STRANGERS - 1):
             assert reason(await account.guess(10 * round_number + number)) == "password_wrong"
-        assert isinstance(await account.guess(99, account.password), Challenge)
+        account.world.later(30)
+        challenge = await account.guess(99, account.password)
+        assert isinstance(challenge, Challenge)
+        assert not is_asked_first(challenge)
+        code, there = account.world.totp(secret=SECRET), elsewhere(client="198.51.100.99")
+        assert is_granted(await account.world.answer(challenge, code, name=account.name, origin=there))
     assert await account.counted() == 0
+
+
+async def test_who_proves_a_code_first_gets_in_while_strangers_guess(account: Attacked) -> None:
+    await account.enrol()
+    for number in range(6):
+        await account.guess(number, f"guess {number}")
+    assert await account.counted() == STRANGERS
+    asked, code = await account.guess(99, account.password), account.world.totp(secret=SECRET)
+    assert is_asked_first(asked)
+    there = elsewhere(client="198.51.100.99")
+    assert is_granted(await account.world.answer(asked, code, name=account.name, origin=there))
+    assert await account.counted() == 0
+
+
+async def test_a_thief_of_codes_has_the_one_try_that_is_kept_back(account: Attacked) -> None:
+    await account.enrol()
+    for number in range(6):
+        await account.guess(number, f"guess {number}")
+    there = elsewhere(client="198.51.100.99")
+    for _ in range(3):
+        account.world.later(30)
+        asked = await account.guess(99, "a thief's guess")
+        await account.world.answer(asked, account.world.totp(secret=SECRET), name=account.name, origin=there)
+    assert await account.counted() == THRESHOLD - 1
+    assert (await account.user()).state is AccountState.ACTIVE
 
 
 async def test_who_brings_a_code_gets_in_while_strangers_guess(account: Attacked) -> None:

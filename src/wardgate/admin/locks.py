@@ -23,7 +23,7 @@ from wardgate.storage.port import Commit, Committed, Operation, Row, Where
 MAX_LISTED = 1_000
 MAX_REASON_CHARS = 256
 # A typed name's rows hold nobody, and a mark that somebody was told is no lock.
-_SILENT = ("name_source", "name", "notice")
+_SILENT = ("name_source", "name", "name_directory", "notice")
 _LIFT_PIECE = 200
 
 

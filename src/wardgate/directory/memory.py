@@ -232,6 +232,10 @@ class MemoryDirectory:
             return False
         return (self._clock.now() - changed_at).total_seconds() < self._old_password_s
 
+    def usual_lockout(self) -> Lockout | None:
+        """The one of all accounts."""
+        return self._lockout
+
     async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Take as long as a check does."""
         if password:

@@ -182,6 +182,15 @@ class NameRules(Protocol):
 
 
 @runtime_checkable
+class LockoutTelling(Protocol):
+    """Knows when it locks accounts, without being asked about one: names that do not exist must look as if they could be locked."""
+
+    def usual_lockout(self) -> Lockout | None:
+        """When it locks those who have no rules of their own. None where it locks nobody, or where that was not read yet."""
+        ...
+
+
+@runtime_checkable
 class PasswordRemembering(Protocol):
     """Knows without work that a password was verified a short while ago. Logins only, never for a reset or change."""
 

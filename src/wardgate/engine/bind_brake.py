@@ -4,20 +4,25 @@ Each check of a password at a directory that locks is reserved first, in storage
 the greater of what failed through us and what the directory tells, which knows of failures elsewhere, and what is being checked.
 Strangers stop at two below the threshold; the rest, up to one below, is for a login whose second factor was proved first.
 
+What stops a stranger must not show whether there is such an account, so the same is counted of every name that is typed, as if it
+could be locked: once a name has had as many wrong passwords, strangers who use it are asked for a strong factor first
+(`strong_first`), whether the account's own places are used up or not.
+
 What the directory told was read before the reservation was made. Where something failed through us lately it is read once more
 after it: every failure that is not told by then is in flight, and counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeGuard
 
 from wardgate.crypto import KeyRing
-from wardgate.directory.port import DirectoryUser, Lockout
-from wardgate.engine.brake_rows import CLOCK_STEP_MS, EMPTY, began
-from wardgate.engine.brakes import RESERVATION_LIFE_MS
-from wardgate.storage.port import Modified, Modify, Row, Value
+from wardgate.directory.port import Directory, DirectoryUser, Lockout, LockoutTelling
+from wardgate.engine.brake_rows import CLOCK_STEP_MS, EMPTY, began, one
+from wardgate.engine.brakes import NAME_DIRECTORY, RESERVATION_LIFE_MS, BrakeKeys
+from wardgate.storage.port import Find, Modified, Modify, Row, Value
 
 KIND = "directory"
 # How far below the threshold a stranger has to stop, and a login whose second factor was proved.
@@ -111,6 +116,55 @@ def settle(bind: Bind, checked: Checked, now_ms: int) -> Modify:
     return Modify("brake", {"kind": KIND, "key": bind.account.key}, settle_bind, arguments)
 
 
+def usual_lockout(directories: Iterable[Directory]) -> Lockout | None:
+    """When a realm's directories lock an account, as far as they know without one: the first of them. None: none of them does."""
+    told = [each.usual_lockout() for each in directories if _tells_lockout(each)]
+    locking = [each for each in told if each is not None and each.threshold > 0]
+    if not locking:
+        return None
+    window_s = 0 if any(not each.window_s for each in locking) else max(each.window_s for each in locking)
+    return Lockout(min(each.threshold for each in locking), window_s)
+
+
+def name_limit(lockout: Lockout) -> int:
+    """How many wrong passwords at one name are a stranger's."""
+    return max(1, lockout.threshold - STRANGERS_STOP_BELOW)
+
+
+def count_name(keys: BrakeKeys, lockout: Lockout, now_ms: int) -> Modify:
+    """One more wrong password at the name that was typed, somebody's or nobody's."""
+    key, owner = _name(keys)
+    arguments: Row = {"now": now_ms, "owner": owner, "window": lockout.window_s * 1000}
+    return Modify("brake", {"kind": NAME_DIRECTORY, "key": key}, count_wrong, arguments)
+
+
+def name_asked(keys: BrakeKeys) -> Find:
+    """What to read for `name_wait_s`."""
+    return one(NAME_DIRECTORY, _name(keys)[0])
+
+
+def name_wait_s(row: Row | None, lockout: Lockout, now_ms: int) -> int:
+    """For how long strangers at this name have used up their tries; 0: they have not."""
+    current, _ = _current(row, {"now": now_ms, "window": lockout.window_s * 1000})
+    if current["failures"] < name_limit(lockout):
+        return 0
+    ends_at: int = current["window_started_at"] + (lockout.window_s * 1000 or _DAY_MS)
+    return max(1, -(-(ends_at - now_ms) // 1000))
+
+
+def _name(keys: BrakeKeys) -> tuple[bytes, bytes | None]:
+    return (keys.typed().user, keys.user) if keys.typed is not None else (keys.user, None)
+
+
+def _tells_lockout(directory: Directory) -> TypeGuard[LockoutTelling]:
+    return _kind_tells_lockout(type(directory))
+
+
+@lru_cache(maxsize=64)
+def _kind_tells_lockout(kind: type) -> bool:
+    return issubclass(kind, LockoutTelling)
+
+
 # --- pure functions that run inside storage --------------------------------------------------------------------------
 
 
@@ -141,6 +195,13 @@ def settle_bind(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
         row["locked_until"] = now + _window_ms(arguments)
         told = began(_window_ms(arguments), 1, row["failures"]) if row["failures"] == limit else None
     return Modified(_stored(row, arguments), told)
+
+
+def count_wrong(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """One more; all are forgotten a window after the last."""
+    row, now = _current(old, arguments)
+    row.update(owner=arguments["owner"], failures=row["failures"] + 1, window_started_at=now)
+    return Modified(_stored(row, arguments))
 
 
 def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str, Any], int]:

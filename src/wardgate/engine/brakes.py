@@ -45,6 +45,8 @@ DESTINATION = "destination"
 # The same two for the name under which a person was found: they hold nobody.
 NAME_SOURCE = "name_source"
 NAME = "name"
+# Wrong passwords at a name where directories lock accounts: `bind_brake`.
+NAME_DIRECTORY = "name_directory"
 # Before whom or what a key of the lane is for whose strong factor is proved before the password.
 STRONG_LANE = "strong:"
 
@@ -391,7 +393,7 @@ def forgive(keys: BrakeKeys, now_ms: int) -> list[Operation]:
 
 
 def _forget_names(keys: BrakeKeys) -> Delete:
-    return Delete("brake", (Where("owner", "=", keys.user), Where("kind", "in", (NAME_SOURCE, NAME))))
+    return Delete("brake", (Where("owner", "=", keys.user), Where("kind", "in", (NAME_SOURCE, NAME, NAME_DIRECTORY))))
 
 
 def let_pass(keys: BrakeKeys, now_ms: int) -> list[Operation]:

@@ -24,7 +24,7 @@ from wardgate.engine.bind_brake import Bind, BindKey, Checked
 from wardgate.engine.brake_rows import is_known_source
 from wardgate.engine.finding import Finding, Found
 from wardgate.engine.holders import Contactless, holder_of
-from wardgate.engine.lanes import OWN_DEVICE, device_keys
+from wardgate.engine.lanes import OWN_DEVICE, STRONG_FIRST, device_keys
 from wardgate.engine.outcome import Challenge, Denied
 from wardgate.engine.password_writes import PasswordWrites
 from wardgate.engine.refusing import Refusing
@@ -187,7 +187,19 @@ class FirstFactor:
             if asked is not None:
                 return asked
             return await self._refusing.held(attempt, candidate, keys, counted)
-        return replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms)) if keys.taken else candidate
+        if keys.taken:
+            candidate = replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms))
+        return await self._before_directory(attempt, candidate) if asks else candidate
+
+    async def _before_directory(self, attempt: Attempt, candidate: Candidate) -> Candidate | Challenge:
+        """The candidate, unless strangers at this name are kept from the directory: they are asked for a strong factor first."""
+        asked = await self._strong_first.ask_before_directory(attempt, candidate)
+        if asked is None:
+            return candidate
+        own = await self._in_own_browser(attempt, candidate)
+        if own is None:
+            await self._unused(candidate)
+        return own or asked
 
     async def _in_own_browser(self, attempt: Attempt, candidate: Candidate) -> Candidate | None:
         """Whoever comes from a browser that its person trusts, where a brake holds: only his own failures in it hold him."""
@@ -443,6 +455,9 @@ class FirstFactor:
         """Unknown, disabled and wrong are one path with one text; only audit and timeline know which."""
         refusal = await self._refusing.wrong(attempt, candidate, reason)
         settle = brakes.settle_wrong(candidate.keys, attempt.configuration.brakes, attempt.now_ms, reserved=True)
+        lockout = bind_brake.usual_lockout(attempt.realm.directories) if attempt.request.password else None
+        if lockout is not None and candidate.lane != STRONG_FIRST:
+            settle.append(bind_brake.count_name(candidate.keys, lockout, attempt.now_ms))
         await self._refusing.record_unproved(attempt, candidate, [*settle, *settled], refusal)
         return refusal
 

@@ -33,7 +33,7 @@ OF_MANY = frozenset(
     (brakes.SOURCE, *wide_brakes.FAILURES, *wide_brakes.MESSAGES, "email_per_day", "sms_per_day", "sms_per_prefix_per_day")
 )
 # The row of a person's typed name holds nobody: it begins to hold with the person's own, and that is told.
-_SILENT = frozenset((brakes.NAME_SOURCE, brakes.NAME))
+_SILENT = frozenset((brakes.NAME_SOURCE, brakes.NAME, brakes.NAME_DIRECTORY))
 
 
 @quick_value

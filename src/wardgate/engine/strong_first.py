@@ -17,6 +17,8 @@ from wardgate.crypto import KeyRing, Secret, same
 from wardgate.directory.names import canonical_name
 from wardgate.engine import brakes
 from wardgate.engine.attempt import Attempt, Candidate
+from wardgate.engine.bind_brake import name_asked, name_limit, name_wait_s, usual_lockout
+from wardgate.engine.brake_rows import is_known_source, number
 from wardgate.engine.lanes import strong_keys
 from wardgate.engine.outcome import Challenge
 from wardgate.engine.refusing import Refusing
@@ -113,11 +115,29 @@ class StrongFirst:
         self._parts = parts
         self._refusing = refusing
 
+    async def ask_before_directory(self, attempt: Attempt, candidate: Candidate) -> Challenge | None:
+        """Ask, where strangers have used up the tries of this name at directories that lock. None: go on.
+
+        What has failed of a person is what has failed of all his names: without as much, nothing more is read.
+        """
+        user = candidate.seen.user
+        if user is None or not number(user, "failures") or not _asks(attempt):
+            return None
+        lockout = usual_lockout(attempt.realm.directories)
+        if lockout is None or number(user, "failures") < name_limit(lockout):
+            return None
+        if candidate.seen.known or is_known_source(candidate.seen.pair, attempt.now_ms):
+            return None
+        [rows] = await self._parts.storage.read([name_asked(candidate.keys)])
+        wait_s = name_wait_s(rows[0] if rows else None, lockout, attempt.now_ms)
+        if not wait_s:
+            return None
+        return await self.ask(attempt, candidate, brakes.Hold("brake_directory", wait_s, asks_first=True))
+
     async def ask(self, attempt: Attempt, candidate: Candidate, hold: brakes.Hold) -> Challenge | None:
         """Ask, where this brake lets itself be opened like that and this door can ask. None: it cannot, or there were too many."""
         request, trail = attempt.request, attempt.request.trail
-        asks = request.can_challenge and request.code is None and request.password and request.goal is Goal.LOGIN
-        if not (hold.asks_first and hold.told and asks):
+        if not (hold.asks_first and hold.told and _asks(attempt)):
             return None
         keys = lane_keys(self._parts.ring(), attempt, candidate)
         closed = await brakes.holding(self._parts.storage, keys, attempt.configuration.brakes, attempt.now_ms)
@@ -148,6 +168,12 @@ class StrongFirst:
         turn = brakes.take_turn(ASKED_ON_PAGES, key, attempt.now_ms, ASKED_PER_HOUR, ASKED_PER_DAY)
         commit = await self._parts.storage.commit([turn])
         return isinstance(commit, Committed) and commit.results[0] == 0
+
+
+def _asks(attempt: Attempt) -> bool:
+    """Whether this request's door can ask, and has something to keep."""
+    request = attempt.request
+    return request.can_challenge and request.code is None and bool(request.password) and request.goal is Goal.LOGIN
 
 
 def _bound_to(epoch: str) -> str:

@@ -40,6 +40,7 @@ from wardgate.directory.port import (
     ContactKind,
     DirectoryUser,
     Finding,
+    Lockout,
     PasswordNotAccepted,
     PasswordPolicy,
     PasswordVerdict,
@@ -189,6 +190,11 @@ class ActiveDirectory:
     def old_password_life_s(self) -> float:
         """A bind with the password of before may succeed for an hour after a change, whoever made it; some minutes for clocks."""
         return OLD_PASSWORD.total_seconds()
+
+    def usual_lockout(self) -> Lockout | None:
+        """The domain's own, once it was read."""
+        rules = self._domain.known_rules()
+        return Lockout(rules.threshold, rules.window_s) if rules is not None else None
 
     async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Bind as an account that does not exist."""

@@ -77,6 +77,11 @@ class Domain:
         """The names as far as they were read, however long ago. Asks nobody."""
         return self._names[1] if self._names else None
 
+    def known_rules(self) -> Rules | None:
+        """The domain's own rules as far as they were read, however long ago. Asks nobody."""
+        known = self._rules.get("")
+        return known[1] if known is not None else None
+
     async def names(self, budget: Budget) -> DomainNames:
         """What the domain is called."""
         now = self._reader.clock.monotonic()

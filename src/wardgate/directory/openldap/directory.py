@@ -27,6 +27,7 @@ from wardgate.directory.port import (
     ContactKind,
     DirectoryUser,
     Finding,
+    Lockout,
     PasswordPolicy,
     PasswordVerdict,
     RightMissing,
@@ -47,7 +48,7 @@ _ANY: Final = 0
 
 class OpenLdapDirectory:
     """Satisfies Directory, PasswordRemembering, PasswordGrace, PasswordChanging, PasswordResetting, PasswordPolicyTelling,
-    Unlocking, ContactWriting, Listing, Examining, ServerTelling and Closing of `port.py`."""
+    LockoutTelling, Unlocking, ContactWriting, Listing, Examining, ServerTelling and Closing of `port.py`."""
 
     def __init__(self, client: LdapClient, settings: OpenLdapSettings, clock: Clock, region: str | None = None) -> None:
         self._client = client
@@ -201,6 +202,11 @@ class OpenLdapDirectory:
             verdict = PasswordVerdict.MUST_CHANGE
         self._note(user, password, verdict)
         return verdict
+
+    def usual_lockout(self) -> Lockout | None:
+        """The one of the default policy, once it was read."""
+        policy = self._policies.known_default()
+        return Lockout(policy.threshold, policy.failure_window_s) if policy is not None else None
 
     async def check_nobody(self, password: Secret, timeout_s: float, source: str = "") -> None:
         """Bind with a name that does not exist."""

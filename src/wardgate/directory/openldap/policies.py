@@ -34,6 +34,10 @@ class PolicyReader:
         """The policy of users without one of their own."""
         return await self._remembered(self._settings.default_policy or _DEFAULT, budget)
 
+    def known_default(self) -> Policy | None:
+        """The same as far as it was read, however long ago. Asks nobody."""
+        return self._known.get(self._settings.default_policy or _DEFAULT, (0.0, None))[1]
+
     async def guesses(self, budget: Budget) -> tuple[Policy, ...]:
         """All policies that stand under the base."""
         entries = await self._client.search(
