@@ -199,9 +199,13 @@ def code_fits(ring: KeyRing, activation: Activation | None, subject_id: str, typ
 
     Without an activation the work is the same, and the answer no.
     """
-    mac = _code_mac(ring, SubjectId(subject_id), normalise(typed) or "")
-    fits = hmac.compare_digest(mac, (activation.code_mac if activation is not None else None) or bytes(32))
+    fits = same_code(ring, subject_id, typed, (activation.code_mac if activation is not None else None) or bytes(32))
     return fits and activation is not None and activation.subject_id == subject_id and activation.code_works(now_ms)
+
+
+def same_code(ring: KeyRing, subject_id: str, typed: str, kept: bytes) -> bool:
+    """Whether what was typed is this person's code by its fingerprint; whether that counts is another question."""
+    return hmac.compare_digest(_code_mac(ring, SubjectId(subject_id), normalise(typed) or ""), kept)
 
 
 def use(activation: Activation, occasion: Occasion) -> list[Operation]:
@@ -218,6 +222,11 @@ def count_wrong(activation: Activation, occasion: Occasion) -> tuple[Activation,
         return after, [_change(activation, after, occasion.now_ms)]
     after = replace(activation, tries=tries, state=State.SPOILED, ended_at=occasion.now_ms)
     return after, [_change(activation, after, occasion.now_ms), _event(Kind.ACTIVATION_SPOILED, activation, occasion)]
+
+
+def unchanged(activation: Activation, now_ms: int) -> Operation:
+    """Demands that it is as it was read: without this a right answer that came beside wrong ones would be a guess too many."""
+    return _change(activation, activation, now_ms)
 
 
 def cancel(activation: Activation, now_ms: int) -> Operation:

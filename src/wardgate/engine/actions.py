@@ -15,6 +15,7 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine import interviews
+from wardgate.engine.activated import spent
 from wardgate.engine.answering import Answer, Answering, Step, directory_of
 from wardgate.engine.changing import Changing, Tried, Written
 from wardgate.engine.demands import CHANGE_PASSWORD
@@ -25,7 +26,7 @@ from wardgate.engine.outcome import ActionRequired
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.acting import WRONG, Acting, Refusal
-from wardgate.engine.transaction import MAX_ROUNDS, Handle, Transaction, advance, go_on, handle_mac, new_handle
+from wardgate.engine.transaction import MAX_ROUNDS, Goal, Handle, Transaction, advance, go_on, handle_mac, new_handle
 from wardgate.errors import DirectoryUnavailable
 from wardgate.factors.port import Holder, Right
 from wardgate.storage.port import Refused, Row
@@ -106,7 +107,12 @@ class Actions:
         text = Text("pw.expired" if transaction.refusal == "password_expired" else "pw.must_change")
         outcome = ActionRequired(value, CHANGE_PASSWORD, text, transaction.language, transaction.reference)
         step = go_on(ring, self._answering.use(answer, outcome), transaction, claimed)
-        if isinstance(await self._storage.commit([*step, insert_handle]), Refused):
+        used = await spent(self._parts, transaction, request.trail) if transaction.goal is Goal.ACTIVATE else ()
+        if used is None:
+            # Another browser began with the same one, and was first.
+            over = Text("activate.used", {"ref": transaction.reference})
+            return await self._answering.close(handle, request, transaction, "activation_over", over)
+        if isinstance(await self._storage.commit([*step, insert_handle, *used]), Refused):
             return await self._answering.taken(handle, request)
         at = replace(answer, transaction=claimed, handle=_handle(handle_mac(ring, value), claimed, request.origin.binding))
         tried = await self._written(at, request.answer)

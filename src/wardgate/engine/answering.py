@@ -18,6 +18,7 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, Directory, DirectoryUser
 from wardgate.directory.realm import parse_login_name
 from wardgate.engine import brakes, demands, hand_over, interviews, known_names
+from wardgate.engine.activated import welcome
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
 from wardgate.engine.by_link import ENROL, Proved
 from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
@@ -35,6 +36,7 @@ from wardgate.engine.surroundings import to_remember
 from wardgate.engine.transaction import (
     MAX_ROUNDS,
     OUTCOME_KEPT_MS,
+    Goal,
     Handle,
     State,
     Transaction,
@@ -352,6 +354,11 @@ class Answering:
             grant = await self._with_prior(grant, transaction, answer.holder, answer.request.origin.client, answer.now_ms)
             if TRUSTED_DEVICE in proved and not grant.prior:
                 return await self._gone(answer)
+        if transaction.goal is Goal.ACTIVATE:
+            welcomed = await welcome(self._parts, transaction, answer.holder, answer.trail)
+            if welcomed is None:
+                return await self._gone(answer)
+            grant = replace(grant, prior=(*grant.prior, *welcomed))
         outcome = proved_outcome(transaction, answer.user, proved, answer.application, due, grant.device)
         state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
         step = end(self._parts.ring(), self.use(answer, outcome), transaction, state)

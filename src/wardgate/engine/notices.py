@@ -27,6 +27,7 @@ LIFE_MS: Final = 24 * 3_600_000
 TOLD: Final = (
     *("first_proof", "password_reset", "password_changed", "unlocked"),
     *("authenticator_added", "authenticator_removed", "questions_set", "questions_cleared"),
+    "activated",
 )
 # Of these, what the person can dispute by a link.
 DISPUTABLE: Final = TOLD[1:]

@@ -33,6 +33,7 @@ class Goal(StrEnum):
     """What a transaction is for."""
 
     LOGIN = "login"
+    ACTIVATE = "activate"
 
 
 class State(StrEnum):

@@ -289,6 +289,10 @@ class SignInPages:
             case Waiting() | Denied():
                 return await self._closed(request, browser, step, outcome.text)
 
+    async def go_on_waiting(self, request: Request, browser: Browser, step: Step) -> Response:
+        """A login that began elsewhere waits behind this step's handle: ask the engine for what."""
+        return await self._go_on(request, browser, step, await self._actions.looked_at(request, browser, step))
+
     async def _asked(self, request: Request, browser: Browser, step: Step, challenge: Challenge, typed: bool) -> Response:
         wrong = typed and any(text.id in _WRONG for text in challenge.texts)
         question = Question(

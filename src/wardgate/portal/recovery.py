@@ -1,6 +1,7 @@
 """Forgotten password and locked account: a name, proofs one by one, and what they were for. Every page is the same for nobody."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -12,10 +13,10 @@ from wardgate.audit.timeline import Trail
 from wardgate.crypto import Secret
 from wardgate.directory.realm import parse_login_name
 from wardgate.engine.request import MAX_USER_NAME_CHARS
-from wardgate.engine.self_service.engine import SelfService, Start
-from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
-from wardgate.factors import BY_KIND
+from wardgate.engine.self_service.engine import ACTIVATE, ASKED, SelfService, Start
+from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, HandedOver, SelfServiceOutcome
 from wardgate.factors.port import MAX_ANSWER_BYTES
+from wardgate.pages.actions import CHANGE
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.questions import answers_to
@@ -27,14 +28,19 @@ from wardgate.web.language import language_of_request
 GOALS: Final = {"/forgot": "reset", "/unlock": "unlock"}
 _TEMPLATES: Final = {Choose: "choose.html", Ask: "prove.html", ChoosePassword: "new_password.html"}
 MAX_TURN: Final = 10_000
+# Where somebody goes who has set up his account: to see what protects it.
+AFTER_ACTIVATION: Final = "/account"
+# Asks the engine what a step waits for that goes on as a login, and sends the browser to where it shows.
+GoOnWaiting = Callable[[Request, Browser, Step], Awaitable[Response]]
 
 
 class RecoveryPages:
     """The pages of both."""
 
-    def __init__(self, door: BrowserDoor, service: SelfService) -> None:
+    def __init__(self, door: BrowserDoor, service: SelfService, go_on: GoOnWaiting) -> None:
         self._door = door
         self._service = service
+        self._go_on = go_on
         self._steps = Steps(door.storage, door.ring, door.clock)
 
     def routes(self) -> list[Route]:
@@ -69,18 +75,33 @@ class RecoveryPages:
         trail = self._door.trail(request)
         start = Start(goal, self._door.portal(), name, self._door.origin(request, browser), trail)
         flow_id, outcome = await self._service.begin(start)
-        await self._held_back(trail, name)
+        await self.held_back(trail, name)
         if not flow_id:
             text = outcome.text if isinstance(outcome, Closed) and outcome.text else Text("down.ours", {"ref": trail.reference})
             return self._name_form(request, browser, name, text, 503 if isinstance(outcome, Closed) and outcome.down else 429)
-        language = language_of_request(request)
-        step = Step("", 0, start.application, name, trail.reference, language, "/sign-in", None, flow=flow_id)
+        return await self.begun(request, browser, start, flow_id, outcome)
+
+    async def begun(self, request: Request, browser: Browser, start: Start, flow_id: str, outcome: SelfServiceOutcome) -> Response:
+        """The flow has begun: from here on it is this browser's step."""
+        language, reference = language_of_request(request), start.trail.reference
+        step = Step("", 0, start.application, start.user_name, reference, language, "/sign-in", None, flow=flow_id)
+        if start.goal == ACTIVATE:
+            # Until he has proved that it is him, no page says whose the link is.
+            step = step.changed(user_name="", then=AFTER_ACTIVATION, pending=ACTIVATE)
         stored = await self._steps.begin(browser.mac(self._door.ring()), step)
+        if isinstance(outcome, HandedOver):
+            return await self._handed_over(request, browser, stored, outcome)
         response = RedirectResponse(f"/recover/{stored.id}", status_code=303)
         browser.keep(response)
         return response
 
-    async def _held_back(self, trail: Trail, name: str) -> None:
+    async def _handed_over(self, request: Request, browser: Browser, step: Step, handed: HandedOver) -> Response:
+        """A login goes on in the same step, with what has to be done first."""
+        handle = handed.handle.hex()
+        waiting = step.changed(user_name=handed.login_name, handle=handle, action=CHANGE, pending="", reference=handed.reference)
+        return await self._go_on(request, browser, waiting)
+
+    async def held_back(self, trail: Trail, name: str) -> None:
         """No reply to a name leaves before the realm's moment: it would tell whether there is such a name."""
         realm, _ = parse_login_name(name, self._door.configuration().realms)
         left_s = trail.started + realm.settings.reply_floor_ms / 1000 - self._door.clock.monotonic()
@@ -111,12 +132,16 @@ class RecoveryPages:
     async def show(self, request: Request) -> Response:
         """What the flow waits for."""
         browser, step = browser_of(request), await self._step(request)
+        if _is_login(step):
+            return RedirectResponse(f"/step/{step.id}", status_code=303)
         outcome = await self._service.show(step.flow, self._door.trail(request))
         return self._shown(request, browser, step, outcome)
 
     async def act(self, request: Request) -> Response:
         """A choice, an answer, or a new password."""
         browser, form, step = browser_of(request), await form_of(request), await self._step(request)
+        if _is_login(step):
+            return RedirectResponse(f"/step/{step.id}", status_code=303)
         trail = self._door.trail(request)
         if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
             outcome = await self._service.show(step.flow, trail)
@@ -125,7 +150,9 @@ class RecoveryPages:
             outcome = await self._service.show(step.flow, trail)
             return self._shown(request, browser, step, outcome, Text("kba.missing"), 422)
         outcome = await self._acted(request, browser, step, form, trail)
-        await self._held_back(trail, step.user_name)
+        await self.held_back(trail, step.user_name)
+        if isinstance(outcome, HandedOver):
+            return await self._handed_over(request, browser, step, outcome)
         if isinstance(outcome, Done | Closed):
             return self._shown(request, browser, step, outcome)
         if outcome.text is not None and outcome.text.id == "flow.done_elsewhere":
@@ -140,7 +167,7 @@ class RecoveryPages:
         match form.fields.get("act"):
             case "choose":
                 kind = form.fields.get("method", "")
-                return await self._service.choose(step.flow, kind if kind in BY_KIND else "", trail, origin)
+                return await self._service.choose(step.flow, kind if kind in ASKED else "", trail, origin)
             case "answer":
                 typed = form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace")
                 given = Secret(answers_to(form) if _asks_several(form) else typed)
@@ -187,6 +214,11 @@ class RecoveryPages:
 def _asks_several(form: Form) -> bool:
     """Whether the form was one of several questions."""
     return "answer_1" in form.fields
+
+
+def _is_login(step: Step) -> bool:
+    """Whether the flow of this step was handed over: its page is the login's."""
+    return bool(step.action or step.ended or step.question is not None)
 
 
 def _error(outcome: SelfServiceOutcome) -> Text | None:

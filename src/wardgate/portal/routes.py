@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from wardgate.engine.engine import Engine
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.self_service.activating import Activating
 from wardgate.engine.self_service.contacts import OwnContacts
 from wardgate.engine.self_service.engine import SelfService
 from wardgate.engine.self_service.names import UserNames
@@ -19,6 +20,7 @@ from wardgate.engine.self_service.undoing import Undoing
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
+from wardgate.portal.activation import ActivationPages
 from wardgate.portal.approve import ApprovePages
 from wardgate.portal.contacts import ContactPages
 from wardgate.portal.devices import DevicePages
@@ -65,9 +67,12 @@ def portal_pages(parts: EngineParts) -> MorePages:
             require_known_host(request, context.hosts)
             return RedirectResponse("/account", status_code=303)
 
+        sign_in, service = SignInPages(door), SelfService(own)
+        recovery = RecoveryPages(door, service, sign_in.go_on_waiting)
         routes: list[BaseRoute] = [
-            *SignInPages(door).routes(),
-            *RecoveryPages(door, SelfService(own)).routes(),
+            *sign_in.routes(),
+            *recovery.routes(),
+            *ActivationPages(door, Activating(own, service), recovery).routes(),
             *AccountPages(door, gate).routes(),
             *EnrolmentPages(door, gate).routes(),
             *TokenPages(door, gate).routes(),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from wardgate.account.activation import Activation, Occasion, count_wrong, of_subject, read_one, unchanged, use
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import NO_SUBJECT, SubjectId, create_subject, link_of, subject_in
@@ -38,14 +39,16 @@ from wardgate.engine.self_service.flow import (
     from_row,
     insert,
 )
-from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
+from wardgate.engine.self_service.handing_over import hand_over
+from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, HandedOver, SelfServiceOutcome
+from wardgate.engine.self_service.start_code import START_CODE, held_code
 from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of
 from wardgate.engine.sending import MessageLimits, is_allowed
 from wardgate.engine.settings import CodeSettings
 from wardgate.engine.steps import Steps
 from wardgate.errors import ClockWrong, DirectoryUnavailable
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING
-from wardgate.factors.port import Factor, Holder, Interview, More, Right, Task, Wrong
+from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Interview, More, Right, Task, Wrong
 from wardgate.kba.asking import Who
 from wardgate.storage.port import Committed, Modify, Operation
 from wardgate.texts import Text
@@ -57,6 +60,10 @@ START: Final = "start"
 SOURCE_STARTS_PER_HOUR: Final = 60
 SOURCE_STARTS_PER_DAY: Final = 180
 SOURCE_START: Final = "start_source"
+# The goal of a flow that an activation began.
+ACTIVATE: Final = "activate"
+# What may be asked: of an activation its start code as well.
+ASKED: Final = {**BY_KIND, START_CODE.kind: START_CODE}
 # In what a factor remembers: the fingerprint of where its codes went.
 _SENT_TO: Final = "to"
 
@@ -74,12 +81,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who a flow is about, as directory and storage tell him now."""
+    """Who a flow is about, as directory and storage tell him now. `activation`: the one that the flow began with."""
 
     user: DirectoryUser
     directory: Directory
     holder: Holder
     ages: Ages
+    activation: Activation | None = None
 
 
 class SelfService:
@@ -88,8 +96,8 @@ class SelfService:
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
         self._storage = parts.storage
-        self._finding = Finding(parts, Steps(parts))
-        self._weighing = Weighing(parts)
+        self.finding = Finding(parts, Steps(parts))
+        self.weighing = Weighing(parts)
         self._acting = Acting(parts)
         self._limits = MessageLimits(parts)
 
@@ -100,28 +108,28 @@ class SelfService:
         problem = self._parts.clock_problem()
         if problem is not None:
             raise ClockWrong(problem)
-        attempt = self._attempt(start)
-        refused = await self._may_not_start(attempt)
+        attempt = self.attempt(start)
+        refused = await self.may_not_start(attempt)
         if refused is not None:
             start.trail.result, start.trail.reason = "denied", refused.reason
             return "", refused
-        found = await self._finding.find(attempt)
-        if found.down is not None or not await self._all_answer(attempt):
-            return "", self._down(start.trail)
-        flow = self._flow(start, attempt)
+        found = await self.finding.find(attempt)
+        if found.down is not None or not await self.all_answer(attempt):
+            return "", self.down(start.trail)
+        flow = self.new_flow(start, attempt)
         if found.user is not None and found.user.state in (AccountState.ACTIVE, AccountState.LOCKED):
             subject_id = await self._subject(found.user, attempt.now_ms)
             flow = replace(flow, subject_id=subject_id, directory=found.user.directory, immutable_id=found.user.immutable_id)
         elif found.user is not None:
             start.trail.note("the account may not be used", state=found.user.state.value)
         start.trail.result, start.trail.reason = "challenged", "started"
-        event = self._event(Kind.SELF_SERVICE_BEGUN, flow, attempt.now_ms, start.trail)
+        event = self.event(Kind.SELF_SERVICE_BEGUN, flow, attempt.now_ms, start.trail)
         start.trail.stored = True
         ring = self._parts.ring()
         await self._storage.commit([insert(ring, flow), event, start.trail.entry(ring, attempt.now_ms)])
         return flow.id, self._choose(flow, None)
 
-    async def _all_answer(self, attempt: Attempt) -> bool:
+    async def all_answer(self, attempt: Attempt) -> bool:
         """Whether no directory of the realm is down. Else a name that is known in another one would be told from nobody's."""
         try:
             await self._ask_all(attempt.realm.directories, attempt.name)
@@ -135,7 +143,8 @@ class SelfService:
         for each in directories if len(directories) > 1 else ():
             await each.find(name, self._parts.directory_timeout_s)
 
-    def _attempt(self, start: Start) -> Attempt:
+    def attempt(self, start: Start) -> Attempt:
+        """What is known of somebody who begins."""
         configuration = self._parts.configuration()
         realm, typed = parse_login_name(start.user_name, configuration.realms)
         request = BeginRequest(start.application, start.user_name, start.origin, start.trail, None)
@@ -144,7 +153,7 @@ class SelfService:
         start.trail.application, start.trail.user = start.application, start.user_name
         return Attempt(request, configuration, application, realm, names_meant(start.user_name, typed), now, to_ms(now))
 
-    async def _may_not_start(self, attempt: Attempt) -> Closed | None:
+    async def may_not_start(self, attempt: Attempt) -> Closed | None:
         """Of one source only so many an hour, and of one name and source fewer: for names of nobody as well."""
         origin, ring, now_ms = attempt.request.origin, self._parts.ring(), attempt.now_ms
         source = brakes.asker(origin.client, origin.source)
@@ -161,7 +170,8 @@ class SelfService:
         taken = await self._storage.commit([turn])
         return isinstance(taken, Committed) and taken.results[0] == 0
 
-    def _flow(self, start: Start, attempt: Attempt) -> Flow:
+    def new_flow(self, start: Start, attempt: Attempt) -> Flow:
+        """A flow of nobody yet."""
         start.trail.transaction_id = new_transaction_id()
         return Flow(
             id=start.trail.transaction_id,
@@ -205,18 +215,18 @@ class SelfService:
             case Stage.WRITING:
                 return Closed("unknown_result", Text("pw.unknown_result", {"ref": flow.reference}))
             case Stage.DONE:
-                return Done(Text("pw.done" if flow.goal == "reset" else "unlock.done", {"ref": flow.reference}))
+                return Done(Text(_DONE.get(flow.goal, "unlock.done"), {"ref": flow.reference}))
             case Stage.CLOSED:
                 return Closed("closed", Text("flow.expired", {"ref": flow.reference}))
 
     def _choose(self, flow: Flow, person: Person | None, text: Text | None = None) -> Choose:
         if person is None or not flow.proofs:
-            return Choose(flow.sequence, self._weighing.first_kinds(flow), len(flow.proofs), {}, text)
-        left = self._weighing.left(flow, person.user, person.holder, person.ages)
+            return Choose(flow.sequence, self.weighing.first_kinds(flow), len(flow.proofs), {}, text)
+        left = self.weighing.left(flow, person.user, person.holder, person.ages)
         return Choose(flow.sequence, tuple(left), len(flow.proofs), left, text)
 
     def _asked(self, flow: Flow, person: Person | None, text: Text | None, wrong: bool) -> Ask:
-        factor, blind = BY_KIND[flow.kind], not flow.proofs
+        factor, blind = ASKED[flow.kind], not flow.proofs
         prompt = Text(f"recover.ask_{flow.kind}")
         questions: tuple[str, ...] = ()
         if flow.kind in QUESTIONING:
@@ -262,7 +272,7 @@ class SelfService:
         offered = self._choose(flow, person)
         if kind not in offered.kinds:
             return replace(offered, text=Text("recover.not_offered"))
-        return await self._ask(flow, person, BY_KIND[kind], trail, origin)
+        return await self._ask(flow, person, ASKED[kind], trail, origin)
 
     async def _ask(self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, origin: Origin) -> SelfServiceOutcome:
         now_ms = to_ms(self._parts.clock.now())
@@ -313,7 +323,7 @@ class SelfService:
             if not await self._limits.may_send(factor, person.holder, resend, trail, *whose):
                 return {}, ()
         task = Task(flow.id, self._parts.clock.now(), configuration.codes, ring)
-        before, to_key = flow.recall(factor.kind), self._weighing.destination_key(factor, person.holder)
+        before, to_key = flow.recall(factor.kind), self.weighing.destination_key(factor, person.holder)
         # What went to another destination proves nothing of this one.
         asked = factor.ask(person.holder, task, before if before.get(_SENT_TO, "") == to_key else {})
         if asked.sending is None:
@@ -346,18 +356,18 @@ class SelfService:
             trail.note("a brake holds", wait_s=hold.wait_s)
             wait = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": flow.reference})
             return self._asked(flow, person, wait, wrong=True)
-        factor, raw = BY_KIND[flow.kind], given.reveal()
+        factor, raw = ASKED[flow.kind], given.reveal()
         verdict = await self._verdict(flow, person, factor, raw, origin)
         if isinstance(verdict, More):
             return await self._next_question(flow, person, verdict, trail)
         if person is None or isinstance(verdict, Wrong):
             wrong = verdict if isinstance(verdict, Wrong) else Wrong("unknown_user")
             return await self._wrong(flow, person, wrong, keys, trail)
-        return await self._right(flow, person, factor, verdict, keys, trail)
+        return await self._right(flow, person, factor, verdict, keys, trail, origin)
 
     async def _verdict(self, flow: Flow, person: Person | None, factor: Factor, raw: bytes, origin: Origin) -> Right | Wrong | More:
         task, memory, interview = self._task(flow), flow.recall(flow.kind), self._interview(flow, person, origin)
-        if len(raw) > LONGEST_ANSWER[factor.kind]:
+        if len(raw) > LONGEST_ANSWER.get(factor.kind, MAX_ANSWER_BYTES):
             return Wrong("too_long")
         if factor.kind in QUESTIONING and interview is not None:
             return await QUESTIONING[factor.kind].judge(task, interview, memory, raw)
@@ -379,7 +389,7 @@ class SelfService:
         """
         asked = flow.recall(factor.kind)
         sent_to = asked.get(_SENT_TO, "")
-        return factor.enrolled(person.holder) and bool(asked) and sent_to == self._weighing.destination_key(factor, person.holder)
+        return factor.enrolled(person.holder) and bool(asked) and sent_to == self.weighing.destination_key(factor, person.holder)
 
     async def back(self, flow_id: str, sequence: int, trail: Trail) -> SelfServiceOutcome:
         """Choose another proof than the one that is asked. Codes that are on their way stay good."""
@@ -419,6 +429,12 @@ class SelfService:
             moved = flow.moved(tries=tries, proof_tries=left)
             room = flow.kind if flow.kind in QUESTIONING else "code"
             text = Text(f"{room}.wrong", {"left": left}) if left > 1 else Text(f"{room}.wrong_last")
+        if person is not None and person.activation is not None:
+            after, counted = count_wrong(person.activation, self._occasion(flow, trail))
+            settle = [*settle, *counted]
+            if not after.is_open(now_ms):
+                reason, moved = "activation_spoiled", flow.moved(stage=Stage.CLOSED, tries=0)
+                text = Text("activate.spoiled", {"ref": flow.reference})
         if not await self._step(flow, moved, trail, reason, settle, denied=moved.stage is Stage.CLOSED):
             return await self.show(flow.id, trail)
         if moved.stage is Stage.CLOSED:
@@ -426,17 +442,26 @@ class SelfService:
         return await self._shown(moved, person, text, wrong=True)
 
     async def _right(
-        self, flow: Flow, person: Person, factor: Factor, verdict: Right, keys: brakes.BrakeKeys, trail: Trail
+        self,
+        flow: Flow,
+        person: Person,
+        factor: Factor,
+        verdict: Right,
+        keys: brakes.BrakeKeys,
+        trail: Trail,
+        origin: Origin,
     ) -> SelfServiceOutcome:
         trail.note("proof checked", verdict="right", factor=factor.kind)
-        proved = self._weighing.proved(person.holder, person.ages, factor, verdict)
+        proved = self.weighing.proved(person.holder, person.ages, factor, verdict)
         with_it = replace(flow, proofs=(*flow.proofs, proved))
-        weighed = self._weighing.weigh(with_it, person.user, person.holder)
+        weighed = self.weighing.weigh(with_it, person.user, person.holder)
         self._note(trail, weighed)
+        if flow.goal == ACTIVATE:
+            return await self._proved_activation(flow, with_it, person, weighed, verdict, keys, trail, origin)
         first = () if flow.proofs else notify(self._parts, _whom(flow), person.holder, "first_proof", used=factor.channel)
         if weighed.enough:
             moved = with_it.moved(stage=Stage.PASSWORD if flow.goal == "reset" else Stage.WRITING)
-        elif not self._weighing.left(with_it, person.user, person.holder, person.ages):
+        elif not self.weighing.left(with_it, person.user, person.holder, person.ages):
             moved = with_it.moved(stage=Stage.CLOSED)
         else:
             moved = with_it.moved(stage=Stage.CHOOSING)
@@ -448,6 +473,47 @@ class SelfService:
         if moved.stage is Stage.WRITING:
             return await self._unlock(moved, person, trail)
         return await self._shown(moved, person)
+
+    async def _proved_activation(
+        self,
+        flow: Flow,
+        with_it: Flow,
+        person: Person,
+        weighed: Weighed,
+        verdict: Right,
+        keys: brakes.BrakeKeys,
+        trail: Trail,
+        origin: Origin,
+    ) -> SelfServiceOutcome:
+        """A proof beside the activation was right: the next one, or the login that goes on from here."""
+        now_ms, activation = to_ms(self._parts.clock.now()), person.activation
+        if activation is None:
+            return Closed("activation_over", Text("activate.over", {"ref": flow.reference}))
+        operations: list[Operation] = [*verdict.claim, unchanged(activation, now_ms)]
+        after = self.after_proof(with_it, person, weighed, trail, origin)
+        if isinstance(after, Closed):
+            return await self._close(flow, trail, after.reason, after.text)
+        moved, more, outcome = after
+        if not await self._step(flow, moved, trail, "proved", [*operations, *more]):
+            return await self._wrong(flow, person, verdict.refused, keys, trail)
+        return outcome or await self._shown(moved, person)
+
+    def after_proof(
+        self, flow: Flow, person: Person, weighed: Weighed, trail: Trail, origin: Origin
+    ) -> tuple[Flow, Sequence[Operation], HandedOver | None] | Closed:
+        """Where an activation stands once its proofs were weighed: handed over, or another proof is to be chosen."""
+        if weighed.enough and person.activation is not None:
+            used = use(person.activation, self._occasion(flow, trail))
+            handed = hand_over(self._parts, self.weighing, flow, person.directory, person.user, person.holder, used, origin)
+            if isinstance(handed, Closed):
+                return handed
+            return flow.moved(stage=Stage.DONE), *handed
+        if not self.weighing.left(flow, person.user, person.holder, person.ages):
+            return Closed("not_enough", Text("activate.not_enough", {"ref": flow.reference}))
+        return flow.moved(stage=Stage.CHOOSING), (), None
+
+    def _occasion(self, flow: Flow, trail: Trail) -> Occasion:
+        return Occasion(to_ms(self._parts.clock.now()), flow.user_name, trail.door, flow.id, flow.reference, trail.source)
 
     def _note(self, trail: Trail, weighed: Weighed) -> None:
         trail.note("proofs weighed", enough=weighed.enough, **weighed.told)
@@ -462,7 +528,7 @@ class SelfService:
         person = await self._person(flow)
         if flow.stage is not Stage.PASSWORD or flow.sequence != sequence or person is None:
             return await self._shown(flow, person, Text("flow.done_elsewhere"))
-        weighed = self._weighing.weigh(flow, person.user, person.holder)
+        weighed = self.weighing.weigh(flow, person.user, person.holder)
         if not weighed.enough:
             # What counted a minute ago may have been taken away since.
             return await self._close(flow, trail, "not_enough", Text("reset.not_enough", {"ref": flow.reference}))
@@ -470,7 +536,7 @@ class SelfService:
         if problem is not None:
             return await self._choose_password(flow, person, problem)
         writing = flow.moved(stage=Stage.WRITING, passwords=flow.passwords - 1)
-        first = [self._acting.count_reset(flow, self._weighing.limits(flow))] if flow.passwords == PASSWORDS else []
+        first = [self._acting.count_reset(flow, self.weighing.limits(flow))] if flow.passwords == PASSWORDS else []
         if not await self._step(flow, writing, trail, "writing", [*first, *self._acting.ended(flow)]):
             return await self._limited(flow, trail)
         refusal = await self._acting.reset(person.directory, person.user, new, trail, _whom(flow), "self_service")
@@ -483,7 +549,7 @@ class SelfService:
         now = await self._load(flow.id, trail)
         if isinstance(now, Closed) or now.sequence != flow.sequence:
             return await self.show(flow.id, trail)
-        count, within_s = self._weighing.limits(flow)
+        count, within_s = self.weighing.limits(flow)
         days = -(-within_s // 86_400)
         return await self._close(flow, trail, "reset_limit", Text("reset.limit", {"n": count, "d": days, "ref": flow.reference}))
 
@@ -529,7 +595,14 @@ class SelfService:
         trail.user = flow.user_name
         if flow.is_over(to_ms(self._parts.clock.now())) or flow.application not in self._parts.configuration().applications:
             return Closed("flow_expired", Text("flow.expired", {"ref": flow.reference}))
+        if flow.activation and flow.stage in (Stage.CHOOSING, Stage.ASKED) and not await self._is_open(flow):
+            return Closed("activation_over", Text("activate.over"))
         return flow
+
+    async def _is_open(self, flow: Flow) -> bool:
+        """Whether the activation of a flow is open still: another browser may have used it up, or the operator taken it back."""
+        issued = read_one(*await self._storage.read([of_subject(SubjectId(flow.subject_id))]))
+        return issued is not None and issued.id == flow.activation and issued.is_open(to_ms(self._parts.clock.now()))
 
     async def _known(self, flow: Flow) -> Person | None:
         """Who it is about, for a page that shows something of him: before the first proof none does, and nobody is looked for."""
@@ -557,10 +630,24 @@ class SelfService:
         configuration = self._parts.configuration()
         questions = interviews.reads(configuration, configuration.applications[flow.application].policy, subject_id)
         finds = [kept_authenticators(subject_id), kept_contacts(subject_id), *questions]
+        if flow.activation:
+            finds.append(of_subject(subject_id))
         rows, contacts, *answers = await self._storage.read(finds)
+        issued = answers.pop() if flow.activation else []
         ring, answered = self._parts.ring(), interviews.read(configuration, answers)
         holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts, answered)
-        return Person(user, directory, holder, ages_of(ring, contacts, rows))
+        person = Person(user, directory, holder, ages_of(ring, contacts, rows))
+        return self.with_activation(flow, person, read_one(issued)) if flow.activation else person
+
+    def with_activation(self, flow: Flow, person: Person, activation: Activation | None) -> Person | None:
+        """The person with what was issued to him; None where that is over, was replaced, or the account waits for something."""
+        now_ms = to_ms(self._parts.clock.now())
+        if activation is None or activation.id != flow.activation or not activation.is_open(now_ms):
+            return None
+        if person.user.state is not AccountState.ACTIVE:
+            return None
+        held = replace(person.holder, authenticators=(*person.holder.authenticators, *held_code(activation, now_ms)))
+        return replace(person, holder=held, activation=activation)
 
     async def _step(
         self,
@@ -575,7 +662,7 @@ class SelfService:
         """Commit a step with its record; False when a condition did not hold."""
         ring, now_ms = self._parts.ring(), to_ms(self._parts.clock.now())
         trail.result, trail.reason = "denied" if denied else "granted" if new.stage is Stage.DONE else "challenged", reason
-        event = self._event(kind, new, now_ms, trail, reason)
+        event = self.event(kind, new, now_ms, trail, reason)
         unit = [advance(ring, old, new), *operations, event, trail.entry(ring, now_ms)]
         commit = await self._storage.commit(unit)
         trail.stored = isinstance(commit, Committed)
@@ -585,7 +672,8 @@ class SelfService:
         await self._step(flow, flow.moved(stage=Stage.CLOSED), trail, reason, (), denied=True)
         return Closed(reason, text)
 
-    def _event(self, kind: Kind, flow: Flow, now_ms: int, trail: Trail, reason: str = "") -> Operation:
+    def event(self, kind: Kind, flow: Flow, now_ms: int, trail: Trail, reason: str = "") -> Operation:
+        """The record of a step."""
         details: dict[str, object] = {
             "user": flow.user_name,
             "goal": flow.goal,
@@ -609,12 +697,16 @@ class SelfService:
             )
         )
 
-    def _down(self, trail: Trail) -> Closed:
+    def down(self, trail: Trail) -> Closed:
+        """A directory does not answer."""
         trail.result, trail.reason = "denied", "directory_down"
         return Closed("directory_down", Text("down.directory", {"ref": trail.reference}), down=True)
 
     def _down_of(self, flow: Flow) -> Closed:
         return Closed("directory_down", Text("down.directory", {"ref": flow.reference}), down=True)
+
+
+_DONE: Final = {"reset": "pw.done", ACTIVATE: "activate.proved"}
 
 
 def _whom(flow: Flow) -> Whom:

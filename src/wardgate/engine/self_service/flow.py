@@ -55,7 +55,8 @@ class Flow:
     """One flow. Without `subject_id` it is nobody's.
 
     `kind`: the factor that is asked; `memory`: what each factor that was asked remembers; `proof_tries` and `tries`: wrong answers
-    that are left to this question and to the whole; `passwords`: new passwords that may still be refused.
+    that are left to this question and to the whole; `passwords`: new passwords that may still be refused. `activation`: the one
+    that it began with, and `login_name` how its person is named at sign-in.
     """
 
     id: str
@@ -80,6 +81,8 @@ class Flow:
     proofs: tuple[Proved, ...] = ()
     created_at: int = 0
     expires_at: int = 0
+    activation: str = ""
+    login_name: str = ""
 
     def is_over(self, now_ms: int) -> bool:
         """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""
@@ -97,7 +100,7 @@ class Flow:
 
 _BODY: Final = (
     "application", "realm", "user_name", "language", "directory", "immutable_id", "kind", "memory", "sent_at", "resends",
-    "proof_tries", "tries", "passwords",
+    "proof_tries", "tries", "passwords", "activation", "login_name",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What a step of a self-service flow comes to. A page shows it and decides nothing. `turn`: what an answer to it must bear."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wardgate.directory.port import PasswordPolicy
 from wardgate.texts import Text
@@ -67,4 +67,14 @@ class Closed:
     down: bool = False
 
 
-SelfServiceOutcome = Choose | Ask | ChoosePassword | Done | Closed
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """All of an activation is proved: a login goes on, which waits behind this handle for whoever is named so."""
+
+    handle: bytes = field(repr=False)
+    login_name: str
+    language: str
+    reference: str
+
+
+SelfServiceOutcome = Choose | Ask | ChoosePassword | Done | Closed | HandedOver

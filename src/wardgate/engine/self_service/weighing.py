@@ -12,6 +12,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.self_service.flow import Flow, Proved
+from wardgate.engine.self_service.start_code import START_CODE
 from wardgate.factors import ON_PAGES, QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Right
 from wardgate.policy.facts import Facts
@@ -91,7 +92,7 @@ class Weighing:
         done = {(each.kind, each.destination) for each in flow.proofs}
         ways = [
             factor
-            for factor in SECOND_FACTORS
+            for factor in (*((START_CODE,) if flow.activation else ()), *SECOND_FACTORS)
             if factor.enrolled(holder)
             and factor.kind not in ON_PAGES
             and (factor.channel is None or factor.channel in channels)
@@ -126,18 +127,20 @@ class Weighing:
         return service.resets, service.resets_within_s
 
     def _judge(self, flow: Flow, user: DirectoryUser, holder: Holder, proofs: Sequence[Proved]) -> Judgement | None:
-        facts = self._facts(flow, user, holder)
-        presented = [self._proof(each, user) for each in proofs]
+        facts = self.facts(flow, user, holder)
+        presented = [self._proof(flow, each, user) for each in proofs]
         applications = self._parts.configuration().applications.values()
         logins = logins_of([(each.policy, each.settings.name, each.settings.kind) for each in applications], facts)
         return judge(self._application(flow).policy, facts, presented, logins)
 
-    def _proof(self, proved: Proved, user: DirectoryUser) -> Proof:
+    def _proof(self, flow: Flow, proved: Proved, user: DirectoryUser) -> Proof:
+        # The password of a new person is nobody's yet: it opens no mailbox.
+        opens = proved.kind == "email" and not flow.activation and self._opens_with_password(proved.destination, user)
         return Proof(
             kind=proved.kind,
             source=proved.destination or proved.authenticator,
             since=from_ms(proved.since) if proved.since else None,
-            behind_password=proved.kind == "email" and self._opens_with_password(proved.destination, user),
+            behind_password=opens,
         )
 
     def _opens_with_password(self, destination: str, user: DirectoryUser) -> bool:
@@ -153,12 +156,13 @@ class Weighing:
         return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, since=since)
 
     def _key(self, destination: str) -> str:
-        return self._parts.ring().mac("proof-destination", compared(destination).encode()).hex()
+        return place_key(self._parts.ring(), destination)
 
     def _application(self, flow: Flow) -> Application:
         return self._parts.configuration().applications[flow.application]
 
-    def _facts(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Facts:
+    def facts(self, flow: Flow, user: DirectoryUser, holder: Holder) -> Facts:
+        """What policy is asked about."""
         application = self._application(flow)
         enrolled = [factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder)] + [each.kind for each in holder.held]
         return Facts(
@@ -174,6 +178,11 @@ class Weighing:
             attributes={name.lower(): values for name, values in user.attributes.items()},
             enrolled=frozenset(enrolled),
         )
+
+
+def place_key(ring: KeyRing, destination: str) -> str:
+    """The fingerprint by which a phone or mailbox is known among proofs."""
+    return ring.mac("proof-destination", compared(destination).encode()).hex()
 
 
 def _masked(factor: Factor, holder: Holder) -> str:
