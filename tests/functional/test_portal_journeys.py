@@ -1,0 +1,110 @@
+"""What has to be done before a sign-in goes on, and what people see when a neighbour is down, in a real Chromium."""
+
+import base64
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.flows.plans import use_plan
+from tests.functional.portal_site import FOURTH, ONE, OTHER, THIRD, Site, Visit, Visitor, looks
+from wardgate.directory.memory import Behaviour
+from wardgate.directory.port import PasswordVerdict
+from wardgate.policy.settings import ActionEntrySettings
+
+pytestmark = pytest.mark.neighbour("chromium")
+
+PHONE = "+905321234547"
+NEW = "A very long new passphrase of 1816"
+SHORT = "Sh0rt phrase"
+LATER = ActionEntrySettings(enrol="totp", level="forced", deferrals=3)
+EIGHT_HOURS = 8 * 3600
+
+
+def key_on(person: Visitor) -> bytes:
+    """The key that the page shows."""
+    key = (person.page.locator("code.command").text_content() or "").replace(" ", "")
+    return base64.b32decode(key + "=" * (-len(key) % 8))
+
+
+@looks(THIRD)
+def test_password_that_ran_out_is_changed_after_the_factor_and_signs_in(site: Site, visit: Visit) -> None:
+    site.ada(verdict=PasswordVerdict.EXPIRED)
+    ada = visit()
+    ada.sign_in()
+    ada.sees("expired-code", ada.t("sign.step_totp"))
+    assert ada.t("pw.expired") not in ada.words()
+    ada.type_code(site.world.totp())
+    ada.sees("expired", ada.t("recover.new_password"))
+    ada.reads("pw.expired")
+    ada.secrets += [SHORT, NEW]
+    ada.field("recover.new_password_label").fill(SHORT)
+    ada.press("recover.set_password")
+    ada.sees("expired-refused", ada.t("recover.new_password"), status=422, error=True)
+    ada.field("recover.new_password_label").fill(NEW)
+    ada.press("recover.set_password")
+    ada.sees("expired-done", ada.t("account.overview"))
+    assert site.notices()
+
+
+@looks(FOURTH)
+def test_second_step_is_put_off_three_times_and_then_set_up(site: Site, visit: Visit) -> None:
+    site.run(site.world.person("carol", "correct horse", phone=PHONE, display_name="Çağla Işık"))
+    use_plan(site.world, ["password"], demands=[LATER])
+    for number in range(3):
+        carol = visit()
+        carol.sign_in("carol")
+        carol.sees(f"offer-{number}", carol.t("do.offers"))
+        carol.follow("do.later")
+        expect(carol.page.get_by_role("heading", level=1)).to_have_text(carol.t("account.overview"))
+        site.later(EIGHT_HOURS)
+    carol = visit()
+    carol.sign_in("carol")
+    carol.type_code(site.newest_code())
+    carol.sees("offer-last", carol.t("do.enrol"))
+    expect(carol.page.get_by_text(carol.t("do.later"))).to_have_count(0)
+    carol.page.locator("input[name=method][value=totp]").check()
+    carol.press("do.set_up")
+    carol.sees("offer-app", carol.t("account.enrol_totp"))
+    secret = key_on(carol)
+    carol.page.locator("#code").fill(site.world.totp(secret=secret))
+    carol.press("account.activate")
+    carol.sees("offer-codes", carol.t("account.recovery_codes"), settled=True)
+    carol.page.get_by_role("checkbox").check()
+    carol.press("sign.continue")
+    carol.sees("offer-done", carol.t("account.overview"))
+
+
+@looks(ONE)
+def test_directory_that_is_down_is_told_and_nothing_is_changed(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.open("/sign-in")
+    site.world.directory.behaviour = Behaviour.UNAVAILABLE
+    ada.field("sign.user_name").fill("ada")
+    ada.field("sign.password").fill("correct horse")
+    ada.press("sign.in")
+    ada.sees("down-sign-in", ada.t("sign.in_to", application="portal"), status=503, error=True)
+    ada.open("/forgot")
+    ada.field("sign.user_name").fill("ada")
+    ada.press("sign.continue")
+    assert site.sent() == 0
+    site.world.directory.behaviour = Behaviour.ANSWERS
+    ada.sign_in_by_app()
+    ada.sees("down-no-more", ada.t("account.overview"))
+
+
+@looks(OTHER)
+def test_session_that_ends_while_a_page_is_open_leads_to_the_sign_in_and_back(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.sign_in_by_app()
+    site.later(31 * 60)
+    ada.open("/account/contacts")
+    ada.sees("ended", ada.t("sign.in_to", application="portal"))
+    ada.field("sign.user_name").fill("ada")
+    ada.field("sign.password").fill("correct horse")
+    ada.press("sign.in")
+    ada.type_code(site.world.totp())
+    ada.page.wait_for_url("**/account/contacts")
+    ada.page.go_back()
+    assert "ada@acme.test" not in ada.page.content()
