@@ -291,6 +291,17 @@ async def test_questions_set_in_another_tab_let_the_waiting_sign_in_go_on() -> N
     assert len(await world.payloads("account:questions:set")) == 1
 
 
+async def test_busy_server_keeps_the_choices_of_a_demand() -> None:
+    world, user = await carol()
+    async with world.browser() as browser:
+        await to_demand(world, browser)
+        world.hasher.close()
+        page = await browser.post(**filled(), act="questions")
+        assert (page.status_code, page.headers["retry-after"]) == (503, "60")
+        assert '<option value="toy" selected>' in page.text
+    assert await world.ids(user) == set()
+
+
 async def test_demand_among_others_is_offered_as_a_choice() -> None:
     both = ActionEntrySettings(enrol=("recovery_code", "kba"), level="forced", deferrals=0)  # type: ignore[arg-type]
     world, user = await carol(both)

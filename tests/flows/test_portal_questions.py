@@ -4,11 +4,13 @@ import asyncio
 import html
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from tests.flows.portal_questions import ANSWERS, LIST, OWN_ANSWER, OWN_QUESTION, SET, STAFF_NUMBER, QuestionWorld, filled
 from tests.flows.portal_world import ORIGIN, OURS
+from tests.flows.world import BACKENDS, a_storage
 from wardgate.crypto import Secret
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.own_questions import Entry, OwnQuestions, Person
@@ -495,3 +497,36 @@ async def test_kept_choices_of_one_form_come_back_in_no_other() -> None:
         await world.set_answers(user, {"song": "Gesi baglari"})
         await browser.get(place)
         assert "selected" not in browser.page.text.split("<form", 1)[1].split("</form>")[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_forms_at_once_on_every_storage_are_set_once(backend: str, tmp_path: Path) -> None:
+    async with a_storage(backend, tmp_path) as storage:
+        world = QuestionWorld(storage=storage)
+        user = await world.ada()
+        async with world.signed_in() as browser:
+            await world.to_form(browser)
+            form = browser.filled(0, filled(own=True))
+            posts = [browser.client.post(SET, data=form, headers=OURS) for _ in range(3)]
+            assert sorted(reply.status_code for reply in await asyncio.gather(*posts)) == [303, 409, 409]
+            number = next(each.number for each in await world.answers_of(user) if each.question_id == "toy")
+            await world.to_form(browser, f"{LIST}/{number}")
+            await browser.post(question_1="teacher", answer_1="Hababam Mahmut")
+            assert browser.path == LIST
+        assert await world.ids(user) == {"staff_number", "dish", "lost", "own", "teacher"}
+        assert (await world.verified()).findings == ()
+
+
+async def test_server_with_too_much_to_hash_says_so_and_sets_nothing() -> None:
+    world = QuestionWorld()
+    user = await world.ada()
+    async with world.signed_in() as browser:
+        await world.to_form(browser)
+        world.hasher.close()
+        page = await browser.post(SET, **filled())
+        assert page.status_code == 503
+        assert page.headers["retry-after"] == "60"
+        assert "Nothing was changed" in page.text
+        assert '<option value="toy" selected>' in page.text
+        assert all(answer not in html.unescape(page.text) for answer in ANSWERS.values())
+    assert await world.ids(user) == set()

@@ -26,7 +26,7 @@ from wardgate.engine.self_service.own_questions import Entry, OwnQuestions, Pers
 from wardgate.pages.browser import Browser, Form
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.enrolling import TOTP, Whose, enrol_app, first_code, make_codes, new_secret, shown_key
-from wardgate.pages.questions import entries_of, form_values, rows_of
+from wardgate.pages.questions import BUSY_STATUS, entries_of, form_values, rows_of, said, told_to_wait
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
 from wardgate.web.language import language_of_request
@@ -175,7 +175,10 @@ class ActionPages:
         if isinstance(refused, RefusedEntries):
             return await self._questions_page(request, browser, step, awaited, entries, refused, status=422)
         if refused is not None:
-            return await self._questions_page(request, browser, step, awaited, (), error=Text("kba.changed"), status=409)
+            told, status = said(refused)
+            kept = entries if status == BUSY_STATUS else ()
+            page = await self._questions_page(request, browser, step, awaited, kept, error=told, status=status)
+            return told_to_wait(page)
         return await self._done(request, browser, step, step.changed(pending="", wrong=False))
 
     async def _questions_page(

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from starlette.responses import Response
+
 from wardgate.crypto import Secret
-from wardgate.engine.self_service.own_questions import OWN, Entry, Place, RefusedEntries, Standing
+from wardgate.engine.self_service.own_questions import BUSY, OWN, Entry, Place, RefusedEntries, Standing
 from wardgate.factors.port import answer_to_all
 from wardgate.kba.normalisation import normalise
 from wardgate.kba.rules import MAX_ANSWER_CHARS, Rule
@@ -18,6 +20,8 @@ from wardgate.pages.browser import Form
 from wardgate.texts import Text
 
 MAX_ID_CHARS: Final = 64
+BUSY_STATUS: Final = 503
+_RETRY_S: Final = 60
 # What an answer can be, and more than that, which is told as too long.
 MAX_ANSWER_BYTES: Final = 1024
 # Which field a broken rule is about; the others are about the answer.
@@ -90,6 +94,20 @@ def _kept_text(entry: Entry) -> str:
     """The question that he wrote; not where it holds its answer, which would be sent back with it."""
     told = normalise(entry.answer.reveal().decode("utf-8", "replace"))
     return "" if told and told in normalise(entry.own_text) else entry.own_text
+
+
+def said(refused: Text) -> tuple[Text, int]:
+    """What the person is told of answers that nothing was wrong with, and the page's status."""
+    if refused == BUSY:
+        return refused, BUSY_STATUS
+    return (Text("kba.changed") if refused.id == "flow.done_elsewhere" else refused), 409
+
+
+def told_to_wait(response: Response) -> Response:
+    """The page; with the time to wait, where it says that there is too much to do."""
+    if response.status_code == BUSY_STATUS:
+        response.headers["retry-after"] = str(_RETRY_S)
+    return response
 
 
 def form_values(standing: Standing, rows: Sequence[Row]) -> dict[str, object]:

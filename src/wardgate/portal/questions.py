@@ -16,7 +16,7 @@ from wardgate.engine.self_service.own_questions import Entry, OwnQuestions, Pers
 from wardgate.jsons import dumps, loads
 from wardgate.pages.browser import Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.questions import entries_in, entries_of, form_values, kept_of, rows_of
+from wardgate.pages.questions import BUSY_STATUS, entries_in, entries_of, form_values, kept_of, rows_of, said, told_to_wait
 from wardgate.pages.steps import Step, Steps
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import Text
@@ -92,8 +92,17 @@ class QuestionPages:
         if isinstance(refused, RefusedEntries):
             return self._form_page(request, present, standing, entries, refused)
         if refused is not None:
-            return await self._list_page(request, present, Text("kba.changed"), 409)
+            return await self._not_set(request, present, standing, entries, refused)
         return RedirectResponse(QUESTIONS, status_code=303)
+
+    async def _not_set(
+        self, request: Request, present: Present, standing: Standing, entries: Sequence[Entry], refused: Text
+    ) -> Response:
+        """Nothing was set for a reason that is not the answers': too much to do, or somebody else was first."""
+        told, status = said(refused)
+        if status != BUSY_STATUS:
+            return await self._list_page(request, present, told, status)
+        return self._form_page(request, present, standing, entries, error=told, status=status)
 
     async def _keep(self, request: Request, present: Present, standing: Standing, entries: Sequence[Entry]) -> Response:
         """Keep what may be kept until the person has proved that it is him."""
@@ -136,8 +145,9 @@ class QuestionPages:
             return self._page(request, present, "clear_questions.html", 422, standing=standing, error=Text("form.old"))
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(CLEAR)
-        if await self._questions.clear(self._person(present), _version(form)) is not None:
-            return await self._list_page(request, present, Text("kba.changed"), 409)
+        refused = await self._questions.clear(self._person(present), _version(form))
+        if refused is not None:
+            return await self._list_page(request, present, *said(refused))
         return RedirectResponse(QUESTIONS, status_code=303)
 
     # --- shared ----------------------------------------------------------------------------------------------------
@@ -175,12 +185,14 @@ class QuestionPages:
         entries: Sequence[Entry],
         refused: RefusedEntries | None = None,
         error: Text | None = None,
+        status: int = 422,
     ) -> Response:
-        status = 200 if refused is None and error is None else 422
+        status = 200 if refused is None and error is None else status
         values = form_values(standing, rows_of(standing, entries, refused))
         changes = "number" in request.path_params
-        template = "set_questions.html"
-        return self._page(request, present, template, status, action=_form_path(request), changes=changes, error=error, **values)
+        action = _form_path(request)
+        response = self._page(request, present, "set_questions.html", status, action=action, changes=changes, error=error, **values)
+        return told_to_wait(response)
 
     async def _list_page(self, request: Request, present: Present, error: Text | None = None, status: int = 200) -> Response:
         standing = await self._questions.look(self._person(present), language_of_request(request))

@@ -20,7 +20,7 @@ from wardgate.directory.settings import realm_words
 from wardgate.engine.holders import holder_of
 from wardgate.engine.notices import Whom, notify
 from wardgate.engine.runtime import EngineParts
-from wardgate.errors import NotFound
+from wardgate.errors import NotFound, Overloaded
 from wardgate.kba.answers import (
     MAX_ANSWERS,
     Answer,
@@ -51,6 +51,8 @@ KIND: Final = QUESTIONS
 # What a person chooses to write a question himself; no question of the catalogue is called so, because this is no name of one.
 OWN: Final = "+own"
 BY_PERSON: Final = "person"
+# Too many passwords wait to be hashed at this moment.
+BUSY: Final = Text("kba.busy")
 # Who makes vaults for a computer's offline recovery: handed whose answers they are and the answers, once, before the commit.
 KeepOffline = Callable[[SubjectId, Offline], Awaitable[Sequence[Operation]]]
 
@@ -189,7 +191,7 @@ class OwnQuestions:
         return replace(standing, places=places, choices=choices, leaving=(found.question_id,), due=None)
 
     async def set_answers(self, person: Person, standing: Standing, entries: Sequence[Entry]) -> RefusedEntries | Text | None:
-        """Set what was filled in at the places of `standing`. A text: nothing was done, for that reason. Raises Overloaded."""
+        """Set what was filled in at the places of `standing`. A text: nothing was done, for that reason."""
         choices = {choice.id for choice in standing.choices}
         given = [_given(place, entry, choices) for place, entry in zip(standing.places, entries, strict=True)]
         if not standing.places:
@@ -197,9 +199,12 @@ class OwnQuestions:
         questioner = self._questioner()
         given_ids = {each.question_id for each in given}
         gone = [question_id for question_id in standing.leaving if question_id not in given_ids]
-        prepared = await questioner.enrolment.prepare(
-            self._about(person, questioner.catalogue), given, BY_PERSON, Source.PERSON, gone
-        )
+        try:
+            prepared = await questioner.enrolment.prepare(
+                self._about(person, questioner.catalogue), given, BY_PERSON, Source.PERSON, gone
+            )
+        except Overloaded:
+            return BUSY
         if isinstance(prepared, Broken) and prepared.closed:
             return Text("flow.done_elsewhere")
         if isinstance(prepared, Broken):
