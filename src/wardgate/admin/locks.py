@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from wardgate.admin.office import Office
-from wardgate.admin.subjects import lift_waits_of
+from wardgate.admin.subjects import lift_waits_of, names_at_brakes
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
@@ -17,7 +17,7 @@ from wardgate.engine.brake_label import Label, masked_name, read_label
 from wardgate.engine.brake_rows import DAY_MS, number
 from wardgate.engine.sending import ALL, SOURCE_MESSAGES, TABLE, source_messages_key
 from wardgate.engine.settings import SendingSettings
-from wardgate.errors import NotFound, UsageError
+from wardgate.errors import DirectoryUnavailable, NotFound, UsageError
 from wardgate.storage.port import Commit, Committed, Operation, Row, Where
 
 MAX_LISTED = 1_000
@@ -35,12 +35,37 @@ async def list_locks(
 ) -> dict[str, Any]:
     """What holds now, the latest end first. `kind`: only brakes of this kind. `user`: only those of this login name."""
     _, document = await load_current(office.storage)
-    rows = await _holding(office, document, limit + 1, kind)
-    told = [_described(office, row) for row in rows[:limit]]
     if user is not None:
-        wanted = {user.strip().casefold(), masked_name(user.strip()).casefold()}
-        told = [each for each in told if str(each["user"]).casefold() in wanted]
-    return {"locks": told, "more": len(rows) > limit}
+        rows = await _of_user(office, document, user.strip(), limit + 1, kind)
+    else:
+        rows = await _holding(office, document, limit + 1, kind)
+    return {"locks": [_described(office, row) for row in rows[:limit]], "more": len(rows) > limit}
+
+
+async def _of_user(office: Office, document: Document, user: str, limit: int, kind: str | None) -> list[Row]:
+    """His, by their keys, however many others hold; and by their words those of a person whose directory cannot be asked."""
+    typed = [f"{realm.name}:{canonical_name(user) or ''}" for realm in document.realms]
+    try:
+        known = await names_at_brakes(office, user)
+    except DirectoryUnavailable:
+        known = []
+    now_ms = office.now_ms()
+    rows = await brakes.rows_of(office.storage, office.ring, [*typed, *known], now_ms, limit)
+    rows = [row for row in rows if kind in (None, row["kind"]) and _holds(row, document, now_ms)]
+    wanted = {user.casefold(), masked_name(user).casefold()}
+    for row in await _holding(office, document, limit, kind):
+        label = read_label(office.ring, row)
+        if label is not None and label.user.casefold() in wanted:
+            rows.append(row)
+    found = {(row["kind"], row["key"]): row for row in rows}
+    return sorted(found.values(), key=lambda row: number(row, "locked_until"), reverse=True)
+
+
+def _holds(row: Row, document: Document, now_ms: int) -> bool:
+    if row["kind"] in _SILENT:
+        return False
+    stopped = row["kind"] == brakes.USER and number(row, "failures") >= document.brakes.user_failures
+    return number(row, "locked_until") > now_ms or (stopped and number(row, "expires_at") > now_ms)
 
 
 async def _holding(office: Office, document: Document, limit: int, kind: str | None = None) -> list[Row]:

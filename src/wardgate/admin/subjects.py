@@ -117,10 +117,7 @@ async def unlock_subject(office: Office, *, name: str, directory: str | None = N
 async def lift_waits_of(office: Office, name: str, directory: str | None, reason: str) -> tuple[dict[str, Any], int]:
     """The same, and how many rows of brakes that were."""
     account = await _account(office, name, directory, None)
-    mine = await _belongings(office, account.subject_id)
-    accounts = {f"{row['directory']!s}:{row['immutable_id']!s}" for row in mine.links}
-    who = sorted(accounts | {f"{account.directory}:{account.immutable_id}"})
-    whose = [*who, *([account.subject_id] if account.subject_id else [])]
+    whose = await _known_to_brakes(office, account)
     lifted = await brakes.lift_user(office.storage, office.ring, whose, office.now_ms())
     details = {"directory": account.directory, "user": account.name}
     why = {**details, "reason": reason} if reason else details
@@ -129,6 +126,21 @@ async def lift_waits_of(office: Office, name: str, directory: str | None, reason
     rows = commit.results[: len(lifted)] if isinstance(commit, Committed) else ()
     told = {**details, "subject_id": account.subject_id, "released": True}
     return told, sum(number for number in rows if isinstance(number, int))
+
+
+async def names_at_brakes(office: Office, name: str) -> list[str]:
+    """What the brakes know this person as; nothing of a name that is nobody's. Raises DirectoryUnavailable."""
+    try:
+        return await _known_to_brakes(office, await _account(office, name, None, None))
+    except NotFound:
+        return []
+
+
+async def _known_to_brakes(office: Office, account: _Account) -> list[str]:
+    mine = await _belongings(office, account.subject_id)
+    accounts = {f"{row['directory']!s}:{row['immutable_id']!s}" for row in mine.links}
+    who = sorted(accounts | {f"{account.directory}:{account.immutable_id}"})
+    return [*who, *([account.subject_id] if account.subject_id else [])]
 
 
 async def forget_devices(office: Office, *, name: str, directory: str | None = None, device: str | None = None) -> dict[str, Any]:

@@ -480,6 +480,14 @@ async def lift_user(storage: Reader, ring: KeyRing, who: Iterable[str], now_ms: 
     return operations + [Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))) for owner in owners]
 
 
+async def rows_of(storage: Reader, ring: KeyRing, who: Iterable[str], locked_after_ms: int, limit: int) -> list[Row]:
+    """Rows of a person, found by their keys: those that are locked, and those that count him from anywhere."""
+    owners = _owners(ring, who)
+    locked = (Where("owner", "in", owners), Where("locked_until", ">", locked_after_ms))
+    own = (Where("kind", "=", USER), Where("key", "in", owners))
+    return [*await storage.find("brake", own, limit=limit), *await storage.find("brake", locked, limit=limit)]
+
+
 def _owners(ring: KeyRing, who: Iterable[str]) -> tuple[bytes, ...]:
     """Whose the rows of these are, in the lane of strong factors too."""
     return tuple(ring.mac("brake-user", name.encode()) for each in who for name in (each, f"{STRONG_LANE}{each}"))

@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 
 from tests.flows.world import NAS, World, elsewhere, is_asked_first, is_granted, reason
+from wardgate.account.subject import create_subject
 from wardgate.admin.locks import clear_locks, delivery_costs, list_locks
 from wardgate.admin.office import Office
+from wardgate.admin.users import add_user
 from wardgate.config.document import parse
 from wardgate.config.store import save
 from wardgate.crypto import MAC_ROOT, KeyRing, new_key
+from wardgate.engine import brakes
 from wardgate.engine.outcome import Challenge
 from wardgate.engine.settings import BrakeSettings, SendingSettings
 from wardgate.errors import NotFound, UsageError
@@ -72,6 +75,31 @@ async def test_a_password_in_the_wrong_field_is_not_shown_nor_kept(world: World,
     assert (await list_locks(desk, user="somebody"))["locks"] == []
     for row in await world.rows("brake"):
         assert b"hunter2" not in repr(row).encode()
+
+
+async def test_one_users_locks_are_found_however_many_others_hold(world: World, desk: Office) -> None:
+    await world.wrong_passwords("first", 3)
+    world.later(10)
+    for number in range(5):
+        await world.wrong_passwords(f"stranger{number}", 3, origin=elsewhere(client=f"203.0.{number}.9"))
+    [lock] = (await list_locks(desk, user="first", limit=1))["locks"]
+    assert lock["user"] == "f*** (5)"
+    assert not (await list_locks(desk, user="first", limit=1))["more"]
+    assert (await list_locks(desk, user="first", kind="network"))["locks"] == []
+
+
+async def test_locks_of_a_person_are_found_by_whom_the_brakes_know(world: World, desk: Office) -> None:
+    made = await add_user(desk, directory="local", name="ada", password=None)
+    subject, operations = create_subject("local", str(made["id"]), desk.now_ms())
+    await desk.storage.commit(operations)
+    await world.wrong_passwords("stranger", 3)
+    keys = brakes.brake_keys(desk.ring, subject, "198.51.100.9", "radius:hq", typed="acme:ada")
+    for _ in range(3):
+        await desk.storage.commit(brakes.settle_wrong(keys, world.brakes, desk.now_ms(), reserved=False))
+    told = await list_locks(desk, user="ADA", limit=1)
+    assert [lock["brake"] for lock in told["locks"]] == ["user_source"]
+    world.later(300)
+    assert (await list_locks(desk, user="ada"))["locks"] == []
 
 
 async def test_a_user_under_attack_is_listed_until_lifted_and_the_owner_comes_in_again(world: World, desk: Office) -> None:
