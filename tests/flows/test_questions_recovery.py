@@ -320,3 +320,15 @@ async def test_typed_answers_and_questions_stand_nowhere_in_clear() -> None:
         kept = str(await world.rows(table))
         for text in (*map(_right, questions), *questions):
             assert text not in kept, table
+
+
+async def test_question_that_is_chosen_again_sends_nothing_and_says_so_neither() -> None:
+    world = a_world(ALONE)
+    await ada_of(world)
+    talk = Conversation(world)
+    await talk.begin("ada")
+    for kind in ("kba", "totp", "kba"):
+        outcome = await talk.choose(kind)
+        assert isinstance(outcome, Ask)
+        assert outcome.text is None
+        await talk.service.back(talk.flow, outcome.turn, talk.trail)

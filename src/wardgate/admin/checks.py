@@ -14,6 +14,7 @@ from wardgate.admin.directory_files import unreadable_files
 from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.machine_checks import look_at_machine
 from wardgate.admin.office import Office
+from wardgate.admin.questions import question_findings
 from wardgate.admin.risk import risk_findings
 from wardgate.admin.user_import import check_foreign_hashes
 from wardgate.brand.looks import logo_problems
@@ -105,6 +106,8 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
     for finding in (*found, *_logos(document), *_lapses(office, document)):
         yield finding
     for finding in await asyncio.to_thread(risk_findings, document):
+        yield finding
+    for finding in await asyncio.to_thread(lambda: [*question_findings(document)]):
         yield finding
     if online:
         async for finding in _silent_directories(office, document):

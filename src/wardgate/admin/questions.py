@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
+from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, found_person, opened, settings_of
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -18,12 +19,14 @@ from wardgate.directory.port import Directory, DirectoryUser
 from wardgate.directory.realm import Realm, Realms, names_meant, parse_login_name
 from wardgate.directory.settings import realm_words
 from wardgate.errors import Conflict, NotFound, SettingsError, UsageError, WardgateError
+from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.kba.answers import Answer, Source, answers_in, kept_answers, kept_state, state_in, text_of
 from wardgate.kba.asking import Questioner, reopened
 from wardgate.kba.catalogue import Catalogue, compile_catalogue
 from wardgate.kba.enrolment import About, Broken, Enrolment, Given, Prepared, about
 from wardgate.kba.renewal import renewal_due
 from wardgate.kba.rules import Rule
+from wardgate.policy.rules import compile_policy
 from wardgate.storage.port import Committed, Operation, Refused
 
 MAX_PIECE_ROWS: Final = 500
@@ -56,6 +59,28 @@ async def list_questions(office: Office) -> dict[str, Any]:
     ]
     numbers = {name: getattr(settings, name) for name in ("offered", "set", "asked", "own", "strikes", "preload")}
     return {"questions": described, **numbers}
+
+
+def question_findings(document: Document) -> Iterator[Finding]:
+    """Which policies still count on questions, for `wardgate check`: what was meant for a migration must not be forgotten."""
+    for settings in document.policies:
+        try:
+            policy = compile_policy(settings, KINDS, STRONG_KINDS, document.networks)
+        except SettingsError as error:
+            yield Finding(Level.ERROR, *split(error))
+            continue
+        service = policy.self_service
+        alone = [
+            name for name, goal in service.goals.items() if goal.accept_weaker is not None and service.by_questions_alone(name)
+        ]
+        for name in alone:
+            weaker = service.goals[name].accept_weaker
+            until = "" if weaker is None else f" until {weaker.until} ({weaker.reason})"
+            what = f"policy {settings.name} lets challenge questions alone do for {name}{until}"
+            yield Finding(Level.WARNING, what, "take `alone: [kba]` and `accept_weaker` out once people have something better")
+        if policy.uses_questions and not alone:
+            what = f"policy {settings.name} counts on challenge questions"
+            yield Finding(Level.INFO, what, "take `kba` out of it once people have something better")
 
 
 async def show_answers(office: Office, *, name: str, directory: str | None = None) -> dict[str, Any]:

@@ -54,6 +54,7 @@ from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.errors import DirectoryUnavailable, SealError
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
+from wardgate.kba.standing import NOT_ANSWERED
 from wardgate.risk.carried import told as told_risk
 from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
 from wardgate.texts import Text
@@ -184,7 +185,7 @@ class Answering:
         questions = configuration.questioner.reads(subject_id) if asks and configuration.questioner is not None else []
         link, kept, *rows = await self._parts.storage.read([*finds, *own, *named, *questions])
         self._steps.end(STORAGE_READ, began)
-        answered = interviews.read(configuration, [rows.pop() for _ in questions][::-1])
+        answered = interviews.read(configuration, [rows.pop() for _ in questions][::-1]) if questions else NOT_ANSWERED
         known = known_names.first_row([rows.pop()]) if named else None
         contacts = rows.pop() if own else []
         if own:

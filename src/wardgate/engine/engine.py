@@ -600,7 +600,10 @@ class Engine:
     # --- answers -------------------------------------------------------------------------------------------------
 
     async def answer(self, request: AnswerRequest) -> Outcome:
-        """Judge an answer to a challenge. Raises StorageUnavailable or ClockWrong: the door then fails closed in its own way."""
+        """Judge an answer to a challenge.
+
+        Raises Overloaded, StorageUnavailable or ClockWrong: the door then fails closed in its own way.
+        """
         self._trust_clock()
         request.trail.user = request.user_name
         now = self._clock.now()

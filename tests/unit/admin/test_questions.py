@@ -12,7 +12,7 @@ from wardgate.admin.keys import SEALED, sealed_pages
 from wardgate.admin.office import Office
 from wardgate.admin.questions import MAX_PIECE_ROWS, import_answers
 from wardgate.audit.events import Kind
-from wardgate.config.document import Document
+from wardgate.config.document import Document, parse
 from wardgate.config.store import load_current, save
 from wardgate.crypto import Secret
 from wardgate.directory.memory import MemoryDirectory
@@ -319,3 +319,26 @@ async def test_removing_a_local_user_leaves_none_of_his_answers(office: Office) 
     await users.remove_user(office, directory="local", name="carol")
     for table in ("kba_answer", "kba_state", "kba_round"):
         assert await office.storage.find(table) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "told"),
+    [
+        ({}, []),
+        ({"weights": {"kba": 1}}, [("info", "policy p counts on challenge questions")]),
+        (
+            {"reset": {"need": {"alone": ["kba"]}, "accept_weaker": {"reason": "moving", "until": "2027-06-30"}}},
+            [("warning", "policy p lets challenge questions alone do for reset until 2027-06-30 (moving)")],
+        ),
+    ],
+)
+def test_check_reminds_of_policies_that_count_on_questions(service: dict[str, Any], told: list[tuple[str, str]]) -> None:
+    rule = {"name": "all", "then": {"steps": [["password"], ["totp"]]}}
+    document = parse(
+        {
+            "realms": [{"name": "r", "default": True, "directories": ["acme"]}],
+            "directories": [{"name": "acme", "kind": "local"}],
+            "policies": [{"name": "p", "rules": [rule], "self_service": service}],
+        }
+    )
+    assert [(each.level.value, each.what) for each in questions.question_findings(document)] == told

@@ -283,7 +283,7 @@ class SelfService:
             if again:
                 return self._asked(flow, person, told, wrong=False)
             return replace(self._choose(flow, person), text=told)
-        resend = bool(flow.recall(factor.kind))
+        resend = factor.channel is not None and bool(flow.recall(factor.kind))
         memory, operations = await self._begun(flow, person, factor, trail, origin, resend)
         moved = flow.moved(
             stage=Stage.ASKED,
