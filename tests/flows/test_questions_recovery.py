@@ -27,6 +27,7 @@ from wardgate.policy.settings import (
     ActionSettings,
     FloorSettings,
     FloorThenSettings,
+    NeedRuleSettings,
     NeedSettings,
     PolicySettings,
     RuleSettings,
@@ -306,6 +307,16 @@ async def test_imported_answers_prove_nothing_where_no_policy_names_questions() 
     chosen = await talk.code("sms")
     assert isinstance(chosen, Choose)
     assert chosen.kinds == ("kba",)
+
+
+async def test_policy_that_only_asks_who_has_answered_takes_no_answers_as_a_proof() -> None:
+    """A condition on `kba` has the answers read; that makes them no proof."""
+    rules = (NeedRuleSettings(name="new", when={"enrolled_not": ["kba"]}, then=NeedSettings(weight=4)),)
+    world = a_world(SelfServiceGoalSettings(rules=rules), asks=False)
+    await ada_of(world)
+    talk = Conversation(world)
+    await talk.begin("ada")
+    assert isinstance(await talk.code("sms"), Closed)
 
 
 async def test_typed_answers_and_questions_stand_nowhere_in_clear() -> None:
