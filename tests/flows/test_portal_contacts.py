@@ -792,7 +792,7 @@ async def test_not_me_link_of_a_new_authenticator_ends_sessions_and_devices() ->
             page = await owner.get(link)
             assert "This was not me" in page.text
             page = await owner.post()
-            assert "Call the help desk" in page.text
+            assert "Your account is on hold" in page.text
         await thief.get("/account")
         assert thief.path == "/sign-in"
     assert [event["user"] for event in await world.payloads("account:change:disputed")] == [user.name]

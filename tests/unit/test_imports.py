@@ -90,6 +90,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "policy",
             "radius",
             "risk",
+            "session",
             "settings",
             "storage",
         }

@@ -17,10 +17,12 @@ class AuthenticatorState(StrEnum):
     """Whether it may prove anything.
 
     HELD: not until the same person has proved another strong factor, because what it spent may have been forgotten by a restore.
+    FROZEN: not at all; it was taken away with a freeze of the account (`freeze.py`).
     """
 
     ACTIVE = "active"
     HELD = "held"
+    FROZEN = "frozen"
     REVOKED = "revoked"
 
 

@@ -35,6 +35,7 @@ BELONGINGS: Final = (
     "contact",
     "mail_link",
     "short_link",
+    "freeze",
     "activation",
     "password_write",
     "self_service",

@@ -12,6 +12,7 @@ from wardgate.account.authenticator import AuthenticatorState, bound_to, fingerp
 from wardgate.account.contact import TABLE as CONTACT
 from wardgate.account.contact import Source, contact_key, create_contact, open_contact
 from wardgate.account.device import devices_of, forget, forget_all
+from wardgate.account.freeze import asked, freeze_in
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin.authenticators import describe_all
@@ -102,7 +103,17 @@ async def show_subject(
         "contacts": len(mine.contacts),
         "devices": [_described_device(row) for row in await _devices(office, found)],
         "open_logins": mine.open_logins,
+        "frozen": await _frozen(office, found),
     }
+
+
+async def _frozen(office: Office, subject_id: SubjectId | None) -> dict[str, Any] | None:
+    [rows] = await office.storage.read([asked(subject_id)]) if subject_id is not None else [[]]
+    freeze = freeze_in(office.ring, rows)
+    if freeze is None:
+        return None
+    moments = {"set_at": freeze.set_at, "disputed_at": freeze.disputed_at, "since": freeze.since_at}
+    return {"by": freeze.set_by, **{name: from_ms(at_ms).isoformat() for name, at_ms in moments.items()}}
 
 
 async def unlock_subject(office: Office, *, name: str, directory: str | None = None) -> dict[str, Any]:
@@ -189,6 +200,10 @@ async def relink(
         raise UsageError(f"keep: {' or '.join(KEEPS)}")
     account = await _account(office, name, directory, immutable_id)
     target, first = await _target(office, account, to_name, to_directory, to_subject)
+    for each in {account.subject_id, target}:
+        if await _frozen(office, each) is not None:
+            # What was taken away hangs on the person whose account was frozen, and so does who may lift it.
+            raise Conflict("the account is frozen: lift that first (wardgate user unfreeze)")
     plan = await _plan(office, account, target, first, keep, unlink)
     if expected is not None and {**plan.told} != {**expected}:
         raise Conflict("something has changed since this was shown: look at it again")

@@ -113,7 +113,16 @@ class Kind(Enum):
     )
     CHANGE_DISPUTED = (
         "account:change:disputed",
-        "Somebody said by the link in a message that a change was not his: all sessions and trusted devices of the account ended.",
+        "Somebody said that it was not him, by the link in a message or in the list of what happened: the account is frozen.",
+    )
+    ACCOUNT_FROZEN = (
+        "account:freeze:set",
+        "An account was frozen: by whom, since which event, and how many authenticators and contacts were taken away. Sessions and "
+        "trusted devices ended; nothing that opens the account may be added.",
+    )
+    ACCOUNT_UNFROZEN = (
+        "account:freeze:lifted",
+        "A freeze was lifted: by the person, with which factors and a new password, or by an operator.",
     )
     USER_NAMES_SENT = (
         "engine:name:sent",

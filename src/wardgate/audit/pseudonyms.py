@@ -80,6 +80,7 @@ _SELF_SERVICE: Final = {
 _PERSON: Final = {"directory": As.THING, "user": As.USER}
 _USER: Final = {**_PERSON, "user_id": As.ID, "fields": As.WORDS, "state": As.WORD, "must_change": As.NUMBER, "forced": As.NUMBER}
 _AUTHENTICATOR: Final = {**_PERSON, "authenticator_id": As.ID, "factor": As.WORD, "serial": As.THING}
+_FREEZE: Final = {**_PERSON, "by": As.WORD, "authenticators": As.NUMBER, "contacts": As.NUMBER}
 _CONTACT: Final = {**_PERSON, "contact": As.WORD, "value": As.CONTACT, "verified": As.NUMBER, "outcome": As.WORD}
 _ACTIVATION: Final = {**_PERSON, "issuer": As.ACTOR, "activation": As.ID, "door": As.WORD, "source": As.ADDRESS}
 
@@ -97,7 +98,7 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.QUESTIONS_CLEARED: {**_PERSON, "answers": As.NUMBER},
     Kind.QUESTIONS_CLOSED: {"user": As.USER, "realm": As.THING},
     Kind.QUESTIONS_REOPENED: _PERSON,
-    Kind.SESSION_BEGUN: {"session": As.ID, "application": As.THING, "factors": As.WORDS},
+    Kind.SESSION_BEGUN: {"session": As.ID, "application": As.THING, "factors": As.WORDS, "device": As.THING, "source": As.ADDRESS},
     Kind.SESSION_CONFIRMED: {"session": As.ID, "factors": As.WORDS},
     Kind.SESSION_ENDED: {"why": As.WORD},
     Kind.DEVICE_TRUSTED: {"user": As.USER, "application": As.THING, "life_s": As.NUMBER},
@@ -150,6 +151,8 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.CONTACT_WRITTEN: _CONTACT,
     Kind.CONTACT_UNDONE: {**_CONTACT, "back": As.CONTACT},
     Kind.CHANGE_DISPUTED: _PERSON,
+    Kind.ACCOUNT_FROZEN: {**_FREEZE, "disputed_at": As.NUMBER, "back": As.NUMBER},
+    Kind.ACCOUNT_UNFROZEN: {**_FREEZE, "factors": As.WORDS, "brought_back": As.NUMBER},
     Kind.USER_NAMES_SENT: {"contact": As.WORD, "value": As.CONTACT, "accounts": As.NUMBER},
     # What was changed bears names that an operator chose, perhaps a person's: only how much.
     Kind.CONFIGURATION_APPLIED: dict.fromkeys(("version", "added_count", "changed_count", "removed_count"), As.NUMBER),

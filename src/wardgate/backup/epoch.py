@@ -151,7 +151,7 @@ def _spent(row: Row, clock: Clock, skew: int, count: _Count) -> Update | None:
             return None
         count.raised += 1
         return Update("authenticator", {"id": known.id}, {"counter": step}, where=(Where("counter", "<", step),))
-    if row["state"] == AuthenticatorState.HELD:
+    if row["state"] in (AuthenticatorState.HELD, AuthenticatorState.FROZEN):
         return None
     count.held += 1
     active = (Where("state", "=", AuthenticatorState.ACTIVE.value),)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.account.device import TABLE as DEVICES
+from wardgate.account.freeze import SetBy, freezing
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
 from wardgate.admin import nas, questions, users
@@ -39,6 +40,7 @@ _TAKES: Final = frozenset(
     for kind in (
         Kind.AUTHENTICATOR_REVOKED,
         Kind.DEVICE_FORGOTTEN,
+        Kind.ACCOUNT_FROZEN,
         Kind.USER_REMOVED,
         Kind.USER_CHANGED,
         Kind.USERS_IMPORTED,
@@ -48,7 +50,9 @@ _TAKES: Final = frozenset(
         Kind.QUESTIONS_SET,
     )
 )
-_GIVES: Final = frozenset(kind.stored for kind in (Kind.AUTHENTICATOR_ADDED, Kind.USER_ADDED, Kind.AUTHENTICATOR_RELEASED))
+_GIVES: Final = frozenset(
+    kind.stored for kind in (Kind.AUTHENTICATOR_ADDED, Kind.USER_ADDED, Kind.AUTHENTICATOR_RELEASED, Kind.ACCOUNT_UNFROZEN)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +288,22 @@ async def _withdraw_answers(
         done.applied.append(f"{count} answers of {payload.get('user')} to challenge questions were withdrawn; have new ones set")
 
 
+async def _frozen(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    """An account that was frozen is so again, even where that was lifted since: lifting it is a right, and rights are not given."""
+    if event.subject_id is None:
+        return
+    subject_id = SubjectId(event.subject_id)
+    if await office.storage.get("subject", {"id": subject_id}) is None:
+        return
+    disputed_at, by = payload.get("disputed_at"), payload.get("by")
+    if not isinstance(disputed_at, int) or by not in set(SetBy):
+        return
+    made = await freezing(office.storage, office.ring, subject_id, disputed_at, SetBy(by), office.now_ms())
+    details = {"user": payload.get("user"), "by": by, "disputed_at": disputed_at, **made.told}
+    await office.storage.commit([*made.operations, _event(office, Kind.ACCOUNT_FROZEN, event, details, subject_id)])
+    done.applied.append(f"the account of {payload.get('user')} was frozen")
+
+
 async def _removed(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
     row = await office.storage.get(LOCAL_USER, {"id": str(payload.get("user_id"))})
     if row is not None:
@@ -342,6 +362,7 @@ _Apply = Callable[[Office, Event, Mapping[str, Any], Replayed], Awaitable[None]]
 _APPLY: Final[Mapping[str, _Apply]] = {
     Kind.AUTHENTICATOR_REVOKED.stored: _revoked,
     Kind.DEVICE_FORGOTTEN.stored: _forgotten,
+    Kind.ACCOUNT_FROZEN.stored: _frozen,
     Kind.USER_REMOVED.stored: _removed,
     Kind.USER_CHANGED.stored: _user_changed,
     Kind.USERS_IMPORTED.stored: _imported,

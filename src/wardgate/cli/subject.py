@@ -151,6 +151,8 @@ def _show_done(result: Mapping[str, Any]) -> None:
 def _show_subject(result: Mapping[str, Any]) -> None:
     names = ("user", "directory", "immutable_id", "subject_id", "contacts", "open_logins")
     facts([(name, result[name]) for name in names if result[name] is not None])
+    if result["frozen"] is not None:
+        say(f"The account is frozen since {result['frozen']['set_at'][:16]}: wardgate user unfreeze lifts it.")
     rows = [[each[name] for name in ("directory", "immutable_id", "since", "known_names")] for each in result["links"]]
     table(["directory", "account", "since", "known names"], rows)
     for each in result["authenticators"]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from wardgate.admin.user_columns import Format, format_of
-from wardgate.cli import contact
+from wardgate.cli import contact, user_freeze
 from wardgate.cli.inputs import is_interactive, secret_from_stdin
 from wardgate.cli.options import DEFAULT_DATA, Data, Directory, Json, example, group
 from wardgate.cli.output import emit, facts, note, say, table
@@ -173,6 +173,8 @@ def remove(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, a
     result = perform(data, "user.remove", {"name": name, "directory": directory})
     emit(result, as_json, lambda user: say(f"User {user['name']} is gone."))
 
+
+user_freeze.add_to(app)
 
 FileFormat = Annotated[Format | None, typer.Option("--format", help="Format of the file; default: by the end of its name.")]
 

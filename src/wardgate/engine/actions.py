@@ -16,12 +16,12 @@ from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine import interviews
 from wardgate.engine.activated import spent
-from wardgate.engine.answering import Answer, Answering, Step, directory_of
+from wardgate.engine.answering import Answer, Answering, Step, directory_of, whom_of
 from wardgate.engine.changing import Changing, Tried, Written
 from wardgate.engine.demands import CHANGE_PASSWORD
+from wardgate.engine.freezing import Freezing
 from wardgate.engine.held_password import held_password
 from wardgate.engine.holders import holder_of
-from wardgate.engine.notices import Whom
 from wardgate.engine.outcome import ActionRequired
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.runtime import EngineParts
@@ -58,6 +58,7 @@ class Actions:
         self._answering = answering
         self._changing = Changing(parts)
         self._acting = Acting(parts)
+        self._freezing = Freezing(parts)
 
     async def awaited(self, handle: Handle, now: datetime) -> Awaited | None:
         """Whose login this handle belongs to, where it waits for something to be done. Changes nothing.
@@ -123,6 +124,8 @@ class Actions:
     async def _is_due(self, answer: Answer) -> bool:
         if answer.transaction.refusal:
             return True
+        if await self._answering.liftable(answer) is not None:
+            return True
         due = await self._answering.due(answer.transaction, answer.holder, answer.contacts, answer.user, answer.now)
         return due.must is not None and due.must.action == CHANGE_PASSWORD
 
@@ -133,7 +136,7 @@ class Actions:
         if directory is None:
             return Tried(Refusal("change_not_here", Text("pw.not_here"), final=True))
         old = held_password(self._parts.ring(), transaction.held, transaction.id, answer.now_ms)
-        whom = _whom(transaction)
+        whom = whom_of(transaction)
         if old is not None:
             return await self._changing.attempt(directory, answer.user, answer.keys, old, new, trail, Written(whom, "required"))
         problem = self._acting.own_rules(answer.user, new)
@@ -161,8 +164,11 @@ class Actions:
         left = tuple(each for each in before.terms.demands if each.action != CHANGE_PASSWORD)
         after = before.moved(refusal="", held="", terms=replace(before.terms, demands=left))
         value, insert_handle = new_handle(ring, after, answer.request.origin.binding)
-        done = (*tried.settle, *self._changing.aftermath(_whom(before), answer.user, answer.holder, "required"))
-        if isinstance(await self._storage.commit([advance(before, after), insert_handle, *done]), Refused):
+        whom = whom_of(before)
+        done = (*tried.settle, *self._changing.aftermath(whom, answer.user, answer.holder, "required"))
+        frozen = await self._answering.liftable(answer)
+        lifted = await self._freezing.lifted(frozen, whom, answer.holder, before.proved) if frozen is not None else ()
+        if isinstance(await self._storage.commit([advance(before, after), insert_handle, *done, *lifted]), Refused):
             # The login is over meanwhile; the password is changed all the same.
             await self._storage.commit(done)
             return None
@@ -176,11 +182,6 @@ class Actions:
             return await self._answering.account(transaction) or before
         except DirectoryUnavailable:
             return before
-
-
-def _whom(transaction: Transaction) -> Whom:
-    at = transaction
-    return Whom(at.subject_id, at.user_name, at.application, at.id, at.reference, at.language)
 
 
 def _handle(mac: bytes, transaction: Transaction, binding: str) -> Handle:

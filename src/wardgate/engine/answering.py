@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators, release
+from wardgate.account.freeze import Freeze
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId, link_of, subject_in
 from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
@@ -22,10 +24,12 @@ from wardgate.engine.activated import welcome
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
 from wardgate.engine.by_link import ENROL, Proved
 from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
+from wardgate.engine.freezing import Freezes, lift_due, may_lift, stands_before
 from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.lanes import keys_of
+from wardgate.engine.notices import Whom, recovery_code_used
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Origin, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
@@ -124,12 +128,13 @@ class Grant:
 class Answering:
     """The second half of the engine."""
 
-    def __init__(self, parts: EngineParts, asker: Asker, contactless: Contactless) -> None:
+    def __init__(self, parts: EngineParts, asker: Asker, contactless: Contactless, freezes: Freezes) -> None:
         self._parts = parts
         self._storage = parts.storage
         self._steps = Steps(parts)
         self._asker = asker
         self._contactless = contactless
+        self._freezes = freezes
 
     def repeat(self, handle: Handle, request: AnswerRequest) -> Step | None:
         """The outcome that an identical request got before; None when this one differs or nothing is kept any more.
@@ -203,12 +208,21 @@ class Answering:
         user = await self._open_account(handle, transaction, request, subject_in(link))
         if not isinstance(user, DirectoryUser):
             return user
+        if not self._freezes.knows_none(subject_id) and await self._was_frozen(transaction, subject_id):
+            # What was proved before may have been taken away since, and what was begun by a thief ends here.
+            text = Text("flow.unknown", {"ref": transaction.reference})
+            return await self.close(handle, request, transaction, "frozen_meanwhile", text)
         active, held = active_and_held(kept)
         holder = holder_of(ring, subject_id, user, active, held, contacts, answered)
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows, keys.known)
         note = known_names.note(realm, name, user, known, now_ms)
         known_as = (keys, seen, spent_key)
         return Answer(request, handle, transaction, application, user, holder, *known_as, now, now_ms, note, contacts)
+
+    async def _was_frozen(self, transaction: Transaction, subject_id: SubjectId) -> bool:
+        """Whether the account was frozen after this login was begun."""
+        frozen = await self._freezes.of(subject_id)
+        return frozen is not None and stands_before(frozen, transaction)
 
     async def stored(self, handle: Handle) -> Transaction | None:
         """The login whose open question this handle belongs to."""
@@ -335,9 +349,12 @@ class Answering:
         self, answer: Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, code: Secret | None
     ) -> Step | None:
         """All is proved: let in, unless something has to be done first."""
+        frozen = None if self._freezes.knows_none(answer.holder.subject_id) else await self._freezes.of(answer.holder.subject_id)
         due = await self.due(transaction, answer.holder, answer.contacts, answer.user, answer.now)
         if answer.request.origin.shows_pages and transaction.refusal:
             due = demands.password_due(transaction.refusal)
+        elif frozen is not None and answer.request.origin.shows_pages and self._lifts(frozen, answer, transaction, proved):
+            due = lift_due()
         if due.must is not None and due.must.action == CONFIRM_CONTACT and answer.request.origin.shows_pages:
             confirming = replace(transaction, proved=proved, steps=(*transaction.steps, _MESSAGES), step=len(transaction.steps))
             if any(BY_KIND[kind].channel is not None for kind in proved if kind in BY_KIND):
@@ -347,7 +364,10 @@ class Answering:
         if due.must is not None and answer.request.origin.shows_pages and transaction.sequence < MAX_ROUNDS:
             return await self._require(answer, transaction, proved, verdict, due)
         released = release_after(proved, answer.holder)
-        grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, answer.note, proved, due)
+        note = answer.note
+        if RECOVERY_CODE in proved:
+            note = (*note, *await recovery_code_used(self._parts, whom_of(transaction), answer.holder, not verdict.claim))
+        grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, note, proved, due)
         if self._trusts(answer, transaction, proved) and due.text is None:
             value, prior = await trust_at_grant(self._parts, transaction, answer.request.trusts, answer.now_ms)
             grant = replace(grant, prior=prior, device=value)
@@ -367,6 +387,16 @@ class Answering:
         if not isinstance(commit, Refused):
             return outcome
         return await self._lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
+
+    def _lifts(self, frozen: Freeze, answer: Answer, transaction: Transaction, proved: Sequence[str]) -> bool:
+        directory = directory_of(self._parts.configuration(), transaction.directory)
+        return may_lift(frozen, transaction, proved, answer.holder, answer.user, directory)
+
+    async def liftable(self, answer: Answer) -> Freeze | None:
+        """The freeze that this login lifts with a new password; None where there is none, or it may not."""
+        frozen = await self._freezes.of(answer.holder.subject_id)
+        transaction = answer.transaction
+        return frozen if frozen is not None and self._lifts(frozen, answer, transaction, transaction.proved) else None
 
     async def _confirmed(self, answer: Answer, transaction: Transaction) -> Due:
         """What else is due of somebody who has just shown that our messages reach him."""
@@ -395,6 +425,9 @@ class Answering:
         demanded = transaction.terms.demands
         if not demanded or transaction.refusal:
             return NOTHING_DUE
+        if not self._freezes.knows_none(holder.subject_id) and await self._freezes.of(holder.subject_id) is not None:
+            # While nothing may be added, nobody is kept out for not having it.
+            demanded = tuple(each for each in demanded if not each.factors)
         person = demands.standing(holder, contacts, user, is_strong=not _STRONG.isdisjoint(transaction.proved))
         language, reference = transaction.language, transaction.reference
         return await demands.due(self._storage, demanded, holder.subject_id, person, now, language, reference)
@@ -660,6 +693,12 @@ class Answering:
             return await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
         finally:
             self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
+
+
+def whom_of(transaction: Transaction) -> Whom:
+    """Whom notices about a login are for."""
+    named = (transaction.user_name, transaction.application, transaction.id, transaction.reference, transaction.language)
+    return Whom(transaction.subject_id, *named)
 
 
 def directory_of(configuration: EngineConfiguration, name: str) -> Directory | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from wardgate.account.device import use as use_device
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import create_subject
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
@@ -22,16 +23,19 @@ from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, demands, hand_over, interviews, known_names
 from wardgate.engine.actions import Actions, Awaited
-from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, proved_outcome, release_after
+from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, directory_of, proved_outcome, release_after, whom_of
 from wardgate.engine.approvals import Approvals
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
+from wardgate.engine.demands import Due
 from wardgate.engine.finding import Found
 from wardgate.engine.first_factor import FirstFactor
+from wardgate.engine.freezing import Freezes, lift_due, may_lift
 from wardgate.engine.grace import seal_user
 from wardgate.engine.hand_over import HAND_OVER, HandedOver
 from wardgate.engine.held_password import hold_password
 from wardgate.engine.holders import Contactless, holder_of, to_renew
+from wardgate.engine.notices import recovery_code_used
 from wardgate.engine.outcome import ActionRequired, Denied, Granted, Origin, Outcome
 from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices, takes_passkeys
 from wardgate.engine.refusing import Refusing
@@ -114,7 +118,8 @@ class Engine:
         self._steps = Steps(parts)
         self._asker = Asker(parts)
         contactless = Contactless(parts.storage, parts.clock)
-        self._answering = Answering(parts, self._asker, contactless)
+        self._freezes = Freezes(parts)
+        self._answering = Answering(parts, self._asker, contactless, self._freezes)
         self._actions = Actions(parts, self._answering)
         self.approvals = Approvals(parts, self._answering)
         self._refusing = Refusing(parts)
@@ -500,7 +505,8 @@ class Engine:
     def _held(self, attempt: Attempt, person: Person, course: Course, transaction_id: str) -> str:
         """The password, where it has to be changed before the grant at a door where that can be done: it is typed only once."""
         request = attempt.request
-        changes = bool(person.refusal) or demands.asks_for_change(course.terms.demands, person.user, attempt.now_ms)
+        changes = bool(person.refusal) or self._freezes.may_be(person.holder.subject_id)
+        changes = changes or demands.asks_for_change(course.terms.demands, person.user, attempt.now_ms)
         if not request.origin.shows_pages or request.password is None or not changes:
             return ""
         return hold_password(self._parts.ring(), request.password, transaction_id, attempt.now_ms)
@@ -580,11 +586,16 @@ class Engine:
     ) -> Let | None:
         """Let in, unless what the code claims was taken meanwhile; or say that the password has to be changed."""
         due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
+        if attempt.request.origin.shows_pages and not self._freezes.knows_none(person.holder.subject_id):
+            due = await self._lift_due(attempt, person, transaction) or due
         device = prior.device if prior is not None else None
         outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due, device)
         spent_key = user_key(self._parts.ring(), attempt.realm.name, attempt.name)
         released = release_after(transaction.proved, person.holder)
-        grant = Grant(person.keys, person.seen, spent_key, code, claim, released, person.note, transaction.proved, due)
+        note = person.note
+        if RECOVERY_CODE in transaction.proved:
+            note = (*note, *await recovery_code_used(self._parts, whom_of(transaction), person.holder, not claim))
+        grant = Grant(person.keys, person.seen, spent_key, code, claim, released, note, transaction.proved, due)
         if prior is not None:
             details = (("handed_over", prior.handed_over),) if prior.handed_over else ()
             grant = replace(grant, prior=prior.operations, device=device, details=details)
@@ -596,6 +607,14 @@ class Engine:
         now_ms = to_ms(self._clock.now())
         commit = await self._answering.commit_proved(transaction, grant, outcome, trail, person.settle, now_ms)
         return None if isinstance(commit, Refused) else outcome
+
+    async def _lift_due(self, attempt: Attempt, person: Person, transaction: Transaction) -> Due | None:
+        """What is to be done by somebody who has proved all at once, and may lift the freeze of his account."""
+        frozen = await self._freezes.of(person.holder.subject_id)
+        directory = directory_of(attempt.configuration, person.user.directory)
+        if frozen is None or not may_lift(frozen, transaction, transaction.proved, person.holder, person.user, directory):
+            return None
+        return lift_due()
 
     # --- answers -------------------------------------------------------------------------------------------------
 

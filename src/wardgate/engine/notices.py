@@ -4,11 +4,13 @@ Never a password, a code or a whole address. A notice may bear a link, which doe
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 from wardgate.account.contact import Contact, compared
 from wardgate.account.mail_link import Purpose, make
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import new_id
@@ -18,7 +20,7 @@ from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sending import is_allowed
 from wardgate.factors.port import Holder
-from wardgate.storage.port import Operation
+from wardgate.storage.port import Operation, Where
 from wardgate.texts import Text, render
 
 # A notice that comes days later frightens without helping.
@@ -28,9 +30,10 @@ TOLD: Final = (
     *("first_proof", "password_reset", "password_changed", "unlocked"),
     *("authenticator_added", "authenticator_removed", "questions_set", "questions_cleared"),
     "activated",
+    *("recovery_code_used", "device_reused", "unfrozen"),
 )
 # Of these, what the person can dispute by a link.
-DISPUTABLE: Final = TOLD[1:]
+DISPUTABLE: Final = TOLD[:-1]
 # A directory may tell of many addresses; an event is no reason for more messages than these.
 MAX_ADDRESSEES: Final = 30
 CHANNELS: Final[Mapping[ContactKind, Channel]] = {ContactKind.PHONE: Channel.SMS, ContactKind.MAIL: Channel.EMAIL}
@@ -71,11 +74,20 @@ class Notice:
     link_text: str = ""
 
 
-def notify(parts: EngineParts, whom: Whom, holder: Holder, happened: str, used: Channel | None = None) -> tuple[Operation, ...]:
+def notify(
+    parts: EngineParts,
+    whom: Whom,
+    holder: Holder,
+    happened: str,
+    used: Channel | None = None,
+    lost: bool = False,
+    values: Mapping[str, str | int] = MappingProxyType({}),
+) -> tuple[Operation, ...]:
     """The messages for the unit of what happened, to every place that is his: none for what need not be told.
 
     The preferred ones alone would not do: whoever is in the account prefers his own. `used`: the channel that was just used;
-    the place that its codes go to need not be told.
+    the place that its codes go to need not be told. `lost`: something of his may be in other hands, a phone perhaps, which
+    hears of it without a link that it could press.
     """
     if happened not in TOLD:
         return ()
@@ -83,11 +95,22 @@ def notify(parts: EngineParts, whom: Whom, holder: Holder, happened: str, used: 
     others = [(Channel.EMAIL, each) for each in holder.other_mails] + [(Channel.SMS, each) for each in holder.other_phones]
     just_used = {compared(to) for channel, to in first if to and channel is used}
     places = [(channel, to) for channel, to in [*first, *others] if to and compared(to) not in just_used]
-    addressees = _each_once(places)
+    addressees = [replace(each, linked=not (lost and each.channel is Channel.SMS)) for each in _each_once(places)]
     if happened not in DISPUTABLE or not parts.public_url or not addressees:
-        return tell(parts, whom, addressees, Notice(happened))
+        return tell(parts, whom, addressees, Notice(happened, values))
     link, insert = dispute_link(parts, whom)
-    return (insert, *tell(parts, whom, addressees, Notice(happened, link=link, link_text="notice.link_not_me")))
+    said = "notice.link_stop" if happened == "first_proof" else "notice.link_not_me"
+    return (insert, *tell(parts, whom, addressees, Notice(happened, values, link=link, link_text=said)))
+
+
+async def recovery_code_used(parts: EngineParts, whom: Whom, holder: Holder, is_spent: bool) -> tuple[Operation, ...]:
+    """The messages about a recovery code that opened the account, with how many are left. `is_spent`: it is no longer counted."""
+    sheets = holder.of_kind(RECOVERY_CODE)
+    if not sheets:
+        return ()
+    unused = (Where("authenticator_id", "=", sheets[0].id), Where("used_at", "is_null"))
+    left = await parts.storage.count("recovery_code", unused)
+    return notify(parts, whom, holder, "recovery_code_used", values={"left": max(0, left - (not is_spent))})
 
 
 def tell(parts: EngineParts, whom: Whom, addressees: Iterable[Addressee], notice: Notice) -> tuple[Operation, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from wardgate.account import device
+from wardgate.account.contact import kept_contacts
 from wardgate.account.device import Judged, Shown
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -10,6 +11,8 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.attempt import Attempt, Person, SeenDevice
+from wardgate.engine.holders import holder_of
+from wardgate.engine.notices import Whom, notify
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.transaction import Goal, Transaction
 from wardgate.factors import PASSWORD, STRONG_KINDS
@@ -19,6 +22,8 @@ from wardgate.storage.port import Committed, Operation, Row
 # What it is called among the factors of a grant. It is no factor of policies.
 TRUSTED_DEVICE = "trusted_device"
 MAX_DEVICES = 20
+# Why a device is forgotten whose value was shown by somebody else.
+REUSED = "reused"
 # The directory's clock may be ahead of ours where a new password was demanded before the grant that trusts the device.
 CLOCK_SLACK_MS = 60_000
 _STRONG = frozenset(STRONG_KINDS)
@@ -56,7 +61,7 @@ async def seen_device(
     if row is None or judged == Judged.UNKNOWN:
         return None
     if judged == Judged.REUSED:
-        if await _forget(parts, attempt, subject_id, user, shown, "reused"):
+        if await _forget(parts, attempt, subject_id, user, shown, REUSED):
             trail.note("its value was used before: somebody else had it, and the device is forgotten", device=shown.id)
         return None
     if _is_older_than_password(row, user):
@@ -141,4 +146,12 @@ async def _forget(parts: EngineParts, attempt: Attempt, subject_id: SubjectId, u
     event = AuditEvent(
         Kind.DEVICE_FORGOTTEN, attempt.now_ms, "engine", reference=trail.reference, subject_id=subject_id, details=details
     )
-    return isinstance(await parts.storage.commit([device.forget(subject_id, shown.id), record(event)]), Committed)
+    told: tuple[Operation, ...] = ()
+    if why == REUSED:
+        [contacts] = await parts.storage.read([kept_contacts(subject_id)])
+        holder = holder_of(parts.ring(), subject_id, user, (), (), contacts)
+        language = user.language or attempt.realm.settings.language
+        whom = Whom(subject_id, user.name, attempt.application.settings.name, "", trail.reference, language)
+        told = notify(parts, whom, holder, "device_reused")
+    unit = [device.forget(subject_id, shown.id), record(event), *told]
+    return isinstance(await parts.storage.commit(unit), Committed)

@@ -13,6 +13,7 @@ import segno
 from markupsafe import Markup
 
 from wardgate.account.authenticator import MAX_AUTHENTICATORS, create_authenticator, revocation
+from wardgate.account.freeze import unfrozen
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.recovery_code import create_recovery_codes
 from wardgate.account.subject import SubjectId
@@ -86,24 +87,24 @@ def first_code(door: BrowserDoor, secret: str, form: Form) -> int | Text:
     return Text("account.totp_mismatch") if proved is None else proved
 
 
-async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> None:
-    """Enrol the app that showed a right code, which is used up by that."""
-    await door.storage.commit(app_operations(door, whose, secret, proved, form))
+async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> bool:
+    """Enrol the app that showed a right code, which is used up by that. False while the account is frozen."""
+    return isinstance(await door.storage.commit(app_operations(door, whose, secret, proved, form)), Committed)
 
 
 def app_operations(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> list[Operation]:
-    """What enrols it, with its event and word of it to the person."""
+    """What enrols it, with its event and word of it to the person; refused while the account is frozen."""
     label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS] or "app"
     now_ms = to_ms(door.clock.now())
     authenticator_id, insert = create_authenticator(
         door.ring(), whose.subject_id, TOTP, label, SETTINGS, Secret(bytes.fromhex(secret)), proved, now_ms
     )
     event = event_of(door, Kind.AUTHENTICATOR_ADDED, whose, authenticator_id, TOTP)
-    return [insert, event, *notices(door, whose, "authenticator_added")]
+    return [unfrozen(whose.subject_id), insert, event, *notices(door, whose, "authenticator_added")]
 
 
 async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
-    """A new set of recovery codes, which ends the older one; None when another request was first."""
+    """A new set of recovery codes, which ends the older one; None when another request was first, or the account is frozen."""
     now_ms = to_ms(door.clock.now())
     authenticator_id, codes, inserts = create_recovery_codes(door.ring(), whose.subject_id, "codes", now_ms, BY_PERSON)
     older: list[Operation] = []
@@ -111,17 +112,19 @@ async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
         if row["kind"] == RECOVERY_CODE:
             older += [revocation(row), Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),))]
     event = event_of(door, Kind.AUTHENTICATOR_ADDED, whose, authenticator_id, RECOVERY_CODE)
-    made = await door.storage.commit([*older, *inserts, event, *notices(door, whose, "authenticator_added")])
+    told = notices(door, whose, "authenticator_added")
+    made = await door.storage.commit([unfrozen(whose.subject_id), *older, *inserts, event, *told])
     return sorted(codes) if isinstance(made, Committed) else None
 
 
-def event_of(door: BrowserDoor, kind: Kind, whose: Whose, authenticator_id: str, factor: str) -> Operation:
+def event_of(door: BrowserDoor, kind: Kind, whose: Whose, authenticator_id: str, factor: str, lost: bool = False) -> Operation:
     """The record of what a person did with an authenticator of his."""
-    details = {"user": whose.user_name, "kind": factor, "authenticator": authenticator_id}
+    details: dict[str, object] = {"user": whose.user_name, "kind": factor, "authenticator": authenticator_id}
+    details |= {"lost": True} if lost else {}
     return record(AuditEvent(kind, to_ms(door.clock.now()), "person", subject_id=whose.subject_id, details=details))
 
 
-def notices(door: BrowserDoor, whose: Whose, happened: str) -> tuple[Operation, ...]:
-    """Word of it to the person."""
+def notices(door: BrowserDoor, whose: Whose, happened: str, lost: bool = False) -> tuple[Operation, ...]:
+    """Word of it to the person. `lost`: what goes may be in other hands."""
     whom = Whom(whose.subject_id, whose.user_name, door.portal(), "", new_reference(), whose.language)
-    return notify(door.parts, whom, whose.holder, happened)
+    return notify(door.parts, whom, whose.holder, happened, lost=lost)

@@ -48,7 +48,7 @@ _WRONG: Final = (
 )
 _OTHER_WAYS: Final = "code.other_ways"
 # Why something has to be done; any other text says why it was not taken.
-_DEMANDS: Final = ("pw.expired", "pw.must_change", "change.must", "enrol.must", "questions.must", "confirm.must")
+_DEMANDS: Final = ("pw.expired", "pw.must_change", "freeze.lift", "change.must", "enrol.must", "questions.must", "confirm.must")
 # What is told after the grant, and where it is done.
 _OFFERS: Final = {
     "enrol.due": "/enrol/totp",
@@ -506,4 +506,4 @@ def _over(step: Step, ended: str, text: Text) -> Step:
 
 
 def _notice(why: str | None) -> Text | None:
-    return Text(f"session.{why}") if why in ("idle", "ended") else None
+    return Text(f"session.{why}") if why in ("idle", "ended", "frozen") else None

@@ -1,6 +1,6 @@
 """The account page: overview, sessions, and signing out."""
 
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,6 +14,7 @@ from wardgate.engine.self_service.own_questions import OwnQuestions, Person, Sta
 from wardgate.factors import SECOND_FACTORS
 from wardgate.pages.browser import browser_of, drop_cookie, form_of, is_ours, new_browser
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.portal.activity import ActivityPages
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
@@ -26,10 +27,11 @@ SIGN_OUT: Final = "sign-out"
 class AccountPages:
     """The pages under `/account`, and the end of the session."""
 
-    def __init__(self, door: BrowserDoor, gate: Gate) -> None:
+    def __init__(self, door: BrowserDoor, gate: Gate, activity: ActivityPages) -> None:
         self._door = door
         self._gate = gate
         self._questions = OwnQuestions(door.parts)
+        self._activity = activity
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -50,7 +52,9 @@ class AccountPages:
         sessions = await self._door.sessions.of_subject(present.session.whose.subject_id)
         ways = await self._ways(present)
         questions = await self._questions_of(request, present) if self._questions.in_use else None
-        return self._page(request, present, "account.html", ways=ways, questions=questions, session_count=len(sessions))
+        last = await self._activity.last(present)
+        told: dict[str, Any] = {"ways": ways, "questions": questions, "session_count": len(sessions), "last": last}
+        return self._page(request, present, "account.html", **told)
 
     async def _questions_of(self, request: Request, present: Present) -> Standing:
         """How many challenge questions are set, and whether some are due."""

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from wardgate.account.authenticator import kept_authenticators, revocation
 from wardgate.account.contact import kept_contacts
+from wardgate.account.freeze import unfrozen
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.audit.events import Kind
 from wardgate.clock import from_ms
@@ -23,7 +24,7 @@ from wardgate.pages.enrolling import Whose, enrol_app, event_of, first_code, mak
 from wardgate.pages.steps import Step, Steps
 from wardgate.pages.turns import take_step_turn
 from wardgate.portal.gate import Gate, Present
-from wardgate.storage.port import Delete, Operation, Row, Update, Where
+from wardgate.storage.port import Committed, Delete, Operation, Row, Update, Where
 from wardgate.texts import Text
 
 LIST: Final = "/account/authenticators"
@@ -78,11 +79,14 @@ class EnrolmentPages:
             raise HTTPException(404)
         if row["kind"] != RECOVERY_CODE and len([each for each in rows if each["kind"] != RECOVERY_CODE]) == 1:
             return await self._list_page(request, present, Text("account.last_one"), 409)
-        unit: list[Operation] = [revocation(row), *_one_stays(rows, row)]
+        lost = form.fields.get("lost") == "yes"
+        unit: list[Operation] = [revocation(row), *_one_stays(rows, row), *([] if lost else [unfrozen(whose.subject_id)])]
         if row["kind"] == RECOVERY_CODE:
             unit.append(Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),)))
-        unit.append(event_of(self._door, Kind.AUTHENTICATOR_REVOKED, whose, str(row["id"]), str(row["kind"])))
-        await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_removed")])
+        unit.append(event_of(self._door, Kind.AUTHENTICATOR_REVOKED, whose, str(row["id"]), str(row["kind"]), lost))
+        done = await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_removed", lost)])
+        if not isinstance(done, Committed) and not lost and await self._gate.is_frozen(present):
+            return await self._list_page(request, present, Text("freeze.on"), 409)
         return RedirectResponse(LIST, status_code=303)
 
     async def _list_page(self, request: Request, present: Present, error: Text | None = None, status: int = 200) -> Response:
@@ -101,6 +105,8 @@ class EnrolmentPages:
             return present
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(APP)
+        if await self._gate.is_frozen(present):
+            return await self._list_page(request, present, Text("freeze.on"), 409)
         if (await self._whose(present)).is_full:
             return await self._list_page(request, present, Text("account.too_many"), 409)
         await take_step_turn(self._door, request)
@@ -136,7 +142,8 @@ class EnrolmentPages:
         if await self._steps.move(browser.mac(self._door.ring()), step, step.changed(ended="enrolled", secret="")) is None:
             raise HTTPException(410)
         whose = await self._whose(present)
-        await enrol_app(self._door, whose, step.secret, proved, form)
+        if not await enrol_app(self._door, whose, step.secret, proved, form):
+            return await self._list_page(request, present, Text("freeze.on"), 409)
         return RedirectResponse(LIST if whose.has_codes else CODES, status_code=303)
 
     async def _step(self, request: Request, present: Present) -> Step:
@@ -173,6 +180,8 @@ class EnrolmentPages:
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(CODES)
         codes = await make_codes(self._door, await self._whose(present))
+        if codes is None and await self._gate.is_frozen(present):
+            return await self._list_page(request, present, Text("freeze.on"), 409)
         if codes is None:
             return RedirectResponse(CODES, status_code=303)
         made = self._door.clock.now()

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from wardgate.account.freeze import asked
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.pages.browser import drop_cookie
@@ -16,7 +17,7 @@ from wardgate.session.sessions import Session, end_all
 from wardgate.storage.port import Where
 from wardgate.web.access import require_known_host
 from wardgate.web.language import speaks
-from wardgate.web.render import asks_questions, belongs_to
+from wardgate.web.render import asks_questions, belongs_to, tell_of_freeze
 
 DIRECTORY_TIMEOUT_S: Final = 3.0
 # How long a proof that it is him lets a person change what protects his account; it is not prolonged.
@@ -60,12 +61,20 @@ class Gate:
         speaks(request, session.whose.language)
         if self._door.configuration().questioner is not None:
             asks_questions(request)
-        return Present(session, bearer, user)
+        present = Present(session, bearer, user)
+        if await self.is_frozen(present):
+            tell_of_freeze(request)
+        return present
 
     def is_fresh(self, present: Present) -> bool:
         """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes."""
         age_ms = to_ms(self._door.clock.now()) - present.session.confirmed_at
         return 0 <= age_ms < CONFIRMED_FOR_S * 1000
+
+    async def is_frozen(self, present: Present) -> bool:
+        """Whether the account is frozen, for what a page says: what refuses a change is a condition of the change itself."""
+        [rows] = await self._door.storage.read([asked(present.session.whose.subject_id)])
+        return bool(rows)
 
     def to_confirm(self, then: str) -> Response:
         """The way to prove it, and back here afterwards."""

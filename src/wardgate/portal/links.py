@@ -108,4 +108,5 @@ class LinkPages:
         return response
 
     def _over(self, request: Request, text: Text) -> Response:
-        return self._door.pages.page(request, "link_done.html", 410 if text.id.startswith("link.") else 503, text=text, over=True)
+        status = 410 if text.id.startswith("link.") else 409 if text.id.startswith("freeze.") else 503
+        return self._door.pages.page(request, "link_done.html", status, text=text, over=True)

@@ -21,6 +21,7 @@ from wardgate.account.authenticator import (
     kept_authenticators,
 )
 from wardgate.account.contact import kept_contacts
+from wardgate.account.freeze import unfrozen
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -96,7 +97,7 @@ class PasskeyPages:
             return self._page(request, present, None, [])
         if not self._gate.is_fresh(present):
             return self._gate.to_confirm(PASSKEY)
-        if sum(map(len, await self._kept(present))) >= MAX_AUTHENTICATORS:
+        if sum(map(len, await self._kept(present))) >= MAX_AUTHENTICATORS or await self._gate.is_frozen(present):
             return RedirectResponse(LIST, status_code=303)
         await take_step_turn(self._door, request)
         browser, challenge = browser_of(request), random_bytes(CHALLENGE_BYTES).hex()
@@ -144,6 +145,7 @@ class PasskeyPages:
         unit = passkey_operations(self._door, present.session.whose.subject_id, present.user.name, made, label)
         done = await self._door.storage.commit([*unit, *await self._notices(present)])
         if not isinstance(done, Committed):
+            # Between the question and the answer the account was frozen: the page before says so.
             raise HTTPException(410)
 
     async def _notices(self, present: Present) -> tuple[Operation, ...]:
@@ -219,13 +221,14 @@ def creation_options(
 
 
 def passkey_operations(door: BrowserDoor, subject_id: SubjectId, user_name: str, made: MadePasskey, label: str) -> list[Operation]:
-    """What enrols a passkey that was made, with its event."""
+    """What enrols a passkey that was made, with its event; refused while the account is frozen."""
     now_ms = to_ms(door.clock.now())
     authenticator_id, insert = create_authenticator(
         door.ring(), subject_id, PasskeyFactor.kind, label or PasskeyFactor.kind, made.settings, None, made.count, now_ms
     )
     details = {"user": user_name, "kind": PasskeyFactor.kind, "authenticator": authenticator_id}
-    return [insert, record(AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, "person", subject_id=subject_id, details=details))]
+    event = AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, "person", subject_id=subject_id, details=details)
+    return [unfrozen(subject_id), insert, record(event)]
 
 
 def made_passkey(form: Form, challenge: str, site: Site) -> MadePasskey | None:

@@ -21,6 +21,7 @@ from wardgate.pages.door import BrowserDoor
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
 from wardgate.portal.activation import ActivationPages
+from wardgate.portal.activity import ActivityPages
 from wardgate.portal.approve import ApprovePages
 from wardgate.portal.contacts import ContactPages
 from wardgate.portal.devices import DevicePages
@@ -61,7 +62,8 @@ def portal_pages(parts: EngineParts) -> MorePages:
             sessions=sessions,
             parts=own,
         )
-        gate = Gate(door)
+        gate, undoing = Gate(door), Undoing(own)
+        activity = ActivityPages(door, gate, undoing)
 
         async def start(request: Request) -> Response:
             require_known_host(request, context.hosts)
@@ -73,7 +75,8 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *sign_in.routes(),
             *recovery.routes(),
             *ActivationPages(door, Activating(own, service), recovery).routes(),
-            *AccountPages(door, gate).routes(),
+            *activity.routes(),
+            *AccountPages(door, gate, activity).routes(),
             *EnrolmentPages(door, gate).routes(),
             *TokenPages(door, gate).routes(),
             *PasswordPages(door, gate).routes(),
@@ -82,7 +85,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *ContactPages(door, gate, OwnContacts(own)).routes(),
             *ApprovePages(door).routes(),
             *QuestionPages(door, gate, OwnQuestions(own)).routes(),
-            *LinkPages(door, Undoing(own)).routes(),
+            *LinkPages(door, undoing).routes(),
             *NamePages(door, UserNames(own)).routes(),
             *PasskeyPages(door, gate).routes(),
             *HelpPages(door).routes(),

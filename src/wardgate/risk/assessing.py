@@ -140,6 +140,10 @@ class Assessor:
             return ""
         return table.country(address)
 
+    def country_of(self, address: str) -> str:
+        """The same for an address as it was written down."""
+        return self.country(parse_address(address))
+
     def hour_of_week(self, now: datetime) -> int:
         """Which hour of the week the clocks of the configured zone show: 0 is Monday after midnight."""
         local = now.astimezone(self._zone)

@@ -105,7 +105,13 @@ class Sessions:
             "session",
             reference=opening.reference,
             subject_id=opening.whose.subject_id,
-            details={"session": session.id, "application": opening.application, "factors": list(opening.factors)},
+            details={
+                "session": session.id,
+                "application": opening.application,
+                "factors": list(opening.factors),
+                "device": session.device,
+                "source": session.address,
+            },
         )
         await self._storage.commit([*old, Insert("sso_session", _row(session, self._mac(bearer))), record(event)])
         await self._cut(opening.whose.subject_id)

@@ -40,7 +40,23 @@ lease = Table("lease", metadata, _text("name"), _text("holder"), _number("held_u
 
 # --- users and what we add to them -----------------------------------------------------------------------------------
 
-subject = Table("subject", metadata, _text("id"), _number("created_at"), PrimaryKeyConstraint("id"))
+# `frozen_at`: somebody said that what happened was not him; until that is lifted nothing is added that opens the account.
+subject = Table(
+    "subject", metadata, _text("id"), _number("created_at"), _number("frozen_at", null=True), PrimaryKeyConstraint("id")
+)
+
+# What a freeze is about, and what it took away: few rows, as a frozen account is a rare one.
+freeze = Table(
+    "freeze",
+    metadata,
+    _text("subject_id"),
+    _number("set_at"),
+    _number("disputed_at"),
+    _number("since_at"),
+    _text("set_by"),
+    _bytes("sealed"),
+    PrimaryKeyConstraint("subject_id"),
+)
 
 subject_link = Table(
     "subject_link",
@@ -521,7 +537,8 @@ audit_event = Table(
     _bytes("commitment"),
     _bytes("link"),
     PrimaryKeyConstraint("writer", "epoch", "seq"),
-    Index("ix_audit_event_transaction_id", "transaction_id"),
+    # A person's own events, newest first, however many others there are.
+    Index("ix_audit_event_subject_id", "subject_id", "created_at"),
 )
 
 # Signed heads of the chains: `others` are the heads of every other chain at that moment, so that none can be cut off alone.

@@ -49,6 +49,7 @@ class Pages:
             theme=theme_of_request(request),
             language_links=_language_links(request),
             asks_questions=getattr(request.state, "asks_questions", False),
+            frozen=_is_frozen(request),
             **values,
         )
         response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
@@ -122,6 +123,15 @@ def belongs_to(request: Request, realm: str) -> None:
 def asks_questions(request: Request) -> None:
     """Have the pages that answer this request lead to the person's challenge questions."""
     request.state.asks_questions = True
+
+
+def tell_of_freeze(request: Request) -> None:
+    """Have the pages of the account that answer this request say that it is frozen."""
+    request.state.frozen = True
+
+
+def _is_frozen(request: Request) -> bool:
+    return bool(getattr(request.state, "frozen", False))
 
 
 def realm_of(request: Request) -> str:

@@ -265,9 +265,11 @@ async def test_a_backup_before_an_upgrade_takes_the_tables_as_they_are(plant: Pl
     newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
     newer += ("page_step", "self_service", "sso_session", "mail_link")
     newer += ("activation", "short_link", "token", "password_write")
+    newer += ("freeze",)
     for table in newer:
         change(plant, f"DROP TABLE {table}")
     change(plant, "ALTER TABLE brake DROP COLUMN label")
+    change(plant, "ALTER TABLE subject DROP COLUMN frozen_at")
     change(plant, "PRAGMA user_version = 1")
     file, made = await plant.back_up()
     assert made.manifest.schema_version == 1

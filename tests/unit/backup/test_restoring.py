@@ -363,7 +363,9 @@ async def test_a_backup_of_an_older_schema_migrates_forward(plant: Plant) -> Non
     newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
     newer += ("page_step", "self_service", "sso_session", "mail_link")
     newer += ("activation", "short_link", "token", "password_write")
+    newer += ("freeze",)
     dropped = "".join(f"DROP TABLE {table};" for table in newer) + "ALTER TABLE brake DROP COLUMN label;"
+    dropped += "ALTER TABLE subject DROP COLUMN frozen_at;"
     connection.executescript(dropped + "PRAGMA user_version = 1")
     connection.close()
     file, made = await plant.back_up()

@@ -29,10 +29,10 @@ async def told(world: World, notice: Notice, language: str, places: list[Address
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("happened", [*TOLD, *CONTACTS, "contact_undone", "disputed"])
+@pytest.mark.parametrize("happened", [*TOLD, *CONTACTS, "contact_undone", "frozen"])
 async def test_notice_says_everything_in_every_language_and_nobody_is_asked_for_a_code(happened: str, language: str) -> None:
     world = World()
-    values = {"new": "n***w", "old": "o***d", "until": "2026-11-22 09:00 UTC"}
+    values: dict[str, str | int] = {"new": "n***w", "old": "o***d", "until": "2026-11-22 09:00 UTC", "left": 3}
     subject = "notice.contact_subject_phone" if happened in CONTACTS else ""
     texts = await told(world, Notice(happened, values, subject, LINK, "notice.link_undo"), language)
     assert len(texts) == 2
@@ -45,7 +45,7 @@ async def test_notice_says_everything_in_every_language_and_nobody_is_asked_for_
 @pytest.mark.parametrize("happened", [*DISPUTABLE, *CONTACTS])
 async def test_place_that_gets_no_link_gets_none(happened: str) -> None:
     world = World()
-    values = {"new": "n", "old": "o", "until": "u"}
+    values: dict[str, str | int] = {"new": "n", "old": "o", "until": "u", "left": 3}
     places = [Addressee(each.channel, each.to, linked=False) for each in PLACES]
     subject = "notice.contact_subject_mail" if happened in CONTACTS else ""
     texts = await told(world, Notice(happened, values, subject, LINK, "notice.link_undo"), "en", places)
@@ -56,9 +56,9 @@ async def test_place_that_gets_no_link_gets_none(happened: str) -> None:
 async def test_notices_of_one_event_are_bounded_and_closed_prefixes_get_none() -> None:
     world = World(sending=SendingSettings(sms_prefixes=("+90",)))
     many = [Addressee(Channel.EMAIL, f"ada{number}@home.test") for number in range(100)]
-    assert len(await told(world, Notice("disputed"), "en", many)) == MAX_ADDRESSEES
+    assert len(await told(world, Notice("frozen"), "en", many)) == MAX_ADDRESSEES
     world = World(sending=SendingSettings(sms_prefixes=("+90",)))
-    assert await told(world, Notice("disputed"), "en", [Addressee(Channel.SMS, "+12025550123")]) == []
+    assert await told(world, Notice("frozen"), "en", [Addressee(Channel.SMS, "+12025550123")]) == []
 
 
 def test_turkish_text_messages_need_no_wide_alphabet() -> None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from wardgate.admin import (
     contacts,
+    freezes,
     subjects,
 )
 from wardgate.admin.management import Desk
@@ -56,6 +57,16 @@ async def subject_relink(
     )
 
 
+async def user_freeze(desk: Desk, name: str, directory: str | None = None, since: str | None = None) -> Result:
+    """Freeze an account, in whichever directory."""
+    return await freezes.freeze_person(desk.office, name=name, directory=directory, since=since)
+
+
+async def user_unfreeze(desk: Desk, name: str, directory: str | None = None, bring_back: bool = False) -> Result:
+    """Lift a freeze."""
+    return await freezes.unfreeze_person(desk.office, name=name, directory=directory, bring_back=bring_back)
+
+
 async def contact_list(desk: Desk, name: str, directory: str | None = None) -> Result:
     """A user's contacts, wherever they are kept."""
     return await contacts.list_contacts(desk.office, name=name, directory=directory)
@@ -87,6 +98,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "subject.unlock": subject_unlock,
     "subject.forget_devices": subject_forget_devices,
     "subject.relink": subject_relink,
+    "user.freeze": user_freeze,
+    "user.unfreeze": user_unfreeze,
     "contact.list": contact_list,
     "contact.add": contact_add,
     "contact.remove": contact_remove,

@@ -25,6 +25,7 @@ from wardgate.account.contact import (
     remove_contact,
     usable_contacts,
 )
+from wardgate.account.freeze import asked, unfrozen
 from wardgate.account.mail_link import Purpose, from_row, links_of, make
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
@@ -229,7 +230,15 @@ class OwnContacts:
         closed = {canonical_domain(each) for each in (*domains, *owner.domains)}
         return canonical_domain(value.rpartition("@")[2]) in closed
 
+    async def _frozen(self, owner: Owner) -> Text | None:
+        """Why nothing may be changed while the account is frozen. What refuses the commit is a condition of it."""
+        [rows] = await self._storage.read([asked(owner.whose.subject_id)])
+        return Text("freeze.on") if rows else None
+
     async def _problem(self, owner: Owner, kind: ContactKind, value: str, replaces: str) -> Text | None:
+        frozen = await self._frozen(owner)
+        if frozen is not None:
+            return frozen
         rows = await self._rows(owner)
         if _has(owner.user, kind, value) or any(
             row["verified_at"] is not None and row["value_key"] == self._key(owner, kind, value) for row in rows
@@ -319,7 +328,7 @@ class OwnContacts:
         key = self._key(owner, kind, value)
         old_row = None if for_directory else _row_of(rows, pending.replaces)
         old, linked = (_first(owner.user, kind) or "") if for_directory else "", True
-        unit: list[Operation] = []
+        unit: list[Operation] = [unfrozen(subject_id)]
         payload: dict[str, object] = {"added": {"kind": kind.value, "value": value, "created_at": now_ms}}
         if for_directory:
             payload["written"] = {"kind": kind.value, "old": old or None, "new": value}
@@ -360,6 +369,9 @@ class OwnContacts:
         """Let codes go there; for the directory's own one: to what the directory tells. Text: why not."""
         for _ in range(_TRIES):
             shown, rows = await self.find(owner, contact_id), await self._rows(owner)
+            frozen = await self._frozen(owner)
+            if frozen is not None:
+                return frozen
             if shown is None or not shown.verified:
                 return Text("contact.gone")
             row = _row_of(rows, contact_id)
@@ -367,7 +379,12 @@ class OwnContacts:
             contact = self._open(row) if row is not None else None
             event = self._event(Kind.CONTACT_PREFERRED, owner, trail, shown.kind, contact.value if contact else "")
             trail.user, trail.application = owner.user.name, owner.application
-            unit = [*prefer(rows, shown.kind, key), event, self._entry(trail, "contact_preferred")]
+            unit = [
+                unfrozen(owner.whose.subject_id),
+                *prefer(rows, shown.kind, key),
+                event,
+                self._entry(trail, "contact_preferred"),
+            ]
             if isinstance(await self._storage.commit(unit), Committed):
                 trail.stored = True
                 return None
@@ -384,6 +401,10 @@ class OwnContacts:
             if row is None:
                 return Text("contact.gone")
             problem, guard = self._no_removal(owner, row), await self._another_way(owner, rows, row)
+            if not lost:
+                # What is in other hands may go at any time.
+                problem = problem or await self._frozen(owner)
+                guard = [unfrozen(owner.whose.subject_id), *guard] if guard is not None else None
             if problem is not None or guard is None:
                 return problem or Text("account.last_one")
             trail.user, trail.application = owner.user.name, owner.application

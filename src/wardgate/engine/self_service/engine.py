@@ -11,6 +11,8 @@ from typing import Final
 from wardgate.account.activation import Activation, Occasion, count_wrong, of_subject, read_one, unchanged, use
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
+from wardgate.account.freeze import asked, unfrozen
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import NO_SUBJECT, SubjectId, create_subject, link_of, subject_in
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail, new_transaction_id
@@ -24,7 +26,7 @@ from wardgate.engine.attempt import Attempt
 from wardgate.engine.finding import Finding
 from wardgate.engine.holders import holder_of
 from wardgate.engine.messages import send_code
-from wardgate.engine.notices import Whom, notify
+from wardgate.engine.notices import Whom, notify, recovery_code_used
 from wardgate.engine.outcome import Origin
 from wardgate.engine.request import BeginRequest
 from wardgate.engine.runtime import EngineParts
@@ -87,6 +89,7 @@ class Person:
     directory: Directory
     holder: Holder
     ages: Ages
+    frozen: bool = False
     activation: Activation | None = None
 
 
@@ -459,15 +462,22 @@ class SelfService:
         if flow.goal == ACTIVATE:
             return await self._proved_activation(flow, with_it, person, weighed, verdict, keys, trail, origin)
         first = () if flow.proofs else notify(self._parts, _whom(flow), person.holder, "first_proof", used=factor.channel)
-        if weighed.enough:
+        if person.frozen:
+            moved = with_it.moved(stage=Stage.CLOSED)
+        elif weighed.enough:
             moved = with_it.moved(stage=Stage.PASSWORD if flow.goal == "reset" else Stage.WRITING)
         elif not self.weighing.left(with_it, person.user, person.holder, person.ages):
             moved = with_it.moved(stage=Stage.CLOSED)
         else:
             moved = with_it.moved(stage=Stage.CHOOSING)
-        operations = [*verdict.claim, *first]
-        if not await self._step(flow, moved, trail, "proved", operations, denied=moved.stage is Stage.CLOSED):
+        if factor.kind == RECOVERY_CODE:
+            first = (*first, *await recovery_code_used(self._parts, _whom(flow), person.holder, not verdict.claim))
+        operations = [*verdict.claim, *first, *([unfrozen(person.holder.subject_id)] if moved.stage is Stage.WRITING else [])]
+        reason = "frozen" if person.frozen else "proved"
+        if not await self._step(flow, moved, trail, reason, operations, denied=moved.stage is Stage.CLOSED):
             return await self._wrong(flow, person, verdict.refused, keys, trail)
+        if person.frozen:
+            return Closed("frozen", Text("freeze.on", {"ref": flow.reference}))
         if moved.stage is Stage.CLOSED:
             return Closed("not_enough", Text("reset.not_enough", {"ref": flow.reference}))
         if moved.stage is Stage.WRITING:
@@ -528,6 +538,8 @@ class SelfService:
         person = await self._person(flow)
         if flow.stage is not Stage.PASSWORD or flow.sequence != sequence or person is None:
             return await self._shown(flow, person, Text("flow.done_elsewhere"))
+        if person.frozen:
+            return await self._close(flow, trail, "frozen", Text("freeze.on", {"ref": flow.reference}))
         weighed = self.weighing.weigh(flow, person.user, person.holder)
         if not weighed.enough:
             # What counted a minute ago may have been taken away since.
@@ -537,7 +549,8 @@ class SelfService:
             return await self._choose_password(flow, person, problem)
         writing = flow.moved(stage=Stage.WRITING, passwords=flow.passwords - 1)
         first = [self._acting.count_reset(flow, self.weighing.limits(flow))] if flow.passwords == PASSWORDS else []
-        if not await self._step(flow, writing, trail, "writing", [*first, *self._acting.ended(flow)]):
+        guarded = [unfrozen(person.holder.subject_id), *first, *self._acting.ended(flow)]
+        if not await self._step(flow, writing, trail, "writing", guarded):
             return await self._limited(flow, trail)
         refusal = await self._acting.reset(person.directory, person.user, new, trail, _whom(flow), "self_service")
         if refusal is not None:
@@ -549,6 +562,9 @@ class SelfService:
         now = await self._load(flow.id, trail)
         if isinstance(now, Closed) or now.sequence != flow.sequence:
             return await self.show(flow.id, trail)
+        [frozen] = await self._storage.read([asked(SubjectId(flow.subject_id))])
+        if frozen:
+            return await self._close(flow, trail, "frozen", Text("freeze.on", {"ref": flow.reference}))
         count, within_s = self.weighing.limits(flow)
         days = -(-within_s // 86_400)
         return await self._close(flow, trail, "reset_limit", Text("reset.limit", {"n": count, "d": days, "ref": flow.reference}))
@@ -629,14 +645,14 @@ class SelfService:
         subject_id = SubjectId(flow.subject_id)
         configuration = self._parts.configuration()
         questions = interviews.reads(configuration, configuration.applications[flow.application].policy, subject_id)
-        finds = [kept_authenticators(subject_id), kept_contacts(subject_id), *questions]
+        finds = [kept_authenticators(subject_id), kept_contacts(subject_id), asked(subject_id), *questions]
         if flow.activation:
             finds.append(of_subject(subject_id))
-        rows, contacts, *answers = await self._storage.read(finds)
+        rows, contacts, frozen, *answers = await self._storage.read(finds)
         issued = answers.pop() if flow.activation else []
         ring, answered = self._parts.ring(), interviews.read(configuration, answers)
         holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts, answered)
-        person = Person(user, directory, holder, ages_of(ring, contacts, rows))
+        person = Person(user, directory, holder, ages_of(ring, contacts, rows), bool(frozen))
         return self.with_activation(flow, person, read_one(issued)) if flow.activation else person
 
     def with_activation(self, flow: Flow, person: Person, activation: Activation | None) -> Person | None:

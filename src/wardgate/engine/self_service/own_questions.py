@@ -11,6 +11,7 @@ from typing import Final
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
+from wardgate.account.freeze import asked, unfrozen
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms, to_ms
@@ -211,10 +212,14 @@ class OwnQuestions:
             return RefusedEntries(prepared.rules)
         if prepared.offline.answers_version != standing.version + 1:
             return Text("flow.done_elsewhere")
-        unit = [*prepared.operations, *await self._beside(person, standing, prepared)]
-        if isinstance(await self._storage.commit(unit), Refused):
-            return Text("flow.done_elsewhere")
-        return None
+        return await self._written(person, [*prepared.operations, *await self._beside(person, standing, prepared)])
+
+    async def _written(self, person: Person, unit: Sequence[Operation]) -> Text | None:
+        """Commit a change, unless the account is frozen or somebody else has changed the answers."""
+        if not isinstance(await self._storage.commit([unfrozen(person.subject_id), *unit]), Refused):
+            return None
+        [frozen] = await self._storage.read([asked(person.subject_id)])
+        return Text("freeze.on") if frozen else Text("flow.done_elsewhere")
 
     async def clear(self, person: Person, version: int) -> Text | None:
         """Remove all answers."""
@@ -226,7 +231,7 @@ class OwnQuestions:
         if not count:
             return None
         told = await self._notices(person, "questions_cleared")
-        return Text("flow.done_elsewhere") if isinstance(await self._storage.commit([*unit, *told]), Refused) else None
+        return await self._written(person, [*unit, *told])
 
     # --- looking ---------------------------------------------------------------------------------------------------
 

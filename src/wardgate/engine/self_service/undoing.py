@@ -19,16 +19,18 @@ from wardgate.account.contact import (
     kept_contacts,
     usable_contacts,
 )
-from wardgate.account.device import forget_all
+from wardgate.account.freeze import asked, unfrozen
 from wardgate.account.mail_link import MailLink, Purpose, from_row, mac_of, use
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import ContactKind, ContactWriting, Directory, DirectoryUser, RightMissing
+from wardgate.engine.answering import directory_of
 from wardgate.engine.notices import CHANNELS, Addressee, Notice, Whom, everywhere, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.contacts import masked
+from wardgate.engine.self_service.disputing import Disputed, Disputing
 from wardgate.errors import Conflict, DirectoryUnavailable
 from wardgate.session.sessions import end_all
 from wardgate.storage.port import Committed, Delete, Operation, Row, Update, Where
@@ -52,6 +54,7 @@ class Undoing:
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
         self._storage = parts.storage
+        self._disputing = Disputing(parts)
 
     async def find(self, token: str) -> MailLink | Text:
         """The link of a token, or why there is none to use. Changes nothing."""
@@ -78,8 +81,11 @@ class Undoing:
             return link
         trail.application, trail.user = str(link.payload["application"]), str(link.payload["user"])
         person = await self._person(link)
-        if link.purpose is Purpose.UNDO_CONTACT:
-            await self._write_back(link, person, trail)
+        if link.purpose is Purpose.NOT_ME:
+            return await self._disputed(link, person, trail)
+        if await self._is_frozen(link):
+            return Text("freeze.on", {"ref": trail.reference})
+        await self._write_back(link, person, trail)
         for _ in range(_TRIES):
             unit = await self._unit(link, person, trail)
             if isinstance(await self._storage.commit(unit), Committed):
@@ -89,7 +95,36 @@ class Undoing:
             if isinstance(again, Text):
                 # Another press of the button was first.
                 return again
+            if await self._is_frozen(link):
+                return Text("freeze.on", {"ref": trail.reference})
         return Text("down.ours", {"ref": trail.reference})
+
+    async def _is_frozen(self, link: MailLink) -> bool:
+        """While the account is frozen nothing comes back to it: what comes with the end of the freeze comes then."""
+        [rows] = await self._storage.read([asked(link.subject_id)])
+        return bool(rows)
+
+    # --- "this was not me" -----------------------------------------------------------------------------------------
+
+    async def _disputed(self, link: MailLink, person: _Person, trail: Trail) -> Text:
+        async def write_back(written: MailLink) -> None:
+            await self._write_back(written, person, trail)
+
+        if await self._disputing.by_link(link, person.user, trail, write_back):
+            return Text("link.done_not_me", {"ref": trail.reference})
+        again = await self.find_by(link.mac)
+        return again if isinstance(again, Text) else Text("down.ours", {"ref": trail.reference})
+
+    async def dispute(self, whom: Whom, user: DirectoryUser, disputed: Disputed, trail: Trail) -> bool:
+        """The same for somebody who is signed in. False: it could not be done, and nothing was."""
+        directory = directory_of(self._parts.configuration(), user.directory)
+
+        async def write_back(written: MailLink) -> None:
+            await self._write_back(written, _Person(user, directory), trail)
+
+        return await self._disputing.by_person(whom, user, disputed, trail, write_back)
+
+    # --- a change of contacts is taken back ------------------------------------------------------------------------
 
     async def _unit(self, link: MailLink, person: _Person, trail: Trail) -> list[Operation]:
         now_ms, subject_id = to_ms(self._parts.clock.now()), link.subject_id
@@ -97,16 +132,10 @@ class Undoing:
         ended = AuditEvent(Kind.SESSION_ENDED, now_ms, "session", subject_id=subject_id, details={"why": link.purpose.value})
         trail.result, trail.reason = "granted", link.purpose.value
         entry = trail.entry(self._parts.ring(), now_ms)
-        unit: list[Operation] = [use(link, now_ms), end_all(subject_id), record(ended)]
-        if link.purpose is Purpose.NOT_ME:
-            unit += [forget_all(subject_id), self._event(Kind.CHANGE_DISPUTED, link, trail, {})]
-            told = everywhere(person.user, usable_contacts(self._parts.ring(), rows))
-            return [*unit, *self._tell(link, told, "disputed", trail), entry]
+        unit: list[Operation] = [use(link, now_ms), unfrozen(subject_id), end_all(subject_id), record(ended)]
         taken, back = self._taken(link, rows), self._back(link, rows)
         unit += [*taken, *back, self._event(Kind.CONTACT_UNDONE, link, trail, _what(link, bool(back)))]
         return [*unit, *self._tell(link, self._old(link, person, rows, bool(back)), "contact_undone", trail), entry]
-
-    # --- contacts --------------------------------------------------------------------------------------------------
 
     def _taken(self, link: MailLink, rows: Sequence[Row]) -> list[Operation]:
         """What takes the added one away: that one, and not one of the same value that came later."""

@@ -25,6 +25,7 @@ def upgrade(op: Operations) -> None:
     _token(op)
     _password_write(op)
     _short_link(op)
+    _freezes(op)
 
 
 def _activation(op: Operations) -> None:
@@ -110,3 +111,20 @@ def _short_link(op: Operations) -> None:
     )
     op.create_index("ix_short_link_subject_id", "short_link", ["subject_id"])
     op.create_index("ix_short_link_expires_at", "short_link", ["expires_at"])
+
+
+def _freezes(op: Operations) -> None:
+    """Frozen accounts, and a person's own events: every login wrote the index that goes, and nobody read it."""
+    op.add_column("subject", _number("frozen_at", null=True))
+    op.create_table(
+        "freeze",
+        _text("subject_id"),
+        _number("set_at"),
+        _number("disputed_at"),
+        _number("since_at"),
+        _text("set_by"),
+        _bytes("sealed"),
+        PrimaryKeyConstraint("subject_id"),
+    )
+    op.drop_index("ix_audit_event_transaction_id", "audit_event")
+    op.create_index("ix_audit_event_subject_id", "audit_event", ["subject_id", "created_at"])
