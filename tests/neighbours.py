@@ -6,6 +6,7 @@ and what can be asked of it.
 """
 
 import glob
+import importlib.util
 import os
 import shutil
 from collections.abc import Mapping
@@ -20,7 +21,8 @@ DAEMON_PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 class Neighbour:
     """One real program.
 
-    `programs`: each a choice of names, of which the first that is found counts. `files`: patterns, any match will do.
+    `programs`: each a choice of names, of which the first that is found counts. `files`: patterns, any match will do. `module`: a
+    Python package that is built when the rest is there.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Neighbour:
     packages: tuple[str, ...]
     programs: tuple[tuple[str, ...], ...]
     files: tuple[str, ...] = ()
+    module: str = ""
 
 
 NEIGHBOURS = {
@@ -111,6 +114,13 @@ NEIGHBOURS = {
             programs=(("age",), ("age-keygen",)),
         ),
         Neighbour(
+            name="kerberos",
+            purpose="browsers sign in by tickets of a domain; tools/kerberos builds the Python package",
+            packages=("krb5-user", "libkrb5-dev", "gcc", "libc6-dev", "curl"),
+            programs=(("kinit",), ("ktutil",), ("krb5-config",), ("cc", "gcc"), ("curl",)),
+            module="gssapi",
+        ),
+        Neighbour(
             name="ip",
             purpose="network namespaces in which a cable can be cut",
             packages=("iproute2",),
@@ -145,6 +155,8 @@ def why_missing(neighbour: Neighbour) -> str | None:
     absent = [" or ".join(choice) for choice in neighbour.programs if _first(choice) is None]
     if neighbour.files and not any(glob.glob(pattern) for pattern in neighbour.files):
         absent.append(os.path.basename(neighbour.files[0]))
+    if neighbour.module and importlib.util.find_spec(neighbour.module) is None:
+        absent.append(f"Python package {neighbour.module}")
     if not absent:
         return None
     return f"no {', no '.join(absent)} here ({neighbour.purpose}); on Debian: apt-get install {' '.join(neighbour.packages)}"

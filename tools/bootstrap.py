@@ -1,7 +1,8 @@
 """Makes the environment in `.venv` from Python and the hashed locks, then becomes the program that was asked for.
 
 The way down, each step tried when the one before it failed: uv on the PATH; uv in a private environment under `.tools`;
-pip in that environment. All of them install exactly what the lock names, by hash, and build nothing. A stamp in `.venv`
+pip in that environment. All of them install exactly what the lock names, by hash, and build nothing but the extra `kerberos`, where
+somebody asked for it. A stamp in `.venv`
 says which locks it was made from and is written last, so an interrupted run is taken up again and a current environment
 costs a few file reads. Runs that start at once wait for each other. Everything said here goes to standard error: standard
 output belongs to the program that follows.
@@ -31,6 +32,7 @@ EXIT_UNAVAILABLE = 3  # the CLI's own code for "the server is unavailable"
 INSTALL_TIMEOUT_S = 900
 ASK_TIMEOUT_S = 60
 STANDARD_ERROR = 2
+KERBEROS_PACKAGES = ("gcc", "libc6-dev", "libkrb5-dev")
 
 # What pip was told about indexes and certificates also holds for uv, which does not read pip's files:
 # pip's setting, uv's option for it, and the variable by which uv may have been told otherwise.
@@ -67,6 +69,21 @@ class Tree:
     def uv_lock(self) -> Path:
         """The one version of uv that we install ourselves."""
         return self.root / "tools" / "uv.lock.txt"
+
+    @property
+    def kerberos_lock(self) -> Path:
+        """What the extra `kerberos` needs beside the runtime lock; it is built from source."""
+        return self.root / "requirements-kerberos.lock"
+
+    @property
+    def kerberos_build_lock(self) -> Path:
+        """What that is built with."""
+        return self.root / "tools" / "kerberos-build.lock.txt"
+
+    @property
+    def kerberos_wanted(self) -> Path:
+        """There where the extra was added once: an environment that is made anew gets it again."""
+        return self.root / ".tools" / "kerberos"
 
     @property
     def venv(self) -> Path:
@@ -219,6 +236,8 @@ def _make(tree: Tree, dev: bool) -> None:
     say(f"installing {len(pinned(lock.read_text()))} packages from {lock.name}")
     _install(tree, lock)
     _connect(tree)
+    if tree.kerberos_wanted.exists() and not _build_kerberos(tree):
+        say("the Kerberos package could not be built again: everything else works; tools/kerberos tries once more")
     _write(tree.stamp, json.dumps(asdict(_stamp_for(tree, dev)), indent=2) + "\n")
     say(f"environment ready in {time.monotonic() - started:.1f} s")
 
@@ -377,6 +396,31 @@ def _private_uv(tree: Tree, pip: Sequence[str]) -> list[str] | None:
         if not _succeeds([*pip, *_pip_install(tree.uv_lock)], {**os.environ, **_cache_choice()}):
             return None
     return [str(uv), *uv_options(_ask([*pip, "config", "list"]) or "", os.environ)]
+
+
+def add_kerberos(tree: Tree) -> bool:
+    """Add the extra `kerberos` to an environment that is there; return whether that worked. Raises BootstrapError, OSError.
+
+    The only thing that is ever built: its source and all build tools are named with their hashes, and uv checks both.
+    """
+    if shutil.which("krb5-config") is None or shutil.which("cc") is None:
+        raise BootstrapError(f"a C compiler and the Kerberos headers are needed: {debian.apt_line(KERBEROS_PACKAGES)}")
+    with _alone(tree):
+        if not _build_kerberos(tree):
+            return False
+        _write(tree.kerberos_wanted, "")
+    return True
+
+
+def _build_kerberos(tree: Tree) -> bool:
+    uv = _private_uv(tree, _private_pip(tree))
+    if uv is None:
+        return False
+    program, *options = uv
+    say(f"building what {tree.kerberos_lock.name} names, which takes a minute")
+    command = [program, "pip", "install", "--quiet", "--python", str(tree.python), "--require-hashes", "--no-deps"]
+    sources = ["--only-binary", ":all:", "--no-binary", "gssapi", "--build-constraints", str(tree.kerberos_build_lock)]
+    return _succeeds([*command, *sources, *options, "-r", str(tree.kerberos_lock)], uv_environment())
 
 
 def own_uv(tree: Tree) -> list[str]:

@@ -18,7 +18,9 @@ from wardgate.audit.events import Kind
 from wardgate.audit.incidents import IncidentKind
 from wardgate.cli.main import app
 from wardgate.config.document import LISTS, Document, settings_classes
+from wardgate.config.reference import FileReference
 from wardgate.config.schema import schema_of_document
+from wardgate.directory.active_directory.settings import KerberosSettings
 from wardgate.factors import SECOND_FACTORS
 from wardgate.metrics import CATALOGUE, RESULTS, STEPS
 from wardgate.radius.dictionaries import BUILT_IN
@@ -105,11 +107,15 @@ def _table(title: str, cls: object) -> Iterator[str]:
 _COMMON = {"name": "what it is called; unique in its list", "kind": "which kind it is"}
 
 
+# Settings that may be left out as a whole, and stand in one place only.
+_UNFOLDED = (KerberosSettings,)
+
+
 def _rows(prefix: str, cls: type) -> Iterator[str]:
     hints = _hints(cls)
     for each in dataclasses.fields(cls):
         kind = hints[each.name]
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind is not FileReference:
             yield from _rows(f"{prefix}{each.name}.", kind)
             continue
         unit = each.metadata.get("unit")
@@ -118,6 +124,9 @@ def _rows(prefix: str, cls: type) -> Iterator[str]:
         inner = _item_of(kind)
         if inner is not None:
             yield from _rows(f"{prefix}{each.name}[].", inner)
+        for choice in typing.get_args(kind):
+            if choice in _UNFOLDED:
+                yield from _rows(f"{prefix}{each.name}.", choice)
 
 
 def _item_of(kind: object) -> type | None:
@@ -127,6 +136,8 @@ def _item_of(kind: object) -> type | None:
 
 
 def _kind_name(kind: object) -> str:
+    if kind is FileReference:
+        return "`{file: PATH}`"
     if typing.get_origin(kind) is typing.Literal:
         return ", ".join(f"`{each}`" for each in typing.get_args(kind))
     inner = typing.get_args(kind)

@@ -1,5 +1,6 @@
 """Runs checks and tests in the environment that bootstrap.py has made; `./test` becomes this."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests import neighbours  # noqa: E402
 from tools import debian  # noqa: E402
-from tools.bootstrap import say  # noqa: E402
+from tools.bootstrap import BootstrapError, Tree, add_kerberos, say  # noqa: E402
 
 USAGE = """usage: ./test [--install] [--no-lint] [PYTEST ARGUMENTS]
 
@@ -109,7 +110,16 @@ def install_neighbours() -> list[str]:
         say(f"only root on Debian or Ubuntu can install the neighbours from here: {debian.apt_line(packages)}")
         return ["--install"]
     say(f"installing {', '.join(packages)}")
-    return [] if debian.install(packages) else ["apt-get"]
+    failed = [] if debian.install(packages) else ["apt-get"]
+    return failed if importlib.util.find_spec("gssapi") is not None or _adds_kerberos() else [*failed, "tools/kerberos"]
+
+
+def _adds_kerberos() -> bool:
+    try:
+        return add_kerberos(Tree(ROOT))
+    except (BootstrapError, OSError) as error:
+        say(str(error))
+        return False
 
 
 def _passes(check: Sequence[str]) -> bool:

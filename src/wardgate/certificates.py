@@ -101,3 +101,20 @@ def _names(host: str) -> list[x509.GeneralName]:
     names = ["localhost"] + ([host] if host != "localhost" and _HOST_NAME.fullmatch(host) else [])
     addresses = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
     return [*(x509.DNSName(name) for name in names), *(x509.IPAddress(address) for address in addresses)]
+
+
+def endpoint_binding(certificate: Path) -> bytes:
+    """What binds something to a TLS connection that ends at this certificate: `tls-server-end-point` of RFC 5929 section 4.
+
+    Empty where the certificate's signature has no hash of its own, for which none is defined. Raises SettingsError.
+    """
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes()[:MAX_PEM_BYTES])
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the TLS certificate {certificate} cannot be read: {error}") from error
+    algorithm = found.signature_hash_algorithm
+    if algorithm is None:
+        return b""
+    # MD5 and SHA-1 are replaced by SHA-256, as the section demands.
+    weak = isinstance(algorithm, hashes.MD5 | hashes.SHA1)
+    return b"tls-server-end-point:" + found.fingerprint(hashes.SHA256() if weak else algorithm)

@@ -47,6 +47,12 @@ class DirectoryUnavailable(UnavailableError):
     code = "directory_unavailable"
 
 
+class KerberosUnavailable(UnavailableError):
+    """No Kerberos ticket can be checked now: the library or the keytab is not there."""
+
+    code = "kerberos_unavailable"
+
+
 class GatewayUnavailable(UnavailableError):
     """A gateway could not take a message now; the next gateway or a later try may."""
 

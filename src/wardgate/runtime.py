@@ -16,19 +16,21 @@ from wardgate.crypto import KeyRing
 from wardgate.delivery.kind import GatewaySettings, Resolve
 from wardgate.delivery.port import Gateway
 from wardgate.delivery.registry import build_gateway
+from wardgate.directory.active_directory.settings import ActiveDirectorySettings
 from wardgate.directory.kind import DirectoryParts, DirectorySettings
 from wardgate.directory.port import Closing, Directory, ServerState, ServerTelling
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.registry import build_directory
 from wardgate.directory.settings import realm_words
-from wardgate.engine.runtime import Application, EngineConfiguration
+from wardgate.engine.runtime import Application, EngineConfiguration, TicketPlace
 from wardgate.engine.settings import ApplicationSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
 from wardgate.kba.asking import Questioner
 from wardgate.kba.catalogue import compile_catalogue
+from wardgate.kerberos.port import Service
 from wardgate.passwords import PasswordHasher
-from wardgate.policy.rules import compile_policy, default_policy
+from wardgate.policy.rules import compile_networks, compile_policy, default_policy
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.nas import Nas, build_nas
 from wardgate.radius.nas_table import NasTable
@@ -104,6 +106,7 @@ class Builder:
             channels=frozenset(gateway.channel for gateway in gateways),
             risk=self._assessor(document.risk, fresh),
             questioner=self._questioner(document, applications.values()),
+            tickets=_ticket_places(document, realms),
         )
         radius, looks = self._radius(document, secret), looks_of(document)
         runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks)
@@ -163,6 +166,24 @@ class Builder:
 
         map_secrets(document, note)
         return lambda setting: resolve(setting, self._ring(), *places[id(setting)])
+
+
+def _ticket_places(document: Document, realms: Sequence[Realm]) -> tuple[TicketPlace, ...]:
+    """The directories that take Kerberos tickets, in the order of the document, each for the first realm that asks it."""
+    named = compile_networks(document.networks)
+    found = []
+    for settings in document.directories:
+        if not isinstance(settings, ActiveDirectorySettings) or settings.kerberos is None:
+            continue
+        whose = ((realm, each) for realm in realms for each in realm.directories if each.name == settings.name)
+        realm, directory = next(whose, (None, None))
+        if realm is None or directory is None:
+            continue
+        kerberos = settings.kerberos
+        service = Service(kerberos.full_principal(settings.base), kerberos.keytab.file)
+        networks = tuple(network for name in kerberos.networks for network in named[name])
+        found.append(TicketPlace(directory, realm, service, networks, kerberos.max_age_s, kerberos.channel == "any"))
+    return tuple(found)
 
 
 def looks_of(document: Document) -> Looks:

@@ -40,6 +40,7 @@ from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.installation import Opened
 from wardgate.janitor import EVERY_S as SWEEP_EVERY_S
 from wardgate.janitor import Janitor
+from wardgate.kerberos.acceptor import Acceptor
 from wardgate.leases import Job, Leases, Scheduler
 from wardgate.metrics import Metrics
 from wardgate.passwords import PasswordHasher
@@ -130,6 +131,7 @@ class Worker:
         )
         self._janitor = Janitor(opened.storage, clock, settings=lambda: self._now().document.retention)
         self._scheduler: Scheduler | None = None
+        self._tickets = Acceptor()
         self._streams = Streams()
         # Not at one number: Status-Server and probes would send the traffic to and fro.
         self._crowded = Threshold(MAX_WAITING_PASSWORDS, MAX_WAITING_PASSWORDS // 2)
@@ -270,6 +272,7 @@ class Worker:
             observe=self._metrics.step,
             observe_directory=self._metrics.directory,
             observe_lock=self._lock_began,
+            tickets=self._tickets,
             channel_down=lambda channel: self._outbox is not None and self._outbox.is_down(channel),
             public_url=self._portal_url(),
         )
@@ -302,7 +305,8 @@ class Worker:
                 streams=self._streams,
             )
             tls = TlsFiles(data / listener.certificate, data / listener.key)
-            server = HttpsServer(build_web_app(context, listener.doors, [portal]), sock, tls, before_stop=context.streams.close)
+            pages = build_web_app(context, listener.doors, [portal])
+            server = HttpsServer(pages, sock, tls, before_stop=context.streams.close, endpoint=context.endpoint)
             await server.start()
             self._https.append(server)
 
@@ -564,6 +568,7 @@ class Worker:
         await asyncio.gather(*(server.drain(DRAIN_S) for server in self._radius), *(server.stop(DRAIN_S) for server in self._https))
         if self._control is not None:
             await self._control.stop()
+        self._tickets.close()
         await self._node.stop()
         if self._outbox is not None:
             await self._outbox.drain(DRAIN_S)

@@ -13,7 +13,13 @@ import pytest
 from tools.bootstrap import pinned
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LOCKS = ["requirements.lock", "requirements-dev.lock", "tools/uv.lock.txt"]
+LOCKS = [
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-kerberos.lock",
+    "tools/uv.lock.txt",
+    "tools/kerberos-build.lock.txt",
+]
 # Spelled in pieces: this file is tracked too.
 REGISTRIES = ["py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js.org", "deb.deb" + "ian.org", "crates" + ".io"]
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:" + "|".join(("ro" + "ot", "ho" + "me", "wo" + "rk")) + r")/")
@@ -77,7 +83,11 @@ def test_tests_run_on_the_versions_that_the_product_ships_with() -> None:
 
 def test_every_declared_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    names = {"requirements.lock": project["project"]["dependencies"], "requirements-dev.lock": project["dependency-groups"]["dev"]}
+    names = {
+        "requirements.lock": project["project"]["dependencies"],
+        "requirements-dev.lock": project["dependency-groups"]["dev"],
+        "requirements-kerberos.lock": project["project"]["optional-dependencies"]["kerberos"],
+    }
     for lock, requirements in names.items():
         declared = {re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower() for requirement in requirements}
         assert declared - set(pinned((ROOT / lock).read_text())) == set(), lock
@@ -90,7 +100,7 @@ def test_the_licence_is_there_and_is_the_one_declared() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
 
 
-@pytest.mark.parametrize("script", ["run", "test", ".ci/run", "tools/lock"])
+@pytest.mark.parametrize("script", ["run", "test", ".ci/run", "tools/kerberos", "tools/lock"])
 def test_scripts_can_be_started(script: str) -> None:
     assert (ROOT / script).stat().st_mode & 0o111 == 0o111
     assert (ROOT / script).read_text().startswith("#!/usr/bin/env ")

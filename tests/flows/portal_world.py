@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,8 +13,9 @@ from tests.flows.world import World
 from wardgate.audit.recorder import Recorder
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
+from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts, TicketPlace
 from wardgate.engine.settings import ApplicationSettings
+from wardgate.kerberos.port import TicketChecking
 from wardgate.metrics import Metrics
 from wardgate.portal.routes import portal_pages
 from wardgate.session.sessions import Sessions
@@ -34,6 +35,8 @@ class PortalWorld(World):
     floor_ms: int = 0
     hosts: frozenset[str] = frozenset()
     origin: str = ORIGIN
+    tickets: TicketChecking | None = None
+    ticket_places: tuple[TicketPlace, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,7 +47,7 @@ class PortalWorld(World):
     def configuration(self) -> EngineConfiguration:
         """The configuration in force."""
         applications = {"portal": Application(self.application, self.policy)}
-        return self.configured(applications)
+        return replace(self.configured(applications), tickets=self.ticket_places)
 
     def context(self) -> WebContext:
         """What the pages are given."""
@@ -62,7 +65,9 @@ class PortalWorld(World):
     @asynccontextmanager
     async def browser(self, **options: Any) -> AsyncIterator["BrowserOfTests"]:
         """A browser with a cookie jar of its own."""
-        parts = EngineParts(self.storage, self.clock, lambda: self.ring, self.configuration, keep_messages=True)
+        parts = EngineParts(
+            self.storage, self.clock, lambda: self.ring, self.configuration, keep_messages=True, tickets=self.tickets
+        )
         app = build_web_app(self.context(), ("portal",), [portal_pages(parts)])
         transport = httpx.ASGITransport(app=app, client=("203.0.113.7", 50_000))
         async with httpx.AsyncClient(transport=transport, base_url=self.origin, **options) as client:

@@ -43,14 +43,29 @@ ALLOWED: dict[str, frozenset[str]] = {
     "directory": frozenset(
         {"audit", "brand", "config", "contacts", "fair_queue", "foreign_hashes", "hash_making", "passwords", "storage"}
     ),
+    # Tickets of browsers: a port of the engine's, and its adapter.
+    "kerberos": frozenset(),
     "kba": frozenset({"account", "audit", "directory", "durations", "passwords", "storage"}),
     "factors": frozenset({"account", "contacts", "delivery", "engine", "kba", "storage"}),
     "engine": frozenset(
-        {"account", "audit", "contacts", "delivery", "directory", "factors", "kba", "policy", "risk", "session", "storage"}
+        {
+            "account",
+            "audit",
+            "contacts",
+            "delivery",
+            "directory",
+            "factors",
+            "kba",
+            "kerberos",
+            "policy",
+            "risk",
+            "session",
+            "storage",
+        }
     ),
     # doors
     "radius": frozenset({"audit", "config", "engine", "factors", "metrics", "policy", "storage"}),
-    "web": frozenset({"admin", "audit", "brand", "delivery", "metrics", "storage", "watch"}),
+    "web": frozenset({"admin", "audit", "brand", "certificates", "delivery", "metrics", "storage", "watch"}),
     "pages": frozenset({"account", "audit", "engine", "factors", "kba", "metrics", "session", "storage", "web"}),
     "portal": frozenset({"account", "audit", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
     # looks at everything, decides nothing
@@ -85,6 +100,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "foreign_hashes",
             "installation",
             "kba",
+            "kerberos",
             "leases",
             "passwords",
             "policy",
@@ -132,7 +148,21 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     # who knows all names
     "runtime": frozenset(
-        {"brand", "config", "delivery", "directory", "engine", "factors", "kba", "passwords", "policy", "radius", "risk", "storage"}
+        {
+            "brand",
+            "config",
+            "delivery",
+            "directory",
+            "engine",
+            "factors",
+            "kba",
+            "kerberos",
+            "passwords",
+            "policy",
+            "radius",
+            "risk",
+            "storage",
+        }
     ),
     "demo": frozenset({"account", "admin", "config", "delivery", "directory", "engine", "factors", "radius", "storage", "web"}),
     "turns": frozenset(),
@@ -152,6 +182,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "engine",
             "installation",
             "janitor",
+            "kerberos",
             "leases",
             "metrics",
             "passwords",
@@ -219,6 +250,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("runtime", "storage"): frozenset({"storage.port"}),
     # The engine knows directories and gateways by their ports, never one kind of them.
     ("engine", "directory"): frozenset({"directory.names", "directory.port", "directory.realm", "directory.settings"}),
+    ("engine", "kerberos"): frozenset({"kerberos.port"}),
+    ("runtime", "kerberos"): frozenset({"kerberos.port"}),
     ("engine", "delivery"): frozenset({"delivery.outbox", "delivery.port"}),
     ("engine", "audit"): frozenset({"audit.events", "audit.timeline"}),
     # Factors never see a transport, a NAS or a gateway; of the engine they know the settings of codes.

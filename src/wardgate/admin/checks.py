@@ -10,7 +10,7 @@ from typing import Any, Final
 from wardgate.account.authenticator import bound_to
 from wardgate.account.contact_seal import bound_to as contact_bound_to
 from wardgate.admin.directories import list_directories
-from wardgate.admin.directory_files import unreadable_files
+from wardgate.admin.directory_files import unreadable_files, without_library
 from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.machine_checks import look_at_machine
 from wardgate.admin.office import Office
@@ -125,6 +125,8 @@ def _lapses(office: Office, document: Document) -> Iterator[Finding]:
 
 
 def _directory_files(document: Document) -> Iterator[Finding]:
+    for message in without_library(document):
+        yield Finding(Level.ERROR, message, "without it everybody signs in with a password, as if it were not configured")
     for directory in document.directories:
         for message in unreadable_files(directory):
             yield Finding(Level.ERROR, message, "put it there, readable for the server's user; the directory is down until then")

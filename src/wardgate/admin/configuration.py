@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from wardgate.admin import impact
-from wardgate.admin.directory_files import unreadable_files
+from wardgate.admin.directory_files import unreadable_files, without_library
 from wardgate.admin.office import Office
 from wardgate.admin.policy import failing_tests, prove_policies
 from wardgate.audit.retention import RetentionSettings, shortened
@@ -241,6 +241,8 @@ def _proved(office: Office, sealed: Document, sources: Sequence[Source] = ()) ->
     Returns what directories lack yet: they are down until it comes, and the others serve.
     """
     prove_policies(sealed, sources)
+    if lacking := without_library(sealed):
+        raise SettingsError("\n".join(lacking))
     problems = unresolved(sealed, office.ring)
     missing = [message for section, message in problems if section != "directories"]
     if missing:

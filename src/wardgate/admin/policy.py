@@ -21,7 +21,7 @@ from wardgate.directory.realm import Realm, Realms, parse_login_name
 from wardgate.engine.holders import holder_of, to_renew
 from wardgate.engine.settings import ApplicationSettings
 from wardgate.errors import NotFound, SettingsError, UsageError
-from wardgate.factors import KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS, USUAL_KINDS
+from wardgate.factors import KERBEROS, KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS, USUAL_KINDS
 from wardgate.kba.standing import NOT_ANSWERED
 from wardgate.policy.conditions import GOALS
 from wardgate.policy.explain import Looked, Told, Wanted, explain, explain_needs
@@ -293,7 +293,7 @@ def _demand_told(wanted: Wanted) -> Mapping[str, Any]:
 
 
 def _has(kind: str, facts: Facts) -> bool:
-    return kind == PASSWORD or kind in facts.enrolled
+    return kind in (PASSWORD, KERBEROS) or kind in facts.enrolled
 
 
 def _facts_told(facts: Facts, zone: tzinfo) -> dict[str, Any]:

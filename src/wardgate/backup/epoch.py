@@ -37,6 +37,7 @@ PAGE_ROWS: Final = 500
 DELETE_ROWS: Final = 500
 TIME_BASED: Final = "totp"
 EPOCH_ID_BYTES: Final = 8
+OPENED_AT: Final = "epoch_opened_at"
 # An event has room for so many.
 MAX_HEADS: Final = 50
 _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
@@ -116,10 +117,13 @@ async def open_epoch(
         "closed": count.closed,
     }
     storage.use_chain(chain_for(ring, writer, number))
+    now_ms = to_ms(clock.now())
     unit: list[Operation] = [
         Update("installation", {"name": "epoch"}, {"value": str(number)}, where=(Where("value", "=", str(before)),)),
         Upsert("installation", {"name": "epoch_id", "value": epoch_id}),
-        record(AuditEvent(Kind.EPOCH_OPENED, to_ms(clock.now()), actor, details=details)),
+        # What was used a moment before is not known any more: until it has run out by itself, nothing of its kind is taken.
+        Upsert("installation", {"name": OPENED_AT, "value": str(now_ms)}),
+        record(AuditEvent(Kind.EPOCH_OPENED, now_ms, actor, details=details)),
     ]
     if isinstance(await storage.commit(unit), Refused):
         raise Conflict("somebody else opened an epoch meanwhile: stop every server of this database first")

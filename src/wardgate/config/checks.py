@@ -11,6 +11,7 @@ from wardgate.brand.settings import faults as brand_faults
 from wardgate.config.faults import Fault, nearest, path_of
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
+from wardgate.directory.active_directory.settings import ActiveDirectorySettings
 from wardgate.directory.registry import check_settings as check_directory
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, ReleaseRuleSettings, SendingSettings
@@ -46,6 +47,7 @@ MAX_NAME_CHARS: Final = 64
 MAX_ADDRESSES: Final = 256
 MAX_CIDR: Final = 1_000
 MAX_RULES: Final = 500
+MAX_TICKET_DIRECTORIES: Final = 8
 MAX_NAMES_TOLD: Final = 10
 MAX_PREFIXES: Final = 500
 MAX_PRICE: Final = 1_000.0
@@ -380,6 +382,23 @@ def _directories(document: "Document") -> Iterator[Fault]:
             check_directory(directory)
         except SettingsError as error:
             yield _as_told(error, "directories", directory.name, number)
+    yield from _tickets(document)
+
+
+def _tickets(document: "Document") -> Iterator[Fault]:
+    """Who takes Kerberos tickets, and from where."""
+    known = {network.name for network in document.networks}
+    taking = [
+        (number, each)
+        for number, each in enumerate(document.directories)
+        if isinstance(each, ActiveDirectorySettings) and each.kerberos is not None
+    ]
+    for place, (number, each) in enumerate(taking):
+        here = ("directories", number, "kerberos")
+        if place >= MAX_TICKET_DIRECTORIES:
+            yield Fault(path_of(here), f"at most {MAX_TICKET_DIRECTORIES} directories can take tickets: each is tried in turn")
+        if each.kerberos is not None:
+            yield from _all_known(each.kerberos.networks, known, "network", (*here, "networks"))
 
 
 def _questions(document: "Document") -> Iterator[Fault]:

@@ -184,6 +184,12 @@ class MemoryDirectory:
             found = [user for user in users if user.mail is not None and canonical_name(user.mail) == key]
         return found[0] if len(found) == 1 else None
 
+    async def find_by_sid(self, sid: bytes, timeout_s: float) -> DirectoryUser | None:
+        """The user whose attribute `objectSid` is this in hexadecimal digits."""
+        await self._answer(timeout_s)
+        users = (entry.user for entry in self._entries.values())
+        return next((user for user in users if user.attributes.get("objectSid") == (sid.hex(),)), None)
+
     async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this immutable id."""
         await self._answer(timeout_s)

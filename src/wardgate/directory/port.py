@@ -191,6 +191,15 @@ class LockoutTelling(Protocol):
 
 
 @runtime_checkable
+class TicketHolders(Protocol):
+    """Knows whose account the security id of a Kerberos ticket is."""
+
+    async def find_by_sid(self, sid: bytes, timeout_s: float) -> DirectoryUser | None:
+        """The user with this objectSid in its binary form. Never another one, whatever accounts were called before."""
+        ...
+
+
+@runtime_checkable
 class PasswordRemembering(Protocol):
     """Knows without work that a password was verified a short while ago. Logins only, never for a reset or change."""
 

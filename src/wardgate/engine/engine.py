@@ -50,11 +50,12 @@ from wardgate.engine.strong_answer import StrongAnswers
 from wardgate.engine.strong_first import Kept, kept
 from wardgate.engine.surroundings import look_around
 from wardgate.engine.terms import ADMINISTRATORS_STRONG_FACTORS, Terms, dump_terms, terms_of
+from wardgate.engine.ticket_first import NOT_TAKEN, TicketFirst, TicketRequest, places_for, takes_tickets
 from wardgate.engine.transaction import Goal, Handle, Transaction, handle_from_row, handle_mac, unused_handle
 from wardgate.engine.trusted import TRUSTED_DEVICE, is_password_alone, seen_device, stands_for_factor
 from wardgate.engine.waiters import Waiters
 from wardgate.errors import ClockWrong, DirectoryUnavailable, Overloaded, StorageError
-from wardgate.factors import BY_KIND, BY_LINK, ON_PAGES, PASSWORD, QUESTIONING, SECOND_FACTORS, USUAL_KINDS
+from wardgate.factors import BY_KIND, BY_LINK, KERBEROS, ON_PAGES, PASSWORD, QUESTIONING, SECOND_FACTORS, USUAL_KINDS
 from wardgate.factors.port import Factor, Holder, Right, Task, Wrong
 from wardgate.jsons import dumps
 from wardgate.kba.standing import NOT_ANSWERED
@@ -127,6 +128,7 @@ class Engine:
         self._first = FirstFactor(parts, self._refusing, self._steps, self._waiters, contactless)
         self._passkey_first = PasskeyFirst(parts, self._refusing, self._first)
         self._strong = StrongAnswers(parts, self._refusing, self._first, self._waiters)
+        self._ticket_first = TicketFirst(parts, self._refusing, self._first)
 
     # --- first request -------------------------------------------------------------------------------------------
 
@@ -167,6 +169,39 @@ class Engine:
         granted = await self._grant(attempt, person, self._transaction(attempt, person, course), proved.claim, None)
         again = Text("passkey.unknown", {"forget": ""})
         return name, granted or self._refusing.refuse(attempt, "passkey_replayed", again)
+
+    def asks_for_ticket(self, client: str | None) -> bool:
+        """Whether a browser at this address is to be asked for a Kerberos ticket."""
+        return self._parts.tickets is not None and bool(places_for(self._parts.configuration(), client))
+
+    async def begin_by_ticket(self, request: TicketRequest) -> tuple[str, bytes, Outcome]:
+        """Start a login with a Kerberos ticket, which says who it is: his name, what proves us to his browser, and the outcome.
+
+        Before the ticket is proved the first two are empty. Where no rule takes one, the login begins anew with the password.
+        """
+        self._trust_clock()
+        proved = await self._ticket_first.prove(request)
+        if isinstance(proved, Denied):
+            return "", b"", proved
+        attempt, person = proved.attempt, await self._meet(proved.attempt, proved.candidate)
+        return proved.login, proved.answer, await self._after_ticket(attempt, person)
+
+    async def _after_ticket(self, attempt: Attempt, person: Person) -> Outcome:
+        """What policy asks for beside the ticket. What is enrolled, or done for a change, is never for a ticket alone."""
+        request = attempt.request
+        decision = decide(attempt.application.policy, self._facts(attempt, person))
+        if isinstance(decision, NoEntry):
+            text = _refusal_told(decision, person.language, attempt.application.title, request.trail.reference)
+            return await self._refusing.deny_known(attempt, person, decision.reason, text)
+        request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
+        if not takes_tickets(decision):
+            return await self._refusing.deny_known(attempt, person, "ticket_not_enough", NOT_TAKEN)
+        course = replace(_course(decision, 0, True, request.origin.site is not None), proved=(KERBEROS,))
+        if not course.steps and await self._must_enrol(attempt, person, course):
+            course = replace(course, steps=(_ANYTHING_ELSE,))
+        if not course.steps:
+            return await self._grant_at_once(attempt, person, course, None)
+        return await self._challenge(attempt, person, course)
 
     def _trust_clock(self) -> None:
         """A clock that stands an hour back would take the codes of an hour ago: while it is in doubt nothing is decided."""
@@ -748,7 +783,7 @@ def _course(plan: Plan, hand_over_s: int, pages: bool, site: bool, by_link: str 
 
     `pages`: it can have things done; `site`: passkeys can be asked for where it stands; `by_link`: a link can lead to where.
     """
-    steps = tuple(step for step in plan.steps if step != (PASSWORD,))
+    steps = tuple(step for step in plan.steps if PASSWORD not in step)
     if not site:
         unasked = ON_PAGES - BY_LINK.keys() if by_link else ON_PAGES
         steps = tuple(tuple(kind for kind in step if kind not in unasked) for step in steps)

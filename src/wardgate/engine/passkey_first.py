@@ -86,7 +86,7 @@ def suffices(plan: Plan, verdict: Right) -> bool:
 
 def takes_passkeys(plan: Plan) -> bool:
     """Whether a passkey may prove every step but the password's. It never stands for the password alone: no rule said so."""
-    steps = [step for step in plan.steps if step != (PASSWORD,)]
+    steps = [step for step in plan.steps if PASSWORD not in step]
     return bool(steps) and all(PasskeyFactor.kind in step for step in steps)
 
 

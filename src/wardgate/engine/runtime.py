@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
-from wardgate.directory.port import DirectoryUser
-from wardgate.directory.realm import Realms
+from wardgate.directory.port import Directory, DirectoryUser
+from wardgate.directory.realm import Realm, Realms
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
 from wardgate.kba.asking import Questioner
+from wardgate.kerberos.port import Service, TicketChecking
 from wardgate.policy.groups import asked_groups, gives_any_group, group_form, looks_like_alias
 from wardgate.policy.rules import Policy
 from wardgate.risk.assessing import Assessor
@@ -64,11 +66,27 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketPlace:
+    """A directory whose tickets are taken from browsers of these networks.
+
+    `max_age_s`: how long ago the person may have proved himself to it. `any_channel`: the TLS that a ticket came by is not ours.
+    """
+
+    directory: Directory
+    realm: Realm
+    service: Service
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    max_age_s: int
+    any_channel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfiguration:
     """One version of the configuration. A login step takes it once and uses it to the end.
 
-    `channels`: those that some gateway serves; a factor whose codes cannot go out is not asked for. `risk`: None where neither
-    scores nor countries are configured. `questioner`: asks challenge questions; None where no policy names them.
+    `channels`: those that some gateway serves; a factor whose codes cannot go out is not asked for. `tickets`: directories whose
+    Kerberos tickets are taken. `risk`: None where neither scores nor countries are configured. `questioner`: asks challenge
+    questions; None where no policy names them.
     """
 
     version: int
@@ -77,6 +95,7 @@ class EngineConfiguration:
     codes: CodeSettings = field(default_factory=CodeSettings)
     brakes: BrakeSettings = field(default_factory=BrakeSettings)
     channels: frozenset[Channel] = frozenset(Channel)
+    tickets: tuple[TicketPlace, ...] = ()
     risk: Assessor | None = None
     sending: SendingSettings = field(default_factory=SendingSettings)
     questioner: Questioner | None = None
@@ -112,3 +131,5 @@ class EngineParts:
     channel_down: Callable[[Channel], bool] = lambda _: False
     # How people reach our pages (`https://login.acme.test`), for links in messages; empty: messages bear none.
     public_url: str = ""
+    # Looks at Kerberos tickets; None where no door takes any.
+    tickets: TicketChecking | None = None

@@ -17,7 +17,7 @@ from wardgate.crypto import KeyRing, same
 from wardgate.engine.terms import NO_TERMS, dump_terms, load_terms
 from wardgate.engine.transaction import Transaction
 from wardgate.errors import SealError
-from wardgate.factors import KINDS
+from wardgate.factors import KERBEROS, KINDS
 from wardgate.values import quick_value
 
 # RFC 2865 section 5.24: an attribute holds 253 octets.
@@ -26,7 +26,8 @@ MAX_SEALED_BYTES = 253
 MIN_SEALED_BYTES = 100
 _MARK_BYTES = 12
 _HEAD = struct.Struct(">16s16s8sBBBQQ12s12s")
-_NUMBERS = {kind: bytes((number,)) for number, kind in enumerate(KINDS)}
+_CODED = (*KINDS, KERBEROS)
+_NUMBERS = {kind: bytes((number,)) for number, kind in enumerate(_CODED)}
 # The kinds stand as numbers: a sealed handle of a program that counts them otherwise does not open.
 # So do refusals; the mark of the form tells it from the form of an earlier release.
 _REFUSALS = ("", "password_expired", "must_change")
@@ -36,7 +37,7 @@ _HAS_TERMS = 0x80
 # The same for its score.
 _HAS_RISK = 0x40
 _LISTS = 0x3F
-_CONTEXT = hashlib.blake2b("\0".join((*KINDS, *_REFUSALS, str(_FORM))).encode(), digest_size=8).hexdigest()
+_CONTEXT = hashlib.blake2b("\0".join((*_CODED, *_REFUSALS, str(_FORM))).encode(), digest_size=8).hexdigest()
 # No name that can be looked up is this one; and no binding, for they begin with their door.
 _ANOTHER_NAME = "\0"
 ANOTHER_BINDING = "?"
@@ -112,7 +113,7 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
     lists: list[tuple[str, ...]] = []
     for _ in range(body[at - 1] & _LISTS):
         end = at + 1 + body[at]
-        lists.append(tuple([KINDS[number] for number in body[at + 1 : end]]))
+        lists.append(tuple([_CODED[number] for number in body[at + 1 : end]]))
         at = end
     application, realm, directory, immutable_id, user_name, language, rule, *floors = body[at:].decode().split("\0")
     risk = floors.pop() if body[at_lists - 1] & _HAS_RISK else ""

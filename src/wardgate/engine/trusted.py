@@ -15,7 +15,7 @@ from wardgate.engine.holders import holder_of
 from wardgate.engine.notices import Whom, notify
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.transaction import Goal, Transaction
-from wardgate.factors import PASSWORD, STRONG_KINDS
+from wardgate.factors import KERBEROS, PASSWORD, STRONG_KINDS
 from wardgate.policy.plan import Plan
 from wardgate.storage.port import Committed, Operation, Row
 
@@ -43,8 +43,8 @@ def stands_for_factor(seen: SeenDevice, plan: Plan, attempt: Attempt, person: Pe
 
 
 def is_password_alone(proved: Sequence[str]) -> bool:
-    """Whether nothing was proved now beside the password: too little to enrol anything with."""
-    return set(proved) <= {PASSWORD, TRUSTED_DEVICE}
+    """Whether nothing was proved now beside the password, or what stands for it: too little to enrol anything with."""
+    return set(proved) <= {PASSWORD, KERBEROS, TRUSTED_DEVICE}
 
 
 async def seen_device(

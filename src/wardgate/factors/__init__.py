@@ -15,6 +15,8 @@ from wardgate.factors.sms import SmsFactor
 from wardgate.factors.totp import TotpFactor
 
 PASSWORD = "password"  # noqa: S105 - a factor's name
+# A proof of before that may stand for the password: a ticket of the person's domain. It is nobody's to enrol.
+KERBEROS = "kerberos"
 
 # In order of preference: strong before sent, the emergency code and what others may know last. Adding a factor is one line here.
 SECOND_FACTORS: tuple[Factor, ...] = (

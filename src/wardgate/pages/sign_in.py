@@ -7,6 +7,7 @@ over 409; a neighbour that is down 503. Passwords and codes never stand in a pag
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,6 +31,7 @@ from wardgate.pages.questions import answers_to
 from wardgate.pages.refusing import status_of, wait_s
 from wardgate.pages.site import site_of
 from wardgate.pages.steps import Question, Step, Steps
+from wardgate.pages.ticket import KERBEROS_FIRST, TicketPages
 from wardgate.pages.trusting import device_shown, keep_device
 from wardgate.session.devices import device_of
 from wardgate.texts import Text
@@ -71,6 +73,7 @@ class SignInPages:
         self._steps = Steps(door.storage, door.ring, door.clock)
         self._actions = ActionPages(door, self._steps)
         self._confirming = ConfirmPages(door, self._go_on)
+        self._tickets = TicketPages(door, self._form, self._go_on)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -80,6 +83,7 @@ class SignInPages:
             Route(PASSKEY_FIRST, self.ask_passkey, methods=["GET"]),
             Route(PASSKEY_FIRST, self.begin_by_passkey, methods=["POST"]),
             *self._confirming.routes(),
+            *self._tickets.routes(),
             Route("/step/{id}", self.show, methods=["GET"]),
             Route("/step/{id}", self.answer, methods=["POST"]),
             Route("/step/{id}/offers", self.offers, methods=["GET"]),
@@ -132,7 +136,9 @@ class SignInPages:
         notice: Text | None = None,
         status: int = 200,
         forget: str = "",
+        asks_ticket: bool = True,
     ) -> Response:
+        asks_ticket = asks_ticket and self._tickets.asks(request)
         response = self._door.pages.page(
             request,
             "sign_in.html",
@@ -146,6 +152,7 @@ class SignInPages:
             throttled=status == 429,
             passkeys=PASSKEY_FIRST if site_of(request, self._door.context) is not None else "",
             forget=forget,
+            tickets=f"{KERBEROS_FIRST}?then={quote(then)}" if asks_ticket else "",
             title=self._door.configuration().applications[self._door.portal()].title,
         )
         if status in (429, 503):

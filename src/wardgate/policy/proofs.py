@@ -185,7 +185,7 @@ def _strength(policy: Policy, steps: Iterable[tuple[str, ...]]) -> Strength:
     anything = max(policy.self_service.weights.values(), default=0)
     strong = weight = 0
     for step in steps:
-        if step != (PASSWORD,):
+        if PASSWORD not in step:
             strong += min((int(kind in policy.strong) for kind in step), default=1)
             weight += min((_weight(policy, kind) for kind in step), default=anything)
     return Strength(strong, weight)

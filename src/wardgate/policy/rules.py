@@ -20,6 +20,10 @@ from wardgate.policy.settings import FloorThenSettings, NetworkSettings, PolicyS
 from wardgate.policy.view import View
 
 PASSWORD = "password"  # noqa: S105 - a factor's name
+# A ticket of the domain that the person's computer is in. It may stand for the password, where a rule says so beside it, and is
+# nothing else: it comes of that password, and says no more of who sits there.
+KERBEROS = "kerberos"
+FIRST_STEPS = ((PASSWORD,), (PASSWORD, KERBEROS), (KERBEROS, PASSWORD))
 MAX_STEPS = 4
 NO_RULE = NoEntry("no_rule")
 
@@ -104,7 +108,7 @@ def compile_policy(
     floors = []
     for floor in settings.floors:
         for factor in floor.then.never:
-            known_kind(f"{path}.floors.{floor.name}.then.never", factor, known)
+            known_kind(f"{path}.floors.{floor.name}.then.never", factor, (*known, KERBEROS))
         floors.append(Floor(floor.name, condition_at(f"{path}.floors.{floor.name}", floor.when, named), floor.then))
     return Policy(
         settings.name,
@@ -189,6 +193,8 @@ def plan_of(
 
 def _steps_under(policy: Policy, facts: Facts, rule: Rule, floors: Sequence[Floor], needed: int) -> tuple[tuple[str, ...], ...]:
     never = frozenset(factor for floor in floors for factor in floor.then.never)
+    if PASSWORD in never:
+        never |= {KERBEROS}
     steps = [tuple(factor for factor in step if factor not in never) for step in rule.then.steps]
     if needed:
         steps = _strengthen(steps, tuple(factor for factor in policy.strong if factor not in never), needed)
@@ -218,11 +224,11 @@ def _strengthen(steps: list[tuple[str, ...]], strong: tuple[str, ...], needed: i
 
     A step that has none, such as `[sms]`, takes any strong factor instead: what is stricter must not be a wall.
     """
-    second = [step for step in steps if step != (PASSWORD,)]
+    second = [step for step in steps if PASSWORD not in step]
     narrowed = [tuple(factor for factor in step if factor in strong) or strong for step in second]
     while len(narrowed) < needed:
         narrowed.append(strong)
-    return [step for step in steps if step == (PASSWORD,)] + narrowed
+    return [step for step in steps if PASSWORD in step] + narrowed
 
 
 def _proved_elsewhere(step: tuple[str, ...], facts: Facts) -> bool:
@@ -239,7 +245,8 @@ def _check_steps(policy: str, rule: str, then: ThenSettings, known: Collection[s
         raise SettingsError(f"{path}.steps: 1 to {MAX_STEPS} steps are needed")
     for step in then.steps:
         for factor in step:
-            if factor not in known:
-                raise SettingsError(f"{path}.steps: unknown factor {factor}; known are {', '.join(sorted(known))}")
-        if not step or (PASSWORD in step and step != (PASSWORD,)):
-            raise SettingsError(f"{path}.steps: a step is [password] or a list of second factors")
+            if factor not in (*known, KERBEROS):
+                told = ", ".join(sorted((*known, KERBEROS)))
+                raise SettingsError(f"{path}.steps: unknown factor {factor}; known are {told}")
+        if not step or (not {PASSWORD, KERBEROS}.isdisjoint(step) and step not in FIRST_STEPS):
+            raise SettingsError(f"{path}.steps: a step is [password], [password, kerberos] or a list of second factors")

@@ -48,6 +48,12 @@ def client_address(request: Request, proxies: Sequence[Network] = ()) -> str:
     return connection
 
 
+def came_directly(request: Request, proxies: Sequence[Network]) -> bool:
+    """Whether the browser's own connection ends here, and not at one of `proxies`."""
+    address = _address(request.client.host if request.client else "")
+    return address is not None and not _among(address, proxies)
+
+
 def _among(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 

@@ -49,6 +49,13 @@ class DemoGuide:
     users: tuple[DemoUser, ...]
 
 
+@dataclass(slots=True)
+class Endpoint:
+    """The TLS endpoint that a listener is now. `binding`: see `certificates.endpoint_binding`; it changes with the certificate."""
+
+    binding: bytes = b""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebContext:
     """Everything the pages need.
@@ -57,7 +64,7 @@ class WebContext:
     and the log is open to this machine. `hosts`: names that the Host header may bear under `serve`; empty: any. `proxies`: those
     whose word about a browser's address is taken. `looks`: the brands in force. `ready`: what keeps this worker
     from doing its work, as sentences for operators, empty when nothing does (storage is asked by the page itself). `node`: all
-    workers of this machine; None where there is one.
+    workers of this machine; None where there is one. `endpoint`: the certificate that browsers see, if they see ours.
     """
 
     storage: Storage
@@ -74,6 +81,7 @@ class WebContext:
     looks: Callable[[], Looks] = plain_looks
     streams: Streams = field(default_factory=Streams)
     node: Node | None = None
+    endpoint: Endpoint = field(default_factory=Endpoint)
 
     @property
     def whole_node(self) -> Node:

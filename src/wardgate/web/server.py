@@ -17,7 +17,9 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from wardgate.certificates import endpoint_binding
 from wardgate.errors import SettingsError
+from wardgate.web.context import Endpoint
 
 HEAD_DEADLINE_S = 10.0
 BODY_DEADLINE_S = 30.0
@@ -25,7 +27,8 @@ READER_DEADLINE_S = 30.0
 HANDSHAKE_DEADLINE_S = 10.0
 CANCEL_DEADLINE_S = 1.0
 KEEP_ALIVE_S = 15
-MAX_HEAD_BYTES = 64 * 1024
+# A Kerberos ticket of somebody in a thousand groups has 64 KiB in base64; the rest is for cookies and everything else.
+MAX_HEAD_BYTES = 80 * 1024
 MAX_CONNECTIONS = 1000
 BACKLOG = 512
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -142,11 +145,21 @@ class _Server(uvicorn.Server):
 class HttpsServer:
     """One HTTPS listener of this worker. Owns `listener` from the start on.
 
-    `before_stop` is called when stopping begins: it ends the streams that would otherwise be waited for.
+    `before_stop` is called when stopping begins: it ends the streams that would otherwise be waited for. `endpoint`: told which
+    certificate is shown.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, tls: TlsFiles, before_stop: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        tls: TlsFiles,
+        before_stop: Callable[[], None] | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> None:
         self._context = _tls_context(tls)
+        self._endpoint = endpoint or Endpoint()
+        self._endpoint.binding = endpoint_binding(tls.certificate)
         self._tls = tls
         self._listener = listener
         self._before_stop = before_stop
@@ -197,6 +210,7 @@ class HttpsServer:
         """
         _tls_context(self._tls)
         _load(self._context, self._tls)
+        self._endpoint.binding = endpoint_binding(self._tls.certificate)
 
 
 def _config(app: ASGIApp, context: ssl.SSLContext) -> uvicorn.Config:

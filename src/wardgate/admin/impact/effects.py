@@ -47,7 +47,7 @@ class Decided:
         """
         if isinstance(self.decision, NoEntry) or any(map(_insists, self.decision.demands)):
             return False
-        steps = [[kind for kind in step if kind in self.usable] for step in self.decision.steps if step != (PASSWORD,)]
+        steps = [[kind for kind in step if kind in self.usable] for step in self.decision.steps if PASSWORD not in step]
         return matched(steps, lambda step: step)
 
     @property

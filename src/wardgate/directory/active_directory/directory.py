@@ -31,6 +31,7 @@ from wardgate.directory.active_directory.settings import ActiveDirectorySettings
 from wardgate.directory.active_directory.values import guid_base, guid_text, password_text
 from wardgate.directory.kind import DirectoryKind, DirectoryParts
 from wardgate.directory.ldap.client import Client
+from wardgate.directory.ldap.filters import escape
 from wardgate.directory.ldap.names import is_under
 from wardgate.directory.ldap.port import Change, ChangeKind, Entry, LdapClient, Scope
 from wardgate.directory.names import canonical_name
@@ -88,6 +89,18 @@ class ActiveDirectory:
     async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this objectGUID, wherever it was moved under `base`."""
         user = await self._read(immutable_id, self._reader.budget(timeout_s))
+        if user is not None:
+            self._grace.seen(user)
+        return user
+
+    async def find_by_sid(self, sid: bytes, timeout_s: float) -> DirectoryUser | None:
+        """The user with this objectSid under `base`: whose ticket it is."""
+        budget = self._reader.budget(timeout_s)
+        wanted = f"(&{PERSONS}{self._settings.user_filter}(objectSid={escape(sid)}))"
+        entries = await self._reader.entries(self._settings.base, Scope.SUBTREE, wanted, ("objectGUID",), budget, limit=2)
+        if len(entries) != 1:
+            return None
+        user = await self._read(self._id(entries[0]), budget)
         if user is not None:
             self._grace.seen(user)
         return user
