@@ -189,7 +189,8 @@ class FirstFactor:
             return await self._refusing.held(attempt, candidate, keys, counted)
         if keys.taken:
             candidate = replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms))
-        return await self._before_directory(attempt, candidate) if asks else candidate
+        failed = candidate.seen.user
+        return await self._before_directory(attempt, candidate) if asks and failed and failed["failures"] else candidate
 
     async def _before_directory(self, attempt: Attempt, candidate: Candidate) -> Candidate | Challenge:
         """The candidate, unless strangers at this name are kept from the directory: they are asked for a strong factor first."""

@@ -36,7 +36,9 @@ class Refusing:
         """
         trail = attempt.request.trail
         trail.result, trail.reason = "denied", reason
-        text = text or Text("signin.failed", {"ref": trail.reference})
+        # Code and a door that can ask: the strong factor was asked for first, and the person must hear that it may have been that.
+        first = attempt.request.code is not None and attempt.request.can_challenge
+        text = text or Text("signin.failed_first" if first else "signin.failed", {"ref": trail.reference})
         return Denied(reason, text, attempt.language, trail.reference, not_before=self.moment(attempt))
 
     def moment(self, attempt: Attempt) -> float:

@@ -121,7 +121,7 @@ class StrongFirst:
         What has failed of a person is what has failed of all his names: without as much, nothing more is read.
         """
         user = candidate.seen.user
-        if user is None or not number(user, "failures") or not _asks(attempt):
+        if user is None or not _asks(attempt):
             return None
         lockout = usual_lockout(attempt.realm.directories)
         if lockout is None or number(user, "failures") < name_limit(lockout):
