@@ -142,6 +142,7 @@ def _with_nas(document: Document, secret: str) -> Document:
     application = ApplicationSettings(
         name=APPLICATION,
         title="Demo VPN",
+        page_link="shown",
         release=(ReleaseRuleSettings(when={"group": [f"{DIRECTORY}:vpn-users"]}, add={"PaloAlto-User-Group": "{group}"}),),
     )
     # Nothing leaves this machine, so nobody's phone needs the limit on messages.

@@ -311,6 +311,20 @@ async def test_who_types_before_he_has_set_anything_up_is_told_and_not_counted_b
     assert len(await world.messages()) == 1
 
 
+async def test_who_chose_a_passkey_can_choose_an_app_instead(world: LinkWorld) -> None:
+    world.use_policy(APP_OR_PASSKEY)
+    await world.person("carol", phone=PHONE_OF_TESTS)
+    await world.challenged("carol")
+    async with world.browser() as browser:
+        await browser.get(await world.sent_link())
+        await browser.post(act="start")
+        page = await browser.post(act="enrol", method="passkey")
+        assert 'name="nickname"' in page.text
+        page = await browser.post(act="other")
+        assert 'name="method"' in page.text
+        assert len(await app_on(await browser.post(act="enrol", method="totp"))) == 20
+
+
 # --- what an attacker would try ------------------------------------------------------------------------------------------
 
 

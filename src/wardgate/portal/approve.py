@@ -139,7 +139,8 @@ class ApprovePages:
             if visit.link.purpose is Purpose.CONFIRM and page.memory is not None and site is not None:
                 options = str(self._approvals.repeat(visit, owner, page.memory).values.get("options", ""))
             return self._rendered(request, step, "approve.html", code, {**values, "options": options, "address": address})
-        values |= {"name": owner.user.name, "lead": None}
+        several = page.at != CHOOSE and len(self._kinds(request, visit)) > 1
+        values |= {"name": owner.user.name, "lead": None, "several": several}
         if page.at == CHOOSE:
             return self._rendered(request, step, "do_offer.html", code, {**values, "kinds": self._kinds(request, visit)})
         if page.at == APP:
@@ -175,6 +176,8 @@ class ApprovePages:
                 return await self._start(request, browser, step, page, form)
             case "enrol", "choose":
                 return await self._choose(request, browser, step, page, form)
+            case "other", "app" | "passkey":
+                return await self._go(browser, step.changed(secret=""), replace(page, at=CHOOSE, kind=""))
             case "app", "app":
                 return await self._app(request, browser, step, page, form)
             case "make", "passkey":
