@@ -208,7 +208,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Served, SmsService]]:
     assert sms.service is not None
     text = DOCUMENT.format(sms_ca=sms.authority.ca_file, sms_port=sms.service.port, secret=SECRET)
     make_installation(tmp_path / "data", text, csv_of([CAROL]))
-    with ended(serve(tmp_path / "data", (), "--workers", "2")) as server:
+    with ended(serve(tmp_path / "data", ())) as server:
         yield server, sms
         server.stop()
     sms.stop()
