@@ -226,3 +226,20 @@ def test_forgotten_password_is_set_for_real_and_the_lock_is_gone(
     assert log_in(served, sms, account, account.old) is Code.ACCESS_REJECT
     assert NEW not in served.log
     assert NEW not in str(last_login(served, account.login))
+
+
+def test_old_password_that_active_directory_still_takes_is_refused_by_our_doors(served: Served, sms: SmsService) -> None:
+    account = in_active_directory(served)
+    cli("authenticator", "add", account.login, "totp", "--secret-hex", TOTP_HEX, data=served.data)
+    person = Visitor(served)
+    person.open("/sign-in")
+    person.send(username=account.login, password=account.old)
+    person.send(code=totp_code(TOTP_HEX), act="answer")
+    person.open("/account/password")
+    person.send(password=account.old, new_password=NEW)
+    assert "Your password is changed" in person.page.text, person.page.text
+    person.close()
+    assert account.binds is not None
+    assert account.binds(account.old), "the domain takes the password of before for an hour"
+    assert log_in(served, sms, account, account.old) is Code.ACCESS_REJECT
+    assert log_in(served, sms, account, NEW) is Code.ACCESS_ACCEPT
