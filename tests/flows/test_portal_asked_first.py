@@ -26,6 +26,8 @@ async def test_the_owner_signs_in_by_a_code_and_the_password_that_was_typed() ->
         assert page.status_code == 200
         assert "Too many tries. Enter a code from your app or device or a recovery code, or wait 60 minutes." in page.text
         assert "correct horse" not in page.text
+        for table in ("page_step", "handle", "brake", "timeline", "audit_event"):
+            assert "correct horse" not in repr(await world.storage.find(table)), "the password waits sealed"
         page = await browser.post(code=world.totp(), act="answer")
         assert browser.path == "/account"
         assert "Ada Lovelace" in page.text
