@@ -82,7 +82,9 @@ class Site:
         self.origin = f"https://localhost:{listener.getsockname()[1]}"
         context = replace(self.world.context(), origin=self.origin)
         world = self.world
-        parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True)
+        parts = EngineParts(
+            world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True, tickets=world.tickets
+        )
         app = build_web_app(context, ("portal",), [portal_pages(parts)])
         self._server = HttpsServer(app, listener, new_tls_files(folder), context.streams.close)
         self.run(self._server.start())
