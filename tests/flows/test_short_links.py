@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 from tests.flows.test_portal_passkeys import give_passkey, options_on
 from tests.flows.world import NAS, PHONE_OF_TESTS, World, floor, is_granted, reason, rule, says
 from tests.software_passkey import SoftPasskey
 from wardgate.account import activation
+from wardgate.account.freeze import SetBy, freezing
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import AccountState, DirectoryUser
@@ -25,6 +27,7 @@ from wardgate.engine.runtime import Application, EngineConfiguration, EnginePart
 from wardgate.engine.settings import ApplicationSettings
 from wardgate.factors.passkey import handle_of
 from wardgate.factors.totp import hotp, time_step
+from wardgate.policy.settings import ActionEntrySettings
 from wardgate.portal.routes import portal_pages
 from wardgate.storage.port import Row
 from wardgate.web.app import build_web_app
@@ -325,6 +328,37 @@ async def test_who_chose_a_passkey_can_choose_an_app_instead(world: LinkWorld) -
         assert len(await app_on(await browser.post(act="enrol", method="totp"))) == 20
 
 
+async def test_a_demand_of_the_policy_leads_to_the_page_once_it_cannot_be_put_off(world: LinkWorld) -> None:
+    demand = ActionEntrySettings(enrol="totp", level="forced", deferrals=1)
+    use_plan(world, ("password",), ("sms",), demands=[demand])
+    await world.person("bob", phone=PHONE_OF_TESTS)
+    asked = await world.challenged("bob")
+    granted = await world.answer(asked, await world.code("bob"), name="bob")
+    assert isinstance(granted, Granted)
+    world.later(9 * 3600)
+    asked = await world.challenged("bob")
+    assert asked.factor == "sms"
+    code = next(each.code for each in await world.messages() if each.code)
+    led = await world.answer(asked, code, name="bob")
+    assert isinstance(led, Challenge)
+    assert led.factor == "enrol"
+    async with world.browser() as browser:
+        path = next(found[1] for each in await world.messages() if (found := LINK.search(each.text)))
+        secret = await enrolled_app(world, browser, path)
+    world.later(30)
+    let_in = await world.answer(led, code_of(world, secret), name="bob")
+    assert isinstance(let_in, Granted)
+    assert let_in.factors == ("password", "sms", "totp")
+
+
+async def test_who_has_only_a_password_to_prove_sets_up_what_is_demanded_and_proves_it(world: LinkWorld) -> None:
+    use_plan(world, ("password",), demands=[ActionEntrySettings(enrol="totp", level="forced", deferrals=0)])
+    await world.person("bob", phone=PHONE_OF_TESTS)
+    asked = await world.challenged("bob")
+    assert asked.factor == "enrol"
+    assert is_granted(await world.begin("bob")) is False
+
+
 # --- what an attacker would try ------------------------------------------------------------------------------------------
 
 
@@ -545,6 +579,23 @@ async def test_who_has_a_strong_factor_adds_none_by_a_message(world: LinkWorld) 
     await world.give_totp(user)
     assert reason(await world.begin("ada")) == "no_factor"
     assert not await world.messages()
+
+
+async def test_a_frozen_account_has_nothing_set_up(world: LinkWorld) -> None:
+    world.use_policy(APP_OR_PASSKEY)
+    user = await world.person("carol", phone=PHONE_OF_TESTS)
+    await world.challenged("carol")
+    subject, now_ms = await world.subject_of(user), to_ms(world.clock.now())
+    async with world.browser() as browser:
+        await browser.get(await world.sent_link())
+        await browser.post(act="start")
+        page = await browser.post(act="enrol", method="totp")
+        secret = await app_on(page)
+        frozen = await freezing(world.storage, world.ring, subject, now_ms, SetBy.OPERATOR, now_ms)
+        await world.storage.commit(frozen.operations)
+        page = await browser.post(act="app", code=code_of(world, secret), nickname="")
+        assert page.status_code == 410
+    assert not await world.rows("authenticator")
 
 
 async def test_what_was_set_up_meanwhile_closes_an_older_link(world: LinkWorld) -> None:

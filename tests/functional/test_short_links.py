@@ -203,12 +203,12 @@ CAROL = HarnessPerson("carol", "pw-of-carol-7", phone="+905321234599")
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Served, SmsService]]:
-    """A server of two workers whose text messages arrive, and with a user who has a phone and no second factor."""
+    """A server whose text messages arrive, with a user who has a phone and no second factor."""
     sms = SmsService(tmp_path)
     assert sms.service is not None
     text = DOCUMENT.format(sms_ca=sms.authority.ca_file, sms_port=sms.service.port, secret=SECRET)
     make_installation(tmp_path / "data", text, csv_of([CAROL]))
-    with ended(serve(tmp_path / "data", ())) as server:
+    with ended(serve(tmp_path / "data")) as server:
         yield server, sms
         server.stop()
     sms.stop()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from wardgate.account import activation, short_link
+from wardgate.account import activation, freeze, short_link
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
 from wardgate.account.short_link import Purpose, ShortLink
@@ -222,7 +222,9 @@ class Approvals:
             return visit
         if visit.link.browser_mac != browser or visit.link.purpose is not Purpose.ENROL:
             return OTHER_BROWSER
-        owner = await self.owner(visit)
+        owner, [frozen] = await self.owner(visit), await self._storage.read([freeze.asked(visit.link.subject_id)])
+        if frozen:
+            return Text("freeze.on")
         return (visit, owner) if owner is not None else OVER
 
     async def enrolled(

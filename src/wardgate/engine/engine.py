@@ -27,6 +27,7 @@ from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, 
 from wardgate.engine.approvals import Approvals
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
+from wardgate.engine.by_link import ENROLLABLE
 from wardgate.engine.demands import Due
 from wardgate.engine.finding import Found
 from wardgate.engine.first_factor import FirstFactor
@@ -267,6 +268,8 @@ class Engine:
         if course.terms.skips_unsendable:
             course = self._without_unsendable(course, attempt, person)
         enrols = await self._must_enrol(attempt, person, course)
+        if enrols and course.terms.enrols:
+            course = _led(course, enrols)
         if not course.steps and not course.proved and (enrols or request.steps_up):
             # What is enrolled opens the account from then on, and so does what a confirmation lets somebody do: a password alone
             # is too little for either.
@@ -298,15 +301,15 @@ class Engine:
         by_link = settings.page_link if settings.page_link != "off" else ""
         return by_link, settings.enrol_by_link and request.password is not None
 
-    async def _must_enrol(self, attempt: Attempt, person: Person, course: Course) -> bool:
-        """Whether something has to be enrolled before this login is granted, at a door where that can be done."""
-        if not attempt.request.origin.shows_pages or person.refusal:
-            return False
+    async def _must_enrol(self, attempt: Attempt, person: Person, course: Course) -> tuple[str, ...]:
+        """What has to be enrolled before this login is granted, any one of it, at a door where that can be done, or led to."""
+        if not (attempt.request.origin.shows_pages or course.terms.enrols) or person.refusal:
+            return ()
         if not any(demand.factors for demand in course.terms.demands):
-            return False
+            return ()
         transaction = self._transaction(attempt, person, course)
         due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
-        return due.must is not None and bool(due.must.factors)
+        return due.must.factors if due.must is not None else ()
 
     # --- proofs of before ----------------------------------------------------------------------------------------
 
@@ -768,6 +771,12 @@ def _groups(user: DirectoryUser, realm: str) -> frozenset[str]:
 @lru_cache(maxsize=1024)
 def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset[str]:
     return qualified_groups(places, groups, {})
+
+
+def _led(course: Course, factors: Sequence[str]) -> Course:
+    """With a last step for what must be enrolled and can be on the page of a link: it is proved in the window that waits for it."""
+    kinds = tuple(kind for kind in factors if kind in ENROLLABLE and (kind not in ON_PAGES or course.terms.by_link))
+    return replace(course, steps=(*course.steps, kinds)) if kinds else course
 
 
 def _less(course: Course, kind: str) -> Course:

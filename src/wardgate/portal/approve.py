@@ -301,7 +301,14 @@ class ApprovePages:
         return RedirectResponse(f"{OPENED}/{step.id}", status_code=303)
 
     async def _refused(self, request: Request, step: Step, page: Page, told: Text) -> Response:
-        if told.id in ("approve.over", "approve.other_browser", "approve.used", "approve.has_one", "approve.start_code_gone"):
+        if told.id in (
+            "approve.over",
+            "approve.other_browser",
+            "approve.used",
+            "approve.has_one",
+            "approve.start_code_gone",
+            "freeze.on",
+        ):
             return self._over(request, told)
         return await self._shown(request, step, page, told, status_of(told))
 
