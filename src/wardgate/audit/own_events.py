@@ -18,8 +18,8 @@ PAGE_EVENTS: Final = 25
 READ_ROWS: Final = 200
 # Beyond so many that do not fit, a page ends: older ones are one link away.
 MAX_SCANNED: Final = 1_000
-# Events of one and the same millisecond that a place may stand behind.
-MAX_SKIPPED: Final = 100
+# Events of one and the same millisecond that a place may stand behind: beyond them nothing of that moment is told.
+MAX_SKIPPED: Final = READ_ROWS
 # What is written of one login or reset lies within this time.
 LOGIN_MS: Final = 20 * 60_000
 # Steps on the way: told only where nothing came after them.
@@ -75,6 +75,7 @@ async def own_events(
     at = place or Place(now_ms)
     scanned, since = 0, now_ms - SPAN_MS
     while len(told.rows) < most and scanned < MAX_SCANNED:
+        at = at if at.skipped < MAX_SKIPPED else Place(at.at_ms - 1)
         [rows] = await storage.read([_of(subject_id, Where("created_at", "<=", at.at_ms), Where("created_at", ">=", since))])
         for row in rows[at.skipped :]:
             if len(told.rows) >= most:

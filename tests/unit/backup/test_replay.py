@@ -10,7 +10,7 @@ from tests.unit.backup.conftest import STAFF, Plant, at_work
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.account.device import make
 from wardgate.account.subject import SubjectId
-from wardgate.admin import authenticators, nas, questions, subjects, users
+from wardgate.admin import authenticators, freezes, nas, questions, subjects, users
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.trail import chain_for
@@ -24,7 +24,7 @@ from wardgate.errors import Conflict, UsageError
 from wardgate.kba.catalogue import compile_catalogue
 from wardgate.kba.enrolment import About, Enrolment, Given, Prepared
 from wardgate.kba.settings import KbaSettings
-from wardgate.storage.port import Row, Update
+from wardgate.storage.port import Row, Update, Where
 
 
 async def export(plant: Plant, data: str = "data") -> Path:
@@ -159,6 +159,33 @@ async def test_who_was_enabled_again_after_the_backup_is_not_disabled(plant: Pla
     people = {str(row["name"]): row["state"] for row in await plant.rows("local_user")}
     # What stood disabled in the backup is not enabled by an export.
     assert people == {"ada": AccountState.ACTIVE, "erin": AccountState.ACTIVE, "otto": AccountState.DISABLED}
+
+
+async def test_a_freeze_after_the_backup_holds_and_one_in_the_backup_stays(plant: Plant) -> None:
+    """Even one that was lifted since: lifting it is a right, and no export gives rights."""
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await freezes.freeze_person(office, name="erin")
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        plant.clock.advance(90)
+        await freezes.freeze_person(office, name="ada")
+        await freezes.unfreeze_person(office, name="ada")
+    restored = await plant.restore(file, export=await export(plant))
+    assert restored.replayed.applied == ["the account of ada was frozen"]
+    assert {row["set_by"] for row in await plant.rows("freeze")} == {"operator"}
+    frozen = [row["id"] for row in await plant.rows("subject") if row["frozen_at"] is not None]
+    assert sorted(map(str, frozen)) == sorted(str(row["subject_id"]) for row in await plant.rows("freeze"))
+    assert len(frozen) == 2
+    assert (await plant.verified()).findings == ()
+
+
+async def test_an_epoch_frees_nothing_that_a_freeze_took_away(plant: Plant) -> None:
+    async with at_work(plant.data, plant.clock) as (_, opened):
+        [row] = await opened.storage.find("authenticator", [Where("id", "=", plant.ids["hotp"])])
+        await opened.storage.commit([Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.FROZEN.value})])
+    file, _ = await plant.back_up()
+    await plant.restore(file)
+    assert (await plant.authenticator("hotp"))["state"] == AuthenticatorState.FROZEN
 
 
 async def test_a_lock_after_the_backup_holds_and_one_that_was_lifted_does_not(plant: Plant) -> None:

@@ -66,3 +66,23 @@ def test_what_is_not_there_and_what_cannot_be_meant(cli: Cli) -> None:
     assert cli("subject", "relink", "ada2", "--yes").code == 2
     assert cli("subject", "relink", "ada2", "--to", "ada", "--keep", "both", "--yes").code == 2
     assert cli("subject", "relink", "ada", "--to", "ada", "--yes").code == 2
+
+
+def test_an_account_is_frozen_shown_and_lifted_once(cli: Cli) -> None:
+    two(cli)
+    cli("authenticator", "add", "ada", "totp")
+    told = cli("user", "freeze", "ada", "--since", "2026-01-05T08:00:00+00:00", "--json").json("user-freeze")
+    # What an operator gave stays.
+    assert (told["user"], told["authenticators"], told["contacts"]) == ("ada", 0, 0)
+    shown = cli("subject", "show", "ada", "--json").json("subject-show")
+    assert shown["frozen"]["by"] == "operator"
+    assert "frozen since" in cli("subject", "show", "ada").out
+    ran = cli("subject", "relink", "ada2", "--to", "ada", "--yes")
+    assert (ran.code, "frozen" in ran.err) == (4, True)
+    assert cli("user", "freeze", "ada").out.startswith("The account of ada is frozen")
+    assert cli("user", "unfreeze", "ada", "--bring-back", "--json").json("user-unfreeze")["user"] == "ada"
+    assert cli("user", "unfreeze", "ada").code == 4
+    assert cli("subject", "show", "ada", "--json").json("subject-show")["frozen"] is None
+    assert cli("user", "freeze", "nobody").code == 1
+    assert cli("user", "freeze", "ada", "--since", "2999-01-01").code == 2
+    assert cli("user", "freeze", "ada", "--since", "yesterday").code == 2
