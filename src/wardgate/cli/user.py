@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from wardgate.admin.user_columns import Format, format_of
-from wardgate.cli import contact, user_freeze
+from wardgate.cli import activation, contact, user_freeze
 from wardgate.cli.inputs import is_interactive, secret_from_stdin
 from wardgate.cli.options import DEFAULT_DATA, Data, Directory, Json, example, group
 from wardgate.cli.output import emit, facts, note, say, table
@@ -19,6 +19,7 @@ PAGE: Final = 500
 
 app = group("Local users, and the contacts of all.")
 app.add_typer(contact.app, name="contact")
+activation.register(app)
 
 Name = Annotated[str, typer.Argument(help="Login name.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]

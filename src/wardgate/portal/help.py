@@ -18,6 +18,7 @@ from wardgate.web.render import belongs_to
 
 # In the order in which people need them. Each is a file in every language.
 TOPICS: Final = (
+    "first-visit",
     "sign-in",
     "another-way",
     "forgot-password",

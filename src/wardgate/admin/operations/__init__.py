@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from wardgate.admin.operations import (
+    activations,
     audit,
     authenticators,
     brakes,
@@ -24,6 +25,7 @@ from wardgate.control import Operation
 OPERATIONS: Final[Mapping[str, Operation]] = {
     **users.OPERATIONS,
     **people.OPERATIONS,
+    **activations.OPERATIONS,
     **authenticators.OPERATIONS,
     **tokens.OPERATIONS,
     **questions.OPERATIONS,

@@ -1,0 +1,38 @@
+"""Activations of new people."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from wardgate.admin import activations
+from wardgate.admin.management import Desk
+from wardgate.admin.operations.places import Result
+from wardgate.control import Operation
+
+
+async def activation_issue(desk: Desk, name: str, by: list[str], tell: str | None = None, directory: str | None = None) -> Result:
+    """A new activation of a person."""
+    return await activations.activate(desk.office, _portal_url(desk), name=name, by=by, tell=tell, directory=directory)
+
+
+async def activation_cancel(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """Take it back."""
+    return await activations.cancel_activation(desk.office, name=name, directory=directory)
+
+
+async def activation_show(desk: Desk, name: str, directory: str | None = None) -> Result:
+    """How it stands."""
+    return await activations.show_activation(desk.office, name=name, directory=directory)
+
+
+def _portal_url(desk: Desk) -> str:
+    """How people reach the portal: as it is configured, else where the pages are."""
+    listeners = desk.opened.installation.settings.https_listeners
+    configured = next((each.public_url for each in listeners if "portal" in each.doors and each.public_url), "")
+    return (configured or desk.https_url).rstrip("/")
+
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "activation.issue": activation_issue,
+    "activation.cancel": activation_cancel,
+    "activation.show": activation_show,
+}

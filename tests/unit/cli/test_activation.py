@@ -1,0 +1,37 @@
+"""`wardgate user activate`: one person, many, on sheets; against the published schemas."""
+
+from pathlib import Path
+
+from .conftest import Cli
+
+
+def test_code_is_shown_once_and_taken_back(cli: Cli) -> None:
+    cli("user", "add", "grace", "--no-password", "--mail", "grace@acme.test")
+    [issued] = cli("user", "activate", "grace", "--by", "print", "--json").json("user-activate")["issued"]
+    assert len(issued["code"].replace("-", "")) == 13
+    assert issued["second_proofs"] == ["email"]
+    shown = cli("user", "activation", "grace", "--json")
+    assert shown.json("user-activation")["activation"]["state"] == "open"
+    assert issued["code"] not in shown.out
+    assert cli("user", "activate", "grace", "--cancel", "--json").json("user-activate")["cancelled"][0]["cancelled"] is True
+    assert cli("user", "activation", "grace", "--json").json("user-activation")["activation"]["state"] == "cancelled"
+    assert cli("user", "activate", "grace", "--cancel").code == 1
+    assert cli("user", "activate", "nobody", "--by", "print").code == 1
+    assert cli("user", "activate", "--by", "print").code == 2
+
+
+def test_many_are_written_on_sheets_and_who_cannot_be_is_told(cli: Cli, tmp_path: Path) -> None:
+    for name in ("grace", "heidi"):
+        cli("user", "add", name, "--no-password", "--mail", f"{name}@acme.test")
+    names, sheet = tmp_path / "names.txt", tmp_path / "sheets.txt"
+    names.write_text("grace\nheidi\nnobody\n")
+    ran = cli("user", "activate", "--file", str(names), "--by", "print", "--sheet", str(sheet))
+    assert ran.code == 1
+    assert "nobody" in ran.err
+    pages = sheet.read_text().split("\f")
+    assert [("grace" in page, "heidi" in page) for page in pages] == [(True, False), (False, True)]
+    codes = [page.split("Start code: ")[1].split()[0] for page in pages]
+    assert not any(code in ran.out for code in codes)
+    assert sheet.stat().st_mode & 0o077 == 0
+    assert cli("user", "activate", "grace", "--by", "print", "--sheet", str(sheet)).code == 2
+    assert cli("user", "activate", "grace", "--by", "mail", "--sheet", str(tmp_path / "other")).code == 2
