@@ -12,12 +12,12 @@ from tests.flows.test_portal_enrolment import key_on
 from tests.flows.world import floor, rule
 from wardgate.account.activation import CODE_LIFE_MS, MAIL_LIFE_MS, SMS_LIFE_MS, State, cancel, issue, of_subject, read_one
 from wardgate.account.activation import Link as LinkOf
+from wardgate.account.contact import place_key
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
 from wardgate.directory.realm import Realm, Realms
-from wardgate.engine.self_service.weighing import place_key
 from wardgate.factors.totp import hotp, time_step
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.policy.settings import ActionEntrySettings

@@ -270,8 +270,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("admin", "engine"): frozenset(
         {
             "engine",
-            *("engine.brake_label", "engine.brake_rows", "engine.brakes", "engine.holders", "engine.sending", "engine.settings"),
-            *("engine.transaction", "engine.wide_brakes"),
+            *("engine.brake_label", "engine.brake_rows", "engine.brakes", "engine.finding", "engine.holders", "engine.sending"),
+            *("engine.settings", "engine.transaction", "engine.wide_brakes"),
         }
     ),
     ("config", "engine"): frozenset({"engine.settings"}),

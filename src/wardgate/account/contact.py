@@ -111,6 +111,11 @@ def merge(user: DirectoryUser, contacts: Sequence[Contact]) -> Reach:
     )
 
 
+def place_key(ring: KeyRing, destination: str) -> str:
+    """The fingerprint by which a phone or mailbox is known among proofs."""
+    return ring.mac("proof-destination", compared(destination).encode()).hex()
+
+
 def compared(value: str) -> str:
     """A contact in the form in which it is compared. Phones have one form everywhere; an address has many."""
     return canonical_mail(value) if "@" in value else value

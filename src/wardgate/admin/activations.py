@@ -19,6 +19,7 @@ from wardgate.account.activation import (
     of_subject,
     read_one,
 )
+from wardgate.account.contact import place_key
 from wardgate.account.subject import SubjectId
 from wardgate.admin import fields
 from wardgate.admin.contacts import codes_go_to
@@ -35,7 +36,6 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.port import AccountState
 from wardgate.directory.realm import Realm, Realms, parse_login_name
 from wardgate.engine.finding import login_name
-from wardgate.engine.self_service.weighing import place_key
 from wardgate.errors import Conflict, NotFound, UsageError
 from wardgate.storage.port import Committed, Operation
 from wardgate.texts import Text, language_of, render

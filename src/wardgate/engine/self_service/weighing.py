@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from wardgate.account.contact import Source, compared, usable_contacts
+from wardgate.account.contact import Source, compared, place_key, usable_contacts
 from wardgate.clock import from_ms, to_ms
 from wardgate.contacts import mask_mail, mask_phone
 from wardgate.crypto import KeyRing
@@ -178,11 +178,6 @@ class Weighing:
             attributes={name.lower(): values for name, values in user.attributes.items()},
             enrolled=frozenset(enrolled),
         )
-
-
-def place_key(ring: KeyRing, destination: str) -> str:
-    """The fingerprint by which a phone or mailbox is known among proofs."""
-    return ring.mac("proof-destination", compared(destination).encode()).hex()
 
 
 def _masked(factor: Factor, holder: Holder) -> str:
