@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +15,13 @@ import pytest
 from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 from tests.flows.test_portal_passkeys import give_passkey, options_on
-from tests.flows.world import NAS, PHONE_OF_TESTS, World, floor, is_granted, reason, rule, says
+from tests.flows.world import BACKENDS, NAS, PHONE_OF_TESTS, World, a_storage, floor, is_granted, reason, rule, says
 from tests.software_passkey import SoftPasskey
 from wardgate.account import activation
 from wardgate.account.freeze import SetBy, freezing
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.engine import Engine
 from wardgate.engine.outcome import Challenge, Denied, Granted, Outcome
@@ -77,10 +79,11 @@ class LinkWorld(PortalWorld):
         return await self.rows("login_transaction")
 
 
-@pytest.fixture
-def world() -> LinkWorld:
-    """An empty world."""
-    return LinkWorld()
+@pytest.fixture(params=BACKENDS)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LinkWorld]:
+    """An empty world, on each storage."""
+    async with a_storage(request.param, tmp_path) as storage:
+        yield LinkWorld(storage=storage)
 
 
 def link_in(challenge: Outcome) -> str:
@@ -528,6 +531,20 @@ async def test_a_link_is_over_with_its_login(world: LinkWorld) -> None:
         assert late.status_code == 410
         assert CODE.search(late.text) is None
         assert (await browser.get(link_in(chosen))).status_code == 410
+
+
+async def test_a_directory_that_is_down_closes_no_link_and_shows_no_code(world: LinkWorld) -> None:
+    _, passkey = await owner_of_a_passkey(world)
+    asked = await world.challenged("ada")
+    async with world.browser() as browser:
+        page = await browser.get(link_in(asked))
+        shown = passkey.signed(options_on(page))
+        world.directory.behaviour = Behaviour.UNAVAILABLE
+        page = await browser.post(browser.path, passkey=shown)
+        assert page.status_code == 503
+        assert "retry-after" in page.headers
+        world.directory.behaviour = Behaviour.ANSWERS
+        await confirmed(browser, passkey, link_in(asked))
 
 
 async def test_a_link_is_over_when_its_time_is(world: LinkWorld) -> None:

@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wardgate.errors import UnavailableError
 
 MAX_BODY_BYTES = 16 * 1024
+# When it is worth trying again after a neighbour did not answer, as our pages say.
+RETRY_AFTER_S = "60"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -109,6 +111,8 @@ class Boundary:
         response = self._error_page(Request(scope), status)
         if status == 413:
             response.headers["connection"] = "close"  # what is left of the body is not worth reading
+        if status == 503:
+            response.headers["retry-after"] = RETRY_AFTER_S
         await response(scope, receive, send)
 
 
