@@ -51,13 +51,14 @@ class Computer:
         self._run(["kinit", *options, name], password + "\n")
         return self
 
-    def token(self, host: str) -> bytes:
-        """What a browser here would send to this host: a fresh message each time."""
+    def token(self, host: str, bindings: bytes = b"") -> bytes:
+        """What a browser here would send to this host: a fresh message each time. `bindings`: of its TLS, if it tells."""
         asked = "import sys,gssapi as g;"
         asked += "n=g.Name('HTTP@'+sys.argv[1],g.NameType.hostbased_service);"
         asked += "m=g.OID.from_int_seq('1.3.6.1.5.5.2');"
-        asked += "sys.stdout.write(g.SecurityContext(name=n,usage='initiate',mech=m).step().hex())"
-        return bytes.fromhex(self._run([sys.executable, "-c", asked, host]))
+        asked += "d=bytes.fromhex(sys.argv[2]);b=g.raw.ChannelBindings(application_data=d) if d else None;"
+        asked += "c=g.SecurityContext(name=n,usage='initiate',mech=m,channel_bindings=b);sys.stdout.write(c.step().hex())"
+        return bytes.fromhex(self._run([sys.executable, "-c", asked, host, bindings.hex()]))
 
     def curl(self, url: str, *options: str) -> str:
         """What curl says of a page that it opens with the ticket."""

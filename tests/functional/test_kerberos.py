@@ -20,6 +20,7 @@ from tests import kerberos, samba
 from tests.functional.harness import SECRET, Served, audit_events, cli, ended, make_installation, serve, totp_code, wait_for
 from tests.kerberos import Computer
 from tests.samba_dc import cast
+from wardgate.certificates import endpoint_binding
 
 pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("kerberos")]
 
@@ -274,6 +275,14 @@ def test_header_that_does_not_end_is_cut_off(place: Place) -> None:
         except httpx.TransportError:
             return
         assert reply.status_code == 431
+
+
+def test_ticket_that_somebody_in_between_passes_on_is_refused(place: Place) -> None:
+    """It names the certificate that the browser saw (RFC 5929), which is not ours."""
+    computer = place.computer(place.person())
+    ours = endpoint_binding(place.served.ca_file)
+    assert place.send(computer.token(place.host, ours[:-1] + bytes((ours[-1] ^ 1,)))).status_code == 403
+    assert signed_in(place.send(computer.token(place.host, ours)))
 
 
 def test_large_ticket_is_read_to_its_limit(place: Place) -> None:
