@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.flows.test_brake_races import two_storages
-from tests.flows.world import World
+from tests.flows.world import World, elsewhere, is_granted
 from wardgate.account.authenticator import create_authenticator
 from wardgate.account.contact import Source, create_contact
-from wardgate.account.freeze import SetBy, lifting, unfrozen
+from wardgate.account.freeze import TABLE, SetBy, lifting, unfrozen
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
@@ -18,7 +19,8 @@ from wardgate.directory.port import ContactKind
 from wardgate.engine.freezing import Freezes, Freezing
 from wardgate.engine.notices import Whom
 from wardgate.engine.runtime import EngineParts
-from wardgate.storage.port import Committed, Operation, Storage
+from wardgate.storage.memory import MemoryStorage
+from wardgate.storage.port import Committed, Operation, Row, Storage
 
 PEOPLE = 12
 
@@ -92,3 +94,30 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not holds():
             await asyncio.sleep(0.01)
+
+
+class Counting(MemoryStorage):
+    """Counts the reads of freezes."""
+
+    freezes = 0
+
+    async def find(self, table: str, *given: Any, **named: Any) -> list[Row]:
+        """As ever, counted."""
+        self.freezes += table == TABLE
+        return await super().find(table, *given, **named)
+
+
+async def test_login_of_who_is_not_frozen_reads_no_freeze() -> None:
+    """The memory of the few that are is read once, and once a minute from then on."""
+    storage = Counting()
+    world = World(storage=storage)
+    await world.give_totp(await world.person("ada"))
+    for _ in range(20):
+        world.later(30)
+        challenge = await world.challenged("ada")
+        assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
+    assert 1 <= storage.freezes <= 11
+    read = storage.freezes
+    for _ in range(5):
+        await world.begin("ada", "wrong", origin=elsewhere(client="198.51.100.9"))
+    assert storage.freezes == read
