@@ -188,7 +188,7 @@ def test_forgotten_password_by_text_message_and_recovery_code(site: Site, visit:
     ada.press("recover.set_password")
     ada.sees("password-changed", ada.t("recover.done_pw_done"))
     ada.reads("pw.done")
-    assert site.notices() - told == 2
+    assert site.notices() - told == 4  # of the recovery code, and of the new password
     elsewhere.open("/account")
     elsewhere.sees("signed-out-elsewhere", elsewhere.t("sign.in_to", application="portal"))
     elsewhere.reads("session.ended")
