@@ -143,6 +143,16 @@ async def test_ticket_alone_enrols_nothing() -> None:
     assert "/step/" not in reply.headers.get("location", "")
 
 
+async def test_ticket_alone_chooses_no_new_password() -> None:
+    """Who comes by an unlocked computer when a change is due would set his own, without knowing the present one."""
+    world = TicketWorld()
+    use_plan(world, *EITHER, demands=[ActionEntrySettings(change="password", every="30d", level="forced", deferrals=0)])
+    await world.ada(password_changed_at=world.clock.now() - timedelta(days=31))
+    reply = await brought(world, world.ticket())
+    assert not signed_in(reply)
+    assert "/step/" not in reply.headers.get("location", "")
+
+
 async def test_ticket_confirms_nothing_in_a_session() -> None:
     """Who sits at the computer now has to say something of his own before the account is changed."""
     world = TicketWorld()

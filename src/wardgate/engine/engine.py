@@ -195,7 +195,9 @@ class Engine:
             text = _refusal_told(decision, person.language, attempt.application.title, request.trail.reference)
             return await self._refusing.deny_known(attempt, person, decision.reason, text)
         request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
-        if not takes_tickets(decision):
+        forced = [each for each in decision.demands if each.level == "forced"]
+        if not takes_tickets(decision) or demands.asks_for_change(forced, person.user, attempt.now_ms):
+            # Who changes the password has to know the present one: at an unlocked computer anybody would choose his own.
             return await self._refusing.deny_known(attempt, person, "ticket_not_enough", NOT_TAKEN)
         course = replace(_course(decision, 0, True, request.origin.site is not None), proved=(KERBEROS,))
         if not course.steps and await self._must_enrol(attempt, person, course):
