@@ -9,6 +9,7 @@ import pytest
 from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 from tests.flows.test_portal_enrolment import key_on
+from tests.flows.test_portal_freeze import freeze
 from tests.flows.world import floor, rule
 from wardgate.account.activation import CODE_LIFE_MS, MAIL_LIFE_MS, SMS_LIFE_MS, State, cancel, issue, of_subject, read_one
 from wardgate.account.activation import Link as LinkOf
@@ -526,6 +527,39 @@ async def test_administrator_with_an_app_is_not_activated_by_a_mailbox() -> None
         await browser.post(method="totp", act="choose")
         page = await browser.post(code=world.totp(), act="answer")
         assert "Choose a new password" in page.text
+
+
+async def test_link_of_a_frozen_account_sets_no_password() -> None:
+    """Somebody said that it was not him: whoever holds his link is as far as anybody who asks for a reset."""
+    world = PortalWorld()
+    use_plan(world, ["password"])
+    new = await grace(world)
+    await freeze(world, new.user)
+    world.later(60)
+    async with world.browser() as browser:
+        page = await started(browser, new)
+        assert page.status_code == 410
+        assert "on hold" in page.text
+    assert not await world.rows("login_transaction")
+    assert (await new.row())["state"] == State.OPEN
+
+
+@pytest.mark.parametrize("proved", [False, True], ids=["before the second proof", "before the password"])
+async def test_activation_on_its_way_ends_with_the_freeze(proved: bool) -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"])
+    new = await grace(world)
+    async with world.browser() as browser:
+        await started(browser, new)
+        await browser.post(method="activation", act="choose")
+        if proved:
+            await browser.post(code=new.code, act="answer")
+        await freeze(world, new.user)
+        page = await browser.post(**({"new_password": NEW, "act": "password"} if proved else {"code": new.code, "act": "answer"}))
+        assert page.status_code in (403, 409, 410), page.text
+        assert not browser.client.cookies.get(SESSION_COOKIE)
+    assert not await right(new, NEW)
+    assert await right(new, "nobody knows it")
 
 
 async def test_activation_goes_on_after_a_restart() -> None:

@@ -20,7 +20,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import DirectoryUser, PasswordVerdict
 from wardgate.engine.outcome import Origin
-from wardgate.policy.settings import ActionEntrySettings
+from wardgate.policy.settings import ActionEntrySettings, LifetimesThenSettings
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Committed, Storage, Update
 
@@ -450,6 +450,26 @@ async def test_code_to_a_phone_signs_in_and_lifts_nothing_of_who_has_an_app() ->
         await browser.post(code=await world.code("ada"), act="answer")
         assert browser.path == "/account"
     assert await is_frozen(world)
+
+
+async def test_thief_signed_in_by_a_phone_changes_no_password_and_has_no_browser_trusted() -> None:
+    """Both would be his when the freeze is over, and the first would keep the owner out of lifting it."""
+    world, user = await a_world(phone=PHONE)
+    use_plan(world, ["password"], ["totp", "sms"], lifetimes=LifetimesThenSettings(trusted_device="7d"))
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        await dispute(browser)
+        world.later(60)
+        await browser.sign_in("ada")
+        await browser.post(method="sms", act="other")
+        await browser.post(code=await world.code("ada"), act="answer", trust_device="yes")
+        assert browser.path == "/account"
+        await browser.get("/account/password")
+        page = await browser.post(password="correct horse", new_password="the thief's choice")
+        assert page.status_code == 409
+        assert "on hold" in page.text
+    assert not await world.rows("trusted_device")
+    assert await right(world, user, "correct horse")
 
 
 async def bob_frozen(world: PortalWorld) -> DirectoryUser:

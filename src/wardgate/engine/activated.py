@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from wardgate.account.activation import Activation, Occasion, State, of_subject, read_one, told_address, use
+from wardgate.account.freeze import unfrozen
 from wardgate.account.subject import SubjectId
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
@@ -24,11 +25,13 @@ async def spent(parts: EngineParts, transaction: Transaction, trail: Trail) -> S
     now_ms = to_ms(parts.clock.now())
     if activation is None or activation.id != transaction.recall(ACTIVATION).get("id"):
         return None
+    guard = unfrozen(activation.subject_id)
     if activation.state is State.USED:
-        return () if activation.used_by == transaction.id else None
+        return (guard,) if activation.used_by == transaction.id else None
     if not activation.is_open(now_ms):
         return None
-    return use(activation, Occasion(now_ms, transaction.user_name, trail.door, transaction.id, transaction.reference, trail.source))
+    occasion = Occasion(now_ms, transaction.user_name, trail.door, transaction.id, transaction.reference, trail.source)
+    return (guard, *use(activation, occasion))
 
 
 async def welcome(parts: EngineParts, transaction: Transaction, holder: Holder, trail: Trail) -> Sequence[Operation] | None:

@@ -368,7 +368,7 @@ class Answering:
         if RECOVERY_CODE in proved:
             note = (*note, *await recovery_code_used(self._parts, whom_of(transaction), answer.holder, not verdict.claim))
         grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, note, proved, due)
-        if self._trusts(answer, transaction, proved) and due.text is None:
+        if frozen is None and self._trusts(answer, transaction, proved) and due.text is None:
             value, prior = await trust_at_grant(self._parts, transaction, answer.request.trusts, answer.now_ms)
             grant = replace(grant, prior=prior, device=value)
         elif transaction.terms.hand_over_s or transaction.device:

@@ -7,7 +7,10 @@ The person's other sessions end with that reservation, before the directory is t
 or we were. A wrong old password ends them too, which costs their owner a sign-in.
 """
 
+from typing import Final
+
 from wardgate.account.contact import kept_contacts
+from wardgate.account.freeze import unfrozen
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
@@ -28,6 +31,9 @@ from wardgate.factors.port import Holder
 from wardgate.storage.port import Delete, Operation, Refused, Where
 from wardgate.texts import Text
 from wardgate.values import quick_value
+
+# How audit calls what somebody does on the account page.
+CHANGED: Final = "changed"
 
 
 @quick_value
@@ -89,7 +95,7 @@ class Changing:
         typed = f"{request.realm}:{user.name}"
         keys = brakes.brake_keys(parts.ring(), request.subject_id, origin.client, origin.binding, typed=typed)
         whom = Whom(request.subject_id, user.name, request.application, "", trail.reference, request.language)
-        written = Written(whom, "changed", request.kept)
+        written = Written(whom, CHANGED, request.kept)
         tried = await self.attempt(directory, user, keys, request.old, request.new, trail, written)
         refusal = tried.refusal
         if refusal is not None:
@@ -101,7 +107,7 @@ class Changing:
         [contacts] = await self._storage.read([kept_contacts(request.subject_id)])
         holder = holder_of(parts.ring(), request.subject_id, user, (), (), contacts)
         trail.result, trail.reason = "granted", "password_changed"
-        unit = [*tried.settle, *self.aftermath(whom, user, holder, "changed"), trail.entry(parts.ring(), now_ms)]
+        unit = [*tried.settle, *self.aftermath(whom, user, holder, CHANGED), trail.entry(parts.ring(), now_ms)]
         await self._storage.commit(unit)
         trail.stored = True
         return None
@@ -123,10 +129,18 @@ class Changing:
         settings, now_ms = self._parts.configuration().brakes, to_ms(self._parts.clock.now())
         account = bind_brake.bind_key(self._parts.ring(), user, keys.user)
         hold = await brakes.holding(self._storage, keys, settings, now_ms)
-        unit: list[Operation] = [*self.ended(written.whom, written.kept), brakes.reserve(keys, settings, now_ms, refuse=True)]
+        # Whoever got in is not to settle here either: what is changed for a login's sake, or to lift the freeze, is another matter.
+        guard = [unfrozen(SubjectId(written.whom.subject_id))] if written.how == CHANGED else []
+        unit: list[Operation] = [
+            *guard,
+            *self.ended(written.whom, written.kept),
+            brakes.reserve(keys, settings, now_ms, refuse=True),
+        ]
         if account is not None:
             unit.append(bind_brake.reserve(account, now_ms, proved=True, refuse=True))
         commit = await self._storage.commit(unit) if hold is None else None
+        if guard and isinstance(commit, Refused) and commit.position == 0:
+            return Tried(Refusal("frozen", Text("freeze.on"), final=True))
         if commit is None or isinstance(commit, Refused):
             trail.note("a brake holds")
             wait_s = hold.wait_s if hold is not None else settings.user_source_wait_s

@@ -7,6 +7,7 @@ spare token, of which the stock knows from then on that it is his.
 from typing import Final
 
 from wardgate.account.authenticator import MAX_AUTHENTICATORS, enrolled_before, fingerprint
+from wardgate.account.freeze import unfrozen
 from wardgate.account.subject import SubjectId
 from wardgate.account.token import TABLE, Token, TokenState, assignment, from_row, serial_of
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -57,8 +58,11 @@ async def take_token(parts: EngineParts, whom: Whom, holder: Holder, rows: list[
     authenticator_id, unit = assignment(ring, token, SubjectId(whom.subject_id), proved, now_ms, BY_PERSON)
     details = {"user": whom.user_name, "kind": token.kind, "authenticator": authenticator_id, "serial": token.serial}
     event = AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, BY_PERSON, subject_id=whom.subject_id, details=details)
-    made = await parts.storage.commit([*unit, record(event), *notify(parts, whom, holder, "authenticator_added")])
-    return None if isinstance(made, Committed) else NOT_THIS
+    told = notify(parts, whom, holder, "authenticator_added")
+    made = await parts.storage.commit([unfrozen(SubjectId(whom.subject_id)), *unit, record(event), *told])
+    if isinstance(made, Committed):
+        return None
+    return Text("freeze.on") if made.position == 0 else NOT_THIS
 
 
 def whom_of(parts: EngineParts, subject_id: str, user_name: str, application: str, language: str) -> Whom:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from wardgate.account import device
 from wardgate.account.contact import kept_contacts
 from wardgate.account.device import Judged, Shown
+from wardgate.account.freeze import unfrozen
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
@@ -123,7 +124,7 @@ async def trust_at_grant(
         subject_id=subject_id,
         details={"user": transaction.user_name, "application": transaction.application, "life_s": life_s},
     )
-    return value, (*made, *(device.forget(subject_id, each) for each in sorted(gone)), record(event))
+    return value, (unfrozen(subject_id), *made, *(device.forget(subject_id, each) for each in sorted(gone)), record(event))
 
 
 async def _row(parts: EngineParts, shown: Shown) -> Row | None:

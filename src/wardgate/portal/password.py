@@ -21,6 +21,7 @@ PAGE: Final = "/account/password"
 DONE: Final = f"{PAGE}?done=1"
 MAX_PASSWORD_BYTES: Final = 1024
 _FORM: Final = "password"
+_STATUS: Final = {"frozen": 409}
 
 
 class PasswordPages:
@@ -78,7 +79,7 @@ class PasswordPages:
         )
         self._door.recorder.publish(trail)
         if refusal is not None:
-            status = 503 if refusal.unknown else 429 if refusal.text.id.startswith("wait.") else 422
+            status = 503 if refusal.unknown else 429 if refusal.text.id.startswith("wait.") else _STATUS.get(refusal.reason, 422)
             return await self._page(request, present, refusal.text, status)
         return await self._renewed(present)
 

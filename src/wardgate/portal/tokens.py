@@ -20,6 +20,7 @@ from wardgate.texts import Text
 
 ADDRESS: Final = "/enrol/token"
 _FORM: Final = "token"
+_STATUS: Final = {"wait.person": 429, "freeze.on": 409}
 
 
 class TokenPages:
@@ -62,7 +63,7 @@ class TokenPages:
 
     def _page(self, request: Request, present: Present, error: Text | None = None, serial: str = "") -> Response:
         browser = browser_of(request)
-        status = 200 if error is None else 429 if error.id == "wait.person" else 422
+        status = 200 if error is None else _STATUS.get(error.id, 422)
         values = {"error": error, "serial": serial, "session": present.session, "user": present.user}
         csrf = browser.csrf(self._door.ring(), _FORM)
         response = self._door.pages.page(request, "enrol_token.html", status, posts=True, csrf=csrf, **values)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from wardgate.account.activation import Activation, code_fits, link_mac_of, of_link, of_subject, read_one
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
+from wardgate.account.freeze import asked
 from wardgate.account.subject import NO_SUBJECT, SubjectId, link_of, subject_in
 from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
@@ -139,11 +140,11 @@ class Activating:
 
     async def _person(self, flow: Flow, user: DirectoryUser, directory: Directory) -> Person | None:
         subject_id, ring = SubjectId(flow.subject_id), self._parts.ring()
-        rows, contacts, issued = await self._storage.read(
-            [kept_authenticators(subject_id), kept_contacts(subject_id), of_subject(subject_id)]
+        rows, contacts, frozen, issued = await self._storage.read(
+            [kept_authenticators(subject_id), kept_contacts(subject_id), asked(subject_id), of_subject(subject_id)]
         )
         holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts)
-        person = Person(user, directory, holder, ages_of(ring, contacts, rows))
+        person = Person(user, directory, holder, ages_of(ring, contacts, rows), bool(frozen))
         return self._service.with_activation(flow, person, read_one(issued))
 
 

@@ -512,6 +512,9 @@ class SelfService:
         self, flow: Flow, person: Person, weighed: Weighed, trail: Trail, origin: Origin
     ) -> tuple[Flow, Sequence[Operation], HandedOver | None] | Closed:
         """Where an activation stands once its proofs were weighed: handed over, or another proof is to be chosen."""
+        if person.frozen:
+            # A thief may hold a link of before: it sets no password where a reset would set none.
+            return Closed("frozen", Text("freeze.on", {"ref": flow.reference}))
         if weighed.enough and person.activation is not None:
             used = use(person.activation, self._occasion(flow, trail))
             handed = hand_over(self._parts, self.weighing, flow, person.directory, person.user, person.holder, used, origin)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from wardgate.account.freeze import unfrozen
+from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import Directory, DirectoryUser, PasswordResetting
@@ -80,7 +82,7 @@ def hand_over(
         terms=replace(terms, demands=demands, trusted_s=0),
     )
     value, insert_handle = new_handle(ring, transaction, origin.binding)
-    unit = (insert(transaction), insert_handle, *(() if settable else used))
+    unit = (unfrozen(SubjectId(flow.subject_id)), insert(transaction), insert_handle, *(() if settable else used))
     return unit, HandedOver(value, flow.login_name, flow.language, flow.reference)
 
 
