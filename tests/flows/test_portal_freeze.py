@@ -309,6 +309,8 @@ async def test_link_dead_after_the_lift_freezes_nobody_again() -> None:
         await browser.post(code=world.totp(), act="answer")
         await browser.post(new_password=NEW, act="password")
         assert (await browser.get(old)).status_code == 410
+        # That of the new password, which the lift itself brought about, is good.
+        assert (await browser.get(await link_for(world, "ada@acme.test"))).status_code == 200
     assert not await is_frozen(world)
 
 

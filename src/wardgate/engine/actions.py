@@ -168,7 +168,8 @@ class Actions:
         done = (*tried.settle, *self._changing.aftermath(whom, answer.user, answer.holder, "required"))
         frozen = await self._answering.liftable(answer)
         lifted = await self._freezing.lifted(frozen, whom, answer.holder, before.proved) if frozen is not None else ()
-        if isinstance(await self._storage.commit([advance(before, after), insert_handle, *done, *lifted]), Refused):
+        # The lift ends the links of before; the one in the word of this very change is made after it.
+        if isinstance(await self._storage.commit([advance(before, after), insert_handle, *lifted, *done]), Refused):
             # The login is over meanwhile; the password is changed all the same.
             await self._storage.commit(done)
             return None
