@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 import pytest
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
 
+from tests.flows.plans import use_plan
 from tests.flows.portal_world import PortalWorld
 from tests.functional.chromium import AXE, Loop, new_context, new_tls_files, overflow, paint
 from wardgate.engine.runtime import EngineParts
+from wardgate.policy.settings import ActionEntrySettings
 from wardgate.portal.routes import portal_pages
 from wardgate.storage.port import Row, Update
 from wardgate.web.app import build_web_app
@@ -316,3 +318,26 @@ def test_by_its_number_the_page_says_where_passkeys_work(site: Site, ada: Person
     ada.page.get_by_role("button", name="Continue").click()
     ada.page.goto(f"https://127.0.0.1:{site.port}/enrol/passkey")
     expect(ada.page.get_by_text(f"{site.origin}/enrol/passkey")).to_be_visible()
+
+
+def test_passkey_is_made_within_a_sign_in_that_demands_one(site: Site, ada: Person) -> None:
+    use_plan(site.world, demands=[ActionEntrySettings(enrol=("passkey", "recovery_code"), level="forced", deferrals=0)])
+    ada.go("/sign-in")
+    ada.type_password()
+    ada.page.get_by_label("Code", exact=True).fill(site.world.totp())
+    ada.page.get_by_role("button", name="Continue").click()
+    expect(ada.page.get_by_role("heading", name="Add a second step")).to_be_visible()
+    ada.is_clean("demanded")
+    ada.page.get_by_role("button", name="Set up").click()
+    ada.is_clean("demanded-passkey")
+    ada.page.get_by_role("button", name="Use another way").click()
+    expect(ada.page.get_by_role("heading", name="Add a second step")).to_be_visible()
+    ada.page.get_by_role("button", name="Set up").click()
+    ada.page.get_by_label("A name for it").fill("My computer")
+    ada.page.get_by_role("button", name="Create passkey").click()
+    expect(ada.page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    ada.page.get_by_role("checkbox").check()
+    ada.page.get_by_role("button", name="Continue").click()
+    ada.at("/account")
+    [row] = site.passkeys()
+    assert row["label"] == "My computer"

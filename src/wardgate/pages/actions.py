@@ -1,4 +1,4 @@
-"""What has to be done before a login goes on, within the same step: a new password, an app, recovery codes, challenge questions.
+"""What has to be done before a login goes on, within the same step: a new password, a passkey, an app, recovery codes, questions.
 
 The engine says what, and looks afterwards whether it is done; nothing is done for a login that is over, or by a form of another
 turn. Somebody who closes the browser midway has half of nothing: an app exists from its first right code on.
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.account.subject import SubjectId
 from wardgate.audit.timeline import Trail
 from wardgate.crypto import Secret
 from wardgate.engine.actions import Awaited
@@ -23,24 +24,31 @@ from wardgate.engine.request import AnswerRequest
 from wardgate.engine.self_service.outcome import ChoosePassword
 from wardgate.engine.self_service.own_questions import KIND as QUESTIONS
 from wardgate.engine.self_service.own_questions import Entry, OwnQuestions, Person, RefusedEntries
+from wardgate.factors.passkey import PasskeyFactor
 from wardgate.pages.browser import Browser, Form
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.enrolling import TOTP, Whose, enrol_app, first_code, make_codes, new_secret, shown_key
+from wardgate.pages.enrolling import MAX_LABEL_CHARS, TOTP, Whose, enrol_app, first_code, make_codes, new_secret, notices, shown_key
+from wardgate.pages.making_passkey import creation_options, made_passkey, new_question, passkey_operations
 from wardgate.pages.questions import BUSY_STATUS, entries_of, form_values, rows_of, said, told_to_wait
+from wardgate.pages.site import site_of
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
+from wardgate.web.headers import PASSKEYS_MADE, PERMISSIONS_POLICY
 from wardgate.web.language import language_of_request
 
 CHANGE: Final = "change:password"
+PASSKEY: Final = PasskeyFactor.kind
 ENROL: Final = "enrol:"
 CONFIRM_CONTACT: Final = "confirm:contact"
 # What can be enrolled here, the strongest first.
-ENROLLED_HERE: Final = (TOTP, RECOVERY_CODE, QUESTIONS)
+ENROLLED_HERE: Final = (PASSKEY, TOTP, RECOVERY_CODE, QUESTIONS)
 # In `Step.pending`: an app was enrolled and the codes are to be made; or they were, and are shown.
 _CODES: Final = "codes"
 _MADE: Final = "codes:"
 # In `Step.pending`: challenge questions are to be set.
 _ASKED: Final = "questions"
+# In `Step.pending`: `Step.secret` is the question of a passkey, not the key of an app.
+_MAKES: Final = "passkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class ActionPages:
     @staticmethod
     def can(action: str) -> bool:
         """Whether it can be done here at all."""
-        return action == CHANGE or bool(_kinds(action))
+        return action == CHANGE or bool(_kinds(action, with_passkeys=True))
 
     async def show(self, request: Request, browser: Browser, step: Step, error: Text | None = None, status: int = 200) -> Response:
         """What is to be done now."""
@@ -79,13 +87,15 @@ class ActionPages:
             return self._page(request, browser, step, "new_password.html", status, values)
         if _sets_questions(step):
             return await self._questions_page(request, browser, step, awaited, (), error=told, status=status)
+        if step.pending == _MAKES:
+            return await self._passkey_page(request, browser, step, awaited, values, status)
         if step.secret:
-            return self._page(request, browser, step, "do_app.html", status, {**values, **shown_key(self._door, name, step.secret)})
+            values |= {"several": len(self._offered(request, step)) > 1, **shown_key(self._door, name, step.secret)}
+            return self._page(request, browser, step, "do_app.html", status, values)
         if step.pending.startswith(_MADE):
             codes = {"codes": self.made(step), "name": name}
             return self._page(request, browser, step, "do_codes.html", status, {**values, **codes})
-        kinds = [RECOVERY_CODE] if step.pending == _CODES else _kinds(step.action)
-        return self._page(request, browser, step, "do_offer.html", status, {**values, "kinds": kinds})
+        return self._page(request, browser, step, "do_offer.html", status, {**values, "kinds": self._offered(request, step)})
 
     async def act(self, request: Request, browser: Browser, step: Step, form: Form) -> Response | Done:
         """Take what was sent: a choice, the first code, that codes were saved, a new password."""
@@ -99,7 +109,12 @@ class ActionPages:
                 return await self._begin(request, browser, step, form, awaited)
             case "questions" if _sets_questions(step):
                 return await self._set_questions(request, browser, step, form, awaited)
-            case "app" if step.secret:
+            case "other" if step.secret:
+                await self._steps.move(browser.mac(self._door.ring()), step, step.changed(secret="", pending="", wrong=False))
+                return self._to_step(step)
+            case "make" if step.pending == _MAKES:
+                return await self._passkey(request, browser, step, form, awaited)
+            case "app" if step.secret and step.pending != _MAKES:
                 return await self._app(request, browser, step, form, awaited)
             case "saved" if step.pending.startswith(_MADE):
                 if form.fields.get("saved") != "yes":
@@ -129,7 +144,7 @@ class ActionPages:
 
     async def _begin(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response:
         kind = form.fields.get("method", "")
-        if kind not in ([RECOVERY_CODE] if step.pending == _CODES else _kinds(step.action)):
+        if kind not in self._offered(request, step):
             return await self.show(request, browser, step, Text("do.choose"), 422)
         if kind == RECOVERY_CODE:
             return await self._codes(request, browser, step, awaited)
@@ -138,8 +153,46 @@ class ActionPages:
             return self._to_step(step)
         if _whose(awaited).is_full:
             return await self.show(request, browser, step, Text("account.too_many"), 409)
-        await self._steps.move(browser.mac(self._door.ring()), step, step.changed(secret=new_secret(), wrong=False))
+        secret, pending = (new_question(), _MAKES) if kind == PASSKEY else (new_secret(), step.pending)
+        await self._steps.move(browser.mac(self._door.ring()), step, step.changed(secret=secret, pending=pending, wrong=False))
         return self._to_step(step)
+
+    def _offered(self, request: Request, step: Step) -> list[str]:
+        """What can be set up now. Where a browser sees our pages under a number, no passkey can be made."""
+        if step.pending == _CODES:
+            return [RECOVERY_CODE]
+        return _kinds(step.action, with_passkeys=site_of(request, self._door.context) is not None)
+
+    async def _passkey(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response | Done:
+        """The browser has brought a passkey back: it is enrolled if it was made here, for this question."""
+        site, whose = site_of(request, self._door.context), _whose(awaited)
+        made = made_passkey(form, step.secret, site) if site is not None else None
+        if made is None:
+            return await self.show(request, browser, step, Text("passkey.not_made"), 422)
+        kept = [*awaited.holder.authenticators, *awaited.holder.held]
+        if any(each.settings.get("credential") == made.settings["credential"] for each in kept):
+            return await self.show(request, browser, step, Text("passkey.exists"), 409)
+        after = step.changed(secret="", pending="" if whose.has_codes else _CODES)
+        moved = await self._steps.move(browser.mac(self._door.ring()), step, after)
+        if moved is None:
+            return self._to_step(step)
+        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
+        unit = passkey_operations(self._door, SubjectId(whose.subject_id), whose.user_name, made, label)
+        await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_added")])
+        if whose.has_codes:
+            return await self._done(request, browser, moved, moved)
+        return await self._codes(request, browser, moved, awaited)
+
+    async def _passkey_page(
+        self, request: Request, browser: Browser, step: Step, awaited: Awaited, values: dict[str, object], status: int
+    ) -> Response:
+        site, active = site_of(request, self._door.context), list(awaited.holder.authenticators)
+        subject_id = SubjectId(awaited.subject_id)
+        options = creation_options(self._door, subject_id, awaited.user, step.secret, site, active) if site is not None else ""
+        values |= {"several": len(self._offered(request, step)) > 1, "options": options}
+        response = self._page(request, browser, step, "do_passkey.html", status, values)
+        response.headers[PERMISSIONS_POLICY] = PASSKEYS_MADE
+        return response
 
     async def _app(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response | Done:
         proved = first_code(self._door, step.secret, form)
@@ -232,7 +285,7 @@ class ActionPages:
 
 def _sets_questions(step: Step) -> bool:
     """Whether the open form is that of challenge questions: they were chosen, or there is nothing else to choose."""
-    return step.pending == _ASKED or (not step.pending and not step.secret and _kinds(step.action) == [QUESTIONS])
+    return step.pending == _ASKED or (not step.pending and not step.secret and _kinds(step.action, True) == [QUESTIONS])
 
 
 def _person(awaited: Awaited) -> Person:
@@ -240,10 +293,10 @@ def _person(awaited: Awaited) -> Person:
     return Person(awaited.subject_id, awaited.user, name, awaited.language, awaited.transaction_id, reference)
 
 
-def _kinds(action: str) -> list[str]:
+def _kinds(action: str, with_passkeys: bool) -> list[str]:
     """What of it can be enrolled here."""
     wanted = action.removeprefix(ENROL).split("+") if action.startswith(ENROL) else []
-    return [kind for kind in ENROLLED_HERE if kind in wanted]
+    return [kind for kind in ENROLLED_HERE if kind in wanted and (with_passkeys or kind != PASSKEY)]
 
 
 def _whose(awaited: Awaited) -> Whose:

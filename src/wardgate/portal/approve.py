@@ -33,11 +33,11 @@ from wardgate.pages.enrolling import (
     notices,
     shown_key,
 )
+from wardgate.pages.making_passkey import creation_options, made_passkey, passkey_operations
 from wardgate.pages.refusing import status_of
 from wardgate.pages.site import other_address, site_of
 from wardgate.pages.steps import Step, Steps
 from wardgate.pages.turns import take_step_turn
-from wardgate.portal.passkeys import creation_options, made_passkey, passkey_operations
 from wardgate.texts import Text
 from wardgate.web.access import client_address, require_known_host
 from wardgate.web.headers import PASSKEYS_MADE, PASSKEYS_USED, PERMISSIONS_POLICY
@@ -151,7 +151,7 @@ class ApprovePages:
         if site is not None:
             active = active_and_held(owner.rows)[0]
             options = creation_options(self._door, visit.link.subject_id, owner.user, step.secret, site, active)
-        return self._rendered(request, step, "approve_passkey.html", code, {**values, "options": options})
+        return self._rendered(request, step, "do_passkey.html", code, {**values, "options": options})
 
     def _kinds(self, request: Request, visit: Visit) -> list[str]:
         """What can be set up on this page: no passkey where the address is a number."""
@@ -330,7 +330,7 @@ class ApprovePages:
         browser = browser_of(request)
         csrf = browser.csrf(self._door.ring(), step.id)
         response = self._door.pages.page(request, template, status, posts=True, csrf=csrf, **values)
-        response.headers[PERMISSIONS_POLICY] = PASSKEYS_MADE if template == "approve_passkey.html" else PASSKEYS_USED
+        response.headers[PERMISSIONS_POLICY] = PASSKEYS_MADE if template == "do_passkey.html" else PASSKEYS_USED
         browser.keep(response)
         return response
 

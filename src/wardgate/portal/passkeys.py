@@ -5,8 +5,7 @@ exists of it but a question in this browser's step.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,25 +16,18 @@ from wardgate.account.authenticator import (
     MAX_AUTHENTICATORS,
     Authenticator,
     active_and_held,
-    create_authenticator,
     kept_authenticators,
 )
 from wardgate.account.contact import kept_contacts
-from wardgate.account.freeze import unfrozen
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
-from wardgate.account.subject import SubjectId
-from wardgate.audit.events import AuditEvent, Kind, record
-from wardgate.clock import to_ms
-from wardgate.crypto import new_reference, random_bytes
-from wardgate.directory.port import DirectoryUser
+from wardgate.crypto import new_reference
 from wardgate.engine.holders import holder_of
 from wardgate.engine.notices import Whom, notify
-from wardgate.factors.passkey import CHALLENGE_BYTES, TIMEOUT_MS, PasskeyFactor, encoded, handle_of, read_shown
-from wardgate.factors.port import Site
-from wardgate.jsons import dumps
+from wardgate.factors.passkey import CHALLENGE_BYTES
 from wardgate.pages.browser import Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.enrolling import BY_PERSON, MAX_LABEL_CHARS
+from wardgate.pages.enrolling import MAX_LABEL_CHARS
+from wardgate.pages.making_passkey import MadePasskey, creation_options, made_passkey, new_question, passkey_operations
 from wardgate.pages.site import other_address, site_of
 from wardgate.pages.steps import Step, Steps
 from wardgate.pages.turns import take_step_turn
@@ -49,18 +41,6 @@ from wardgate.web.headers import PASSKEYS_MADE, PERMISSIONS_POLICY
 PASSKEY: Final = "/enrol/passkey"
 # W3C, A Well-Known URL for Relying Party Passkey Endpoints.
 ENDPOINTS: Final = "/.well-known/passkey-endpoints"
-MAX_ATTESTATION_BYTES: Final = 8 * 1024
-# EdDSA, ES256 and RS256: what every authenticator has one of.
-ALGORITHMS: Final = (-8, -7, -257)
-
-
-@dataclass(frozen=True, slots=True)
-class MadePasskey:
-    """A passkey that a browser made: what is kept of it, how often it has signed, and whether a PIN or finger unlocked it."""
-
-    settings: dict[str, str | int]
-    count: int
-    user_verified: bool
 
 
 class PasskeyPages:
@@ -100,7 +80,7 @@ class PasskeyPages:
         if sum(map(len, await self._kept(present))) >= MAX_AUTHENTICATORS or await self._gate.is_frozen(present):
             return RedirectResponse(LIST, status_code=303)
         await take_step_turn(self._door, request)
-        browser, challenge = browser_of(request), random_bytes(CHALLENGE_BYTES).hex()
+        browser, challenge = browser_of(request), new_question()
         made = Step(
             "", 0, self._door.portal(), present.user.name, "", "", LIST, None, confirms=present.session.id, secret=challenge
         )
@@ -140,7 +120,7 @@ class PasskeyPages:
         has_codes = any(each.kind == RECOVERY_CODE for each in (*active, *held))
         return RedirectResponse(LIST if has_codes else CODES, status_code=303)
 
-    async def _enrol(self, present: Present, form: Form, made: "MadePasskey") -> None:
+    async def _enrol(self, present: Present, form: Form, made: MadePasskey) -> None:
         label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
         unit = passkey_operations(self._door, present.session.whose.subject_id, present.user.name, made, label)
         done = await self._door.storage.commit([*unit, *await self._notices(present)])
@@ -196,57 +176,3 @@ class PasskeyPages:
         response.headers[PERMISSIONS_POLICY] = PASSKEYS_MADE
         browser.keep(response)
         return response
-
-
-def creation_options(
-    door: BrowserDoor, subject_id: SubjectId, user: DirectoryUser, challenge: str, site: Site, active: Sequence[Authenticator]
-) -> str:
-    """What the browser is asked, as `PublicKeyCredential.parseCreationOptionsFromJSON` takes it."""
-    passkeys = [each for each in active if each.kind == PasskeyFactor.kind]
-    options = {
-        "rp": {"id": site.rp_id, "name": door.configuration().applications[door.portal()].title},
-        "user": {
-            "id": encoded(handle_of(subject_id)),
-            "name": user.name,
-            "displayName": user.display_name or user.name,
-        },
-        "challenge": encoded(bytes.fromhex(challenge)),
-        "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
-        "timeout": TIMEOUT_MS,
-        "excludeCredentials": [{"type": "public-key", "id": each.settings["credential"]} for each in passkeys],
-        "authenticatorSelection": {"residentKey": "preferred", "userVerification": "preferred"},
-        "attestation": "none",
-    }
-    return dumps(options)
-
-
-def passkey_operations(door: BrowserDoor, subject_id: SubjectId, user_name: str, made: MadePasskey, label: str) -> list[Operation]:
-    """What enrols a passkey that was made, with its event; refused while the account is frozen."""
-    now_ms = to_ms(door.clock.now())
-    authenticator_id, insert = create_authenticator(
-        door.ring(), subject_id, PasskeyFactor.kind, label or PasskeyFactor.kind, made.settings, None, made.count, now_ms
-    )
-    details = {"user": user_name, "kind": PasskeyFactor.kind, "authenticator": authenticator_id}
-    event = AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, "person", subject_id=subject_id, details=details)
-    return [unfrozen(subject_id), insert, record(event)]
-
-
-def made_passkey(form: Form, challenge: str, site: Site) -> MadePasskey | None:
-    """What is kept of the passkey that a browser brought back; None where it is not for this question, or none at all."""
-    # As with assertions: only who makes a passkey waits for the library that checks it.
-    from wardgate.factors.webauthn_checks import check_attestation
-
-    given = form.secret("passkey")
-    shown = read_shown(given) if len(given) <= MAX_ATTESTATION_BYTES else None
-    body: Any = shown.body if shown is not None else {}
-    made = check_attestation(body, bytes.fromhex(challenge), site)
-    if made is None:
-        return None
-    settings: dict[str, str | int] = {
-        "credential": encoded(made.credential_id),
-        "public_key": encoded(made.public_key),
-        "transports": ",".join(made.transports),
-        "backed_up": int(made.backed_up),
-        "by": BY_PERSON,
-    }
-    return MadePasskey(settings, made.count, made.user_verified)
