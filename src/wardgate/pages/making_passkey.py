@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from wardgate.account.authenticator import Authenticator, create_authenticator
 from wardgate.account.freeze import unfrozen
@@ -10,7 +10,6 @@ from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
 from wardgate.crypto import random_bytes
-from wardgate.directory.port import DirectoryUser
 from wardgate.factors.passkey import CHALLENGE_BYTES, TIMEOUT_MS, PasskeyFactor, encoded, handle_of, read_shown
 from wardgate.factors.port import Site
 from wardgate.jsons import dumps
@@ -22,6 +21,15 @@ from wardgate.storage.port import Operation
 MAX_ATTESTATION_BYTES: Final = 8 * 1024
 # EdDSA, ES256 and RS256: what every authenticator has one of.
 ALGORITHMS: Final = (-8, -7, -257)
+
+
+class Named(Protocol):
+    """Whose passkey it is, as his browser will list it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def display_name(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ def new_question() -> str:
 
 
 def creation_options(
-    door: BrowserDoor, subject_id: SubjectId, user: DirectoryUser, challenge: str, site: Site, active: Sequence[Authenticator]
+    door: BrowserDoor, subject_id: SubjectId, user: Named, challenge: str, site: Site, active: Sequence[Authenticator]
 ) -> str:
     """What the browser is asked, as `PublicKeyCredential.parseCreationOptionsFromJSON` takes it."""
     passkeys = [each for each in active if each.kind == PasskeyFactor.kind]
