@@ -494,6 +494,47 @@ async def test_code_to_a_phone_lifts_it_where_nothing_stronger_was_ever_enrolled
     assert not await is_frozen(world)
 
 
+async def test_thief_of_a_phone_does_not_freeze_the_owners_app_away() -> None:
+    """He says that something of long ago was not him: the app goes with the freeze, and a code to the phone must not end that."""
+    world = PortalWorld()
+    user = await world.person("bob", phone=PHONE, mail="bob@acme.test")
+    async with world.browser() as owner, world.browser() as thief:
+        await owner.sign_in("bob")
+        await owner.post(code=await world.code("bob"), act="answer")
+        world.later(WEEK_S)
+        await own_app(world, user, SECRET)
+        world.later(3 * WEEK_S)
+        for _ in range(2):
+            await thief.sign_in("bob")
+            if not await is_frozen(world):
+                await thief.post(method="sms", act="other")
+            page = await thief.post(code=await world.code("bob"), act="answer")
+            assert "that lifts it" not in page.text
+            assert thief.path == "/account"
+            if not await is_frozen(world):
+                page = await thief.get("/account/activity")
+                nth = len(re.findall(r'href="(/account/activity/\d+)"', page.text)) - 1
+                await dispute(thief, nth)
+            world.later(60)
+    assert await states(world) == ["frozen"]
+    assert await is_frozen(world)
+
+
+async def test_open_browser_freezes_nothing_of_months_ago_without_a_proof() -> None:
+    world, _ = await a_world()
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        world.later(2 * WEEK_S)
+        await signed_in(world, browser)
+        world.later(301)
+        page = await browser.get("/account/activity")
+        await dispute(browser, len(re.findall(r'href="(/account/activity/\d+)"', page.text)) - 1)
+        assert browser.path == "/confirm"
+        assert not await is_frozen(world)
+        await dispute(browser)
+    assert await is_frozen(world)
+
+
 async def test_code_to_a_phone_lifts_nothing_where_the_password_is_younger_than_the_event() -> None:
     """A thief who took the number over has set the password by it: both are his."""
     world = knowing_ages()

@@ -53,7 +53,8 @@ class Freeze:
     """A row of `freeze`, opened. Times are milliseconds.
 
     `disputed_at`: when it happened that was not him; `since_at`: what came from then on is gone. `gone`: contacts that were taken
-    away; `back`: contacts that come back when it is lifted. Each has `kind`, `value` and `preferred`.
+    away; `back`: contacts that come back when it is lifted. Each has `kind`, `value` and `preferred`. `took_strong`: whether a
+    strong factor was taken away, for whoever asks before a login.
     """
 
     subject_id: SubjectId
@@ -63,6 +64,7 @@ class Freeze:
     set_by: str
     gone: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     back: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    took_strong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,12 @@ def unfrozen(subject_id: SubjectId) -> Update:
 def asked(subject_id: SubjectId) -> Find:
     """What to read for `freeze_in`."""
     return Find(TABLE, (Where("subject_id", "=", subject_id),), limit=1)
+
+
+def taken_away(subject_id: SubjectId) -> Find:
+    """What to read for the authenticators that a freeze took away."""
+    where = (Where("subject_id", "=", subject_id), Where("state", "=", AuthenticatorState.FROZEN.value))
+    return Find("authenticator", where, limit=4 * MAX_AUTHENTICATORS)
 
 
 def freeze_in(ring: KeyRing, rows: Sequence[Row]) -> Freeze | None:
@@ -246,8 +254,7 @@ async def lifting(storage: Reader, ring: KeyRing, freeze: Freeze, now_ms: int, b
     freeze the account no more.
     """
     subject_id = freeze.subject_id
-    frozen = (Where("subject_id", "=", subject_id), Where("state", "=", AuthenticatorState.FROZEN.value))
-    taken, contacts = await storage.read([Find("authenticator", frozen, limit=4 * MAX_AUTHENTICATORS), kept_contacts(subject_id)])
+    taken, contacts = await storage.read([taken_away(subject_id), kept_contacts(subject_id)])
     returned = _each_once([*freeze.back, *(freeze.gone if bring_back else ())])
     made = _created(ring, subject_id, returned, contacts, now_ms)
     unit: list[Operation] = [

@@ -6,10 +6,23 @@ memory decides only what is demanded of the person himself when he signs in.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from wardgate.account.contact import kept_contacts, usable_contacts
-from wardgate.account.freeze import TABLE, TOPIC, Freeze, Prepared, SetBy, asked, freeze_in, freezing, left_over, lifting
+from wardgate.account.freeze import (
+    TABLE,
+    TOPIC,
+    Freeze,
+    Prepared,
+    SetBy,
+    asked,
+    freeze_in,
+    freezing,
+    left_over,
+    lifting,
+    taken_away,
+)
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
@@ -54,10 +67,11 @@ class Freezes:
             await self._read_all()
         if subject_id not in self._known and not self._too_many:
             return None
-        [rows] = await self._parts.storage.read([asked(subject_id)])
+        rows, taken = await self._parts.storage.read([asked(subject_id), taken_away(subject_id)])
         if not rows:
             self._known.discard(subject_id)
-        return freeze_in(self._parts.ring(), rows)
+        freeze = freeze_in(self._parts.ring(), rows)
+        return replace(freeze, took_strong=any(row["kind"] in _STRONG for row in taken)) if freeze is not None else None
 
     def may_be(self, subject_id: SubjectId) -> bool:
         """Whether an account is frozen as far as is known here. Reads nothing."""
@@ -98,6 +112,7 @@ def may_lift(
 
     It has to have proved a factor beside the password; what was added since the disputed event proves nothing. Where the person
     has a strong one, that one; else a code that was sent, unless the password is younger than the event: both may be a thief's.
+    Nor where the freeze took a strong one away: whoever has the number would freeze the account to be rid of the owner's app.
     """
     if transaction.goal is not Goal.LOGIN or stands_before(freeze, transaction):
         return False
@@ -109,7 +124,8 @@ def may_lift(
     changed_at = user.password_changed_at
     fresh = changed_at is not None and to_ms(changed_at) >= freeze.disputed_at
     sent = any(kind in BY_KIND and BY_KIND[kind].channel is not None for kind in proved)
-    return sent and not fresh and not any(each.kind in _STRONG for each in holder.authenticators)
+    has_strong = freeze.took_strong or any(each.kind in _STRONG for each in (*holder.authenticators, *holder.held))
+    return sent and not fresh and not has_strong
 
 
 def lift_due() -> Due:

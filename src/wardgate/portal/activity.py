@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from wardgate.account.mail_link import LIFE_MS
 from wardgate.audit.events import Kind
 from wardgate.audit.own_events import OwnEvents, events_at, own_events, place_of, stored
 from wardgate.audit.search import payload_of
@@ -29,6 +30,8 @@ from wardgate.texts import Text
 
 PAGE: Final = "/account/activity"
 LAST: Final = 3
+# Of an event of so long ago, as a link in a message lives, it is said without a proof that this is the person.
+UNASKED_MS: Final = LIFE_MS
 _FORM: Final = "activity"
 _DONE, _OPEN, _REFUSED, _PROTECTED = "done", "open", "refused", "protected"
 # Each kind of event that a person is told of: what it is called, and what came of it.
@@ -134,7 +137,11 @@ class ActivityPages:
         return await self._ask(request, present)
 
     async def dispute(self, request: Request) -> Response:
-        """Freeze the account. Nothing more is asked for that: stopping is always allowed."""
+        """Freeze the account. Nothing more is asked for that: stopping is always allowed.
+
+        Except where the event is longer ago than a link in a message could say: all that was set up since goes with it, and whoever
+        sits at somebody's open browser must not throw away the factors of months.
+        """
         present = await self._gate.enter(request)
         if isinstance(present, Response):
             return present
@@ -142,9 +149,12 @@ class ActivityPages:
         row = await self._disputable(request, present)
         if not is_ours(request, browser, self._door.ring(), form, _FORM, self._door.context.origin):
             return await self._ask(request, present, Text("form.old"), 422)
+        at_ms = int(row["created_at"] or 0)
+        if at_ms < to_ms(self._door.clock.now()) - UNASKED_MS and not self._gate.is_fresh(present):
+            return self._gate.to_confirm(f"{PAGE}/{at_ms}")
         trail, whose = self._door.trail(request), present.session.whose
         whom = Whom(whose.subject_id, present.user.name, self._door.portal(), "", trail.reference, whose.language)
-        disputed = Disputed(int(row["created_at"] or 0), str(row["reference"] or ""))
+        disputed = Disputed(at_ms, str(row["reference"] or ""))
         done = await self._undoing.dispute(whom, present.user, disputed, trail)
         self._door.recorder.publish(trail)
         if not done:
