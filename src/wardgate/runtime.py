@@ -22,7 +22,7 @@ from wardgate.directory.port import Closing, Directory, ServerState, ServerTelli
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.registry import build_directory
 from wardgate.directory.settings import realm_words
-from wardgate.engine.runtime import Application, EngineConfiguration, TicketPlace
+from wardgate.engine.runtime import PRODUCT, Application, EngineConfiguration, TicketPlace
 from wardgate.engine.settings import ApplicationSettings, ReleaseRuleSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
@@ -107,6 +107,8 @@ class Builder:
             risk=self._assessor(document.risk, fresh),
             questioner=self._questioner(document, applications.values()),
             tickets=_ticket_places(document, realms),
+            notices=document.notices,
+            brands=_brands(document),
         )
         radius, looks = self._radius(document, secret), looks_of(document)
         runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks)
@@ -195,7 +197,13 @@ def looks_of(document: Document) -> Looks:
 def _name_of(document: Document) -> str:
     """What people call us before they signed in."""
     own = next((realm.brand for realm in document.realms if realm.default), None)
-    return merged(document.brand, own).name or "Wardgate"
+    return merged(document.brand, own).name or PRODUCT
+
+
+def _brands(document: Document) -> Mapping[str, str]:
+    """The same for each realm, for what is sent to its people."""
+    named = {realm.name: merged(document.brand, realm.brand).name or PRODUCT for realm in document.realms}
+    return {**named, "": _name_of(document)}
 
 
 def with_portal(applications: Sequence[ApplicationSettings], title: str) -> Sequence[ApplicationSettings]:

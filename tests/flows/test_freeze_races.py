@@ -17,8 +17,8 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import ContactKind
 from wardgate.engine.freezing import Freezes, Freezing
-from wardgate.engine.notices import Whom
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.wording import Whom
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Committed, Operation, Row, Storage
 

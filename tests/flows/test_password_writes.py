@@ -17,12 +17,12 @@ from wardgate.clock import FixedClock
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine.notices import Whom
 from wardgate.engine.outcome import Challenge
 from wardgate.engine.password_writes import GIVEN_UP_MS, TABLE, PasswordWrites
 from wardgate.engine.reconciling import UNSET_AFTER_MS, Reconciling
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.settings import ApplicationSettings
+from wardgate.engine.wording import Whom
 from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Row, Storage, Value

@@ -739,8 +739,8 @@ async def test_authenticator_that_is_reported_lost_goes_while_frozen_and_its_pho
         assert "I lost it" in page.text
         await browser.post(authenticator=str(row["id"]), lost="yes")
     assert await states(world) == ["active", "revoked"]
-    [mail] = [each.text for each in await sent_to(world, "ada@acme.test") if "removed" in each.text]
-    [text] = [each.text for each in await sent_to(world, PHONE) if "removed" in each.text]
+    [mail] = [each.text for each in await sent_to(world, "ada@acme.test") if "Removed" in each.text]
+    [text] = [each.text for each in await sent_to(world, PHONE) if "Removed" in each.text]
     assert "/l/" in mail
     assert "/l/" not in text
     assert [event["lost"] for event in await world.payloads("account:authenticator:revoked")] == [True]

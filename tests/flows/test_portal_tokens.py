@@ -35,7 +35,7 @@ async def test_token_is_added_by_its_number_and_code_and_signs_in() -> None:
         assert browser.path == "/account/authenticators"
         assert "Red A1" in page.text
     assert await kinds(world, user) == ["totp", "hotp"]
-    assert any("was added" in each.text for each in await world.messages())
+    assert any("Device with a counter, A1" in each.text for each in await world.messages())
 
 
 async def test_code_that_added_the_token_is_used_up_and_earlier_ones_are_too() -> None:

@@ -7,7 +7,8 @@ import pytest
 from tests.flows.test_radius_door import Door, a_nas
 from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason, rule, says
 from wardgate.engine.outcome import Challenge, Denied, Outcome
-from wardgate.engine.sending import is_allowed, prefix_of
+from wardgate.engine.prefixes import is_allowed
+from wardgate.engine.sending import prefix_of
 from wardgate.engine.settings import BrakeSettings, CodeSettings, SendingSettings
 from wardgate.policy.settings import RuleSettings, ThenSettings
 from wardgate.radius.packet import Code, Type

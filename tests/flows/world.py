@@ -26,7 +26,7 @@ from wardgate.engine.engine import Engine
 from wardgate.engine.outcome import Challenge, Denied, Granted, Origin, Outcome
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
-from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, NoticeSettings, SendingSettings
 from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
 from wardgate.factors.totp import hotp, time_step
 from wardgate.kba.asking import Questioner
@@ -75,6 +75,8 @@ class World:
     packets: int = 0
     channels: frozenset[Channel] = frozenset(Channel)
     kba: KbaSettings | None = None
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
+    brands: Mapping[str, str] = field(default_factory=dict)
     hasher: PasswordHasher = field(default_factory=lambda: PasswordHasher(2, 100, time_cost=1, memory_kib=8))
     trails: list[Trail] = field(default_factory=list)
 
@@ -97,7 +99,8 @@ class World:
         """A configuration with these applications."""
         asks = self.questioner if self.kba is not None else None
         settings = (self.codes, self.brakes, self.channels)
-        return EngineConfiguration(1, self.realms, applications, *settings, sending=self.sending, questioner=asks)
+        named = {"sending": self.sending, "questioner": asks, "notices": self.notices, "brands": self.brands}
+        return replace(EngineConfiguration(1, self.realms, applications, *settings), **named)
 
     @property
     def questioner(self) -> Questioner:

@@ -97,6 +97,7 @@ STEPS = [
     Step("retention", Code.ACCESS_REJECT, lambda plain: plain.update(retention={"timeline": "20d"})),
     Step("risk", Code.ACCESS_REJECT, lambda plain: plain.update(risk={"failures": 4})),
     Step("brand", Code.ACCESS_REJECT, lambda plain: plain.update(brand={"name": "Acme"})),
+    Step("notices", Code.ACCESS_REJECT, lambda plain: plain.update(notices={"time_zone": "Europe/Istanbul"})),
     Step("kba", Code.ACCESS_REJECT, lambda plain: plain.update(kba={"asked": 2})),
     Step("questions", Code.ACCESS_REJECT, lambda plain: plain.update(questions=[{"name": "lamp", "texts": {"en": A_QUESTION}}])),
     Step("sending", Code.ACCESS_REJECT, lambda plain: plain.update(sending={"sms_per_day": 500})),

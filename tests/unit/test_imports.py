@@ -252,7 +252,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("engine", "directory"): frozenset({"directory.names", "directory.port", "directory.realm", "directory.settings"}),
     ("engine", "kerberos"): frozenset({"kerberos.port"}),
     ("runtime", "kerberos"): frozenset({"kerberos.port"}),
-    ("engine", "delivery"): frozenset({"delivery.outbox", "delivery.port"}),
+    ("engine", "delivery"): frozenset({"delivery.gsm", "delivery.outbox", "delivery.port"}),
     ("engine", "audit"): frozenset({"audit.events", "audit.timeline"}),
     # Factors never see a transport, a NAS or a gateway; of the engine they know the settings of codes.
     ("factors", "delivery"): frozenset({"delivery.port"}),

@@ -116,6 +116,12 @@ def place_key(ring: KeyRing, destination: str) -> str:
     return ring.mac("proof-destination", compared(destination).encode()).hex()
 
 
+def by_age(contacts: Sequence[Contact]) -> list[Contact]:
+    """Verified contacts, the one first that the person has had longest: a stranger's would be the newest."""
+    found = [(each.verified_at, each) for each in contacts if each.verified_at is not None]
+    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
+
+
 def compared(value: str) -> str:
     """A contact in the form in which it is compared. Phones have one form everywhere; an address has many."""
     return canonical_mail(value) if "@" in value else value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wardgate.audit.retention import check_settings as check_retention
 from wardgate.brand.settings import faults as brand_faults
 from wardgate.config.faults import Fault, nearest, path_of
+from wardgate.config.notices import check_notices
 from wardgate.config.reference import EnvReference, FileReference, SealedValue
 from wardgate.delivery.registry import check_settings
 from wardgate.directory.active_directory.settings import ActiveDirectorySettings
@@ -141,6 +142,9 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
     "domains": 100,
     "resend_after_s": 10,
     "sms_prefixes": MAX_PREFIXES,
+    "ascii_only": 20,
+    "password_days": 10,
+    "security_mail": 20,
     "common": MAX_COMMON,
     "organisation": 50,
     "reputation": MAX_LISTS,
@@ -164,6 +168,7 @@ def check(document: "Document") -> list[Fault]:
         *_releases(document),
         *_sending(document.sending),
         *_brands(document),
+        *(Fault(path_of(("notices", *below)), problem) for below, problem in check_notices(document.notices)),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
     # A number out of its range is told by its range, and by the room that cannot use it.

@@ -21,7 +21,7 @@ from wardgate.delivery.kind import GatewaySettings
 from wardgate.directory import registry as directories
 from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, NoticeSettings, SendingSettings
 from wardgate.errors import SettingsError
 from wardgate.kba.settings import MAX_QUESTIONS, KbaSettings, QuestionSettings
 from wardgate.policy.settings import NetworkSettings, PolicySettings
@@ -48,6 +48,7 @@ _SINGLE: Final[Mapping[str, type]] = {
     "retention": RetentionSettings,
     "risk": RiskSettings,
     "brand": BrandSettings,
+    "notices": NoticeSettings,
 }
 SECRET_CLASSES: Final = get_args(SecretSetting)
 _ADAPTER_CONFIG = ConfigDict(extra="forbid", strict=True)
@@ -72,6 +73,7 @@ class Document:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     risk: RiskSettings = field(default_factory=RiskSettings)
     brand: BrandSettings = field(default_factory=BrandSettings)
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
 
 
 LISTS: Final = tuple(MAX_ITEMS)

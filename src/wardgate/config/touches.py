@@ -33,6 +33,8 @@ def _touch(what: str, documents: list[Document]) -> Touch:
         return Touch(what, note="how long what was recorded is kept")
     if section == "brand":
         return Touch(what, note="how the portal's pages look")
+    if section == "notices":
+        return Touch(what, note="word to people of what is done to their accounts")
     if section == "realms":
         return Touch(what, realms=(name,) if name else (), note="logins of its users" if name else _EVERY_LOGIN)
     if section == "directories":

@@ -47,6 +47,7 @@ class Awaited:
     language: str
     reference: str
     transaction_id: str
+    realm: str
 
 
 class Actions:
@@ -88,6 +89,7 @@ class Actions:
             language=transaction.language,
             reference=transaction.reference,
             transaction_id=transaction.id,
+            realm=transaction.realm,
         )
 
     async def choose_password(self, handle: Handle, request: AnswerRequest, now: datetime) -> Step | None:

@@ -9,9 +9,10 @@ from wardgate.account.subject import SubjectId
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.delivery.port import Channel
-from wardgate.engine.notices import Addressee, Notice, Whom, notify, tell
+from wardgate.engine.notices import Addressee, notify, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.transaction import Transaction
+from wardgate.engine.wording import Notice, Whom
 from wardgate.factors.port import Holder
 from wardgate.storage.port import Operation
 
@@ -41,7 +42,7 @@ async def welcome(parts: EngineParts, transaction: Transaction, holder: Holder, 
     if operations is None or activation is None:
         return None
     at = transaction
-    whom = Whom(at.subject_id, at.user_name, at.application, at.id, at.reference, at.language)
+    whom = Whom(at.subject_id, at.user_name, at.application, at.id, at.reference, at.language, at.realm)
     issuer = told_address(parts.ring(), activation)
     told = tell(
         parts, whom, [Addressee(Channel.EMAIL, issuer)] if issuer else [], Notice("activated_issuer", {"name": at.user_name})

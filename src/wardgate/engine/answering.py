@@ -29,7 +29,7 @@ from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.lanes import keys_of
-from wardgate.engine.notices import Whom, recovery_code_used
+from wardgate.engine.notices import recovery_code_used
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Origin, dump_outcome, load_outcome
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
@@ -55,6 +55,7 @@ from wardgate.engine.transaction import (
     take_back,
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
+from wardgate.engine.wording import Whom
 from wardgate.errors import DirectoryUnavailable, SealError
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
@@ -698,7 +699,7 @@ class Answering:
 def whom_of(transaction: Transaction) -> Whom:
     """Whom notices about a login are for."""
     named = (transaction.user_name, transaction.application, transaction.id, transaction.reference, transaction.language)
-    return Whom(transaction.subject_id, *named)
+    return Whom(transaction.subject_id, *named, transaction.realm)
 
 
 def directory_of(configuration: EngineConfiguration, name: str) -> Directory | None:

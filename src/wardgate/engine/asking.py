@@ -12,10 +12,11 @@ from wardgate.engine import interviews
 from wardgate.engine.by_link import ENROL, ByLink, Linked, may_enrol
 from wardgate.engine.messages import send_code
 from wardgate.engine.outcome import Challenge, Denied, Origin
+from wardgate.engine.prefixes import is_allowed
 from wardgate.engine.recording import Recording
 from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.sealed_handle import seal_login
-from wardgate.engine.sending import MessageLimits, is_allowed
+from wardgate.engine.sending import MessageLimits
 from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
 from wardgate.factors import BY_KIND, ON_PAGES, QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, More, Task

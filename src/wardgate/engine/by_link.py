@@ -17,8 +17,9 @@ from wardgate.contacts import mask_mail, mask_phone
 from wardgate.crypto import new_id, same
 from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
+from wardgate.engine.prefixes import is_allowed
 from wardgate.engine.runtime import Application, EngineParts
-from wardgate.engine.sending import MessageLimits, is_allowed
+from wardgate.engine.sending import MessageLimits
 from wardgate.engine.transaction import Transaction
 from wardgate.factors import BY_LINK, ON_PAGES, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, Right, Wrong, digits_of

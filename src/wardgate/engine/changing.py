@@ -21,11 +21,12 @@ from wardgate.engine import bind_brake, brakes
 from wardgate.engine.answering import directory_of
 from wardgate.engine.bind_brake import Bind, Checked
 from wardgate.engine.holders import holder_of
-from wardgate.engine.notices import Whom, notify
+from wardgate.engine.notices import notify
 from wardgate.engine.outcome import Denied, Origin
 from wardgate.engine.recording import Recording
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.acting import WRONG, Acting, Refusal
+from wardgate.engine.wording import Whom
 from wardgate.errors import UnavailableError
 from wardgate.factors.port import Holder
 from wardgate.storage.port import Delete, Operation, Refused, Where
@@ -94,7 +95,7 @@ class Changing:
         origin = request.origin
         typed = f"{request.realm}:{user.name}"
         keys = brakes.brake_keys(parts.ring(), request.subject_id, origin.client, origin.binding, typed=typed)
-        whom = Whom(request.subject_id, user.name, request.application, "", trail.reference, request.language)
+        whom = Whom(request.subject_id, user.name, request.application, "", trail.reference, request.language, request.realm)
         written = Written(whom, CHANGED, request.kept)
         tried = await self.attempt(directory, user, keys, request.old, request.new, trail, written)
         refusal = tried.refusal

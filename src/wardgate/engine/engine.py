@@ -39,11 +39,11 @@ from wardgate.engine.holders import Contactless, holder_of, to_renew
 from wardgate.engine.notices import recovery_code_used
 from wardgate.engine.outcome import ActionRequired, Denied, Granted, Origin, Outcome
 from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices, takes_passkeys
+from wardgate.engine.prefixes import is_allowed
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, MAX_SEALED_BYTES, open_login
-from wardgate.engine.sending import is_allowed
 from wardgate.engine.settings import SendingSettings
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.steps import POLICY, Steps

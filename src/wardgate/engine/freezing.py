@@ -28,15 +28,16 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
 from wardgate.directory.port import ContactKind, DirectoryUser, PasswordChanging, PasswordResetting
 from wardgate.engine.demands import CHANGE_PASSWORD, Due
-from wardgate.engine.notices import CHANNELS, Addressee, Notice, Whom, everywhere, notify, tell
+from wardgate.engine.notices import CHANNELS, Addressee, everywhere, notify, tell, to_security
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.transaction import Goal, Transaction
+from wardgate.engine.wording import Notice, Whom
 from wardgate.factors import BY_KIND, STRONG_KINDS
 from wardgate.factors.port import Holder
 from wardgate.policy.plan import Demand
 from wardgate.session.sessions import end_all
 from wardgate.storage.port import Committed, Operation
-from wardgate.texts import Text
+from wardgate.texts import Text, render
 
 # Whoever hears no announcement learns of a freeze within this time.
 REMEMBERED_FOR_S: Final = 60.0
@@ -186,7 +187,13 @@ class Freezing:
             record(AuditEvent(Kind.ACCOUNT_FROZEN, *about, details=details)),
             record(ended),
             *tell(self._parts, whom, told, Notice("frozen")),
+            *to_security(self._parts, whom, self._desk(whom, freeze)),
         ]
+
+    def _desk(self, whom: Whom, freeze: Freeze) -> Notice:
+        """For the help desk, who will be called."""
+        language = self._parts.configuration().realms.default.settings.language
+        return Notice("frozen_desk", {"name": whom.user_name, "why": render(Text(f"notice.frozen_by_{freeze.set_by}"), language)})
 
     async def lifted(self, freeze: Freeze, whom: Whom, holder: Holder, proved: Sequence[str]) -> tuple[Operation, ...]:
         """What lifts it, for the unit that changes the password."""

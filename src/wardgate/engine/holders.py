@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from wardgate.account.authenticator import Authenticator
-from wardgate.account.contact import TOPIC, kept_contacts, merge, usable_contacts
+from wardgate.account.contact import TOPIC, by_age, kept_contacts, merge, usable_contacts
 from wardgate.account.subject import SubjectId
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
-from wardgate.directory.port import DirectoryUser
+from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.factors import QUESTIONING
 from wardgate.factors.port import Holder
 from wardgate.kba.standing import NOT_ANSWERED, Answered
@@ -32,8 +32,10 @@ def holder_of(
     """The holder behind a user. `contacts`: the rows of his own ones, which may stand before the directory's."""
     if not contacts:
         return Holder(subject_id, active, user.phone, user.mail, held, user.other_phones, user.other_mails, answered)
-    reach = merge(user, usable_contacts(ring, contacts))
-    return Holder(subject_id, active, reach.phone, reach.mail, held, reach.phones[1:], reach.mails[1:], answered)
+    usable = usable_contacts(ring, contacts)
+    reach, oldest = merge(user, usable), (each.value for each in by_age(usable) if each.kind is ContactKind.PHONE)
+    told = user.phone or next(oldest, None)
+    return Holder(subject_id, active, reach.phone, reach.mail, held, reach.phones[1:], reach.mails[1:], answered, told)
 
 
 def to_renew(holder: Holder, pages: bool) -> frozenset[str]:

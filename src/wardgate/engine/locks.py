@@ -10,17 +10,16 @@ from wardgate.account.contact import kept_contacts, merge, usable_contacts
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
-from wardgate.crypto import new_id
-from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine import bind_brake, brakes, wide_brakes
 from wardgate.engine.brake_label import Label, masked_name, write_label
 from wardgate.engine.brake_rows import CLOCK_STEP_MS, DAY_MS, EMPTY, lives, number, stored
+from wardgate.engine.notices import ACTIVITY, Addressee, page_address, tell
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.wording import Notice, Whom
 from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.port import Commit, Committed, Find, Modified, Modify, Operation, Row, Value, Where
-from wardgate.texts import Text, language_of, render
 from wardgate.values import quick_value
 
 NOTICE = "notice"
@@ -175,26 +174,13 @@ class Locks:
         return Modify("brake", {"kind": NOTICE, "key": lock.key}, mark_notice, {"now": self._now_ms})
 
     def _mail(self, user: DirectoryUser, subject_id: str, to: str, failures: int) -> list[Operation]:
-        trail, language = self._trail, language_of(user.language)
-        values: dict[str, str | int] = {"user": user.name, "failures": failures, "ref": trail.reference}
-        return enqueue(
-            self._parts.ring(),
-            message_id=new_id(),
-            channel=Channel.EMAIL,
-            to=to,
-            text=render(Text("message.attack", values), language),
-            subject=render(Text("message.attack_subject", values), language),
-            code="",
-            user_name=user.name,
-            subject_id=subject_id,
-            application=self._application,
-            transaction_id=trail.transaction_id or "",
-            reference=trail.reference,
-            created_at_ms=self._now_ms,
-            expires_at_ms=self._now_ms + NOTICE_LIFE_MS,
-            keep=self._parts.keep_messages,
-            sender=self._parts.sender,
-        )
+        trail, realms = self._trail, self._parts.configuration().realms
+        realm = next((each for each in realms if any(one.name == user.directory for one in each.directories)), realms.default)
+        about = (user.name, self._application, trail.transaction_id or "", trail.reference)
+        whom = Whom(subject_id, *about, user.language or realm.settings.language, realm.name)
+        link = page_address(self._parts, ACTIVITY)
+        notice = Notice("wrong_tries", {"failures": failures}, link=link, link_text="notice.link_see", call=True)
+        return list(tell(self._parts, whom, [Addressee(Channel.EMAIL, to)], notice))
 
     async def _look_up(self, subject_id: str) -> DirectoryUser | None:
         """Who failed at a code: he is found once more, by his account. Whoever fails there knows already that he exists."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from wardgate.account.contact import Contact, compared
+from wardgate.account.contact import Contact, by_age, compared
 from wardgate.account.mail_link import Purpose, make
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
@@ -17,18 +17,21 @@ from wardgate.crypto import new_id
 from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import ContactKind, DirectoryUser
+from wardgate.engine.prefixes import is_allowed
 from wardgate.engine.runtime import EngineParts
-from wardgate.engine.sending import is_allowed
+from wardgate.engine.wording import Notice, Whom, mail_of, sms_of
 from wardgate.factors.port import Holder
 from wardgate.storage.port import Operation, Where
-from wardgate.texts import Text, render
 
 # A notice that comes days later frightens without helping.
 LIFE_MS: Final = 24 * 3_600_000
+# Pages of the person's own account.
+ACCOUNT: Final = "/account"
+ACTIVITY: Final = "/account/activity"
 # What is told, by what happened.
 TOLD: Final = (
     *("first_proof", "password_reset", "password_changed", "unlocked"),
-    *("authenticator_added", "authenticator_removed", "questions_set", "questions_cleared"),
+    *("authenticator_added", "authenticator_removed", "codes_renewed", "questions_set", "questions_cleared"),
     "activated",
     *("recovery_code_used", "device_reused", "unfrozen"),
 )
@@ -36,19 +39,9 @@ TOLD: Final = (
 DISPUTABLE: Final = TOLD[:-1]
 # A directory may tell of many addresses; an event is no reason for more messages than these.
 MAX_ADDRESSEES: Final = 30
+# Of what is told to every old contact and the new one: those of whom something is taken hear of it, however many numbers they are.
+TO_EVERY_NUMBER: Final = frozenset({"contact_added", "contact_removed", "contact_replaced", "contact_undone"})
 CHANNELS: Final[Mapping[ContactKind, Channel]] = {ContactKind.PHONE: Channel.SMS, ContactKind.MAIL: Channel.EMAIL}
-
-
-@dataclass(frozen=True, slots=True)
-class Whom:
-    """Whom a notice is for, and which login or flow it belongs to."""
-
-    subject_id: str
-    user_name: str
-    application: str
-    transaction_id: str
-    reference: str
-    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +51,6 @@ class Addressee:
     channel: Channel
     to: str = field(repr=False)
     linked: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What happened. `subject`: the text's id, where it is not that of `happened`. `link`: the whole address, or empty.
-
-    `link_text`: the id of what is said of the link.
-    """
-
-    happened: str
-    values: Mapping[str, str | int] = field(default_factory=dict)
-    subject: str = ""
-    link: str = field(default="", repr=False)
-    link_text: str = ""
 
 
 def notify(
@@ -94,13 +73,15 @@ def notify(
     first = [(Channel.EMAIL, holder.mail), (Channel.SMS, holder.phone)]
     others = [(Channel.EMAIL, each) for each in holder.other_mails] + [(Channel.SMS, each) for each in holder.other_phones]
     just_used = {compared(to) for channel, to in first if to and channel is used}
-    places = [(channel, to) for channel, to in [*first, *others] if to and compared(to) not in just_used]
+    # Of all numbers one gets a text message: the directory's, or the one that was verified first, not the one that is preferred.
+    told_first = [(Channel.SMS, holder.told_phone)]
+    places = [(channel, to) for channel, to in [*told_first, *first, *others] if to and compared(to) not in just_used]
     addressees = [replace(each, linked=not (lost and each.channel is Channel.SMS)) for each in _each_once(places)]
     if happened not in DISPUTABLE or not parts.public_url or not addressees:
-        return tell(parts, whom, addressees, Notice(happened, values))
+        return tell(parts, whom, addressees, Notice(happened, values, call=happened in DISPUTABLE))
     link, insert = dispute_link(parts, whom)
     said = "notice.link_stop" if happened == "first_proof" else "notice.link_not_me"
-    return (insert, *tell(parts, whom, addressees, Notice(happened, values, link=link, link_text=said)))
+    return (insert, *tell(parts, whom, addressees, Notice(happened, values, link=link, link_text=said, call=True)))
 
 
 async def recovery_code_used(parts: EngineParts, whom: Whom, holder: Holder, is_spent: bool) -> tuple[Operation, ...]:
@@ -114,23 +95,27 @@ async def recovery_code_used(parts: EngineParts, whom: Whom, holder: Holder, is_
 
 
 def tell(parts: EngineParts, whom: Whom, addressees: Iterable[Addressee], notice: Notice) -> tuple[Operation, ...]:
-    """The messages of a notice, one for each addressee that some gateway serves."""
+    """The messages of a notice, one for each addressee that some gateway serves; one text message at most, for most of them."""
     configuration = parts.configuration()
-    return tuple(
-        operation
+    served = [
+        each
         for each in list(addressees)[:MAX_ADDRESSEES]
         if each.channel in configuration.channels
         and (each.channel is not Channel.SMS or is_allowed(each.to, configuration.sending))
-        for operation in _message(parts, whom, each, notice)
-    )
+    ]
+    if notice.happened not in TO_EVERY_NUMBER:
+        first = next((each for each in served if each.channel is Channel.SMS), None)
+        served = [each for each in served if each.channel is not Channel.SMS or each is first]
+    return tuple(operation for each in served for operation in _message(parts, whom, each, notice))
 
 
 def everywhere(user: DirectoryUser | None, contacts: Sequence[Contact]) -> list[Addressee]:
-    """Every place where a person can be reached: his verified contacts and all that the directory tells, each once."""
-    found = [(CHANNELS[each.kind], each.value) for each in contacts]
+    """Every place where a person can be reached, each once: all that the directory tells, then his verified contacts by age."""
+    found: list[tuple[Channel, str]] = []
     if user is not None:
         found += [(Channel.EMAIL, each) for each in (user.mail, *user.other_mails) if each]
         found += [(Channel.SMS, each) for each in (user.phone, *user.other_phones) if each]
+    found += [(CHANNELS[each.kind], each.value) for each in by_age(contacts)]
     return _each_once(found)
 
 
@@ -145,6 +130,7 @@ def _each_once(places: Iterable[tuple[Channel, str]]) -> list[Addressee]:
 def dispute_link(parts: EngineParts, whom: Whom) -> tuple[str, Operation]:
     """The address of a link by which a person says that it was not him, and what keeps it."""
     payload = {"user": whom.user_name, "application": whom.application, "language": whom.language, "reference": whom.reference}
+    payload["realm"] = whom.realm
     now_ms = to_ms(parts.clock.now())
     token, insert = make(parts.ring(), SubjectId(whom.subject_id), Purpose.NOT_ME, payload, now_ms)
     return link_address(parts, token.reveal().decode()), insert
@@ -155,21 +141,32 @@ def link_address(parts: EngineParts, token: str) -> str:
     return f"{parts.public_url}/l/{token}"
 
 
+def page_address(parts: EngineParts, path: str) -> str:
+    """Where a page of the person's own account is; empty where nobody knows how people reach ours."""
+    return f"{parts.public_url}{path}" if parts.public_url else ""
+
+
+def to_security(parts: EngineParts, whom: Whom, notice: Notice) -> tuple[Operation, ...]:
+    """Word to those who look after security, in the language of the default realm."""
+    configuration = parts.configuration()
+    settings = configuration.realms.default.settings
+    addressees = [Addressee(Channel.EMAIL, each) for each in configuration.notices.security_mail]
+    return tell(parts, replace(whom, language=settings.language), addressees, notice)
+
+
 def _message(parts: EngineParts, whom: Whom, addressee: Addressee, notice: Notice) -> list[Operation]:
-    now = parts.clock.now()
-    now_ms, is_sms = to_ms(now), addressee.channel is Channel.SMS
-    values: dict[str, str | int] = {"when": f"{now:%Y-%m-%d %H:%M} UTC", "ref": whom.reference, **notice.values}
-    form, linked = "sms" if is_sms else "body", bool(notice.link and addressee.linked)
-    link = render(Text(f"{notice.link_text}_{form}", {"link": notice.link}), whom.language).strip() if linked else ""
-    values["link"] = (f" {link}" if is_sms else f"{link}\n\n") if link else ""
-    text = render(Text(f"notice.{notice.happened}_{form}", values), whom.language)
-    subject = "" if is_sms else render(Text(notice.subject or f"notice.{notice.happened}_subject"), whom.language)
+    now, configuration = parts.clock.now(), parts.configuration()
+    now_ms, linked = to_ms(now), bool(notice.link and addressee.linked)
+    if addressee.channel is Channel.SMS:
+        subject, text = "", sms_of(configuration, whom, notice, linked)
+    else:
+        subject, text = mail_of(configuration, whom, notice, linked, now)
     return enqueue(
         parts.ring(),
         message_id=new_id(),
         channel=addressee.channel,
         to=addressee.to,
-        text=text.strip() + ("\n" if subject else ""),
+        text=text,
         subject=subject,
         code="",
         user_name=whom.user_name,

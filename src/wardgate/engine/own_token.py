@@ -14,8 +14,9 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
 from wardgate.crypto import new_reference, same
 from wardgate.engine import brakes
-from wardgate.engine.notices import Whom, notify
+from wardgate.engine.notices import notify
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.wording import Whom, way_named
 from wardgate.errors import UsageError
 from wardgate.factors.port import Holder, digits_of
 from wardgate.factors.totp import DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S, hotp, verify_totp
@@ -58,16 +59,17 @@ async def take_token(parts: EngineParts, whom: Whom, holder: Holder, rows: list[
     authenticator_id, unit = assignment(ring, token, SubjectId(whom.subject_id), proved, now_ms, BY_PERSON)
     details = {"user": whom.user_name, "kind": token.kind, "authenticator": authenticator_id, "serial": token.serial}
     event = AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, BY_PERSON, subject_id=whom.subject_id, details=details)
-    told = notify(parts, whom, holder, "authenticator_added")
+    values = {"what": way_named(token.kind, token.serial, whom.language)}
+    told = notify(parts, whom, holder, "authenticator_added", values=values)
     made = await parts.storage.commit([unfrozen(SubjectId(whom.subject_id)), *unit, record(event), *told])
     if isinstance(made, Committed):
         return None
     return Text("freeze.on") if made.position == 0 else NOT_THIS
 
 
-def whom_of(parts: EngineParts, subject_id: str, user_name: str, application: str, language: str) -> Whom:
+def whom_of(parts: EngineParts, subject_id: str, user_name: str, application: str, language: str, realm: str) -> Whom:
     """Who is told of it."""
-    return Whom(SubjectId(subject_id), user_name, application, "", new_reference(), language)
+    return Whom(SubjectId(subject_id), user_name, application, "", new_reference(), language, realm)
 
 
 async def _spare(parts: EngineParts, serial: str) -> Token | None:

@@ -16,8 +16,8 @@ from typing import Any, Final, TypeGuard
 from wardgate.clock import to_ms
 from wardgate.crypto import KeyRing, Secret, new_id, same
 from wardgate.directory.port import Directory, DirectoryUser, OldPasswordTaking
-from wardgate.engine.notices import Whom
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.wording import Whom
 from wardgate.errors import DirectoryUnavailable
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Modified, Modify, Row, Value
@@ -148,7 +148,7 @@ def _text_of(pending: Pending) -> str:
     return dumps({**rest, "whom": whom, "mark": pending.mark.hex() if pending.mark is not None else ""})
 
 
-_WHOM: Final = ("subject_id", "user_name", "application", "transaction_id", "reference", "language")
+_WHOM: Final = ("subject_id", "user_name", "application", "transaction_id", "reference", "language", "realm")
 
 
 def _key(ring: KeyRing, directory: str, immutable_id: str) -> Row:

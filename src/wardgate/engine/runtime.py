@@ -9,13 +9,16 @@ from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import Directory, DirectoryUser
 from wardgate.directory.realm import Realm, Realms
-from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, SendingSettings
+from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, NoticeSettings, SendingSettings
 from wardgate.kba.asking import Questioner
 from wardgate.kerberos.port import Service, TicketChecking
 from wardgate.policy.groups import asked_groups, gives_any_group, group_form, looks_like_alias
 from wardgate.policy.rules import Policy
 from wardgate.risk.assessing import Assessor
 from wardgate.storage.port import Storage
+
+# What it is called where nobody has given it a name.
+PRODUCT = "Wardgate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ class EngineConfiguration:
 
     `channels`: those that some gateway serves; a factor whose codes cannot go out is not asked for. `tickets`: directories whose
     Kerberos tickets are taken. `risk`: None where neither scores nor countries are configured. `questioner`: asks challenge
-    questions; None where no policy names them.
+    questions; None where no policy names them. `brands`: what whoever runs a realm is called, by realm; under the empty name, the
+    default realm's.
     """
 
     version: int
@@ -99,6 +103,19 @@ class EngineConfiguration:
     risk: Assessor | None = None
     sending: SendingSettings = field(default_factory=SendingSettings)
     questioner: Questioner | None = None
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
+    brands: Mapping[str, str] = field(default_factory=dict)
+
+    def brand_of(self, realm: str) -> str:
+        """What whoever runs a realm is called."""
+        return self.brands.get(realm) or self.brands.get("") or PRODUCT
+
+    def named(self, application: str, realm: str) -> str:
+        """What people call an application: our own pages bear the name of whoever runs them."""
+        found = self.applications.get(application)
+        if found is None:
+            return application
+        return self.brand_of(realm) if found.settings.kind == "portal" else found.title
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,6 @@ SOURCE_MESSAGES = "source_messages"
 _MAX_PAIRS = 100
 
 
-def is_allowed(number_e164: str | None, settings: SendingSettings) -> bool:
-    """Whether SMS may go to this number at all."""
-    return not settings.sms_prefixes or (number_e164 or "").startswith(settings.sms_prefixes)
-
-
 def prefix_of(number_e164: str, settings: SendingSettings) -> str:
     """The part of the world that a number belongs to: the longest prefix that is listed or has a price, else its country code."""
     known = [each for each in (*settings.sms_prefixes, *settings.prices) if each.startswith("+") and number_e164.startswith(each)]

@@ -162,3 +162,32 @@ class SendingSettings:
         default_factory=dict, metadata={"help": "price of a message by prefix, or by channel (sms, email), for the cost report"}
     )
     currency: str = field(default="", metadata={"help": "the currency of the prices, such as EUR"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeSettings:
+    """Word to people of what is done to their accounts. It cannot be turned off; these are its circumstances."""
+
+    time_zone: str = field(default="UTC", metadata={"help": "the zone in which messages tell a time, such as Europe/Istanbul"})
+    ascii_only: tuple[str, ...] = field(
+        default=("tr",),
+        metadata={
+            "help": "languages whose text messages are written without accents, so that they fit one part; of the others, accents "
+            "stay where a message fits one part with them"
+        },
+    )
+    new_browser: bool = field(
+        default=True,
+        metadata={"help": "mail a person who signs in to the portal in a browser that was not used before; once a day"},
+    )
+    password_days: tuple[int, ...] = field(
+        default=(14, 7, 3, 1),
+        metadata={"help": "how long before a password runs out its person is told, each once; empty: never", "unit": "days"},
+    )
+    security_mail: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "mail addresses that are told when an administrator resets his password or unlocks his account, and when an "
+            "account is frozen"
+        },
+    )

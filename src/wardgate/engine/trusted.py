@@ -13,9 +13,10 @@ from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.attempt import Attempt, Person, SeenDevice
 from wardgate.engine.holders import holder_of
-from wardgate.engine.notices import Whom, notify
+from wardgate.engine.notices import notify
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.transaction import Goal, Transaction
+from wardgate.engine.wording import Whom
 from wardgate.factors import KERBEROS, PASSWORD, STRONG_KINDS
 from wardgate.policy.plan import Plan
 from wardgate.storage.port import Committed, Operation, Row
@@ -152,7 +153,7 @@ async def _forget(parts: EngineParts, attempt: Attempt, subject_id: SubjectId, u
         [contacts] = await parts.storage.read([kept_contacts(subject_id)])
         holder = holder_of(parts.ring(), subject_id, user, (), (), contacts)
         language = user.language or attempt.realm.settings.language
-        whom = Whom(subject_id, user.name, attempt.application.settings.name, "", trail.reference, language)
+        whom = Whom(subject_id, user.name, attempt.application.settings.name, "", trail.reference, language, attempt.realm.name)
         told = notify(parts, whom, holder, "device_reused")
     unit = [device.forget(subject_id, shown.id), record(event), *told]
     return isinstance(await parts.storage.commit(unit), Committed)

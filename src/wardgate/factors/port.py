@@ -28,7 +28,8 @@ class Holder:
     """What a subject can prove with. `held` proves nothing until another strong factor was proved.
 
     `other_phones`, `other_mails`: where no code goes, but word of what is done to his account. `answered`: his challenge
-    questions, where policy names them.
+    questions, where policy names them. `told_phone`: the number that gets the one text message about what is done to his account,
+    where it is not `phone`.
     """
 
     subject_id: SubjectId
@@ -39,6 +40,7 @@ class Holder:
     other_phones: Sequence[str] = ()
     other_mails: Sequence[str] = ()
     answered: Answered = NOT_ANSWERED
+    told_phone: str | None = None
 
     def has(self, kind: str) -> bool:
         """Whether the subject has an authenticator of this kind."""

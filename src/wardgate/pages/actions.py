@@ -290,7 +290,7 @@ def _sets_questions(step: Step) -> bool:
 
 def _person(awaited: Awaited) -> Person:
     name, reference = awaited.application, awaited.reference
-    return Person(awaited.subject_id, awaited.user, name, awaited.language, awaited.transaction_id, reference)
+    return Person(awaited.subject_id, awaited.user, name, awaited.language, awaited.transaction_id, reference, awaited.realm)
 
 
 def _kinds(action: str, with_passkeys: bool) -> list[str]:
@@ -300,4 +300,4 @@ def _kinds(action: str, with_passkeys: bool) -> list[str]:
 
 
 def _whose(awaited: Awaited) -> Whose:
-    return Whose(awaited.subject_id, awaited.user.name, awaited.language, awaited.holder, awaited.rows)
+    return Whose(awaited.subject_id, awaited.user.name, awaited.language, awaited.holder, awaited.rows, awaited.realm)

@@ -20,7 +20,8 @@ from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret, new_reference, random_bytes
-from wardgate.engine.notices import Whom, notify
+from wardgate.engine.notices import notify
+from wardgate.engine.wording import Whom, way_named
 from wardgate.factors.port import MAX_ANSWER_BYTES, Holder, digits_of
 from wardgate.factors.totp import DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S, verify_totp
 from wardgate.pages.browser import Form
@@ -42,13 +43,18 @@ SETTINGS: Final[Mapping[str, str | int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Who enrols. `holder`: where he is told of it; `rows`: the rows of the authenticators that he has."""
+    """Who enrols. `holder`: where he is told of it; `rows`: the rows of the authenticators that he has.
+
+    `realm`, `device`: for the words of the message.
+    """
 
     subject_id: SubjectId
     user_name: str
     language: str
     holder: Holder
     rows: Sequence[Row]
+    realm: str = ""
+    device: str = ""
 
     @property
     def has_codes(self) -> bool:
@@ -100,7 +106,7 @@ def app_operations(door: BrowserDoor, whose: Whose, secret: str, proved: int, fo
         door.ring(), whose.subject_id, TOTP, label, SETTINGS, Secret(bytes.fromhex(secret)), proved, now_ms
     )
     event = event_of(door, Kind.AUTHENTICATOR_ADDED, whose, authenticator_id, TOTP)
-    return [unfrozen(whose.subject_id), insert, event, *notices(door, whose, "authenticator_added")]
+    return [unfrozen(whose.subject_id), insert, event, *notices(door, whose, "authenticator_added", TOTP, label)]
 
 
 async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
@@ -112,7 +118,7 @@ async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
         if row["kind"] == RECOVERY_CODE:
             older += [revocation(row), Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),))]
     event = event_of(door, Kind.AUTHENTICATOR_ADDED, whose, authenticator_id, RECOVERY_CODE)
-    told = notices(door, whose, "authenticator_added")
+    told = notices(door, whose, "codes_renewed", RECOVERY_CODE)
     made = await door.storage.commit([unfrozen(whose.subject_id), *older, *inserts, event, *told])
     return sorted(codes) if isinstance(made, Committed) else None
 
@@ -124,7 +130,11 @@ def event_of(door: BrowserDoor, kind: Kind, whose: Whose, authenticator_id: str,
     return record(AuditEvent(kind, to_ms(door.clock.now()), "person", subject_id=whose.subject_id, details=details))
 
 
-def notices(door: BrowserDoor, whose: Whose, happened: str, lost: bool = False) -> tuple[Operation, ...]:
-    """Word of it to the person. `lost`: what goes may be in other hands."""
-    whom = Whom(whose.subject_id, whose.user_name, door.portal(), "", new_reference(), whose.language)
-    return notify(door.parts, whom, whose.holder, happened, lost=lost)
+def notices(
+    door: BrowserDoor, whose: Whose, happened: str, kind: str, label: str = "", lost: bool = False
+) -> tuple[Operation, ...]:
+    """Word to the person of an authenticator and what happened to it. `lost`: what goes may be in other hands."""
+    said = (whose.language, whose.realm, whose.device)
+    whom = Whom(whose.subject_id, whose.user_name, door.portal(), "", new_reference(), *said)
+    values = {"what": way_named(kind, label, whose.language)}
+    return notify(door.parts, whom, whose.holder, happened, lost=lost, values=values)

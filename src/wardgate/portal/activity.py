@@ -19,9 +19,9 @@ from wardgate.audit.events import Kind
 from wardgate.audit.own_events import OwnEvents, events_at, own_events, place_of, stored
 from wardgate.audit.search import payload_of
 from wardgate.clock import from_ms, to_ms
-from wardgate.engine.notices import Whom
 from wardgate.engine.self_service.disputing import Disputed
 from wardgate.engine.self_service.undoing import Undoing
+from wardgate.engine.wording import Whom
 from wardgate.pages.browser import browser_of, drop_cookie, form_of, is_ours, new_browser
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.portal.gate import Gate, Present
@@ -153,7 +153,7 @@ class ActivityPages:
         if at_ms < to_ms(self._door.clock.now()) - UNASKED_MS and not self._gate.is_fresh(present):
             return self._gate.to_confirm(f"{PAGE}/{at_ms}")
         trail, whose = self._door.trail(request), present.session.whose
-        whom = Whom(whose.subject_id, present.user.name, self._door.portal(), "", trail.reference, whose.language)
+        whom = Whom(whose.subject_id, present.user.name, self._door.portal(), "", trail.reference, whose.language, whose.realm)
         disputed = Disputed(at_ms, str(row["reference"] or ""))
         done = await self._undoing.dispute(whom, present.user, disputed, trail)
         self._door.recorder.publish(trail)

@@ -266,7 +266,7 @@ class ApprovePages:
             return await self._shown(request, step, page, Text("account.too_many"), 409)
         label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
         unit = passkey_operations(self._door, whose.subject_id, whose.user_name, made, label)
-        unit += notices(self._door, whose, "authenticator_added")
+        unit += notices(self._door, whose, "authenticator_added", PasskeyFactor.kind, label)
         mine = self._mac(browser)
         code = await self._approvals.enrolled(page.link, mine, PasskeyFactor.kind, made.user_verified, unit, trail)
         self._door.recorder.publish(trail)
@@ -341,4 +341,5 @@ def _page(step: Step) -> Page:
 
 
 def _whose(visit: Visit, owner: Owner) -> Whose:
-    return Whose(visit.link.subject_id, owner.user.name, visit.transaction.language, owner.holder, owner.rows)
+    login = visit.transaction
+    return Whose(visit.link.subject_id, owner.user.name, login.language, owner.holder, owner.rows, login.realm)

@@ -84,7 +84,8 @@ class EnrolmentPages:
         if row["kind"] == RECOVERY_CODE:
             unit.append(Delete("recovery_code", (Where("authenticator_id", "=", row["id"]),)))
         unit.append(event_of(self._door, Kind.AUTHENTICATOR_REVOKED, whose, str(row["id"]), str(row["kind"]), lost))
-        done = await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_removed", lost)])
+        told = notices(self._door, whose, "authenticator_removed", str(row["kind"]), str(row["label"]), lost)
+        done = await self._door.storage.commit([*unit, *told])
         if not isinstance(done, Committed) and not lost and await self._gate.is_frozen(present):
             return await self._list_page(request, present, Text("freeze.on"), 409)
         return RedirectResponse(LIST, status_code=303)
@@ -193,7 +194,8 @@ class EnrolmentPages:
         subject_id = present.session.whose.subject_id
         rows, contacts = await self._door.storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
         holder = holder_of(self._door.ring(), subject_id, present.user, (), (), contacts)
-        return Whose(subject_id, present.user.name, present.session.whose.language, holder, rows)
+        session = present.session
+        return Whose(subject_id, present.user.name, session.whose.language, holder, rows, session.whose.realm, session.device)
 
     def _page(
         self, request: Request, present: Present, template: str, purpose: str, status: int = 200, **values: object

@@ -20,13 +20,11 @@ from wardgate.account.authenticator import (
 )
 from wardgate.account.contact import kept_contacts
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
-from wardgate.crypto import new_reference
 from wardgate.engine.holders import holder_of
-from wardgate.engine.notices import Whom, notify
-from wardgate.factors.passkey import CHALLENGE_BYTES
+from wardgate.factors.passkey import CHALLENGE_BYTES, PasskeyFactor
 from wardgate.pages.browser import Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.enrolling import MAX_LABEL_CHARS
+from wardgate.pages.enrolling import MAX_LABEL_CHARS, Whose, notices
 from wardgate.pages.making_passkey import MadePasskey, creation_options, made_passkey, new_question, passkey_operations
 from wardgate.pages.site import other_address, site_of
 from wardgate.pages.steps import Step, Steps
@@ -123,17 +121,17 @@ class PasskeyPages:
     async def _enrol(self, present: Present, form: Form, made: MadePasskey) -> None:
         label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
         unit = passkey_operations(self._door, present.session.whose.subject_id, present.user.name, made, label)
-        done = await self._door.storage.commit([*unit, *await self._notices(present)])
+        done = await self._door.storage.commit([*unit, *await self._notices(present, label)])
         if not isinstance(done, Committed):
             # Between the question and the answer the account was frozen: the page before says so.
             raise HTTPException(410)
 
-    async def _notices(self, present: Present) -> tuple[Operation, ...]:
-        subject_id = present.session.whose.subject_id
+    async def _notices(self, present: Present, label: str) -> tuple[Operation, ...]:
+        session, subject_id = present.session, present.session.whose.subject_id
         [contacts] = await self._door.storage.read([kept_contacts(subject_id)])
         holder = holder_of(self._door.ring(), subject_id, present.user, (), (), contacts)
-        whom = Whom(subject_id, present.user.name, self._door.portal(), "", new_reference(), present.session.whose.language)
-        return notify(self._door.parts, whom, holder, "authenticator_added")
+        whose = Whose(subject_id, present.user.name, session.whose.language, holder, (), session.whose.realm, session.device)
+        return notices(self._door, whose, "authenticator_added", PasskeyFactor.kind, label)
 
     async def _kept(self, present: Present) -> tuple[list[Authenticator], list[Authenticator]]:
         [rows] = await self._door.storage.read([kept_authenticators(present.session.whose.subject_id)])

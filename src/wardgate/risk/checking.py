@@ -23,7 +23,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
 
 def check_risk(settings: RiskSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every fault with its place below `risk`; networks and ranges are checked as everywhere."""
-    if not _is_zone(settings.time_zone):
+    if not is_zone(settings.time_zone):
         yield ("time_zone",), "is no time zone that is known here; write UTC or a name such as Europe/Istanbul"
     bands = settings.bands
     if not bands.low < bands.moderate < bands.high:
@@ -38,7 +38,8 @@ def check_risk(settings: RiskSettings) -> Iterator[tuple[tuple[str | int, ...], 
             yield (*here, "file"), "must be an absolute path: the server reads it, wherever it was started"
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether a time zone of this name is known here."""
     if len(name) > MAX_ZONE_CHARS:
         return False
     try:

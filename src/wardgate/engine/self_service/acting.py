@@ -21,10 +21,10 @@ from wardgate.directory.port import (
     RightMissing,
     Unlocking,
 )
-from wardgate.engine.notices import Whom
 from wardgate.engine.password_writes import PasswordWrites, Pending
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.flow import Flow
+from wardgate.engine.wording import Whom
 from wardgate.errors import Conflict, DirectoryUnavailable
 from wardgate.session.sessions import end_all
 from wardgate.storage.port import Delete, Modified, Modify, Operation, Row, Value, Where

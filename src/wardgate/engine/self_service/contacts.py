@@ -38,10 +38,12 @@ from wardgate.directory.names import canonical_domain, canonical_name
 from wardgate.directory.port import ContactKind, ContactWriting, Directory, DirectoryUser, RightMissing
 from wardgate.engine.holders import holder_of
 from wardgate.engine.messages import send_code
-from wardgate.engine.notices import CHANNELS, Addressee, Notice, Whom, everywhere, link_address, tell
+from wardgate.engine.notices import CHANNELS, Addressee, everywhere, link_address, tell
+from wardgate.engine.prefixes import is_allowed
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.flow import Flow
-from wardgate.engine.sending import MessageLimits, is_allowed
+from wardgate.engine.sending import MessageLimits
+from wardgate.engine.wording import Notice, Whom, moment_in
 from wardgate.errors import Conflict, DirectoryUnavailable, MessageError, SealError
 from wardgate.factors import BY_KIND, SECOND_FACTORS
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Right, Task
@@ -476,7 +478,7 @@ class OwnContacts:
         old = compared(change.old)
         addressees = [replace(each, linked=each.linked and (change.old_linked or compared(each.to) != old)) for each in found]
         about = {"user": owner.user.name, "directory": owner.user.directory, "application": owner.application}
-        about["language"] = whose.language
+        about |= {"language": whose.language, "realm": whose.realm}
         payload = {**about, "reference": trail.reference, **change.payload}
         token, insert = make(ring, whose.subject_id, Purpose.UNDO_CONTACT, payload, now_ms)
         notice = Notice(
@@ -489,10 +491,10 @@ class OwnContacts:
             subject=f"notice.contact_subject_{change.kind.value}",
             link=link_address(self._parts, token.reveal().decode()) if self._parts.public_url else "",
             link_text="notice.link_undo",
+            call=True,
         )
-        whom = Whom(
-            whose.subject_id, owner.user.name, owner.application, trail.transaction_id or "", trail.reference, whose.language
-        )
+        said = (trail.reference, whose.language, whose.realm)
+        whom = Whom(whose.subject_id, owner.user.name, owner.application, trail.transaction_id or "", *said)
         return (insert, *tell(self._parts, whom, addressees, notice))
 
     async def _gone_lately(self, subject_id: SubjectId) -> list[Addressee]:
@@ -512,7 +514,8 @@ class OwnContacts:
         ]
 
     def _hold_ends(self, owner: Owner) -> str:
-        return f"{self._parts.clock.now() + timedelta(seconds=self._hold_s(owner.application)):%Y-%m-%d %H:%M} UTC"
+        ends = self._parts.clock.now() + timedelta(seconds=self._hold_s(owner.application))
+        return moment_in(self._parts.configuration(), ends)
 
     # --- small things ----------------------------------------------------------------------------------------------
 

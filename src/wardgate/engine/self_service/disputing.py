@@ -16,8 +16,8 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.freezing import Freezing
-from wardgate.engine.notices import Whom
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.wording import Whom
 from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.port import Operation
 
@@ -44,9 +44,8 @@ class Disputing:
     async def by_link(self, link: MailLink, user: DirectoryUser | None, trail: Trail, write_back: WriteBack) -> bool:
         """Freeze the account that a link belongs to; False where another press of its button was first."""
         payload = link.payload
-        whom = Whom(
-            link.subject_id, str(payload["user"]), str(payload["application"]), "", trail.reference, str(payload["language"])
-        )
+        said = (trail.reference, str(payload["language"]), str(payload.get("realm", "")))
+        whom = Whom(link.subject_id, str(payload["user"]), str(payload["application"]), "", *said)
         disputed = Disputed(link.created_at, str(payload["reference"]))
         used = [use(link, to_ms(self._parts.clock.now()))]
         return await self._freeze(whom, user, disputed, SetBy.LINK, used, trail, write_back)

@@ -26,8 +26,9 @@ from wardgate.engine.attempt import Attempt
 from wardgate.engine.finding import Finding
 from wardgate.engine.holders import holder_of
 from wardgate.engine.messages import send_code
-from wardgate.engine.notices import Whom, notify, recovery_code_used
+from wardgate.engine.notices import TOLD, notify, recovery_code_used, to_security
 from wardgate.engine.outcome import Origin
+from wardgate.engine.prefixes import is_allowed
 from wardgate.engine.request import BeginRequest
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.acting import Acting, Refusal
@@ -45,9 +46,10 @@ from wardgate.engine.self_service.handing_over import hand_over
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, HandedOver, SelfServiceOutcome
 from wardgate.engine.self_service.start_code import START_CODE, held_code
 from wardgate.engine.self_service.weighing import Ages, Weighed, Weighing, ages_of
-from wardgate.engine.sending import MessageLimits, is_allowed
+from wardgate.engine.sending import MessageLimits
 from wardgate.engine.settings import CodeSettings
 from wardgate.engine.steps import Steps
+from wardgate.engine.wording import Notice, Whom, way_named
 from wardgate.errors import ClockWrong, DirectoryUnavailable
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING
 from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Interview, More, Right, Task, Wrong
@@ -599,9 +601,19 @@ class SelfService:
             *self._acting.aftermath(flow, reason),
             *brakes.release_user(self._parts.ring(), [flow.subject_id, f"{flow.realm}:{flow.user_name}"]),
             *notify(self._parts, _whom(flow), person.holder, reason),
+            *self._of_administrator(flow, person, reason),
         ]
         await self._step(flow, done, trail, reason, operations, kind=Kind.SELF_SERVICE_DONE)
         return Done(text)
+
+    def _of_administrator(self, flow: Flow, person: Person, reason: str) -> tuple[Operation, ...]:
+        """Word of an administrator's account to those who look after security: it is the one that opens all others."""
+        told = self._parts.configuration().notices.security_mail
+        if not told or reason not in TOLD or not self.weighing.weigh(flow, person.user, person.holder).administrator:
+            return ()
+        language = self._parts.configuration().realms.default.settings.language
+        kinds = ", ".join(way_named(each.kind, "", language) for each in flow.proofs)
+        return to_security(self._parts, _whom(flow), Notice("admin_reset", {"name": flow.user_name, "kinds": kinds}))
 
     # --- rows and records ------------------------------------------------------------------------------------------
 
@@ -729,4 +741,4 @@ _DONE: Final = {"reset": "pw.done", ACTIVATE: "activate.proved"}
 
 
 def _whom(flow: Flow) -> Whom:
-    return Whom(flow.subject_id, flow.user_name, flow.application, flow.id, flow.reference, flow.language)
+    return Whom(flow.subject_id, flow.user_name, flow.application, flow.id, flow.reference, flow.language, flow.realm)

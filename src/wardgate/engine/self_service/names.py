@@ -19,10 +19,11 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, ContactKind, Directory, DirectoryUser
 from wardgate.directory.realm import Realm
 from wardgate.engine import brakes
-from wardgate.engine.notices import CHANNELS, Addressee, Notice, Whom, tell
+from wardgate.engine.notices import CHANNELS, Addressee, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.contacts import FACTORS, masked
 from wardgate.engine.sending import MessageLimits
+from wardgate.engine.wording import Notice, Whom
 from wardgate.errors import DirectoryUnavailable, MessageError, SealError
 from wardgate.factors import BY_KIND
 from wardgate.factors.port import Holder
@@ -193,7 +194,7 @@ class UserNames:
             "names": (", " if kind is ContactKind.PHONE else "\n").join(lines),
             "address": f"{self._parts.public_url}/sign-in",
         }
-        whom = Whom(subject_id, first.user.name, asking.application, "", trail.reference, language)
+        whom = Whom(subject_id, first.user.name, asking.application, "", trail.reference, language, first.realm.name)
         return tell(self._parts, whom, [Addressee(CHANNELS[kind], value)], Notice("user_name", values))
 
     async def _take(self, brake: str, of: str, now_ms: int, hour: int = 1000, day: int = 1000) -> bool:

@@ -19,8 +19,9 @@ from wardgate.crypto import Secret, new_reference
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.settings import realm_words
 from wardgate.engine.holders import holder_of
-from wardgate.engine.notices import Whom, notify
+from wardgate.engine.notices import notify
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.wording import Whom
 from wardgate.errors import NotFound, Overloaded
 from wardgate.kba.answers import (
     MAX_ANSWERS,
@@ -68,6 +69,7 @@ class Person:
     language: str
     transaction_id: str = ""
     reference: str = ""
+    realm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +308,7 @@ class OwnQuestions:
         holder = holder_of(self._parts.ring(), subject_id, person.user, *active_and_held(rows), contacts)
         reference = person.reference or new_reference()
         name, application = person.user.name, person.application
-        whom = Whom(subject_id, name, application, person.transaction_id, reference, person.language)
+        whom = Whom(subject_id, name, application, person.transaction_id, reference, person.language, person.realm)
         return notify(self._parts, whom, holder, happened)
 
 

@@ -27,14 +27,15 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import ContactKind, ContactWriting, Directory, DirectoryUser, RightMissing
 from wardgate.engine.answering import directory_of
-from wardgate.engine.notices import CHANNELS, Addressee, Notice, Whom, everywhere, tell
+from wardgate.engine.notices import ACCOUNT, CHANNELS, Addressee, everywhere, page_address, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.contacts import masked
 from wardgate.engine.self_service.disputing import Disputed, Disputing
+from wardgate.engine.wording import Notice, Whom
 from wardgate.errors import Conflict, DirectoryUnavailable
 from wardgate.session.sessions import end_all
 from wardgate.storage.port import Committed, Delete, Operation, Row, Update, Where
-from wardgate.texts import Text
+from wardgate.texts import Text, render
 
 _TRIES: Final = 5
 _MOST_LINKS: Final = 20
@@ -134,8 +135,10 @@ class Undoing:
         entry = trail.entry(self._parts.ring(), now_ms)
         unit: list[Operation] = [use(link, now_ms), unfrozen(subject_id), end_all(subject_id), record(ended)]
         taken, back = self._taken(link, rows), self._back(link, rows)
-        unit += [*taken, *back, self._event(Kind.CONTACT_UNDONE, link, trail, _what(link, bool(back)))]
-        return [*unit, *self._tell(link, self._old(link, person, rows, bool(back)), "contact_undone", trail), entry]
+        told = _what(link, bool(back))
+        what = {name: str(told[key]) for name, key in (("taken", "value"), ("back", "back")) if key in told}
+        unit += [*taken, *back, self._event(Kind.CONTACT_UNDONE, link, trail, told)]
+        return [*unit, *self._tell(link, self._old(link, person, rows, bool(back)), "contact_undone", what, trail), entry]
 
     def _taken(self, link: MailLink, rows: Sequence[Row]) -> list[Operation]:
         """What takes the added one away: that one, and not one of the same value that came later."""
@@ -213,12 +216,15 @@ class Undoing:
                     return _Person(user, directory)
         return _Person(None, None)
 
-    def _tell(self, link: MailLink, addressees: Sequence[Addressee], happened: str, trail: Trail) -> tuple[Operation, ...]:
+    def _tell(
+        self, link: MailLink, addressees: Sequence[Addressee], happened: str, what: Mapping[str, str], trail: Trail
+    ) -> tuple[Operation, ...]:
         payload = link.payload
-        whom = Whom(
-            link.subject_id, str(payload["user"]), str(payload["application"]), "", trail.reference, str(payload["language"])
-        )
-        return tell(self._parts, whom, addressees, Notice(happened))
+        said = (trail.reference, str(payload["language"]), str(payload.get("realm", "")))
+        whom = Whom(link.subject_id, str(payload["user"]), str(payload["application"]), "", *said)
+        told = [render(Text(f"notice.undone_{name}", {"value": value}), whom.language) for name, value in what.items()]
+        notice = Notice(happened, {"what": " ".join(told)}, link=page_address(self._parts, ACCOUNT), link_text="notice.link_see")
+        return tell(self._parts, whom, addressees, notice)
 
     def _event(self, kind: Kind, link: MailLink, trail: Trail, more: Mapping[str, object]) -> Operation:
         details = {"user": str(link.payload["user"]), "of": str(link.payload["reference"]), **more}

@@ -13,6 +13,7 @@ from wardgate.directory.port import DirectoryUser
 from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.self_service.flow import Flow, Proved
 from wardgate.engine.self_service.start_code import START_CODE
+from wardgate.engine.terms import ADMINISTRATORS_STRONG_FACTORS
 from wardgate.factors import ON_PAGES, QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Right
 from wardgate.policy.facts import Facts
@@ -28,10 +29,11 @@ BY_PERSON: Final = '"by":"person"'
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What policy said. `told`: for the timeline."""
+    """What policy said. `told`: for the timeline. `administrator`: a floor demands of him what it does of administrators."""
 
     enough: bool
     told: Mapping[str, str]
+    administrator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Weighing:
             return Weighed(False, {"why": "no self-service goal"})
         counted = ", ".join(" ".join([each.proof.kind, str(each.weight), each.why_not]).strip() for each in judgement.counted)
         missing = ", ".join(f"{each.what} {each.has} of {each.needed}" for each in judgement.missing)
-        return Weighed(judgement.enough, {"counted": counted, **({"missing": missing} if missing else {})})
+        told = {"counted": counted, **({"missing": missing} if missing else {})}
+        return Weighed(judgement.enough, told, judgement.strong_factors >= ADMINISTRATORS_STRONG_FACTORS)
 
     def left(self, flow: Flow, user: DirectoryUser, holder: Holder, ages: "Ages") -> Mapping[str, str]:
         """The kinds that would add something, each with where its code would go (masked), the weightiest first.

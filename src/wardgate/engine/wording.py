@@ -1,0 +1,118 @@
+"""Puts notices into words: what happened, then when, where and for what, then the link, then what we never ask for.
+
+A text message says the same in as few words as it can, from whom it comes first. What somebody could write into his account and
+read here again, such as an authenticator's name, is shown without what a phone would make a link or a number of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.delivery.gsm import in_ascii, narrowed
+from wardgate.engine.runtime import EngineConfiguration
+from wardgate.texts import Text, catalogue, language_of, render
+
+MAX_BRAND_CHARS: Final = 20
+MAX_NICKNAME_CHARS: Final = 40
+_KEPT: Final = frozenset(" -_'")
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Whom a notice is for, and which login or flow it belongs to.
+
+    `realm`: whose brand it bears; empty: the default realm's. `device`, `place`: what was used and the country, where known.
+    """
+
+    subject_id: str
+    user_name: str
+    application: str
+    transaction_id: str
+    reference: str
+    language: str
+    realm: str = ""
+    device: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What happened. `subject`: the text's id, where it is not that of `happened`. `link`: the whole address, or empty.
+
+    `link_text`: the id of what is said of the link. `call`: whether it is said, where there is no link, that the help desk is to
+    be called.
+    """
+
+    happened: str
+    values: Mapping[str, str | int] = field(default_factory=dict)
+    subject: str = ""
+    link: str = field(default="", repr=False)
+    link_text: str = ""
+    call: bool = False
+
+
+def moment_in(configuration: EngineConfiguration, at: datetime) -> str:
+    """A time with its zone, as people of this organisation read it."""
+    local = at.astimezone(ZoneInfo(configuration.notices.time_zone))
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M} UTC{'' if not local.utcoffset() else f'{offset[:3]}:{offset[3:]}'}"
+
+
+def mail_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, linked: bool, now: datetime) -> tuple[str, str]:
+    """Subject and text of a mail."""
+    values = _values(configuration, whom, notice)
+    where = ", ".join(part for part in (whom.device, whom.place) if part)
+    reference = render(Text("notice.frame", values), whom.language)
+    parts = (moment_in(configuration, now), where, configuration.named(whom.application, whom.realm), reference)
+    frame = " · ".join(part for part in parts if part)
+    lines = [render(Text(f"notice.{notice.happened}_body", values), whom.language).strip(), frame]
+    lines += [_link(notice, "body", whom.language, values) if linked else _call(notice, "body", whom.language, values)]
+    lines += [render(Text("notice.never"), whom.language)]
+    subject = render(Text(notice.subject or f"notice.{notice.happened}_subject", values), whom.language)
+    return " ".join(subject.split()), "\n\n".join(line for line in lines if line) + "\n"
+
+
+def sms_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, linked: bool) -> str:
+    """A text message."""
+    values = _values(configuration, whom, notice)
+    said = render(Text(f"notice.{notice.happened}_sms", values), whom.language).strip()
+    end = _link(notice, "sms", whom.language, values) if linked else _call(notice, "sms", whom.language, values)
+    text = f"{cut(configuration.brand_of(whom.realm), MAX_BRAND_CHARS)}: {said} {end}"
+    return in_ascii(text) if language_of(whom.language) in configuration.notices.ascii_only else narrowed(text)
+
+
+def way_named(kind: str, nickname: str, language: str) -> str:
+    """A way to sign in as its person knows it: `Authenticator app, phone`."""
+    word = catalogue(language_of(language)).get(f"page.factor_{kind}", kind)
+    shown = harmless(nickname)
+    if not shown or kind == RECOVERY_CODE or shown.lower() in (kind, "app"):
+        return word
+    return render(Text("notice.named", {"kind": word, "nickname": shown}), language)
+
+
+def harmless(typed: str) -> str:
+    """What somebody typed, without what makes a link, an address or a number to call of it."""
+    kept = "".join(char if char.isalnum() or char in _KEPT else " " for char in typed)
+    return cut(" ".join(kept.split()), MAX_NICKNAME_CHARS)
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= most else text[:most].rstrip()
+
+
+def _values(configuration: EngineConfiguration, whom: Whom, notice: Notice) -> dict[str, str | int]:
+    return {"ref": whom.reference, "brand": configuration.brand_of(whom.realm), "link": notice.link, **notice.values}
+
+
+def _link(notice: Notice, form: str, language: str, values: Mapping[str, str | int]) -> str:
+    return render(Text(f"{notice.link_text}_{form}", values), language)
+
+
+def _call(notice: Notice, form: str, language: str, values: Mapping[str, str | int]) -> str:
+    if notice.call:
+        return render(Text(f"notice.call_{form}", values), language)
+    return render(Text("notice.ref_sms", values), language) if form == "sms" else ""
