@@ -137,9 +137,9 @@ async def test_link_start_code_password_app_and_codes_open_the_account() -> None
     assert (done["issuer"], done["user"]) == ("cli:frank", "grace")
     [granted] = await world.payloads("engine:login:granted")
     assert granted["factors"] == ["activation"]
-    told = {(each.to, each.text.split(" (")[0]) for each in await world.messages() if "was set up" in each.text}
-    assert (MAIL, "Your account was set up") in told
-    assert ("frank@acme.test", "The account grace, for which you issued an activation, was set up") in told
+    told = {(each.to, each.text.split("\n")[0]) for each in await world.messages() if "was set up" in each.text}
+    assert (MAIL, "Your account at Wardgate was set up.") in told
+    assert ("frank@acme.test", "The account grace, for which you issued an activation, was set up.") in told
     assert (await world.verified()).findings == ()
 
 

@@ -139,8 +139,8 @@ async def test_replacing_keeps_the_old_one_until_the_code_was_right() -> None:
         assert await values(world, user) == [PHONE]
         await browser.post(code=await code_for(world, OTHER), act="verify")
         assert await values(world, user) == [OTHER]
-    assert any("took the place" in each.text and "/l/" in each.text for each in await sent_to(world, PHONE))
-    assert any("took the place" in each.text for each in await sent_to(world, OTHER))
+    assert any("replaces" in each.text and "/l/" in each.text for each in await sent_to(world, PHONE))
+    assert any("replaces" in each.text for each in await sent_to(world, OTHER))
     assert any("took the place" in each.text for each in await sent_to(world, "ada@acme.test"))
 
 
