@@ -178,7 +178,7 @@ class ActionPages:
             return self._to_step(step)
         label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
         unit = passkey_operations(self._door, SubjectId(whose.subject_id), whose.user_name, made, label)
-        await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_added")])
+        await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_added", PASSKEY, label)])
         if whose.has_codes:
             return await self._done(request, browser, moved, moved)
         return await self._codes(request, browser, moved, awaited)
