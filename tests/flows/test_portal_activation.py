@@ -562,6 +562,54 @@ async def test_activation_on_its_way_ends_with_the_freeze(proved: bool) -> None:
     assert await right(new, "nobody knows it")
 
 
+async def test_right_start_code_of_a_frozen_account_begins_nothing() -> None:
+    world = PortalWorld()
+    new = await grace(world, link="")
+    await freeze(world, new.user)
+    async with world.browser() as browser:
+        await browser.get("/activate")
+        page = await browser.post(username="grace", code=new.code)
+        assert page.status_code == 422
+        assert "on hold" in page.text
+        assert "on hold" not in (await browser.post(username="grace", code="0000-0000-00000")).text
+    assert await world.rows("self_service") == []
+
+
+async def test_app_is_not_enrolled_by_an_activation_that_a_freeze_ended() -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"], ["totp"])
+    new = await grace(world)
+    async with world.browser() as browser:
+        await to_password(browser, new)
+        await browser.post(new_password=NEW, act="password")
+        page = await browser.post(act="enrol", method="totp")
+        await freeze(world, new.user)
+        page = await browser.post(code=await app_code(world, page), act="app")
+        assert page.status_code == 410, page.text
+        assert browser.client.cookies.get(SESSION_COOKIE) is None
+    assert await world.rows("authenticator") == []
+    assert await world.payloads("engine:login:granted") == []
+
+
+async def test_freeze_while_the_first_password_is_written_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"])
+    new = await grace(world)
+    write = world.directory.reset_password
+
+    async def reset(user: DirectoryUser, password: Secret, must_change: bool, timeout_s: float) -> None:
+        await freeze(world, new.user)
+        await write(user, password, must_change, timeout_s)
+
+    async with world.browser() as browser:
+        await to_password(browser, new)
+        monkeypatch.setattr(world.directory, "reset_password", reset)
+        await browser.post(new_password=NEW, act="password")
+        assert browser.path != "/account"
+        assert browser.client.cookies.get(SESSION_COOKIE) is None
+    assert await world.payloads("engine:login:granted") == []
+
+
 async def test_activation_goes_on_after_a_restart() -> None:
     world = PortalWorld()
     use_plan(world, ["password"])

@@ -252,8 +252,8 @@ class World:
         return await list_messages(self.storage, self.ring, 1000)
 
     async def code(self, name: str | None = None) -> str:
-        """The code in the newest message (to this user)."""
-        return next(each.code for each in await self.messages() if name is None or each.user == name)
+        """The code in the newest message (to this user) that has one: a notice may have gone in the same moment."""
+        return next(each.code for each in await self.messages() if each.code and (name is None or each.user == name))
 
     async def verified(self) -> Verification:
         """What the audit verifier says."""

@@ -20,6 +20,7 @@ from wardgate.account.activation import (
     read_one,
 )
 from wardgate.account.contact import place_key
+from wardgate.account.freeze import asked
 from wardgate.account.subject import SubjectId
 from wardgate.admin import fields
 from wardgate.admin.contacts import codes_go_to
@@ -59,6 +60,8 @@ async def activate(
     async with found_person(office, name, directory) as person:
         if person.user.state is not AccountState.ACTIVE:
             raise UsageError(f"the account of {person.user.name} is {person.user.state.value}: nobody can be activated in it")
+        if await _is_frozen(office, person.subject_id):
+            raise UsageError(f"the account of {person.user.name} is frozen: wardgate user unfreeze lifts that")
         named = _login_name(document, name, person, directory)
         goes = await codes_go_to(office, person)
         channel, to, link = _link(office, person, ways, goes)
@@ -125,6 +128,10 @@ def described(activation: Activation, now_ms: int) -> dict[str, Any]:
         "issued_at": from_ms(activation.created_at).isoformat(),
         "ended_at": _iso(activation.ended_at or 0),
     }
+
+
+async def _is_frozen(office: Office, subject_id: SubjectId | None) -> bool:
+    return subject_id is not None and bool((await office.storage.read([asked(subject_id)]))[0])
 
 
 async def _of(office: Office, subject_id: SubjectId | None) -> Activation | None:

@@ -142,7 +142,7 @@ class ActionPages:
 
     # --- an app, and recovery codes --------------------------------------------------------------------------------
 
-    async def _begin(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response:
+    async def _begin(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response | Done:
         kind = form.fields.get("method", "")
         if kind not in self._offered(request, step):
             return await self.show(request, browser, step, Text("do.choose"), 422)
@@ -203,16 +203,19 @@ class ActionPages:
         moved = await self._steps.move(browser.mac(self._door.ring()), step, after)
         if moved is None:
             return self._to_step(step)
-        await enrol_app(self._door, whose, step.secret, proved, form)
-        if whose.has_codes:
+        is_kept = await enrol_app(self._door, whose, step.secret, proved, form)
+        if whose.has_codes or not is_kept:
+            # The account was frozen meanwhile: the engine, which looks, ends this login.
             return await self._done(request, browser, moved, moved)
         return await self._codes(request, browser, moved, awaited)
 
-    async def _codes(self, request: Request, browser: Browser, step: Step, awaited: Awaited) -> Response:
+    async def _codes(self, request: Request, browser: Browser, step: Step, awaited: Awaited) -> Response | Done:
         moved = await self._steps.move(browser.mac(self._door.ring()), step, step.changed(pending=_CODES))
         codes = await make_codes(self._door, _whose(awaited)) if moved is not None else None
         if moved is not None and codes is not None:
             await self._steps.move(browser.mac(self._door.ring()), moved, moved.changed(pending=_MADE + " ".join(codes)))
+        elif moved is not None:
+            return await self._done(request, browser, moved, moved)
         return self._to_step(step)
 
     # --- challenge questions -----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.admin.memory_kind import configure, register
 from wardgate.account.activation import CODE_LIFE_MS, MAIL_LIFE_MS, SMS_LIFE_MS, code_fits, link_mac_of, of_link, read_one
 from wardgate.admin.activations import activate, cancel_activation, show_activation
+from wardgate.admin.freezes import freeze_person, unfreeze_person
 from wardgate.admin.office import Office
 from wardgate.audit.events import Kind
 from wardgate.delivery.outbox import list_messages
@@ -58,6 +59,16 @@ async def test_link_and_code_are_issued_and_stand_on_record_without_either(desk:
     shown = (await show_activation(desk, name="grace"))["activation"]
     assert (shown["state"], shown["link"], shown["has_code"], shown["wrong_answers"]) == ("open", "mail", True, 0)
     assert told["code"] not in repr(shown)
+
+
+async def test_frozen_account_gets_no_activation(desk: Office) -> None:
+    await activate(desk, URL, name="grace", by=["print"])
+    await freeze_person(desk, name="grace")
+    with pytest.raises(UsageError, match="frozen"):
+        await activate(desk, URL, name="grace", by=["mail"])
+    assert await list_messages(desk.storage, desk.ring, 10) == []
+    await unfreeze_person(desk, name="grace")
+    assert (await activate(desk, URL, name="grace", by=["mail"]))["sent_to"]
 
 
 async def test_link_by_text_message_lives_for_ten_minutes(desk: Office) -> None:
