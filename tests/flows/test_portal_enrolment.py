@@ -6,8 +6,13 @@ import re
 
 import httpx
 
+from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
+from tests.flows.world import SECRET
+from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
+from wardgate.factors.totp import hotp
+from wardgate.policy.settings import ActionEntrySettings
 
 
 async def signed_in(world: PortalWorld, browser: BrowserOfTests, name: str = "ada") -> None:
@@ -92,6 +97,83 @@ async def test_stolen_session_enrols_nothing_after_five_minutes() -> None:
         for address in ("/enrol/totp", "/enrol/recovery-codes"):
             assert (await browser.client.get(address)).headers["location"].startswith("/confirm")
     assert await kinds(world, user) == ["totp"]
+
+
+async def by_phone(world: PortalWorld, browser: BrowserOfTests) -> None:
+    """Sign in by the weaker of two ways that policy takes."""
+    await browser.sign_in("ada")
+    await browser.post(method="sms", act="other")
+    await browser.post(code=await world.code("ada"), act="answer")
+    assert browser.path == "/account", browser.page.text
+
+
+async def test_thief_of_password_and_number_changes_nothing_that_an_app_protects() -> None:
+    """A code to a phone signs in where policy says so; it adds nothing beside an app, and takes none away."""
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await by_phone(world, browser)
+        for address in ("/enrol/totp", "/enrol/recovery-codes", "/enrol/token", "/account/contacts/add/phone", "/account/password"):
+            assert (await browser.client.get(address)).headers["location"].startswith("/confirm"), address
+        page = await browser.get("/account/authenticators")
+        identity = re.search(r'name="authenticator" value="(\w+)"', page.text)
+        assert identity is not None
+        for more in ({}, {"lost": "yes"}):
+            data = {**browser.filled(0, {}), "authenticator": identity[1], **more}
+            reply = await browser.client.post(browser.path, data=data, headers=OURS)
+            assert reply.headers["location"].startswith("/confirm")
+    assert await kinds(world, user) == ["totp"]
+
+
+async def test_confirmation_by_a_phone_is_not_offered_to_who_has_an_app() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await by_phone(world, browser)
+        sent = len(await world.messages())
+        await browser.get("/enrol/totp")
+        await browser.post(str(browser.page.url).removeprefix("https://login.acme.test"), password="correct horse")
+        assert "text message" not in browser.page.text
+        other = await browser.client.get(browser.path + "/other")
+        assert 'value="sms"' not in other.text
+        await browser.client.post(browser.path, data={**browser.filled(0, {}), "method": "sms", "act": "other"}, headers=OURS)
+        assert len(await world.messages()) == sent
+        await browser.get(browser.path)
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path.startswith("/enrol/totp/"), browser.page.text
+
+
+async def test_first_app_is_followed_by_recovery_codes_without_another_proof() -> None:
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=await world.code("ada"), act="answer")
+        world.later(30)
+        secret = await key_on(await browser.get("/enrol/totp"))
+        await browser.post(code=world.totp(secret=secret), nickname="My phone")
+        assert browser.path == "/enrol/recovery-codes"
+        await browser.post()
+    assert await kinds(world, user) == ["totp", "recovery_code"]
+
+
+async def test_phones_code_enrols_no_second_app_in_a_login_that_demands_one() -> None:
+    """What policy demands within a sign-in is set up by no less than what protects the account."""
+    world = PortalWorld()
+    plan = {"demands": [ActionEntrySettings(enrol="totp", level="forced", deferrals=0)]}
+    use_plan(world, ["password"], ["hotp", "sms"], **plan)
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_hotp(user)
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(method="sms", act="other")
+        page = await browser.post(code=await world.code("ada"), act="answer")
+        assert "Enter the code from your device" in page.text, page.text
+        page = await browser.post(code=hotp(Secret(SECRET), 0, 6), act="answer")
+        assert 'value="totp"' in page.text, page.text
+    assert await kinds(world, user) == ["hotp"]
 
 
 async def test_confirmation_gives_the_session_another_value_and_lets_the_change_through() -> None:

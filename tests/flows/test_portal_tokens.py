@@ -4,7 +4,7 @@ import asyncio
 
 from tests.flows.portal_world import PortalWorld
 from tests.flows.test_portal_enrolment import kinds, signed_in
-from tests.flows.test_portal_freeze import PHONE, a_world, freeze
+from tests.flows.test_portal_freeze import bob_frozen, knowing_ages, thief_signed_in
 from wardgate.account.token import create_token
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
@@ -100,20 +100,16 @@ async def test_of_two_who_take_one_token_one_gets_it() -> None:
 
 
 async def test_thief_takes_no_token_while_the_account_is_frozen() -> None:
-    """Signed in by a code to a phone, which lifts nothing, as the person has an app."""
-    world, user = await a_world(phone=PHONE)
+    world = knowing_ages()
+    user = await bob_frozen(world)
     await stocked(world)
-    await freeze(world, user)
-    world.later(60)
     async with world.browser() as browser:
-        await browser.sign_in("ada")
-        await browser.post(method="sms", act="other")
-        await browser.post(code=await world.code("ada"), act="answer")
+        await thief_signed_in(world, browser, user)
         await browser.get(PAGE)
         page = await browser.post(serial="A1", code=hotp(SEED, 0, 6))
         assert page.status_code == 409
         assert "on hold" in page.text
-    assert await kinds(world, user) == ["totp"]
+    assert await kinds(world, user) == []
 
 
 async def test_password_of_an_hour_ago_adds_no_token() -> None:

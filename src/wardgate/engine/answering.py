@@ -35,6 +35,7 @@ from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.spent_code import remember_spent_code, user_key
+from wardgate.engine.stepping_up import is_stepped_up, strong_kinds
 from wardgate.engine.steps import DIRECTORY_FIND, STORAGE_READ, Steps
 from wardgate.engine.surroundings import to_remember
 from wardgate.engine.transaction import (
@@ -362,6 +363,9 @@ class Answering:
                 due = await self._confirmed(answer, transaction)
             elif transaction.sequence < MAX_ROUNDS and self._asker.alternatives(confirming, answer.holder):
                 return await self._next_step(answer, verdict, confirming)
+        stepping = self._stepping_up(answer, transaction, proved, due)
+        if stepping is not None:
+            return await self._next_step(answer, verdict, stepping)
         if due.must is not None and answer.request.origin.shows_pages and transaction.sequence < MAX_ROUNDS:
             return await self._require(answer, transaction, proved, verdict, due)
         released = release_after(proved, answer.holder)
@@ -388,6 +392,22 @@ class Answering:
         if not isinstance(commit, Refused):
             return outcome
         return await self._lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
+
+    @staticmethod
+    def _stepping_up(answer: Answer, transaction: Transaction, proved: tuple[str, ...], due: Due) -> Transaction | None:
+        """One step more, where something has to be enrolled: it opens the account from then on, so that no less is asked for it
+        than what protects the account now. Not once it was begun: what is enrolled within is asked for the next time.
+        """
+        if not answer.request.origin.shows_pages or not transaction.factor or transaction.sequence >= MAX_ROUNDS:
+            return None
+        enrols = due.must is not None and bool(due.must.factors)
+        # A password that has to be changed comes first, and nothing else is known to be due before it was.
+        if not enrols and not (transaction.refusal and any(each.factors for each in transaction.terms.demands)):
+            return None
+        wanted = strong_kinds(answer.holder, answer.request.origin.site is not None)
+        if is_stepped_up(wanted, proved):
+            return None
+        return replace(transaction, proved=proved, steps=(*transaction.steps, wanted), step=len(transaction.steps))
 
     def _lifts(self, frozen: Freeze, answer: Answer, transaction: Transaction, proved: Sequence[str]) -> bool:
         directory = directory_of(self._parts.configuration(), transaction.directory)

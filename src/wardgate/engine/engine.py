@@ -46,6 +46,7 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, MAX_SEALED_BYTES, open_login
 from wardgate.engine.settings import SendingSettings
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
+from wardgate.engine.stepping_up import is_stepped_up, strong_kinds, with_strong_step
 from wardgate.engine.steps import POLICY, Steps
 from wardgate.engine.strong_answer import StrongAnswers
 from wardgate.engine.strong_first import Kept, kept
@@ -269,6 +270,9 @@ class Engine:
             course = replace(_less(course, person.proved), proved=(*self._proved_already(request), person.proved))
         if course.terms.skips_unsendable:
             course = self._without_unsendable(course, attempt, person)
+        wanted = strong_kinds(person.holder, site) if request.steps_up else ()
+        if not is_stepped_up(wanted, course.proved):
+            course = replace(course, steps=with_strong_step(course.steps, wanted))
         enrols = await self._must_enrol(attempt, person, course)
         if enrols and course.terms.enrols:
             course = _led(course, enrols)

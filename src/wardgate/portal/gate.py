@@ -8,11 +8,15 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.freeze import asked
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
+from wardgate.engine.holders import holder_of
+from wardgate.engine.stepping_up import is_stepped_up, strong_kinds
 from wardgate.pages.browser import drop_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.pages.site import site_of
 from wardgate.session.sessions import Session, end_all
 from wardgate.storage.port import Where
 from wardgate.web.access import require_known_host
@@ -29,11 +33,16 @@ MAX_REMEMBERED: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Who is signed in: the session, its bearer value, and the account as its directory tells it now."""
+    """Who is signed in: the session, its bearer value, and the account as its directory tells it now.
+
+    `strong`: the strong factors that he has, of which he proves one before he changes what protects the account. What he has set up
+    since his last proof is not among them: by that proof he may go on and make recovery codes.
+    """
 
     session: Session
     bearer: str
     user: DirectoryUser
+    strong: tuple[str, ...] = ()
 
 
 class Gate:
@@ -61,15 +70,22 @@ class Gate:
         speaks(request, session.whose.language)
         if self._door.configuration().questioner is not None:
             asks_questions(request)
-        present = Present(session, bearer, user)
-        if await self.is_frozen(present):
+        subject_id = session.whose.subject_id
+        frozen, rows = await self._door.storage.read([asked(subject_id), kept_authenticators(subject_id)])
+        if frozen:
             tell_of_freeze(request)
-        return present
+        older = [row for row in rows if int(row["created_at"] or 0) <= session.confirmed_at]
+        holder = holder_of(self._door.ring(), subject_id, user, *active_and_held(older), ())
+        return Present(session, bearer, user, strong_kinds(holder, site_of(request, self._door.context) is not None))
 
     def is_fresh(self, present: Present) -> bool:
-        """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes."""
-        age_ms = to_ms(self._door.clock.now()) - present.session.confirmed_at
-        return 0 <= age_ms < CONFIRMED_FOR_S * 1000
+        """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes.
+
+        By a strong factor, where he has one: who signed in by a code to a phone proves that first.
+        """
+        session, now_ms = present.session, to_ms(self._door.clock.now())
+        lately = [kind for kind, at_ms in session.proofs.items() if 0 <= now_ms - at_ms < CONFIRMED_FOR_S * 1000]
+        return 0 <= now_ms - session.confirmed_at < CONFIRMED_FOR_S * 1000 and is_stepped_up(present.strong, lately)
 
     async def is_frozen(self, present: Present) -> bool:
         """Whether the account is frozen, for what a page says: what refuses a change is a condition of the change itself."""
