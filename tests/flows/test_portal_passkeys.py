@@ -538,19 +538,6 @@ async def test_pages_without_passkeys_permit_none() -> None:
         assert "publickey-credentials-create=()" in page.headers["permissions-policy"]
 
 
-async def test_forgotten_password_asks_nobody_for_a_passkey() -> None:
-    """Its pages have no script for that yet; who has one is offered what else he has, like everybody."""
-    world = PortalWorld()
-    user = await world.person("ada", phone="+905321234567")
-    await give_passkey(world, user)
-    async with world.browser() as browser:
-        for name in ("ada", "nobody"):
-            await browser.get("/forgot")
-            page = await browser.post(username=name)
-            assert 'value="totp"' in page.text
-            assert 'value="passkey"' not in page.text
-
-
 async def test_checking_library_is_loaded_only_for_who_uses_a_passkey() -> None:
     code = "import sys, wardgate.app; sys.exit('webauthn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

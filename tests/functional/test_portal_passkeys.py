@@ -341,3 +341,73 @@ def test_passkey_is_made_within_a_sign_in_that_demands_one(site: Site, ada: Pers
     ada.at("/account")
     [row] = site.passkeys()
     assert row["label"] == "My computer"
+
+
+def forgot(person: Person, words: tuple[str, str]) -> None:
+    """Go to the page that asks for a passkey before anything is proved. `words`: the passkey among the ways, and the button."""
+    person.go("/forgot")
+    person.page.locator("#username").fill("ada")
+    person.page.locator("main button.primary").click()
+    person.at("/recover")
+    person.page.get_by_label(words[0]).check()
+    person.page.locator("main button.primary").click()
+    expect(person.page.get_by_role("button", name=words[1])).to_be_visible()
+
+
+def test_forgotten_password_is_reset_by_a_passkey_alone(site: Site, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    ada.sign_out()
+    site.world.later(86_400)
+    forgot(ada, ("Passkey", "Continue with passkey"))
+    ada.is_clean("recover")
+    # Whoever gives up has tried nothing.
+    ada.cannot_unlock()
+    before = len(site.run(site.world.rows("audit_event")))
+    ada.page.get_by_role("button", name="Continue with passkey").click()
+    expect(ada.page.get_by_text("No passkey was used")).to_be_visible()
+    assert len(site.run(site.world.rows("audit_event"))) == before
+    ada.session.send("WebAuthn.setUserVerified", {"authenticatorId": ada.authenticator, "isUserVerified": True})
+    ada.page.get_by_role("button", name="Continue with passkey").click()
+    ada.page.locator("#new_password").fill("a very long new passphrase")
+    ada.page.locator("main button.primary").click()
+    expect(ada.page.get_by_role("heading", name="Password changed")).to_be_visible()
+
+
+def test_reset_by_a_passkey_in_turkish_on_a_dark_phone(site: Site, browser: Browser, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    ada.sign_out()
+    [kept] = ada.credentials()
+    site.world.later(86_400)
+    context = new_context(browser, locale="tr", color_scheme="dark", viewport={"width": 390, "height": 844})
+    try:
+        page = context.new_page()
+        session = context.new_cdp_session(page)
+        session.send("WebAuthn.enable", {"enableUI": False})
+        phone = Person(site, page, session)
+        phone.add_authenticator()
+        session.send("WebAuthn.addCredential", {"authenticatorId": phone.authenticator, "credential": kept})
+        forgot(phone, ("Geçiş anahtarı", "Geçiş anahtarıyla devam et"))
+        phone.is_clean("recover-phone-dark-tr")
+        page.get_by_role("button", name="Geçiş anahtarıyla devam et").click()
+        expect(page.locator("#new_password")).to_be_visible()
+    finally:
+        context.close()
+
+
+def test_reset_without_script_leads_to_the_other_ways(site: Site, browser: Browser, ada: Person) -> None:
+    context = new_context(browser, java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(f"{site.origin}/forgot")
+        page.locator("#username").fill("ada")
+        page.locator("main button.primary").click()
+        page.get_by_label("Passkey").check()
+        page.locator("main button.primary").click()
+        expect(page.get_by_text("cannot use passkeys here").first).to_be_visible()
+        assert not page.get_by_role("button", name="Continue with passkey").is_visible()
+        page.get_by_role("button", name="Use another way").click()
+        expect(page.get_by_label("Code from an app")).to_be_visible()
+    finally:
+        context.close()

@@ -33,7 +33,8 @@ BY_KIND = {factor.kind: factor for factor in SECOND_FACTORS}
 KINDS = (PASSWORD, *BY_KIND)
 STRONG_KINDS = tuple(factor.kind for factor in SECOND_FACTORS if factor.strong)
 # Those that a door without pages never asks for, those that ask several questions, and how long each one's answers may be.
-ON_PAGES = frozenset(factor.kind for factor in SECOND_FACTORS if isinstance(factor, NeedsPage))
+BY_PAGE = {factor.kind: factor for factor in SECOND_FACTORS if isinstance(factor, NeedsPage)}
+ON_PAGES = frozenset(BY_PAGE)
 # Of these, those that a short link can lead to, with what is said then.
 BY_LINK = {factor.kind: factor.link_text for factor in SECOND_FACTORS if isinstance(factor, AsksByLink)}
 QUESTIONING = {factor.kind: factor for factor in SECOND_FACTORS if isinstance(factor, Questioning)}

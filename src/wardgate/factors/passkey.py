@@ -26,6 +26,13 @@ MAX_ASSERTION_BYTES = 8 * 1024
 MAX_CREDENTIAL_CHARS = 1364
 # What a browser waits for the person: as long as a code lives.
 TIMEOUT_MS = 180_000
+# A key in COSE form (RFC 9053 section 7.1.1) of which nobody knows the private part: ES256 with the base point of P-256 (SEC 2
+# section 2.4.2).
+NOBODYS_KEY = bytes.fromhex(
+    "a5010203262001"
+    "2158206b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "2258204fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+)
 # A passkey that this person does not have is no guess at one that he has.
 UNKNOWN = Wrong("passkey_unknown", counted=False, told=Text("passkey.unknown"))
 WRONG = Wrong("passkey_wrong")
@@ -71,6 +78,11 @@ class PasskeyFactor:
         options = request_options(str(memory.get("challenge", "")), holder.of_kind(self.kind))
         return Text("code.ask_passkey", {"options": dumps(options)})
 
+    def ask_anybody(self, memory: Mapping[str, object]) -> Asked:
+        """Have any passkey of this site sign: the ids of somebody's would tell that there is such a person, and that he has one."""
+        kept = memory or {"challenge": encoded(random_bytes(CHALLENGE_BYTES))}
+        return Asked(Text("code.ask_passkey", {"options": dumps(request_options(str(kept.get("challenge", ""))))}), kept)
+
     def verify(self, holder: Holder, task: Task, memory: Mapping[str, object], answer: bytes) -> Verdict:
         """Judge what the browser brought back for this challenge."""
         challenge = decoded(str(memory.get("challenge", "")))
@@ -81,6 +93,7 @@ class PasskeyFactor:
             return WRONG
         authenticator = passkey_of(holder.authenticators, shown)
         if authenticator is None:
+            _check_for_nothing(shown, challenge, task.site)
             return UNKNOWN
         return judge(authenticator, shown, challenge, task.site, task.now)
 
@@ -147,6 +160,13 @@ def judge(authenticator: Authenticator, shown: Shown, challenge: bytes, site: Si
         where=(unchanged, Where("state", "=", "active")),
     )
     return Right((claim,), COUNTED_BACK, authenticator.id, twofold=signed.user_verified)
+
+
+def _check_for_nothing(shown: Shown, challenge: bytes, site: Site) -> None:
+    """The work of a check by a key that nobody has: the time of a refusal tells nobody whether the passkey is the person's."""
+    from wardgate.factors.webauthn_checks import check_assertion
+
+    check_assertion(shown.body, challenge, site, NOBODYS_KEY)
 
 
 def handle_of(subject_id: SubjectId) -> bytes:

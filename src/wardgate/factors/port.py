@@ -208,6 +208,13 @@ class NeedsPage(Protocol):
         """How long such an answer may be, instead of MAX_ANSWER_BYTES."""
         ...
 
+    def ask_anybody(self, memory: Mapping[str, object]) -> Asked:
+        """Begin a challenge, or repeat one, before it is known who answers: the same for nobody as for somebody.
+
+        What comes back is judged by `verify`, which costs as much where the person has none.
+        """
+        ...
+
 
 @runtime_checkable
 class AsksByLink(Protocol):

@@ -15,6 +15,8 @@ from wardgate.directory.realm import parse_login_name
 from wardgate.engine.request import MAX_USER_NAME_CHARS
 from wardgate.engine.self_service.engine import ACTIVATE, ASKED, SelfService, Start
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, HandedOver, SelfServiceOutcome
+from wardgate.factors import ON_PAGES
+from wardgate.factors.passkey import MAX_ASSERTION_BYTES
 from wardgate.factors.port import MAX_ANSWER_BYTES
 from wardgate.pages.actions import CHANGE
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
@@ -23,9 +25,11 @@ from wardgate.pages.questions import answers_to
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
+from wardgate.web.headers import PASSKEYS_USED, PERMISSIONS_POLICY
 from wardgate.web.language import language_of_request
 
 GOALS: Final = {"/forgot": "reset", "/unlock": "unlock"}
+_PASSKEY: Final = "prove_passkey.html"
 _TEMPLATES: Final = {Choose: "choose.html", Ask: "prove.html", ChoosePassword: "new_password.html"}
 MAX_TURN: Final = 10_000
 # Where somebody goes who has set up his account: to see what protects it.
@@ -149,6 +153,10 @@ class RecoveryPages:
         if form.fields.get("act") == "answer" and _asks_several(form) and not answers_to(form):
             outcome = await self._service.show(step.flow, trail)
             return self._shown(request, browser, step, outcome, Text("kba.missing"), 422)
+        if form.fields.get("act") == "answer" and form.fields.get("passkey") == "":
+            # Nothing was signed: what never was an answer is no failed try.
+            outcome = await self._service.show(step.flow, trail)
+            return self._shown(request, browser, step, outcome, Text("passkey.cancelled"), 422)
         outcome = await self._acted(request, browser, step, form, trail)
         await self.held_back(trail, step.user_name)
         if isinstance(outcome, HandedOver):
@@ -169,9 +177,7 @@ class RecoveryPages:
                 kind = form.fields.get("method", "")
                 return await self._service.choose(step.flow, kind if kind in ASKED else "", trail, origin)
             case "answer":
-                typed = form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace")
-                given = Secret(answers_to(form) if _asks_several(form) else typed)
-                return await self._service.answer(step.flow, turn, given, trail, origin)
+                return await self._service.answer(step.flow, turn, Secret(_given(form)), trail, origin)
             case "password":
                 return await self._service.set_password(step.flow, turn, Secret(form.secret("new_password")), trail, origin)
             case "other":
@@ -196,9 +202,10 @@ class RecoveryPages:
     ) -> Response:
         if isinstance(outcome, Closed):
             status = 503 if outcome.down else 410
-        return self._door.pages.page(
+        on_page = isinstance(outcome, Ask) and outcome.kind in ON_PAGES
+        response = self._door.pages.page(
             request,
-            _TEMPLATES.get(type(outcome), "recovered.html"),
+            _PASSKEY if on_page else _TEMPLATES.get(type(outcome), "recovered.html"),
             status,
             posts=True,
             step=step,
@@ -209,6 +216,16 @@ class RecoveryPages:
             notice=outcome.text if isinstance(outcome, Ask) and not outcome.wrong else None,
             csrf=browser.csrf(self._door.ring(), step.id),
         )
+        if on_page:
+            response.headers[PERMISSIONS_POLICY] = PASSKEYS_USED
+        return response
+
+
+def _given(form: Form) -> bytes:
+    """What was answered: what a passkey signed, answers to questions, or a code."""
+    if "passkey" in form.fields:
+        return form.secret("passkey")[: MAX_ASSERTION_BYTES + 1]
+    return answers_to(form) if _asks_several(form) else form.text("code", MAX_ANSWER_BYTES).encode("utf-8", "replace")
 
 
 def _asks_several(form: Form) -> bool:

@@ -51,8 +51,8 @@ from wardgate.engine.settings import CodeSettings
 from wardgate.engine.steps import Steps
 from wardgate.engine.wording import Notice, Whom, way_named
 from wardgate.errors import ClockWrong, DirectoryUnavailable
-from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING
-from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Interview, More, Right, Task, Wrong
+from wardgate.factors import BY_KIND, BY_PAGE, LONGEST_ANSWER, QUESTIONING
+from wardgate.factors.port import MAX_ANSWER_BYTES, Factor, Holder, Interview, More, Right, Site, Task, Wrong
 from wardgate.kba.asking import Who
 from wardgate.storage.port import Committed, Modify, Operation
 from wardgate.texts import Text
@@ -68,6 +68,7 @@ SOURCE_START: Final = "start_source"
 ACTIVATE: Final = "activate"
 # What may be asked: of an activation its start code as well.
 ASKED: Final = {**BY_KIND, START_CODE.kind: START_CODE}
+_NOBODY: Final = Holder(NO_SUBJECT, (), None, None)
 # In what a factor remembers: the fingerprint of where its codes went.
 _SENT_TO: Final = "to"
 
@@ -188,6 +189,7 @@ class SelfService:
             language=attempt.language,
             created_at=attempt.now_ms,
             expires_at=attempt.now_ms + LIFE_MS,
+            has_site=start.origin.site is not None,
         )
 
     async def _subject(self, user: DirectoryUser, now_ms: int) -> SubjectId:
@@ -237,12 +239,14 @@ class SelfService:
         if flow.kind in QUESTIONING:
             asked = QUESTIONING[flow.kind].put_again(self._task(flow), flow.recall(flow.kind))
             prompt, questions = asked.prompt, asked.questions
+        elif flow.kind in BY_PAGE and (blind or person is None or not factor.enrolled(person.holder)):
+            prompt = BY_PAGE[flow.kind].ask_anybody(flow.recall(flow.kind)).prompt
         elif person is not None and not blind and factor.enrolled(person.holder):
             prompt = factor.repeat(person.holder, flow.recall(flow.kind))
         return Ask(flow.sequence, flow.kind, prompt, len(flow.proofs), blind, factor.channel is not None, text, wrong, questions)
 
-    def _task(self, flow: Flow) -> Task:
-        return Task(flow.id, self._parts.clock.now(), self._codes, self._parts.ring())
+    def _task(self, flow: Flow, site: Site | None = None) -> Task:
+        return Task(flow.id, self._parts.clock.now(), self._codes, self._parts.ring(), site)
 
     def _interview(self, flow: Flow, person: Person | None, origin: Origin) -> Interview | None:
         """With whom a flow speaks, somebody or nobody. None where no policy names questions any more."""
@@ -313,6 +317,8 @@ class SelfService:
         if factor.kind in QUESTIONING and interview is not None:
             # Nobody is asked like everybody else.
             return dict((await QUESTIONING[factor.kind].ask_for(self._task(flow), interview)).memory), ()
+        if factor.kind in BY_PAGE:
+            return dict(BY_PAGE[factor.kind].ask_anybody(flow.recall(factor.kind)).memory), ()
         if person is None or not factor.enrolled(person.holder):
             trail.note("nobody, or not enrolled: nothing is sent", factor=factor.kind)
             return {}, ()
@@ -376,6 +382,10 @@ class SelfService:
             return Wrong("too_long")
         if factor.kind in QUESTIONING and interview is not None:
             return await QUESTIONING[factor.kind].judge(task, interview, memory, raw)
+        if factor.kind in BY_PAGE:
+            # Nobody's is checked like everybody's.
+            holder = person.holder if person is not None else _NOBODY
+            return factor.verify(holder, self._task(flow, origin.site), memory, raw)
         if person is None or not self._is_asked(flow, person, factor):
             return Wrong("kind_not_enrolled")
         return factor.verify(person.holder, task, memory, raw)
@@ -432,7 +442,7 @@ class SelfService:
             moved, text = flow.moved(stage=Stage.CHOOSING, tries=tries, proof_tries=TRIES_OF_A_PROOF), Text("recover.other")
         else:
             moved = flow.moved(tries=tries, proof_tries=left)
-            room = flow.kind if flow.kind in QUESTIONING else "code"
+            room = flow.kind if flow.kind in QUESTIONING or flow.kind in BY_PAGE else "code"
             text = Text(f"{room}.wrong", {"left": left}) if left > 1 else Text(f"{room}.wrong_last")
         if person is not None and person.activation is not None:
             after, counted = count_wrong(person.activation, self._occasion(flow, trail))

@@ -9,7 +9,7 @@ CHOOSING <-> ASKED (one proof after the other)  -> PASSWORD -> WRITING -> DONE
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -41,13 +41,14 @@ class Stage(StrEnum):
 class Proved:
     """A proof that was right: by which factor, which authenticator or destination (a keyed fingerprint), and since when it exists.
 
-    `since`: milliseconds; 0: longer than anybody asks.
+    `since`: milliseconds; 0: longer than anybody asks. `user_verified`: by PIN or finger as well.
     """
 
     kind: str
     authenticator: str = ""
     destination: str = ""
     since: int = 0
+    user_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Flow:
 
     `kind`: the factor that is asked; `memory`: what each factor that was asked remembers; `proof_tries` and `tries`: wrong answers
     that are left to this question and to the whole; `passwords`: new passwords that may still be refused. `activation`: the one
-    that it began with, and `login_name` how its person is named at sign-in.
+    that it began with, and `login_name` how its person is named at sign-in. `has_site`: its pages have a name that passkeys may
+    be bound to.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Flow:
     expires_at: int = 0
     activation: str = ""
     login_name: str = ""
+    has_site: bool = False
 
     def is_over(self, now_ms: int) -> bool:
         """Whether its life has ended. One that began in the future has: the clock was set back, and nobody knows how old it is."""
@@ -100,7 +103,7 @@ class Flow:
 
 _BODY: Final = (
     "application", "realm", "user_name", "language", "directory", "immutable_id", "kind", "memory", "sent_at", "resends",
-    "proof_tries", "tries", "passwords", "activation", "login_name",
+    "proof_tries", "tries", "passwords", "activation", "login_name", "has_site",
 )  # fmt: skip
 
 
@@ -140,10 +143,7 @@ def from_row(ring: KeyRing, row: Row) -> Flow | None:
 
 def _row(ring: KeyRing, flow: Flow) -> Row:
     body: dict[str, object] = {name: getattr(flow, name) for name in _BODY}
-    body["proofs"] = [
-        {"kind": each.kind, "authenticator": each.authenticator, "destination": each.destination, "since": each.since}
-        for each in flow.proofs
-    ]
+    body["proofs"] = [asdict(each) for each in flow.proofs]
     return {
         "id": flow.id,
         "reference": flow.reference,

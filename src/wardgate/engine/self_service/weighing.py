@@ -14,7 +14,7 @@ from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.self_service.flow import Flow, Proved
 from wardgate.engine.self_service.start_code import START_CODE
 from wardgate.engine.terms import ADMINISTRATORS_STRONG_FACTORS
-from wardgate.factors import ON_PAGES, QUESTIONING, SECOND_FACTORS
+from wardgate.factors import BY_KIND, ON_PAGES, QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, Right
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
@@ -68,7 +68,8 @@ class Weighing:
         destination = factor.destination(holder) if factor.channel is not None else None
         if destination is None:
             authenticator = verdict.authenticator_id or ""
-            return Proved(factor.kind, authenticator=authenticator, since=ages.authenticators.get(authenticator, 0))
+            since = ages.authenticators.get(authenticator, 0)
+            return Proved(factor.kind, authenticator=authenticator, since=since, user_verified=verdict.twofold)
         return Proved(factor.kind, destination=self._key(destination), since=ages.contacts.get(compared(destination), 0))
 
     def destination_key(self, factor: Factor, holder: Holder) -> str:
@@ -97,7 +98,7 @@ class Weighing:
             factor
             for factor in (*((START_CODE,) if flow.activation else ()), *SECOND_FACTORS)
             if factor.enrolled(holder)
-            and factor.kind not in ON_PAGES
+            and self._is_possible(flow, factor)
             and (factor.channel is None or factor.channel in channels)
             and (factor.kind not in QUESTIONING or self._application(flow).policy.uses_questions)
         ]
@@ -116,13 +117,18 @@ class Weighing:
     def first_kinds(self, flow: Flow) -> tuple[str, ...]:
         """What may be chosen before anything is proved: the same for every name.
 
-        Questions only where they may be all that there is.
+        Questions only where they may be all that there is, and what needs a page where it works on these and weighs something.
         """
         channels, service = self._parts.configuration().channels, self._application(flow).policy.self_service
         asked = [
-            each for each in SECOND_FACTORS if each.kind not in ON_PAGES and (each.channel is None or each.channel in channels)
+            each for each in SECOND_FACTORS if self._is_possible(flow, each) and (each.channel is None or each.channel in channels)
         ]
         return tuple(each.kind for each in asked if each.kind not in QUESTIONING or service.by_questions_alone(flow.goal))
+
+    def _is_possible(self, flow: Flow, factor: Factor) -> bool:
+        """Whether the pages of a flow can ask for it, and policy lets it count at all: neither is a matter of who it is."""
+        weight = self._application(flow).policy.self_service.weights.get(factor.kind, 0)
+        return factor.kind not in ON_PAGES or (flow.has_site and weight > 0)
 
     def limits(self, flow: Flow) -> tuple[int, int]:
         """How many resets a person may have, within so many seconds."""
@@ -131,12 +137,12 @@ class Weighing:
 
     def _judge(self, flow: Flow, user: DirectoryUser, holder: Holder, proofs: Sequence[Proved]) -> Judgement | None:
         facts = self.facts(flow, user, holder)
-        presented = [self._proof(flow, each, user) for each in proofs]
+        presented = [self._proof(flow, each, user, holder) for each in proofs]
         applications = self._parts.configuration().applications.values()
         logins = logins_of([(each.policy, each.settings.name, each.settings.kind) for each in applications], facts)
         return judge(self._application(flow).policy, facts, presented, logins)
 
-    def _proof(self, flow: Flow, proved: Proved, user: DirectoryUser) -> Proof:
+    def _proof(self, flow: Flow, proved: Proved, user: DirectoryUser, holder: Holder) -> Proof:
         # The password of a new person is nobody's yet: it opens no mailbox.
         opens = proved.kind == "email" and not flow.activation and self._opens_with_password(proved.destination, user)
         return Proof(
@@ -144,6 +150,8 @@ class Weighing:
             source=proved.destination or proved.authenticator,
             since=from_ms(proved.since) if proved.since else None,
             behind_password=opens,
+            lost=_is_gone(proved, holder),
+            user_verified=proved.user_verified,
         )
 
     def _opens_with_password(self, destination: str, user: DirectoryUser) -> bool:
@@ -151,12 +159,12 @@ class Weighing:
         return any(self._key(mail) == destination for mail in (user.mail, *user.other_mails) if mail)
 
     def _hypothetical(self, factor: Factor, holder: Holder, ages: "Ages") -> Proved:
-        """What the proof would be if it were right: by the oldest of the authenticators that could prove it."""
+        """What the proof would be if it were right: by the oldest of the authenticators that could prove it, and unlocked."""
         to = factor.destination(holder) if factor.channel is not None else None
         if to is not None:
             return Proved(factor.kind, destination=self._key(to), since=ages.contacts.get(compared(to), 0))
         since = min((ages.authenticators.get(each.id, 0) for each in holder.of_kind(factor.kind)), default=0)
-        return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, since=since)
+        return Proved(factor.kind, authenticator=_HYPOTHETICAL + factor.kind, since=since, user_verified=True)
 
     def _key(self, destination: str) -> str:
         return place_key(self._parts.ring(), destination)
@@ -181,6 +189,12 @@ class Weighing:
             attributes={name.lower(): values for name, values in user.attributes.items()},
             enrolled=frozenset(enrolled),
         )
+
+
+def _is_gone(proved: Proved, holder: Holder) -> bool:
+    """Whether the authenticator of a proof has been taken away since: removed, reported lost, or frozen."""
+    known = proved.kind not in BY_KIND or not proved.authenticator or proved.authenticator.startswith(_HYPOTHETICAL)
+    return not known and proved.authenticator not in [each.id for each in holder.authenticators]
 
 
 def _masked(factor: Factor, holder: Holder) -> str:
