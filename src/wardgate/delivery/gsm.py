@@ -18,6 +18,7 @@ _NARROW: Final = frozenset(
 )
 # Each of these takes two places.
 _ESCAPED: Final = frozenset("^{}\\[~]|€")
+_ALL: Final = _NARROW | _ESCAPED
 # What no decomposition makes a plain letter of.
 _FOLDED: Final = str.maketrans(
     {"ı": "i", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "ß": "ss", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D"}
@@ -27,13 +28,13 @@ _FOLDED: Final = str.maketrans(
 
 def is_narrow(text: str) -> bool:
     """Whether the GSM 7-bit alphabet has every character."""
-    return all(char in _NARROW or char in _ESCAPED for char in text)
+    return _ALL.issuperset(text)
 
 
 def parts_of(text: str) -> int:
     """In how many parts it is sent."""
     if is_narrow(text):
-        length = len(text) + sum(char in _ESCAPED for char in text)
+        length = len(text) if _NARROW.issuperset(text) else len(text) + sum(char in _ESCAPED for char in text)
         return 1 if length <= ONE_NARROW else -(-length // _OF_SEVERAL_NARROW)
     # Counted in UTF-16 units, as they are sent.
     length = len(text.encode("utf-16-be")) // 2
@@ -51,4 +52,13 @@ def in_ascii(text: str) -> str:
 
 def narrowed(text: str) -> str:
     """The same words in the GSM 7-bit alphabet: accents that it has stay."""
-    return "".join(char if char in _NARROW or char in _ESCAPED else in_ascii(char) for char in text)
+    return text if is_narrow(text) else "".join(char if char in _ALL else in_ascii(char) for char in text)
+
+
+def narrowest(text: str, ascii_only: bool) -> str:
+    """The same words as few parts hold them: without accents, or with those that the narrow alphabet has.
+
+    What would be lost by that, such as a name in Greek letters, is worth a second part.
+    """
+    found = in_ascii(text) if ascii_only else narrowed(text)
+    return text if found.count("?") > text.count("?") else found

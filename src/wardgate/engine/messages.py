@@ -1,20 +1,28 @@
 """Puts a one-time code into words, in the person's language and the application's own text, and into the outbox."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.crypto import new_id
+from wardgate.delivery.gsm import narrowest, parts_of
 from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
-from wardgate.engine.runtime import Application, EngineParts
+from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
+from wardgate.engine.wording import cut
 from wardgate.factors.port import Sending
 from wardgate.storage.port import Operation
 from wardgate.texts import Text, language_of, render
 
 SMS_MAX_CHARS = 400
+# How long names may be, until the whole fits one part.
+_SHORTENED: Final = (60, 30, 20, 12)
+_SIGN_IN: Final = "login"
+# What a code may be for, beside what is a login by any other name.
+_ACTS: Final = frozenset({"login", "reset", "unlock", "activate", "change"})
 
 
 class ForWhom(Protocol):
@@ -29,6 +37,8 @@ class ForWhom(Protocol):
     @property
     def application(self) -> str: ...
     @property
+    def realm(self) -> str: ...
+    @property
     def subject_id(self) -> str: ...
     @property
     def user_name(self) -> str: ...
@@ -41,7 +51,8 @@ def send_code(
 ) -> tuple[Operation, ...]:
     """The outbox row of a code and the audit event that it was sent, for the commit of its question."""
     now_ms = to_ms(parts.clock.now())
-    subject, text = compose(application, sending.channel, sending.code, life_s, owner.language, owner.reference)
+    host = urlsplit(parts.public_url).hostname or ""
+    subject, text = compose(parts.configuration(), application, sending, life_s, owner, host)
     message_id = new_id()
     trail.note("message put into the outbox", channel=sending.channel.value, message=message_id)
     event = AuditEvent(
@@ -76,25 +87,51 @@ def send_code(
     )
 
 
-def compose(application: Application, channel: Channel, code: str, life_s: int, language: str, reference: str) -> tuple[str, str]:
-    """Subject and text of the message. The SMS ends with a domain-bound line where the application names its host.
+def compose(
+    configuration: EngineConfiguration, application: Application, sending: Sending, life_s: int, owner: ForWhom, host: str = ""
+) -> tuple[str, str]:
+    """Subject and text of the message. A subject bears no code: locked screens show it.
 
-    The domain-bound line (`@host #code`) lets a phone offer the code only to that host's pages.
+    `host`: where our own pages are. An SMS ends with a line that binds the code to a host (`@host #code`), where the application
+    names one or is our own pages: a phone offers the code there and nowhere else.
     """
+    settings, language = application.settings, owner.language
     values: dict[str, str | int] = {
-        "code": code,
+        "code": sending.code,
         "application": application.title,
         "min": max(1, life_s // 60),
-        "ref": reference,
+        "ref": owner.reference,
     }
-    settings = application.settings
-    if channel is Channel.SMS:
-        text = _own(settings.sms_text, language, values) or render(Text("message.sms", values), language)
-        text = text.strip()[:SMS_MAX_CHARS]
-        return "", f"{text}\n@{settings.sms_domain} #{code}" if settings.sms_domain else text
-    subject = _own(settings.email_subject, language, values) or render(Text("message.email_subject", values), language)
-    text = _own(settings.email_text, language, values) or render(Text("message.email", values), language)
+    ours = settings.kind == "portal"
+    if sending.channel is Channel.SMS:
+        bound = settings.sms_domain or (host if ours else "")
+        line = f"\n@{bound} #{sending.code}" if bound else ""
+        ascii_only = language_of(language) in configuration.notices.ascii_only
+        names = (configuration.brand_of(owner.realm), application.title)
+        for most in _SHORTENED:
+            cut_names = [cut(name, most) for name in names]
+            said = {**values, **_named(cut_names[0], cut_names[1], ours, owner.goal, language)}
+            own = _own(settings.sms_text, language, said)
+            text = (own or render(Text("message.sms", said), language)).strip()[:SMS_MAX_CHARS]
+            found = text + line
+            if ascii_only or (own is None and parts_of(found) > 1):
+                found = narrowest(found, ascii_only)
+            if parts_of(found) == 1 or own is not None:
+                break
+        return "", found
+    said = {**values, **_named(configuration.brand_of(owner.realm), application.title, ours, owner.goal, language)}
+    subject = _own(settings.email_subject, language, said) or render(Text("message.email_subject", said), language)
+    text = _own(settings.email_text, language, said) or render(Text("message.email", said), language)
     return " ".join(subject.split()), text.strip() + "\n"
+
+
+def _named(brand: str, title: str, ours: bool, goal: str, language: str) -> dict[str, str | int]:
+    """Who sends the code and what it is for. Sign-in to something else names that: who did not begin it learns what was meant."""
+    kept = goal if goal in _ACTS else _SIGN_IN
+    signs_in = kept == _SIGN_IN
+    act = Text("message.act_here") if signs_in and ours else Text(f"message.act_{kept}", {"application": title})
+    warning = Text("message.warn_password" if signs_in else "message.warn")
+    return {"brand": brand, "act": render(act, language), "warning": render(warning, language)}
 
 
 def _own(texts: Mapping[str, str], language: str, values: Mapping[str, str | int]) -> str | None:

@@ -35,13 +35,14 @@ class ApplicationSettings:
         default=(), metadata={"help": "what an accepted login is given; all matching rules add"}
     )
     sms_text: Mapping[str, str] = field(
-        default_factory=dict, metadata={"help": "own SMS text per language, with {code}, {application} and {min}"}
+        default_factory=dict, metadata={"help": "own SMS text per language, with {code}, {application}, {brand}, {act} and {min}"}
     )
     email_text: Mapping[str, str] = field(
-        default_factory=dict, metadata={"help": "own e-mail text per language, with {code}, {application}, {min} and {ref}"}
+        default_factory=dict,
+        metadata={"help": "own e-mail text per language, with {code}, {application}, {brand}, {act}, {min} and {ref}"},
     )
     email_subject: Mapping[str, str] = field(
-        default_factory=dict, metadata={"help": "own e-mail subject per language, with {application}"}
+        default_factory=dict, metadata={"help": "own e-mail subject per language, with {application}, {brand} and {act}"}
     )
     sms_domain: str | None = field(default=None, metadata={"help": "host of the domain-bound last line (@host #code) of an SMS"})
     hand_over_s: int = field(

@@ -11,7 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
-from wardgate.delivery.gsm import in_ascii, narrowed
+from wardgate.delivery.gsm import narrowest
 from wardgate.engine.runtime import EngineConfiguration
 from wardgate.texts import Text, catalogue, language_of, render
 
@@ -81,7 +81,7 @@ def sms_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, linke
     said = render(Text(f"notice.{notice.happened}_sms", values), whom.language).strip()
     end = _link(notice, "sms", whom.language, values) if linked else _call(notice, "sms", whom.language, values)
     text = f"{cut(configuration.brand_of(whom.realm), MAX_BRAND_CHARS)}: {said} {end}"
-    return in_ascii(text) if language_of(whom.language) in configuration.notices.ascii_only else narrowed(text)
+    return narrowest(text, language_of(whom.language) in configuration.notices.ascii_only)
 
 
 def way_named(kind: str, nickname: str, language: str) -> str:
