@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
@@ -51,7 +50,7 @@ def send_code(
 ) -> tuple[Operation, ...]:
     """The outbox row of a code and the audit event that it was sent, for the commit of its question."""
     now_ms = to_ms(parts.clock.now())
-    host = urlsplit(parts.public_url).hostname or ""
+    host = _host_of(parts.public_url)
     subject, text = compose(parts.configuration(), application, sending, life_s, owner, host)
     message_id = new_id()
     trail.note("message put into the outbox", channel=sending.channel.value, message=message_id)
@@ -123,6 +122,12 @@ def compose(
     subject = _own(settings.email_subject, language, said) or render(Text("message.email_subject", said), language)
     text = _own(settings.email_text, language, said) or render(Text("message.email", said), language)
     return " ".join(subject.split()), text.strip() + "\n"
+
+
+def _host_of(public_url: str) -> str:
+    """The name in the address of our pages, without its port."""
+    host = public_url.partition("://")[2].partition("/")[0]
+    return host if host.endswith("]") else host.partition(":")[0]
 
 
 def _named(brand: str, title: str, ours: bool, goal: str, language: str) -> dict[str, str | int]:
