@@ -189,6 +189,8 @@ def client_of(server: Running, context: ssl.SSLContext, number: int) -> httpx.As
         base_url=f"https://localhost:{server.https}",
         verify=context,
         timeout=PATIENCE_S,
+        # A browser keeps its connection while its owner reads: the handshake is no part of a step.
+        limits=httpx.Limits(keepalive_expiry=PATIENCE_S),
         headers={"x-forwarded-for": source},
     )
 

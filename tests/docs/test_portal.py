@@ -18,6 +18,7 @@ from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S
 from wardgate.settings import parse_settings
 from wardgate.texts import LANGUAGES
 from wardgate.web.app import build_web_app
+from wardgate.web.paths import each_route
 
 FOLDER = ROOT / "docs" / "portal"
 OPERATORS = FOLDER / "README.md"
@@ -56,7 +57,7 @@ def test_every_address_of_the_table_is_there() -> None:
     world = PortalWorld()
     parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration)
     app = build_web_app(world.context(), ("portal",), [portal_pages(parts)])
-    there = {each.path for each in app.routes if isinstance(each, Route)}
+    there = {each.path for each in each_route(app.routes) if isinstance(each, Route)}
     rows = [line.split("|")[1] for line in OPERATORS.read_text(encoding="utf-8").splitlines() if line.startswith("| `/")]
     named = [path for row in rows for path in re.findall(r"`(/[^`]+)`", row)]
     assert len(named) >= 10

@@ -29,6 +29,7 @@ from wardgate.portal.routes import portal_pages
 from wardgate.web.access import hosts_of
 from wardgate.web.app import build_web_app
 from wardgate.web.context import Network, WebContext
+from wardgate.web.paths import each_route
 from wardgate.web.server import HttpsServer
 
 DEADLINE_S = 20.0
@@ -83,8 +84,12 @@ def all_routes(world: ServedWorld) -> list[tuple[str, str]]:
     """Every method and path of the portal, with something in its places."""
     parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration)
     app = build_web_app(world.context(), ("portal",), [portal_pages(parts)])
-    routes = [each for each in app.routes if isinstance(each, Route) and not each.path.startswith(OPEN_FILES)]
-    return [(method, re.sub(r"\{\w+\}", "A" * 22, each.path)) for each in routes for method in sorted(each.methods or ())]
+    routes = [each for each in each_route(app.routes) if isinstance(each, Route) and not each.path.startswith(OPEN_FILES)]
+    return [(method, _filled(each.path)) for each in routes for method in sorted(each.methods or ())]
+
+
+def _filled(path: str) -> str:
+    return re.sub(r"\{\w+\}", "A" * 22, re.sub(r"\{\w+:int\}", "1", path))
 
 
 async def test_host_header_of_somebody_else_is_misdirected_on_every_page(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Who may see what: addresses, Host headers, cross-site posts, and the gate of the operators' pages."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ class Closed(HTTPException):
 
 
 MAX_HOPS = 10
+# An IPv6 address with the name of a network interface.
+MAX_ADDRESS_CHARS = 64
 # What this machine calls itself.
 LOCALHOST = "localhost"
 
@@ -136,6 +139,12 @@ async def require_operator(request: Request, context: WebContext) -> Session | N
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    return _parsed(text) if len(text) <= MAX_ADDRESS_CHARS else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """Asked several times for each request, mostly about the same few."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -19,6 +19,7 @@ from wardgate.web.headers import Boundary, SecurityHeaders
 from wardgate.web.health import Readiness, alive
 from wardgate.web.log import LogPages
 from wardgate.web.outbox import OutboxPages
+from wardgate.web.paths import by_path
 from wardgate.web.render import Pages
 from wardgate.web.scrape import Scrape
 from wardgate.web.start import StartPage
@@ -66,7 +67,7 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
         return response
 
     app = Starlette(
-        routes=routes,
+        routes=by_path(routes),
         middleware=[
             Middleware(SecurityHeaders, secure_transport=not context.demo),
             Middleware(Boundary, error_page=faced.error),

@@ -1,14 +1,13 @@
-"""Templates to replies: one Jinja environment with autoescape on, and what every page knows."""
+"""Templates to replies, and what every page knows."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -17,10 +16,11 @@ from wardgate.texts import LANGUAGES, Text, catalogue, render
 from wardgate.web import language as words
 from wardgate.web.assets import Assets
 from wardgate.web.context import WebContext
+from wardgate.web.templating import BRAND, environment
 from wardgate.web.theme import theme_of_request
 from wardgate.web.view import look_of, reason_text
 
-_BRAND = "page.brand"
+_TEMPLATES = Path(__file__).with_name("templates")
 _ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 500, 503)
 
 
@@ -29,7 +29,7 @@ class Pages:
 
     def __init__(self, context: WebContext, assets: Assets, folders: Sequence[Path] = ()) -> None:
         """`folders`: where other rooms keep their templates."""
-        self._environment = _environment(tuple(folders))
+        self._folders = (_TEMPLATES, *folders)
         self._looks: Callable[[], Looks] | None = None
         self._context = context
         self._same = {"asset": assets.url, "demo": context.demo, "language_names": words.NAMES, "look_of": look_of}
@@ -43,14 +43,18 @@ class Pages:
     def page(self, request: Request, template: str, status: int = 200, *, posts: bool = False, **values: Any) -> HTMLResponse:
         """A whole page. `posts`: it carries a form, and browsers then tell us their origin only under a looser referrer policy."""
         language = words.language_of_request(request)
-        html = self._environment.get_template(template).render(
-            **self._speech(language, self._look(request)),
-            path=request.url.path,
-            theme=theme_of_request(request),
-            language_links=_language_links(request),
-            asks_questions=getattr(request.state, "asks_questions", False),
-            frozen=_is_frozen(request),
-            **values,
+        html = (
+            environment(language, self._folders)
+            .get_template(template)
+            .render(
+                **self._speech(language, self._look(request)),
+                path=request.url.path,
+                theme=theme_of_request(request),
+                language_links=_language_links(request),
+                asks_questions=getattr(request.state, "asks_questions", False),
+                frozen=_is_frozen(request),
+                **values,
+            )
         )
         response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
         if posts:
@@ -61,7 +65,7 @@ class Pages:
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
         """What a macro makes of `arguments`: one row for a page that is open already."""
-        module = self._environment.get_template(template).make_module(self._speech(language))
+        module = environment(language, self._folders).get_template(template).make_module(self._speech(language))
         rendered: str = getattr(module, macro)(*arguments)
         return rendered
 
@@ -94,25 +98,13 @@ class Pages:
         }
 
 
-@lru_cache(maxsize=4)
-def _environment(folders: tuple[Path, ...]) -> Environment:
-    return Environment(
-        loader=FileSystemLoader([Path(__file__).with_name("templates"), *folders]),
-        autoescape=True,
-        auto_reload=False,  # files do not change under a server, and looking costs a page more than drawing it
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def _translate(language: str, text_id: str, /, **values: str | int) -> str:
     return render(Text(text_id, values), language)
 
 
 def _by_its_own_name(translate: Callable[..., str], name: str, text_id: str, /, **values: str | int) -> str:
     """Where a page names us, it names the brand."""
-    return name if text_id == _BRAND else translate(text_id, **values)
+    return name if text_id == BRAND else translate(text_id, **values)
 
 
 def belongs_to(request: Request, realm: str) -> None:

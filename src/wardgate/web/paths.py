@@ -1,0 +1,45 @@
+"""Finds the route of a fixed path by one look, where Starlette asks the pattern of one route after the other."""
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
+
+_CHOSEN = "wardgate.route"
+
+
+def by_path(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """The same routes, those of a fixed path as one. They come before patterns, wherever they stood."""
+    fixed = [route for route in routes if isinstance(route, Route) and not route.param_convertors]
+    return [FixedPaths(fixed), *(route for route in routes if route not in fixed)]
+
+
+def each_route(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """Every route by itself again, for whoever looks at all of them."""
+    return [each for route in routes for each in (route.routes if isinstance(route, FixedPaths) else (route,))]
+
+
+class FixedPaths(BaseRoute):
+    """Routes whose paths have no parts that vary. The first of two with one path and method is taken."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._by_path: dict[str, list[Route]] = {}
+        for route in routes:
+            self._by_path.setdefault(route.path, []).append(route)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether one of them is asked for: fully, or by a method that it does not have."""
+        best: tuple[Match, Scope] = (Match.NONE, {})
+        for route in self._by_path.get(scope["path"], ()):
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                return match, {**child, _CHOSEN: route}
+            if best[0] is Match.NONE:
+                best = match, {**child, _CHOSEN: route}
+        return best
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request to the one that matched."""
+        route: Route = scope[_CHOSEN]
+        await route.handle(scope, receive, send)

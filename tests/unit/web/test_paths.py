@@ -1,0 +1,73 @@
+"""Routes of fixed paths are found at once, and are the same as without."""
+
+from collections.abc import Sequence
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Match, Route
+
+from tests.flows.portal_world import PortalWorld
+from wardgate.engine.runtime import EngineParts
+from wardgate.portal.routes import portal_pages
+from wardgate.web.app import build_web_app
+from wardgate.web.paths import by_path, each_route
+
+
+def says(what: str, path: str, *methods: str) -> Route:
+    async def answer(_: Request) -> Response:
+        return PlainTextResponse(what)
+
+    return Route(path, answer, methods=methods or ["GET"])
+
+
+ROUTES = [
+    says("shown", "/sign-in"),
+    says("posted", "/sign-in", "POST"),
+    says("second", "/sign-in"),
+    says("step", "/step/{id}"),
+    says("posted step", "/step/{id}", "POST"),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path", ["/sign-in", "/sign-in/", "/SIGN-IN", "/sign%2Din", "/step/abc", "/step/", "/nothing", "//sign-in"]
+)
+async def test_replies_are_those_of_the_plain_list(method: str, path: str) -> None:
+    replies = []
+    for routes in (ROUTES, by_path(ROUTES)):
+        app = Starlette(routes=routes)
+        app.router.redirect_slashes = False
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://login.acme.test") as client:
+            reply = await client.request(method, path)
+            replies.append((reply.status_code, reply.text, set(reply.headers.get("allow", "").split(", "))))
+    assert replies[0] == replies[1]
+
+
+def test_every_route_is_told_to_whoever_looks_at_them() -> None:
+    assert sorted(map(repr, each_route(by_path(ROUTES)))) == sorted(map(repr, ROUTES))
+
+
+def endpoint(routes: Sequence[BaseRoute], method: str, path: str) -> object:
+    """What Starlette would call."""
+    scope = {"type": "http", "method": method, "path": path}
+    matches = (route.matches(scope) for route in routes)
+    return next((child["endpoint"] for match, child in matches if match is Match.FULL), None)
+
+
+def test_every_fixed_path_leads_where_it_led_in_the_plain_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were named after a pattern that fits them too stand in front of it now."""
+    plain: list[BaseRoute] = []
+    monkeypatch.setattr("wardgate.web.app.by_path", lambda routes: plain.extend(routes) or plain)
+    world = PortalWorld()
+    parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration)
+    build_web_app(world.context(), ("portal", "admin", "health", "metrics"), [portal_pages(parts)])
+    paths = {each.path for each in plain if isinstance(each, Route) and not each.param_convertors}
+    assert len(paths) > 20
+    quick = by_path(plain)
+    for path in sorted(paths):
+        for method in ("GET", "POST"):
+            assert endpoint(quick, method, path) == endpoint(plain, method, path), (method, path)
