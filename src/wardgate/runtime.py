@@ -23,7 +23,7 @@ from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.registry import build_directory
 from wardgate.directory.settings import realm_words
 from wardgate.engine.runtime import PRODUCT, Application, EngineConfiguration, TicketPlace
-from wardgate.engine.settings import ApplicationSettings, ReleaseRuleSettings
+from wardgate.engine.settings import ReleaseRuleSettings, with_portal
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
 from wardgate.kba.asking import Questioner
@@ -204,15 +204,6 @@ def _brands(document: Document) -> Mapping[str, str]:
     """The same for each realm, for what is sent to its people."""
     named = {realm.name: merged(document.brand, realm.brand).name or PRODUCT for realm in document.realms}
     return {**named, "": _name_of(document)}
-
-
-def with_portal(applications: Sequence[ApplicationSettings], title: str) -> Sequence[ApplicationSettings]:
-    """The applications with the one for our own pages, which exists without being written down; `title`: what it is called then."""
-    if any(settings.kind == "portal" for settings in applications):
-        return applications
-    names = {settings.name for settings in applications}
-    name = next(each for each in ("portal", *(f"portal-{number}" for number in range(2, len(names) + 3))) if each not in names)
-    return [*applications, ApplicationSettings(name=name, kind="portal", title=title)]
 
 
 def _release(nas: Nas, own: Sequence[ReleaseRuleSettings]) -> Release:

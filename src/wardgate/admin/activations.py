@@ -37,6 +37,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.port import AccountState
 from wardgate.directory.realm import Realm, Realms, parse_login_name
 from wardgate.engine.finding import login_name
+from wardgate.engine.settings import with_portal
 from wardgate.errors import Conflict, NotFound, UsageError
 from wardgate.storage.port import Committed, Operation
 from wardgate.texts import Text, language_of, render
@@ -184,8 +185,7 @@ def _message(
     office: Office, document: Document, portal_url: str, person: Person, issued: Issued, channel: Channel, to: str
 ) -> list[Operation]:
     """The message with the link. It goes when the link does."""
-    # A document that names no portal has one by default, of this name.
-    portal = next((each.name for each in document.applications if each.kind == "portal"), "portal")
+    portal = next(each.name for each in with_portal(document.applications, "") if each.kind == "portal")
     activation, now_ms, reference = issued.activation, office.now_ms(), new_reference()
     token = issued.token.reveal().decode() if issued.token is not None else ""
     language = language_of(person.user.language or _language(document, person))

@@ -19,7 +19,7 @@ from wardgate.config.sources import Source
 from wardgate.config.store import load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
 from wardgate.engine.holders import holder_of, to_renew
-from wardgate.engine.settings import ApplicationSettings
+from wardgate.engine.settings import ApplicationSettings, with_portal
 from wardgate.errors import NotFound, SettingsError, UsageError
 from wardgate.factors import KERBEROS, KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS, USUAL_KINDS
 from wardgate.kba.standing import NOT_ANSWERED
@@ -147,7 +147,7 @@ async def _assessed(office: Office, document: Document, person: Person, facts: F
 
 def _applications(document: Document) -> Iterator[tuple[Policy, str, str]]:
     compiled: dict[str | None, Policy] = {}
-    for application in document.applications:
+    for application in with_portal(document.applications, ""):
         if application.policy not in compiled:
             compiled[application.policy] = _policy(document, application)
         yield compiled[application.policy], application.name, application.kind
@@ -169,7 +169,8 @@ async def _facts(
     return Facts(
         goal=asked.goal,
         application=application.name,
-        door="radius",
+        # Self-service and the portal's own logins have no other door.
+        door="portal" if application.kind == "portal" or asked.goal in SELF_SERVICE else "radius",
         realm=realm,
         directory=user.directory,
         user=user.name,
@@ -234,10 +235,11 @@ def _nas(document: Document, name: str | None) -> NasSettings | None:
 
 
 def _application(document: Document, name: str | None) -> ApplicationSettings:
-    known = ", ".join(each.name for each in document.applications[:20]) or "there is none"
+    applications = with_portal(document.applications, "")
+    known = ", ".join(each.name for each in applications[:20])
     if name is None:
         raise UsageError(f"say for which application, or from which NAS: {known}")
-    found = next((each for each in document.applications if each.name == name), None)
+    found = next((each for each in applications if each.name == name), None)
     if found is None:
         raise NotFound(f"there is no application {name[:64]}: {known}")
     return found

@@ -23,6 +23,7 @@ app.command(epilog=EXAMPLES)(impact)
         "wardgate policy explain --user ada --application vpn",
         'wardgate policy explain --user ada --nas hq-firewall --from 203.0.113.7 --at "sun 03:00"',
         "wardgate policy explain --user ada --application vpn --goal reset --proof sms=+905321234567 --proof email,age=2h",
+        "wardgate policy explain --user grace --application portal --goal activate --proof activation --proof sms=+905321234567",
     )
 )
 def explain(
@@ -34,7 +35,7 @@ def explain(
     at: Annotated[
         str | None, typer.Option(help='When: "sun 03:00", "sun 03:00 Europe/Istanbul" or 2026-11-22T03:00+03:00. Default: now.')
     ] = None,
-    goal: Annotated[str, typer.Option(help="What for: login, reset, unlock ...")] = "login",
+    goal: Annotated[str, typer.Option(help="What for: login, reset, unlock, activate ...")] = "login",
     country: Annotated[str, typer.Option(help="The country of that address, such as tr.")] = "",
     known_device: Annotated[bool, typer.Option("--known-device", help="From a device that the person told us to trust.")] = False,
     risk: Annotated[str, typer.Option(help="The band of its risk: safe, low, moderate or high.")] = "",

@@ -1,6 +1,6 @@
 """Settings of applications, brakes and codes, as they stand in the configuration document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -66,6 +66,15 @@ class ApplicationSettings:
             "mail address that is known, or with a start code that an operator issued"
         },
     )
+
+
+def with_portal(applications: Sequence[ApplicationSettings], title: str) -> Sequence[ApplicationSettings]:
+    """The applications with the one for our own pages, which exists without being written down; `title`: what it is called then."""
+    if any(settings.kind == "portal" for settings in applications):
+        return applications
+    names = {settings.name for settings in applications}
+    name = next(each for each in ("portal", *(f"portal-{number}" for number in range(2, len(names) + 3))) if each not in names)
+    return [*applications, ApplicationSettings(name=name, kind="portal", title=title)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`wardgate policy`: why a login is decided as it is, and a failing test stops an apply."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,8 @@ def test_a_half_written_test_is_refused_with_its_place(cli: Cli, tmp_path: Path)
     assert "policies[0].tests[1]: expect.rul: unknown" in refused.err
 
 
+# As far ahead as may be, or nearly.
+UNTIL = f"{datetime.now(UTC) + timedelta(days=300):%Y-%m-%d}"
 FOLLOWING = """
 realms: [{name: default, default: true, directories: [local]}]
 directories: [{name: local, kind: local}]
@@ -173,10 +176,10 @@ policies:
     fail: {directory_down: closed}
     self_service:
       reset: {rules: [{name: eve, when: {user: eve}, then: {proofs: 3}}]}
-      unlock: {accept_weaker: {reason: migration, until: 2099-12-31}}
+      unlock: {accept_weaker: {reason: migration, until: UNTIL}}
   - name: strict
     rules: [{name: all, then: {steps: [[password], [totp, hotp]]}}]
-"""
+""".replace("UNTIL", UNTIL)
 STAFF = """\
 lifetimes: the first that matches decides
   contractors: does not match
@@ -320,7 +323,7 @@ def test_a_reset_is_told_with_what_its_proofs_count_for(cli: Cli, tmp_path: Path
     assert {"what": "login_strong_factors", "has": 0, "needed": 1} in weak["missing"]
     assert [each["why_not"] for each in weak["proofs"]] == [None, "same_source", "held"]
     unlock = cli(*asked, "unlock", "--proof", "sms=+905321234567")
-    assert "  may be weaker than the login until 2099-12-31: migration\n" in unlock.out
+    assert f"  may be weaker than the login until {UNTIL}: migration\n" in unlock.out
     assert unlock.out.endswith("  sms +905321234567: weight 2\nenough\n")
     bare = cli(*asked, "reset").out
     assert bare.endswith(
@@ -330,6 +333,22 @@ def test_a_reset_is_told_with_what_its_proofs_count_for(cli: Cli, tmp_path: Path
     light = cli(*asked, "unlock", "--proof", "email=ada@home.test").out
     assert "  one proof that weighs 2 by itself\n" in light
     assert light.endswith("not enough:\n  weight together: 1 of 2\n  one proof must weigh 2 by itself; the heaviest weighs 1\n")
+
+
+def test_activation_is_explained_for_the_portal_that_no_document_names(cli: Cli) -> None:
+    person(cli, "grace")
+    asked = ("policy", "explain", "--user", "grace", "--application", "portal", "--goal", "activate", "--proof", "activation")
+    alone = cli(*asked)
+    assert alone.out.endswith("not enough:\n  independent proofs: 1 of 2\n  weight together: 2 of 3\n")
+    both = cli(*asked, "--proof", "sms=+905321234567")
+    assert "activate needs:\n  independent proofs: 2; weight together: 3\n" in both.out
+    assert both.out.endswith("enough\n")
+    new = cli(*asked, "--proof", "sms=+905321234567,age=2h")
+    assert "sms +905321234567 counts nothing: it is too new" in new.out
+    assert cli(*asked, "--proof", "sms=+905321234567,age=2h,vouched").out.endswith("enough\n")
+    told = cli(*asked, "--json").json("policy-explain")
+    assert told["facts"]["door"] == "portal"
+    assert told["application"] == "portal"
 
 
 def test_a_proof_that_cannot_be_meant_is_refused(cli: Cli, tmp_path: Path) -> None:
