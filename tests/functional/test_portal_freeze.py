@@ -3,6 +3,7 @@
 import pytest
 
 from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, Visitor, looks
+from wardgate.storage.port import Update
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -66,17 +67,23 @@ def test_reset_by_phone_is_refused_and_the_older_app_lifts_the_freeze(site: Site
     assert site.run(site.world.rows("freeze")) == []
 
 
+def enrolled_it_herself(site: Site) -> None:
+    """Ada's app is one that a freeze takes away."""
+    [app] = [row for row in site.run(site.world.rows("authenticator")) if row["kind"] == "totp"]
+    settings = str(app["settings"]).replace("{", '{"by":"person",', 1)
+    site.run(site.world.storage.commit([Update("authenticator", {"id": app["id"]}, {"settings": settings})]))
+
+
 @looks(FOURTH)
 def test_every_page_of_a_frozen_account_says_so(site: Site, visit: Visit) -> None:
-    """Signed in by a code that lifts nothing, as she has an app."""
+    """Signed in by a code that lifts nothing, as she had an app."""
     site.ada()
+    enrolled_it_herself(site)
     ada = visit()
     ada.sign_in_by_app()
     frozen(ada)
     site.later(60)
     ada.sign_in()
-    ada.follow("sign.other_way")
-    ada.choose("sms")
     ada.type_code(site.newest_code())
     ada.sees("overview-frozen", ada.t("account.overview"))
     ada.open("/account/authenticators")

@@ -74,7 +74,7 @@ class Gate:
         frozen, rows = await self._door.storage.read([asked(subject_id), kept_authenticators(subject_id)])
         if frozen:
             tell_of_freeze(request)
-        older = [row for row in rows if int(row["created_at"] or 0) <= session.confirmed_at]
+        older = [row for row in rows if int(row["created_at"] or 0) < session.confirmed_at]
         holder = holder_of(self._door.ring(), subject_id, user, *active_and_held(older), ())
         return Present(session, bearer, user, strong_kinds(holder, site_of(request, self._door.context) is not None))
 
