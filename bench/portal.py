@@ -84,9 +84,8 @@ class Person:
         shown = self.page
         if shown is None:
             raise SystemExit("a form is sent from a page")
-        hidden = dict(_HIDDEN.findall(shown.text.split("<form ", 2)[1]))
         path = urlsplit(str(shown.url)).path
-        return await self._come(name, self.client.post(path, data={**hidden, **fields}, headers=OURS))
+        return await self._come(name, self.client.post(path, data={**hidden_fields(shown), **fields}, headers=OURS))
 
     async def _come(self, name: str, asked: Any) -> httpx.Response:
         began = time.perf_counter()
@@ -99,6 +98,11 @@ class Person:
             raise PageFault(f"{name}: status {reply.status_code}")
         self.page = reply
         return reply
+
+
+def hidden_fields(page: httpx.Response) -> dict[str, str]:
+    """Those of the first form of a page."""
+    return dict(_HIDDEN.findall(page.text.split("<form ", 2)[1]))
 
 
 class PageFault(Exception):
@@ -146,11 +150,16 @@ class Gateway:
 # --- the installation ----------------------------------------------------------------------------------------------------
 
 
-def make(data: Path, people: Sequence[Account], gateway_port: int, cheap: bool) -> None:
-    """An installation with these people, each with an app and a phone, and one gateway. `cheap`: their hashes cost nothing."""
+def make(
+    data: Path, people: Sequence[Account], gateway_port: int, cheap: bool, realm: str = "reply_floor_ms: 0", more: str = ""
+) -> None:
+    """An installation with these people, each with an app and a phone, and one gateway. `cheap`: their hashes cost nothing.
+
+    `realm`: a setting of the realm; without one a refusal leaves when it leaves by default. `more`: sections of the document.
+    """
     install(data)
     document = f"""
-realms: [{{name: default, default: true, directories: [local], reply_floor_ms: 0}}]
+realms: [{{name: default, default: true, directories: [local]{realm and f", {realm}"}}}]
 directories: [{{name: local, kind: local, keep_hashes: true, verified_cache_s: 3600}}]
 nas: [{{name: bench, addresses: [127.0.0.0/8], secret: {{value: {SECRET}}}, application: vpn}}]
 applications: [{{name: vpn}}, {{name: portal, kind: portal}}]
@@ -158,6 +167,7 @@ gateways:
   - name: sms
     kind: http
     request: {{method: POST, url: "http://127.0.0.1:{gateway_port}/send", json: {{to: "{{number}}", text: "{{text}}"}}}}
+{more}
 """
     command("config", "apply", "-", "--data", str(data), stdin=document)
     file = data.parent / "people.csv"

@@ -145,7 +145,8 @@ async def test_outage_of_one_of_two_directories_tells_no_name_of_either_from_nob
     assert not [each for each in await world.messages() if each.code]
 
 
-async def test_no_step_before_the_first_proof_leaves_before_the_realms_floor() -> None:
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+async def test_no_step_before_the_first_proof_leaves_before_the_realms_floor(name: str) -> None:
     """Whoever is somebody is looked up, and may be sent a message: by the time of the reply it would show."""
     world = PortalWorld(floor_ms=400)
     await world.person("ada", phone="+905321234567")
@@ -158,7 +159,7 @@ async def test_no_step_before_the_first_proof_leaves_before_the_realms_floor() -
         await browser.get("/forgot")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("wardgate.portal.recovery.asyncio.sleep", note)
-            await browser.post("/forgot", username="ada")
+            await browser.post("/forgot", username=name)
             await browser.post(method="sms", act="choose")
             await browser.post(code="000000", act="answer")
     assert slept == [pytest.approx(0.4, abs=0.1)] * 3

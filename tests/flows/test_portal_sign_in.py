@@ -51,8 +51,13 @@ async def test_wrong_password_unknown_name_and_disabled_user_get_equal_pages() -
     assert len(seen) == 1
 
 
-async def test_refusal_does_not_leave_before_the_realms_floor() -> None:
+@pytest.mark.parametrize("name", ["ada", "nobody", "bob", "carol"])
+async def test_refusal_does_not_leave_before_the_realms_floor(name: str) -> None:
+    """A wrong password, an unknown name, a disabled and a locked account: what is left of the same time is waited for."""
     world = PortalWorld(floor_ms=400)
+    await world.person("ada")
+    await world.person("bob", state=AccountState.DISABLED)
+    await world.person("carol", state=AccountState.LOCKED)
     slept: list[float] = []
 
     async def note(seconds: float) -> None:
@@ -62,7 +67,8 @@ async def test_refusal_does_not_leave_before_the_realms_floor() -> None:
         await browser.get("/sign-in")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("wardgate.pages.door.asyncio.sleep", note)
-            await browser.post("/sign-in", username="nobody", password="wrong")
+            page = await browser.post("/sign-in", username=name, password="wrong" if name == "ada" else "correct horse")
+    assert page.status_code == 422
     assert slept == [pytest.approx(0.4, abs=0.1)]
 
 

@@ -16,7 +16,8 @@ def bench(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["radius", "directory", "timing", "packet_path", "users", "profile", "floods", "ldap", "impact", "portal"]
+    "name",
+    ["radius", "directory", "timing", "packet_path", "users", "profile", "floods", "ldap", "impact", "portal", "portal_timing"],
 )
 def test_help_says_what_is_measured(name: str) -> None:
     shown = bench(name, "--help")
