@@ -409,4 +409,4 @@ def test_completion_offers_commands(alone: Cli, monkeypatch: pytest.MonkeyPatch)
     assert alone().out.split() == ["user"]
     monkeypatch.setenv("COMP_WORDS", "wardgate user un")
     monkeypatch.setenv("COMP_CWORD", "2")
-    assert alone().out.split() == ["unlock"]
+    assert alone().out.split() == ["unlock", "unfreeze"]
