@@ -26,7 +26,7 @@ MAX_ASSERTION_BYTES = 8 * 1024
 MAX_CREDENTIAL_CHARS = 1364
 # What a browser waits for the person: as long as a code lives.
 TIMEOUT_MS = 180_000
-# A key in COSE form (RFC 9053 section 7.1.1) of which nobody knows the private part: ES256 with the base point of P-256 (SEC 2
+# A key in COSE form (RFC 9053 section 7.1.1) that is nobody's, for its work alone: ES256 with the base point of P-256 (SEC 2
 # section 2.4.2).
 NOBODYS_KEY = bytes.fromhex(
     "a5010203262001"
