@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tests.flows.plans import use_plan
-from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
+from tests.flows.portal_world import ORIGIN, OURS, BrowserOfTests, PortalWorld
+from tests.flows.test_portal_contacts import ADD_MAIL, ADD_PHONE, HOME, OTHER, add, code_for, page_of
 from tests.flows.test_portal_enrolment import key_on
 from tests.flows.test_portal_freeze import freeze
 from tests.flows.world import floor, rule
@@ -19,6 +20,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import AccountState, DirectoryUser, PasswordVerdict
 from wardgate.directory.realm import Realm, Realms
+from wardgate.engine.self_service.contacts import FIRST_VISIT_MS
 from wardgate.factors.totp import hotp, time_step
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.policy.settings import ActionEntrySettings
@@ -626,6 +628,90 @@ async def test_activation_goes_on_after_a_restart() -> None:
         await same.get(place)
         await same.post(new_password=NEW, act="password")
         assert same.path == "/account"
+
+
+async def set_up(browser: BrowserOfTests, new: New) -> httpx.Response:
+    """All of a first visit where only a password is asked for."""
+    await to_password(browser, new)
+    return await browser.post(new_password=NEW, act="password")
+
+
+async def test_contacts_of_the_first_visit_reset_a_password_at_once() -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"])
+    new = await grace(world, mail=None, phone=None)
+    async with world.browser() as browser:
+        page = await set_up(browser, new)
+        assert "works at once" in page.text, page.text
+        assert 'href="/account/contacts"' in page.text
+        for value in (PHONE, HOME):
+            page = await add(world, browser, value)
+            assert "for resets" in page.text
+            assert "Until" not in page.text
+    assert {row["source"] for row in await world.rows("contact")} == {"activation"}
+    [told] = [each.text for each in await world.messages() if each.to == PHONE and HOME[1:3] not in each.text and not each.code][:1]
+    assert "before" not in told
+    async with world.browser() as another:
+        await another.get("/forgot")
+        await another.post(username="grace")
+        for method, value in (("sms", PHONE), ("email", HOME)):
+            await another.post(method=method, act="choose")
+            page = await another.post(code=await code_for(world, value), act="answer")
+        assert "Choose a new password" in page.text, page.text
+
+
+async def test_contact_that_is_added_long_after_the_first_visit_is_held() -> None:
+    """The session of an activation may be open for hours in a browser that others reach."""
+    world = PortalWorld()
+    use_plan(world, ["password"])
+    new = await grace(world, mail=None, phone=None)
+    async with world.browser() as browser:
+        await set_up(browser, new)
+        await add(world, browser, PHONE)
+        for _ in range(2):
+            world.later(FIRST_VISIT_MS / 2000)
+            await browser.get("/account")
+        await browser.get(ADD_MAIL)
+        assert browser.path == "/confirm"
+        await browser.post(str(browser.page.url).removeprefix(ORIGIN), password=NEW)
+        await browser.post(code=await code_for(world, PHONE), act="answer")
+        page = await add(world, browser, HOME)
+        assert "not for resets" in page.text, page.text
+    assert sorted(str(row["source"]) for row in await world.rows("contact")) == ["activation", "person"]
+
+
+async def test_contact_in_the_place_of_another_is_held_on_the_first_visit_too() -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"])
+    new = await grace(world, mail=None, phone=None)
+    async with world.browser() as browser:
+        await set_up(browser, new)
+        await add(world, browser, PHONE)
+        await browser.get(f"{await page_of(browser)}/replace")
+        await browser.post(phone=OTHER)
+        page = await browser.post(code=await code_for(world, OTHER), act="verify")
+        assert "not for resets" in page.text, page.text
+
+
+async def test_freeze_takes_the_contacts_of_a_first_visit_away() -> None:
+    """Whoever had both the link and the code may not have been the person."""
+    world = PortalWorld()
+    use_plan(world, ["password"], ["totp", "sms"])
+    new = await grace(world, mail=None, phone=None)
+    await world.give_totp(new.user)
+    world.later(5 * 86_400)
+    new = await issued(world, new.user)
+    async with world.browser() as browser:
+        await set_up(browser, new)
+        await browser.get(ADD_PHONE)
+        # Of somebody who has an app that is asked for too.
+        await browser.post(str(browser.page.url).removeprefix(ORIGIN), password=NEW)
+        await browser.post(code=world.totp(), act="answer")
+        page = await add(world, browser, PHONE)
+        assert "for resets" in page.text
+    assert len(await world.rows("contact")) == 1
+    await freeze(world, new.user)
+    assert await world.rows("contact") == []
 
 
 async def test_contact_that_policy_wants_confirmed_is_confirmed_by_a_code() -> None:

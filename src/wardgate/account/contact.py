@@ -28,10 +28,14 @@ MAX_CONTACTS = 10
 
 
 class Source(StrEnum):
-    """Who put a contact into the profile."""
+    """Who put a contact into the profile. ACTIVATION: the person, on the first visit, when there was nothing yet to take over."""
 
     OPERATOR = "operator"
     PERSON = "person"
+    ACTIVATION = "activation"
+
+
+BY_PERSON = (Source.PERSON.value, Source.ACTIVATION.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorState, kept_authenticators, revocation
-from wardgate.account.contact import MAX_CONTACTS, Source, contact_key, create_contact, kept_contacts, open_contact
+from wardgate.account.contact import BY_PERSON, MAX_CONTACTS, Source, contact_key, create_contact, kept_contacts, open_contact
 from wardgate.account.contact import TABLE as CONTACTS
 from wardgate.account.device import forget_all
 from wardgate.account.mail_link import TABLE as LINKS
@@ -187,7 +187,7 @@ def _younger(authenticators: Sequence[Row], contacts: Sequence[Row], since: int,
     """
     lets_in = [row for row in authenticators if row["kind"] != RECOVERY_CODE]
     own = [row for row in authenticators if _BY_PERSON in str(row["settings"])]
-    added = [row for row in contacts if row["source"] == Source.PERSON.value]
+    added = [row for row in contacts if row["source"] in BY_PERSON]
     if all(row in (*own, *added) and _number(row, "created_at") >= since for row in (*lets_in, *contacts)):
         since = max(since, disputed_at - SLACK_MS)
     return (

@@ -385,6 +385,9 @@ class Answering:
             if welcomed is None:
                 return await self._gone(answer)
             grant = replace(grant, prior=(*grant.prior, *welcomed))
+            if not (answer.holder.phone and answer.holder.mail):
+                # What is added now is the first, and needs no hold.
+                due = replace(due, texts=(*due.texts, Text("activate.contacts")))
         outcome = proved_outcome(transaction, answer.user, proved, answer.application, due, grant.device)
         state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
         step = end(self._parts.ring(), self.use(answer, outcome), transaction, state)

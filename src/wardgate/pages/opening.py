@@ -5,6 +5,7 @@ from typing import Final
 from wardgate.account.subject import SubjectId
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.outcome import Granted
+from wardgate.engine.self_service.start_code import KIND as ACTIVATED
 from wardgate.engine.trusted import TRUSTED_DEVICE
 from wardgate.session.devices import device_of
 from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S, Opening, Whose
@@ -33,6 +34,6 @@ def opening_of(granted: Granted, agent: str, address: str, language: str) -> Ope
         reference=granted.reference,
         life_s=granted.session_s or DEFAULT_LIFE_S,
         idle_s=granted.idle_s or DEFAULT_IDLE_S,
-        # Who has just signed in has just proved who he is.
-        confirms=len(set(granted.factors) - PROVED_BEFORE) > 1,
+        # Who has just signed in has just proved who he is; an activation is never one proof alone.
+        confirms=ACTIVATED in granted.factors or len(set(granted.factors) - PROVED_BEFORE) > 1,
     )

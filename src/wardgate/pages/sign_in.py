@@ -61,6 +61,7 @@ _OFFERS: Final = {
     "change.offer": "/account/password",
     "confirm.due": "/account/contacts",
     "confirm.offer": "/account/contacts",
+    "activate.contacts": "/account/contacts",
 }
 _SOME_BROWSER: Final = "browser"
 

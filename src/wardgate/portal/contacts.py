@@ -185,7 +185,7 @@ class ContactPages:
         trail = self._door.trail(request)
         said = await self._contacts.add(owner, pending, trail)
         self._door.recorder.publish(trail)
-        if said.id not in ("contact.hold", "contact.not_written"):
+        if said.id not in ("contact.hold", "contact.first", "contact.not_written"):
             return self._ended_page(request, present, said, 409)
         await self._steps.move(self._mac(present), step, step.changed(text=said))
         return RedirectResponse(f"{VERIFY}/{step.id}", status_code=303)
@@ -219,7 +219,7 @@ class ContactPages:
     # --- shared ----------------------------------------------------------------------------------------------------
 
     def _owner(self, present: Present) -> Owner:
-        return self._contacts.owner(present.session.whose, present.user, self._door.portal())
+        return self._contacts.owner(present.session.whose, present.user, self._door.portal(), present.session.proofs)
 
     async def _one(self, request: Request, owner: Owner) -> Shown:
         found = await self._contacts.find(owner, request.path_params["id"])

@@ -1,7 +1,8 @@
 """A person's own phones and mail addresses: added by a code that he reads there, replaced, preferred, removed, and told everywhere.
 
 What changes here decides who gets the codes and resets the password, so every change is told to all contacts, the old ones above
-all, with a link that takes it back. A new contact is good for signing in at once and for a reset only after the hold.
+all, with a link that takes it back. A new contact is good for signing in at once and for a reset only after the hold; those
+that a new person adds on the first visit are the first ones, and count at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,7 @@ from wardgate.engine.notices import CHANNELS, Addressee, everywhere, link_addres
 from wardgate.engine.prefixes import is_allowed
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.flow import Flow
+from wardgate.engine.self_service.start_code import KIND as ACTIVATED
 from wardgate.engine.sending import MessageLimits
 from wardgate.engine.wording import Notice, Whom, moment_in
 from wardgate.errors import Conflict, DirectoryUnavailable, MessageError, SealError
@@ -53,6 +55,8 @@ from wardgate.storage.port import Committed, Delete, Operation, Row, Update, Whe
 from wardgate.texts import Text
 
 PENDING_MS: Final = 10 * 60_000
+# Two contacts, each with a code, and time to find the phone.
+FIRST_VISIT_MS: Final = 30 * 60_000
 CODE_TRIES: Final = 3
 GOAL: Final = "change"
 FACTORS: Final[Mapping[ContactKind, str]] = {ContactKind.PHONE: "sms", ContactKind.MAIL: "email"}
@@ -64,7 +68,10 @@ _TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose contacts they are, as directory and session tell him. `directory`: None where it is configured no more."""
+    """Whose contacts they are, as directory and session tell him. `directory`: None where it is configured no more.
+
+    `is_new`: this is the first visit, which an activation opened a short while ago.
+    """
 
     whose: Whose
     user: DirectoryUser
@@ -72,6 +79,7 @@ class Owner:
     directory: Directory | None
     region: str | None
     domains: tuple[str, ...]
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +150,15 @@ class OwnContacts:
         self._storage = parts.storage
         self._limits = MessageLimits(parts)
 
-    def owner(self, whose: Whose, user: DirectoryUser, application: str) -> Owner:
-        """The person behind a session."""
+    def owner(self, whose: Whose, user: DirectoryUser, application: str, proofs: Mapping[str, int]) -> Owner:
+        """The person behind a session. `proofs`: what was proved in it, each with when."""
         realms = list(self._parts.configuration().realms)
         directory = next((each for realm in realms for each in realm.directories if each.name == user.directory), None)
         settings = next((realm.settings for realm in realms if realm.name == whose.realm), None)
         domains = settings.domains if settings is not None else ()
-        return Owner(whose, user, application, directory, settings.region if settings is not None else None, domains)
+        age_ms = to_ms(self._parts.clock.now()) - proofs.get(ACTIVATED, -FIRST_VISIT_MS)
+        region = settings.region if settings is not None else None
+        return Owner(whose, user, application, directory, region, domains, is_new=0 <= age_ms < FIRST_VISIT_MS)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -310,7 +320,9 @@ class OwnContacts:
                 trail.stored = True
                 if for_directory and not await self._write(owner, pending, trail):
                     return Text("contact.not_written", {"time": self._hold_ends(owner)})
-                return Text("contact.hold", {"time": self._hold_ends(owner)})
+                return (
+                    Text("contact.first") if _is_first(owner, pending) else Text("contact.hold", {"time": self._hold_ends(owner)})
+                )
         return Text("flow.done_elsewhere")
 
     async def wrong(self, owner: Owner, pending: Pending, trail: Trail) -> None:
@@ -343,12 +355,14 @@ class OwnContacts:
         # One of the same value that nobody verified gives way.
         unverified = (Where("subject_id", "=", subject_id), Where("kind", "=", kind.value), Where("value_key", "=", key))
         unit.append(Delete(TABLE, (*unverified, Where("verified_at", "is_null"))))
-        unit += create_contact(ring, subject_id, kind, value, Source.PERSON, now_ms, now_ms)
+        source = Source.ACTIVATION if _is_first(owner, pending) else Source.PERSON
+        unit += create_contact(ring, subject_id, kind, value, source, now_ms, now_ms)
         if old_row is not None and old_row["preferred"]:
             unit.append(Update(TABLE, {"subject_id": subject_id, "kind": kind.value, "value_key": key}, {"preferred": 1}))
         unit.append(self._event(Kind.CONTACT_ADDED, owner, trail, kind, value))
         change = _Change("contact_replaced" if old else "contact_added", kind, value, old, linked, payload)
-        return [*unit, *await self._told(owner, rows, change, trail), self._entry(trail, change.happened)]
+        said = replace(change, happened="contact_added_first") if source is Source.ACTIVATION else change
+        return [*unit, *await self._told(owner, rows, said, trail), self._entry(trail, change.happened)]
 
     async def _write(self, owner: Owner, pending: Pending, trail: Trail) -> bool:
         """Write it to the directory, and put on record what came of it: where no answer came, it may have been written."""
@@ -592,6 +606,11 @@ class OwnContacts:
             kind, now_ms, "person", trail.transaction_id, trail.reference, subject_id=owner.whose.subject_id, details=details
         )
         return record(event)
+
+
+def _is_first(owner: Owner, pending: Pending) -> bool:
+    """Whether it needs no hold: nothing that was there before gives way to it."""
+    return owner.is_new and not pending.replaces
 
 
 def masked(kind: ContactKind, value: str) -> str:
