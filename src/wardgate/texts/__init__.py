@@ -38,5 +38,11 @@ def language_of(wanted: str | None) -> str:
 
 
 def render(text: Text, language: str = DEFAULT_LANGUAGE) -> str:
-    """The sentence in `language`. An id that a catalogue lacks is a programming error and raises KeyError."""
-    return catalogue(language_of(language))[text.id].format_map(text.values)
+    """The sentence in `language`. An id that a catalogue lacks is a programming error and raises KeyError.
+
+    A language that speaks of one thing otherwise than of several has a second sentence for that, whose id ends in `_1`.
+    """
+    sentences = catalogue(language_of(language))
+    if 1 in text.values.values() and (single := sentences.get(f"{text.id}_1")):
+        return single.format_map(text.values)
+    return sentences[text.id].format_map(text.values)
