@@ -80,17 +80,16 @@ def mask_phone(number: str) -> str:
 
 
 def mask_mail(address: str) -> str:
-    """`c***l@example.test` for `carol@example.test`. Short, ASCII, and free of what a firewall's login page would stumble over.
+    """`c***@example.test` for `carol@example.test`. Short, ASCII, and free of what a firewall's login page would stumble over.
 
-    Of names up to two characters at most the first is shown. Characters that a Reply-Message cannot carry become `*`; a long
+    Of a name the first letter is shown, and of one with a single letter none. Characters that a Reply-Message cannot carry become `*`; a long
     domain is cut in its middle.
     """
     local, at, domain = address.rpartition("@")
     if not at:
         return "***"
     first = _shown(local[:1]) if len(local) > 1 else ""
-    last = _shown(local[-1:]) if len(local) > 2 else ""
-    return f"{first}***{last}@{_short_domain(domain)}"
+    return f"{first}***@{_short_domain(domain)}"
 
 
 def _shown(text: str) -> str:

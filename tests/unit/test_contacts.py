@@ -60,13 +60,13 @@ def test_a_number_is_masked(number: str, mask: str) -> None:
 @pytest.mark.parametrize(
     ("address", "mask"),
     [
-        ("carol@example.test", "c***l@example.test"),
-        ("abc@example.test", "a***c@example.test"),
+        ("carol@example.test", "c***@example.test"),
+        ("abc@example.test", "a***@example.test"),
         ("ab@example.test", "a***@example.test"),
         ("a@example.test", "***@example.test"),
-        ("çağrı@example.test", "*****@example.test"),
-        ('"<b>\\"@example.test', "*****@example.test"),
-        ("carol@a-very-long-name-of-a-company.example.test", "c***l@a-very-lon***ample.test"),
+        ("çağrı@example.test", "****@example.test"),
+        ('"<b>\\"@example.test', "****@example.test"),
+        ("carol@a-very-long-name-of-a-company.example.test", "c***@a-very-lon***ample.test"),
         ("no address", "***"),
     ],
 )
@@ -93,8 +93,8 @@ def test_a_hostile_address_does_not_reach_a_login_page_through_its_mask(address:
 
 
 @given(st.from_regex(r"[a-z]{4,20}", fullmatch=True))
-def test_a_mask_hides_the_middle_of_the_name(local: str) -> None:
-    assert local not in mask_mail(f"{local}@example.test")
+def test_a_mask_tells_no_more_of_a_name_than_its_first_letter(local: str) -> None:
+    assert mask_mail(f"{local}@example.test") == f"{local[0]}***@example.test"
 
 
 def test_premium_rate_number_is_costly_and_a_mobile_one_is_not() -> None:
