@@ -82,8 +82,8 @@ def mask_phone(number: str) -> str:
 def mask_mail(address: str) -> str:
     """`c***@example.test` for `carol@example.test`. Short, ASCII, and free of what a firewall's login page would stumble over.
 
-    Of a name the first letter is shown, and of one with a single letter none. Characters that a Reply-Message cannot carry become `*`; a long
-    domain is cut in its middle.
+    Of a name the first letter is shown, and of one with a single letter none. Characters that a Reply-Message cannot carry
+    become `*`; a long domain is cut in its middle.
     """
     local, at, domain = address.rpartition("@")
     if not at:

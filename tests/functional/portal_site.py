@@ -49,6 +49,12 @@ _FOCUSED = """() => {
     unseen: !ring || box.bottom < 0 || box.top > window.innerHeight,
   };
 }"""
+# Where help and languages stand: measured from the end of the line, since a page's letters may be wider or narrower.
+_BESIDE = """() => ['.top .help a', '.top .languages'].map(each => {
+  const found = document.querySelectorAll(each), box = found[0] && found[0].getBoundingClientRect();
+  return found.length === 1 ? { top: box.top, after: window.innerWidth - box.right } : null;
+})"""
+_SHIFT_PX = 16
 _UNSPREAD = "() => document.querySelectorAll('body *').forEach(e => { if (e.style) e.removeAttribute('style'); })"
 
 
@@ -146,6 +152,7 @@ class Visitor:
         )
         self.secrets = [PASSWORD]
         self.shown: dict[str, str] = {}
+        self._beside: list[dict[str, float]] = []
         self._said: list[str] = []
         self._elsewhere: list[str] = []
         self._last: Response | None = None
@@ -264,6 +271,7 @@ class Visitor:
         for each in gone:
             expect(each).to_be_hidden()
         assert self.page.locator("body").evaluate("b => getComputedStyle(b).color") == "rgb(0, 0, 0)"
+        assert self.page.locator("html").evaluate("h => getComputedStyle(h).colorScheme") == "light"
         self.page.emulate_media(media="screen")
 
     def sees(self, name: str, heading: str, *, status: int = 200, error: bool = False, settled: bool = False) -> None:
@@ -293,6 +301,7 @@ class Visitor:
         paint(page, f"portal-{name}-{look}")
         assert self._axe() == {"v": [], "i": []}, name
         assert overflow(page) <= 0, name
+        self._is_built_as_the_others(name)
         page.set_viewport_size({"width": 320, "height": HIGH[320]})
         assert overflow(page) <= 0, f"{name} at 320 pixels"
         page.locator("html").evaluate(_SPREAD)
@@ -300,6 +309,19 @@ class Visitor:
         page.locator("html").evaluate(_UNSPREAD)
         page.set_viewport_size({"width": look.width, "height": HIGH[look.width]})
         self._walks(name)
+
+    def _is_built_as_the_others(self, name: str) -> None:
+        """One thing at most is proposed, every form can be sent, and help and languages are where they were (WCAG 3.2.6)."""
+        main = self.page.get_by_role("main")
+        proposed = main.locator(".primary:visible")
+        assert proposed.count() <= 1, f"{name}: {proposed.all_inner_texts()}"
+        typed = main.locator("input:not([type=hidden]):visible, select:visible")
+        assert not typed.count() or main.locator("form button:visible").count(), name
+        beside = self.page.locator("html").evaluate(_BESIDE)
+        assert None not in beside, name
+        self._beside = self._beside or beside
+        for now, first in zip(beside, self._beside, strict=True):
+            assert all(abs(now[each] - first[each]) <= _SHIFT_PX for each in ("top", "after")), f"{name}: {now}, {first}"
 
     def _axe(self) -> dict[str, list[str]]:
         """What the checker says. It is a script: of a page without any it looks at a copy of what is there."""
