@@ -308,7 +308,7 @@ class Visitor:
         assert overflow(page) <= 0, f"{name} at 320 pixels with wide text"
         page.locator("html").evaluate(_UNSPREAD)
         page.set_viewport_size({"width": look.width, "height": HIGH[look.width]})
-        self._walks(name)
+        self.walks(name)
 
     def _is_built_as_the_others(self, name: str) -> None:
         """One thing at most is proposed, every form can be sent, and help and languages are where they were (WCAG 3.2.6)."""
@@ -339,7 +339,7 @@ class Visitor:
         self._copies.goto(address)
         return self._copies
 
-    def _walks(self, name: str) -> None:
+    def walks(self, name: str) -> None:
         """Every control is reached by the keyboard, is large enough, and shows that it has the focus."""
         page = self.page
         page.locator("body").evaluate("() => document.activeElement.blur()")

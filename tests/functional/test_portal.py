@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Response, expect
 
-from tests.functional.chromium import new_context, overflow, paint
+from tests.functional.chromium import new_context
 from tests.functional.portal_site import FOURTH, ONE, OTHER, PASSWORD, THIRD, Look, Site, Visit, Visitor, looks
 from wardgate.directory.port import AccountState
 
@@ -329,6 +329,27 @@ def test_stale_session_is_confirmed_before_a_change(site: Site, visit: Visit) ->
     ada.page.wait_for_url("**/enrol/recovery-codes")
 
 
+@looks(THIRD)
+def test_password_is_changed_and_what_is_wrong_is_told_at_its_field(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.secrets += [NEW, SHORT]
+    ada.sign_in_by_app()
+    ada.open("/account/password")
+    ada.sees("change-password", ada.t("account.password"))
+    for current, new, wrong in (("wrong password", NEW, "password"), (PASSWORD, SHORT, "new_password")):
+        ada.page.locator("#password").fill(current)
+        ada.page.locator("#new_password").fill(new)
+        ada.press("recover.set_password")
+        ada.sees(f"change-password-{wrong}-wrong", ada.t("account.password"), status=422, error=True)
+        expect(ada.page.locator("[aria-invalid]")).to_have_attribute("id", wrong)
+    ada.page.locator("#password").fill(PASSWORD)
+    ada.page.locator("#new_password").fill(NEW)
+    ada.press("recover.set_password")
+    ada.sees("change-password-done", ada.t("account.password"))
+    ada.reads("account.password_done")
+
+
 @looks(FOURTH)
 def test_sessions_are_ended_and_nothing_is_left_after_signing_out(site: Site, visit: Visit, look: Look) -> None:
     site.ada()
@@ -401,24 +422,6 @@ def test_first_page_is_small_and_asks_for_little(browser: Browser, site: Site) -
     assert len(arrived) >= len(asked)
     assert 0 < sum(arrived.values()) <= FIRST_PAGE_BYTES, arrived
     context.close()
-
-
-def test_pages_mirror_for_who_writes_from_right_to_left(browser: Browser, site: Site) -> None:
-    site.ada()
-    visitor = Visitor(browser, site, ONE[0])
-    visitor.sign_in_by_app()
-    page = visitor.page
-    page.locator("html").evaluate("html => { html.dir = 'rtl'; }")
-    paint(page, "portal-account-rtl-1280")
-    places, body = page.locator(".places").bounding_box(), page.locator(".account > .body").bounding_box()
-    assert places is not None
-    assert body is not None
-    assert places["x"] > body["x"] + body["width"]
-    assert overflow(page) <= 0
-    page.set_viewport_size({"width": 390, "height": 844})
-    paint(page, "portal-account-rtl-390")
-    assert overflow(page) <= 0
-    visitor.close()
 
 
 def test_forced_colours_keep_fields_and_choices(browser: Browser, site: Site) -> None:
