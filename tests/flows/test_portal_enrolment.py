@@ -172,7 +172,7 @@ async def test_phones_code_enrols_no_second_app_in_a_login_that_demands_one() ->
         await browser.sign_in("ada")
         await browser.post(method="sms", act="other")
         page = await browser.post(code=await world.code("ada"), act="answer")
-        assert "Enter the code from your device" in page.text, page.text
+        assert "Enter the code from your hardware token" in page.text, page.text
         page = await browser.post(code=hotp(Secret(SECRET), 0, 6), act="answer")
         assert 'value="totp"' in page.text, page.text
     assert await kinds(world, user) == ["hotp"]

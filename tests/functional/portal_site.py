@@ -52,7 +52,7 @@ _FOCUSED = """() => {
 # Where help and languages stand: measured from the end of the line, since a page's letters may be wider or narrower.
 _BESIDE = """() => ['.top .help a', '.top .languages'].map(each => {
   const found = document.querySelectorAll(each), box = found[0] && found[0].getBoundingClientRect();
-  return found.length === 1 ? { top: box.top, after: window.innerWidth - box.right } : null;
+  return found.length === 1 ? { top: box.top + window.scrollY, after: window.innerWidth - box.right } : null;
 })"""
 _SHIFT_PX = 16
 _UNSPREAD = "() => document.querySelectorAll('body *').forEach(e => { if (e.style) e.removeAttribute('style'); })"
