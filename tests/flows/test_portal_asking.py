@@ -162,8 +162,10 @@ async def test_form_sent_twice_is_one_try() -> None:
     assert max(row["strikes"] for row in await world.rows("kba_round")) == 1
 
 
-async def test_questions_confirm_that_it_is_him() -> None:
-    world, _ = await a_world()
+async def test_questions_confirm_that_it_is_him_who_has_nothing_else() -> None:
+    world = QuestionWorld()
+    use_plan(world, ["password"], ["kba"])
+    await world.set_answers(await world.person("ada"))
     async with world.browser() as browser:
         page = await browser.sign_in("ada")
         await browser.post(**right(page), act="answer")

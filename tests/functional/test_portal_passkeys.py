@@ -115,6 +115,7 @@ class Person:
 
     def make_passkey(self, name: str = "My computer") -> None:
         """Enrol one."""
+        self.site.world.later(1)
         self.go("/enrol/passkey")
         self.page.get_by_label("A name for it").fill(name)
         self.page.get_by_role("button", name="Create passkey").click()
@@ -409,5 +410,63 @@ def test_reset_without_script_leads_to_the_other_ways(site: Site, browser: Brows
         assert not page.get_by_role("button", name="Continue with passkey").is_visible()
         page.get_by_role("button", name="Use another way").click()
         expect(page.get_by_label("Code from an app")).to_be_visible()
+    finally:
+        context.close()
+
+
+def test_change_is_confirmed_by_the_passkey_and_the_page_says_where_else(site: Site, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    site.world.later(301)
+    ada.go("/account/contacts/add/mail")
+    ada.at("/confirm")
+    ada.page.locator("#password").fill(PASSWORD)
+    ada.page.get_by_role("button", name="Continue").click()
+    ada.at("/step")
+    ada.page.get_by_role("link", name="Use another way").click()
+    expect(ada.page.get_by_text("call the help desk")).to_be_visible()
+    assert ada.page.get_by_label("Code from an app").count() == 0
+    ada.is_clean("confirm-other")
+    ada.page.get_by_role("link", name="Back").click()
+    ada.page.get_by_role("button", name="Continue with passkey").click()
+    ada.at("/account/contacts/add/mail")
+
+
+def test_recovery_code_that_confirms_says_what_it_is_good_for(site: Site, browser: Browser, ada: Person) -> None:
+    async def codes() -> list[str]:
+        user = await site.world.directory.find("ada", 1.0)
+        assert user is not None
+        return await site.world.give_recovery_codes(user)
+
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    code = site.run(codes())[0]
+    context = new_context(browser, locale="tr", color_scheme="dark", viewport={"width": 390, "height": 844})
+    try:
+        page = context.new_page()
+        phone = Person(site, page, context.new_cdp_session(page))
+        site.world.later(1)
+        phone.go("/sign-in")
+        page.locator("#username").fill("ada")
+        page.locator("#password").fill(PASSWORD)
+        page.get_by_role("button", name="Oturum aç", exact=True).click()
+        phone.at("/step")
+        page.get_by_role("link", name="Başka bir yol kullan").click()
+        page.locator("input[value=recovery_code]").check()
+        page.locator("main button.primary").click()
+        page.locator("#code").fill(code)
+        page.locator("main button.primary").click()
+        phone.at("/account")
+        phone.go("/enrol/totp")
+        phone.at("/enrol/totp")
+        phone.go("/account/contacts/add/mail")
+        phone.at("/confirm")
+        expect(page.get_by_text("Kurtarma koduyla yalnızca")).to_be_visible()
+        phone.is_clean("confirm-after-recovery-code")
+        page.locator("#password").fill(PASSWORD)
+        page.locator("main button.primary").click()
+        phone.at("/step")
+        page.get_by_role("link", name="Başka bir yol kullan").click()
+        phone.is_clean("confirm-other-phone-dark-tr")
     finally:
         context.close()

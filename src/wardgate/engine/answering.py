@@ -35,7 +35,7 @@ from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.spent_code import remember_spent_code, user_key
-from wardgate.engine.stepping_up import is_stepped_up, strong_kinds
+from wardgate.engine.stepping_up import may_add, strong_kinds
 from wardgate.engine.steps import DIRECTORY_FIND, STORAGE_READ, Steps
 from wardgate.engine.surroundings import to_remember
 from wardgate.engine.transaction import (
@@ -408,7 +408,7 @@ class Answering:
         if not enrols and not (transaction.refusal and any(each.factors for each in transaction.terms.demands)):
             return None
         wanted = strong_kinds(answer.holder, answer.request.origin.site is not None)
-        if is_stepped_up(wanted, proved):
+        if may_add(wanted, proved):
             return None
         return replace(transaction, proved=proved, steps=(*transaction.steps, wanted), step=len(transaction.steps))
 

@@ -46,7 +46,7 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, MAX_SEALED_BYTES, open_login
 from wardgate.engine.settings import SendingSettings
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
-from wardgate.engine.stepping_up import is_stepped_up, strong_kinds, with_strong_step
+from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, with_strong_step
 from wardgate.engine.steps import POLICY, Steps
 from wardgate.engine.strong_answer import StrongAnswers
 from wardgate.engine.strong_first import Kept, kept
@@ -270,9 +270,8 @@ class Engine:
             course = replace(_less(course, person.proved), proved=(*self._proved_already(request), person.proved))
         if course.terms.skips_unsendable:
             course = self._without_unsendable(course, attempt, person)
-        wanted = strong_kinds(person.holder, site) if request.steps_up else ()
-        if not is_stepped_up(wanted, course.proved):
-            course = replace(course, steps=with_strong_step(course.steps, wanted))
+        if request.steps_up:
+            course = self._stepping_up(course, person.holder, site)
         enrols = await self._must_enrol(attempt, person, course)
         if enrols and course.terms.enrols:
             course = _led(course, enrols)
@@ -293,6 +292,11 @@ class Engine:
         if not request.can_challenge:
             return await self._refusing.deny_known(attempt, person, "code_missing", Text("signin.failed", {"ref": trail.reference}))
         return await self._challenge(attempt, person, course)
+
+    def _stepping_up(self, course: Course, holder: Holder, site: bool) -> Course:
+        """With the strongest that the person has in the place of what a login would ask for."""
+        wanted = confirming_kinds(holder, site, self._parts.configuration(), self._parts.channel_down)
+        return course if is_stepped_up(wanted, course.proved) else replace(course, steps=with_strong_step(course.steps, wanted))
 
     def _links(self, attempt: Attempt) -> tuple[str, bool]:
         """What short links are for in this login: how one is asked for what needs a page, and whether one may set something up.

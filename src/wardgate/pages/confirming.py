@@ -1,16 +1,17 @@
 """Confirm: somebody who is signed in proves again that it is him, before something is changed.
 
-By a factor where he has one, else by his password; the engine decides, as at a sign-in. The step that it begins remembers the
-session that it is about, and only that session, of the same person, goes on.
+By the strongest factor that he has, else by his password; the engine decides, as at a sign-in. The step that it begins remembers
+the session that it is about, and only that session, of the same person, goes on.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
 from wardgate.crypto import Secret
 from wardgate.engine.finding import login_name
@@ -22,6 +23,7 @@ from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.place import then_of
 from wardgate.pages.refusing import status_of
 from wardgate.pages.steps import Step
+from wardgate.session.sessions import Session
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 from wardgate.web.language import language_of_request, speaks
@@ -73,13 +75,14 @@ class ConfirmPages:
         belongs_to(request, session.whose.realm)
         speaks(request, session.whose.language)
         name = session.whose.user_name
+        about = self._about(session, then)
         if form is None:
-            return self._page(request, browser, then, name)
+            return self._page(request, browser, about)
         if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
-            return self._page(request, browser, then, name, Text("form.old"))
+            return self._page(request, browser, about, Text("form.old"))
         typed = form.secret("password")
         if not typed or len(typed) > MAX_PASSWORD_BYTES:
-            return self._page(request, browser, then, name, Text("signin.missing_password"))
+            return self._page(request, browser, about, Text("signin.missing_password"))
         trail = self._door.trail(request)
         origin = self._door.origin(request, browser)
         own = login_name(self._door.configuration().realms, session.whose.realm, name)
@@ -87,16 +90,25 @@ class ConfirmPages:
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
-            return self._page(request, browser, then, name, outcome.text, status_of(outcome.text))
+            return self._page(request, browser, about, outcome.text, status_of(outcome.text))
         language = language_of_request(request)
         step = Step("", 0, begin.application, own, outcome.reference, language, then, None, confirms=session.id)
         return await self._go_on(request, browser, step, outcome)
 
+    def _about(self, session: Session, then: str) -> Mapping[str, object]:
+        """What the page says of the session. Whoever comes back after a recovery code is told why that was not enough."""
+        at_ms = session.proofs.get(RECOVERY_CODE, 0)
+        return {
+            "then": then,
+            "user_name": session.whose.user_name,
+            "by_recovery_code": at_ms > 0 and at_ms == session.confirmed_at,
+        }
+
     def _page(
-        self, request: Request, browser: Browser, then: str, name: str, error: Text | None = None, status: int = 422
+        self, request: Request, browser: Browser, about: Mapping[str, object], error: Text | None = None, status: int = 422
     ) -> Response:
         csrf = browser.csrf(self._door.ring(), CONFIRM)
-        values = {"csrf": csrf, "then": then, "user_name": name, "error": error}
+        values = {**about, "csrf": csrf, "error": error}
         page = self._door.pages.page(request, "confirm.html", status if error is not None else 200, posts=True, **values)
         browser.keep(page)
         return page

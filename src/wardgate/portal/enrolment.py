@@ -104,7 +104,7 @@ class EnrolmentPages:
         present = await self._gate.enter(request)
         if isinstance(present, Response):
             return present
-        if not self._gate.is_fresh(present):
+        if not self._gate.is_fresh(present, adds=True):
             return self._gate.to_confirm(APP)
         if await self._gate.is_frozen(present):
             return await self._list_page(request, present, Text("freeze.on"), 409)
@@ -135,7 +135,7 @@ class EnrolmentPages:
         browser, form, step = browser_of(request), await form_of(request), await self._step(request, present)
         if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
             return self._app_page(request, present, step, Text("form.old"))
-        if not self._gate.is_fresh(present):
+        if not self._gate.is_fresh(present, adds=True):
             return self._gate.to_confirm(f"{APP}/{step.id}")
         proved = first_code(self._door, step.secret, form)
         if isinstance(proved, Text):

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators
+from wardgate.account.contact import kept_contacts
 from wardgate.account.freeze import asked
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.holders import holder_of
-from wardgate.engine.stepping_up import is_stepped_up, strong_kinds
+from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, may_add
 from wardgate.pages.browser import drop_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.site import site_of
@@ -35,14 +36,14 @@ MAX_REMEMBERED: Final = 2000
 class Present:
     """Who is signed in: the session, its bearer value, and the account as its directory tells it now.
 
-    `strong`: the strong factors that he has, of which he proves one before he changes what protects the account. What he has set up
-    since his last proof is not among them: by that proof he may go on and make recovery codes.
+    `confirms`: what he has that is strongest, of which he proves one before he changes what protects the account. What he has set
+    up since his last proof is not among it: by that proof he may go on and make recovery codes.
     """
 
     session: Session
     bearer: str
     user: DirectoryUser
-    strong: tuple[str, ...] = ()
+    confirms: tuple[str, ...] = ()
 
 
 class Gate:
@@ -71,21 +72,27 @@ class Gate:
         if self._door.configuration().questioner is not None:
             asks_questions(request)
         subject_id = session.whose.subject_id
-        frozen, rows = await self._door.storage.read([asked(subject_id), kept_authenticators(subject_id)])
+        finds = [asked(subject_id), kept_authenticators(subject_id), kept_contacts(subject_id)]
+        frozen, rows, contacts = await self._door.storage.read(finds)
         if frozen:
             tell_of_freeze(request)
         older = [row for row in rows if int(row["created_at"] or 0) < session.confirmed_at]
-        holder = holder_of(self._door.ring(), subject_id, user, *active_and_held(older), ())
-        return Present(session, bearer, user, strong_kinds(holder, site_of(request, self._door.context) is not None))
+        reach = [row for row in contacts if int(row["verified_at"] or row["created_at"] or 0) < session.confirmed_at]
+        holder = holder_of(self._door.ring(), subject_id, user, *active_and_held(older), reach)
+        has_site = site_of(request, self._door.context) is not None
+        confirms = confirming_kinds(holder, has_site, self._door.configuration(), self._door.parts.channel_down)
+        return Present(session, bearer, user, confirms)
 
-    def is_fresh(self, present: Present) -> bool:
+    def is_fresh(self, present: Present, *, adds: bool = False) -> bool:
         """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes.
 
-        By a strong factor, where he has one: who signed in by a code to a phone proves that first.
+        By the strongest that he has: who signed in by less proves that first. `adds`: something new is set up and nothing that is
+        there goes, for which a recovery code is enough.
         """
         session, now_ms = present.session, to_ms(self._door.clock.now())
         lately = [kind for kind, at_ms in session.proofs.items() if 0 <= now_ms - at_ms < CONFIRMED_FOR_S * 1000]
-        return 0 <= now_ms - session.confirmed_at < CONFIRMED_FOR_S * 1000 and is_stepped_up(present.strong, lately)
+        enough = may_add if adds else is_stepped_up
+        return 0 <= now_ms - session.confirmed_at < CONFIRMED_FOR_S * 1000 and enough(present.confirms, lately)
 
     async def is_frozen(self, present: Present) -> bool:
         """Whether the account is frozen, for what a page says: what refuses a change is a condition of the change itself."""

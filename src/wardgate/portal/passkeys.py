@@ -73,7 +73,7 @@ class PasskeyPages:
             return present
         if site_of(request, self._door.context) is None:
             return self._page(request, present, None, [])
-        if not self._gate.is_fresh(present):
+        if not self._gate.is_fresh(present, adds=True):
             return self._gate.to_confirm(PASSKEY)
         if sum(map(len, await self._kept(present))) >= MAX_AUTHENTICATORS or await self._gate.is_frozen(present):
             return RedirectResponse(LIST, status_code=303)
@@ -104,7 +104,7 @@ class PasskeyPages:
         active, held = await self._kept(present)
         if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
             return self._page(request, present, step, active, Text("form.old"))
-        if not self._gate.is_fresh(present):
+        if not self._gate.is_fresh(present, adds=True):
             return self._gate.to_confirm(PASSKEY)
         site = site_of(request, self._door.context)
         made = made_passkey(form, step.secret, site) if site is not None else None

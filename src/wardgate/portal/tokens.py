@@ -39,7 +39,7 @@ class TokenPages:
         present = await self._gate.enter(request)
         if isinstance(present, Response):
             return present
-        return self._page(request, present) if self._gate.is_fresh(present) else self._gate.to_confirm(ADDRESS)
+        return self._page(request, present) if self._gate.is_fresh(present, adds=True) else self._gate.to_confirm(ADDRESS)
 
     async def take(self, request: Request) -> Response:
         """Take the token, if its code is right."""
@@ -50,7 +50,7 @@ class TokenPages:
         serial = form.text("serial", 4 * MAX_SERIAL_CHARS)
         if not is_ours(request, browser_of(request), self._door.ring(), form, _FORM, self._door.context.origin):
             return self._page(request, present, Text("form.old"), serial)
-        if not self._gate.is_fresh(present):
+        if not self._gate.is_fresh(present, adds=True):
             return self._gate.to_confirm(ADDRESS)
         whose, user, door = present.session.whose, present.user, self._door
         rows, contacts = await door.storage.read([kept_authenticators(whose.subject_id), kept_contacts(whose.subject_id)])
