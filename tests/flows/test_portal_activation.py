@@ -301,6 +301,8 @@ async def test_three_wrong_second_proofs_kill_the_link_and_tell_the_issuer() -> 
         assert (await browser.get(new.link)).status_code == 410
         await browser.get("/activate")
         assert (await browser.post(username="grace", code=new.code)).status_code == 422
+    [told] = [each.text for each in await world.messages() if each.to == "frank@acme.test"]
+    assert "for the account grace was ended" in told
     [spoiled] = await world.payloads("account:activation:spoiled")
     assert (spoiled["issuer"], spoiled["user"]) == ("cli:frank", "grace")
     assert await right(new, "nobody knows it")

@@ -272,7 +272,7 @@ async def test_a_passkey_can_be_set_up_as_well_and_ends_with_a_code(world: LinkW
 
 async def issue_start_code(world: LinkWorld, user: DirectoryUser) -> str:
     subject, now_ms = await world.subject_of(user), to_ms(world.clock.now())
-    issued = activation.issue(world.ring, subject, user.name, "frank", now_ms, code_life_ms=activation.CODE_LIFE_MS)
+    issued = activation.issue(world.ring, subject, user.name, "frank", now_ms, None, activation.CODE_LIFE_MS, "frank@acme.test")
     await world.storage.commit([issued.operation])
     assert issued.code is not None
     return issued.code.reveal().decode()
@@ -587,6 +587,9 @@ async def test_a_start_code_is_spoiled_by_guesses_on_the_page(world: LinkWorld) 
             await browser.post(act="start", start_code=f"0000-0000-0000{number}")
         assert (await browser.post(act="start", start_code=start_code)).status_code == 422
     assert not await world.rows("authenticator")
+    told = [each.text for each in await world.messages() if each.to == "frank@acme.test"]
+    assert len(told) == 1
+    assert "for the account dora was ended" in told[0]
 
 
 async def test_who_has_a_strong_factor_adds_none_by_a_message(world: LinkWorld) -> None:

@@ -25,7 +25,9 @@ def activate(
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Many at once: one login name on each line.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write the codes as sheets to print into this new file.")] = None,
-    tell: Annotated[str | None, typer.Option(help="Mail address that gets word when the account is set up.")] = None,
+    tell: Annotated[
+        str | None, typer.Option(help="Mail address that gets word when the account is set up, or wrong answers ended it.")
+    ] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take the open activation back instead.")] = False,
     directory: AnyDirectory = None,
     as_json: Json = False,

@@ -43,11 +43,14 @@ async def welcome(parts: EngineParts, transaction: Transaction, holder: Holder, 
         return None
     at = transaction
     whom = Whom(at.subject_id, at.user_name, at.application, at.id, at.reference, at.language, at.realm)
+    return (*operations, *notify(parts, whom, holder, "activated"), *tell_issuer(parts, activation, whom, "activated_issuer"))
+
+
+def tell_issuer(parts: EngineParts, activation: Activation, whom: Whom, happened: str) -> Sequence[Operation]:
+    """Word of its end to where its issuer wanted it, if anywhere."""
     issuer = told_address(parts.ring(), activation)
-    told = tell(
-        parts, whom, [Addressee(Channel.EMAIL, issuer)] if issuer else [], Notice("activated_issuer", {"name": at.user_name})
-    )
-    return (*operations, *notify(parts, whom, holder, "activated"), *told)
+    to = [Addressee(Channel.EMAIL, issuer)] if issuer else []
+    return tell(parts, whom, to, Notice(happened, {"name": whom.user_name}))
 
 
 async def _activation(parts: EngineParts, transaction: Transaction) -> Activation | None:

@@ -19,7 +19,8 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import from_ms, to_ms
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine import brakes
-from wardgate.engine.answering import Answering
+from wardgate.engine.activated import tell_issuer
+from wardgate.engine.answering import Answering, whom_of
 from wardgate.engine.by_link import may_enrol
 from wardgate.engine.holders import holder_of
 from wardgate.engine.locks import whence
@@ -163,7 +164,10 @@ class Approvals:
         now_ms = self._now_ms()
         counts: list[Operation] = [short_link.count_wrong(visit.link, now_ms)]
         if found is not None and found.code_works(now_ms):
-            counts += activation.count_wrong(found, self._occasion(visit, trail))[1]
+            after, counted = activation.count_wrong(found, self._occasion(visit, trail))
+            counts += counted
+            if not after.is_open(now_ms):
+                counts += tell_issuer(self._parts, found, whom_of(visit.transaction), "activation_spoiled")
         self._told(visit, trail, "start_code_wrong")
         await self._storage.commit([*counts, trail.entry(self._parts.ring(), now_ms)])
         return Text("approve.start_code_wrong")

@@ -22,6 +22,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordPolicyTelling
 from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, interviews
+from wardgate.engine.activated import tell_issuer
 from wardgate.engine.attempt import Attempt
 from wardgate.engine.finding import Finding
 from wardgate.engine.holders import holder_of
@@ -449,6 +450,7 @@ class SelfService:
             settle = [*settle, *counted]
             if not after.is_open(now_ms):
                 reason, moved = "activation_spoiled", flow.moved(stage=Stage.CLOSED, tries=0)
+                settle = [*settle, *tell_issuer(self._parts, person.activation, _whom(flow), "activation_spoiled")]
                 text = Text("activate.spoiled", {"ref": flow.reference})
         if not await self._step(flow, moved, trail, reason, settle, denied=moved.stage is Stage.CLOSED):
             return await self.show(flow.id, trail)
