@@ -268,7 +268,7 @@ async def test_app_and_recovery_codes_are_set_up_within_the_sign_in() -> None:
         assert browser.path == "/account"
         assert codes[0] not in (await browser.get(step)).text
         assert (await browser.client.get(f"{step}/recovery-codes.txt")).status_code == 410
-    assert sum("was added" in each.text for each in await world.messages()) == 2
+    assert sum("Added to your account" in each.text for each in await world.messages()) == 2
 
 
 async def test_closing_midway_leaves_no_half_factor() -> None:
