@@ -1,6 +1,7 @@
 """Activity, "this was not me" and the freeze in a real Chromium, each page and state examined."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, Visitor, looks
 from wardgate.storage.port import Update
@@ -56,6 +57,7 @@ def test_reset_by_phone_is_refused_and_the_older_app_lifts_the_freeze(site: Site
     thief.type_code(site.world.totp())
     thief.sees("reset-frozen", thief.t("recover.closed_heading"), status=410)
     thief.reads("freeze.on")
+    expect(thief.page.locator(".reference")).to_have_count(1)
     site.later(60)
     ada.sign_in()
     ada.type_code(site.world.totp())
