@@ -146,6 +146,11 @@ class MemoryDirectory:
         entry.user = replace(entry.user, state=state, version=entry.user.version + 1)
         return entry.user
 
+    def change_end(self, user: DirectoryUser, ends: datetime | None) -> None:
+        """From now on his password runs out then."""
+        entry = self._entries[user.immutable_id]
+        entry.user = replace(entry.user, password_expires_at=ends, version=entry.user.version + 1)
+
     def change_verdict(self, user: DirectoryUser, verdict: PasswordVerdict) -> None:
         """From now on a right password comes to this."""
         self._entries[user.immutable_id].verdict = verdict

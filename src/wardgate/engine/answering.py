@@ -19,7 +19,7 @@ from wardgate.crypto import Secret, same
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import AccountState, Directory, DirectoryUser
 from wardgate.directory.realm import parse_login_name
-from wardgate.engine import brakes, demands, hand_over, interviews, known_names
+from wardgate.engine import brakes, demands, hand_over, interviews, known_names, password_ends
 from wardgate.engine.activated import welcome
 from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
 from wardgate.engine.by_link import ENROL, Proved
@@ -368,6 +368,9 @@ class Answering:
             return await self._next_step(answer, verdict, stepping)
         if due.must is not None and answer.request.origin.shows_pages and transaction.sequence < MAX_ROUNDS:
             return await self._require(answer, transaction, proved, verdict, due)
+        if password_ends.is_near(self._parts.configuration().notices.password_days, answer.user, answer.now):
+            about = (due, whom_of(transaction), answer.holder, answer.user, answer.now)
+            due = await password_ends.with_ending(self._parts, *about, answer.request.origin.shows_pages)
         released = release_after(proved, answer.holder)
         note = answer.note
         if RECOVERY_CODE in proved:

@@ -21,7 +21,7 @@ from wardgate.delivery.port import Channel
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
-from wardgate.engine import brakes, demands, hand_over, interviews, known_names
+from wardgate.engine import brakes, demands, hand_over, interviews, known_names, password_ends
 from wardgate.engine.actions import Actions, Awaited
 from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, directory_of, proved_outcome, release_after, whom_of
 from wardgate.engine.approvals import Approvals
@@ -636,6 +636,9 @@ class Engine:
         due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
         if attempt.request.origin.shows_pages and not self._freezes.knows_none(person.holder.subject_id):
             due = await self._lift_due(attempt, person, transaction) or due
+        if password_ends.is_near(attempt.configuration.notices.password_days, person.user, attempt.now):
+            about = (due, whom_of(transaction), person.holder, person.user, attempt.now)
+            due = await password_ends.with_ending(self._parts, *about, attempt.request.origin.shows_pages)
         device = prior.device if prior is not None else None
         outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due, device)
         spent_key = user_key(self._parts.ring(), attempt.realm.name, attempt.name)

@@ -78,7 +78,7 @@ def notify(
     # Of all numbers one gets a text message: the directory's, or the one that was verified first, not the one that is preferred.
     told_first = [(Channel.SMS, holder.told_phone)]
     places = [(channel, to) for channel, to in [*told_first, *first, *others] if to and compared(to) not in just_used]
-    addressees = [replace(each, linked=not (lost and each.channel is Channel.SMS)) for each in _each_once(places)]
+    addressees = [replace(each, linked=not (lost and each.channel is Channel.SMS)) for each in each_once(places)]
     if happened not in DISPUTABLE or not parts.public_url or not addressees:
         return tell(parts, whom, addressees, Notice(happened, values, call=happened in DISPUTABLE))
     link, insert = dispute_link(parts, whom)
@@ -118,10 +118,10 @@ def everywhere(user: DirectoryUser | None, contacts: Sequence[Contact]) -> list[
         found += [(Channel.EMAIL, each) for each in (user.mail, *user.other_mails) if each]
         found += [(Channel.SMS, each) for each in (user.phone, *user.other_phones) if each]
     found += [(CHANNELS[each.kind], each.value) for each in by_age(contacts)]
-    return _each_once(found)
+    return each_once(found)
 
 
-def _each_once(places: Iterable[tuple[Channel, str]]) -> list[Addressee]:
+def each_once(places: Iterable[tuple[Channel, str]]) -> list[Addressee]:
     """However an address is written, one message goes there: in the spelling that stands first."""
     found: dict[tuple[Channel, str], str] = {}
     for channel, to in places:
@@ -141,6 +141,12 @@ def dispute_link(parts: EngineParts, whom: Whom) -> tuple[str, Operation]:
 def link_address(parts: EngineParts, token: str) -> str:
     """Where a link leads: to the address that is configured, never to one that a request named."""
     return f"{parts.public_url}/l/{token}"
+
+
+def each_mail(holder: Holder) -> list[str]:
+    """Every mail address of a person, each once."""
+    found = [(Channel.EMAIL, to) for to in (holder.mail, *holder.other_mails) if to]
+    return [each.to for each in each_once(found)]
 
 
 def page_address(parts: EngineParts, path: str) -> str:

@@ -14,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.engine.new_browser import Seen, tell_of_browser
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
@@ -25,6 +27,7 @@ from wardgate.pages.actions import CONFIRM_CONTACT, ActionPages
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.confirming import MAX_PASSWORD_BYTES, ConfirmPages
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.pages.known_browser import is_known, keep_known
 from wardgate.pages.opening import opening_of
 from wardgate.pages.place import then_of
 from wardgate.pages.questions import answers_to
@@ -59,6 +62,8 @@ _OFFERS: Final = {
     "questions.offer": "/account/questions/set",
     "change.due": "/account/password",
     "change.offer": "/account/password",
+    "ends.offer": "/account/password",
+    "ends.last": "/account/password",
     "confirm.due": "/account/contacts",
     "confirm.offer": "/account/contacts",
     "activate.contacts": "/account/contacts",
@@ -369,6 +374,10 @@ class SignInPages:
             await self._door.sessions.end(bearer, "twice")
             return await self._taken(request, browser, step)
         response = self._signed_in(stored, bearer, after)
+        subject_id = SubjectId(granted.subject_id)
+        if not is_known(request, self._door.ring(), subject_id):
+            await tell_of_browser(self._door.parts, granted, Seen(opening.device, opening.address), language)
+        keep_known(request, response, self._door.ring(), subject_id)
         keep_device(request, response, granted.device)
         return response
 

@@ -41,8 +41,15 @@ lease = Table("lease", metadata, _text("name"), _text("holder"), _number("held_u
 # --- users and what we add to them -----------------------------------------------------------------------------------
 
 # `frozen_at`: somebody said that what happened was not him; until that is lifted nothing is added that opens the account.
+# `new_browser_at`: when he was last told of a browser that was new; 0: never, but he has signed in on our pages.
 subject = Table(
-    "subject", metadata, _text("id"), _number("created_at"), _number("frozen_at", null=True), PrimaryKeyConstraint("id")
+    "subject",
+    metadata,
+    _text("id"),
+    _number("created_at"),
+    _number("frozen_at", null=True),
+    _number("new_browser_at", null=True),
+    PrimaryKeyConstraint("id"),
 )
 
 # What a freeze is about, and what it took away: few rows, as a frozen account is a rare one.

@@ -116,6 +116,7 @@ def _short_link(op: Operations) -> None:
 def _freezes(op: Operations) -> None:
     """Frozen accounts, and a person's own events: every login wrote the index that goes, and nobody read it."""
     op.add_column("subject", _number("frozen_at", null=True))
+    op.add_column("subject", _number("new_browser_at", null=True))
     op.create_table(
         "freeze",
         _text("subject_id"),
