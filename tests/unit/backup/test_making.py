@@ -270,6 +270,7 @@ async def test_a_backup_before_an_upgrade_takes_the_tables_as_they_are(plant: Pl
         change(plant, f"DROP TABLE {table}")
     change(plant, "ALTER TABLE brake DROP COLUMN label")
     change(plant, "ALTER TABLE subject DROP COLUMN frozen_at")
+    change(plant, "ALTER TABLE subject DROP COLUMN new_browser_at")
     change(plant, "PRAGMA user_version = 1")
     file, made = await plant.back_up()
     assert made.manifest.schema_version == 1

@@ -365,7 +365,7 @@ async def test_a_backup_of_an_older_schema_migrates_forward(plant: Plant) -> Non
     newer += ("activation", "short_link", "token", "password_write")
     newer += ("freeze",)
     dropped = "".join(f"DROP TABLE {table};" for table in newer) + "ALTER TABLE brake DROP COLUMN label;"
-    dropped += "ALTER TABLE subject DROP COLUMN frozen_at;"
+    dropped += "ALTER TABLE subject DROP COLUMN frozen_at; ALTER TABLE subject DROP COLUMN new_browser_at;"
     connection.executescript(dropped + "PRAGMA user_version = 1")
     connection.close()
     file, made = await plant.back_up()
