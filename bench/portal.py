@@ -348,7 +348,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             "p99_ms": round(_at(times, 0.99), 1),
             "longest_ms": round(times[-1] * 1e3, 1),
             "by_page_p99_ms": {name: round(_at(sorted(took), 0.99), 1) for name, took in crowd.pages.took.items()},
-            "failed": crowd.failed[:10],
+            "failed": len(crowd.failed),
+            "failures": crowd.failed[:10],
             "messages_twice": crowd.twice,
             "messages_missing": crowd.none,
         },
@@ -400,8 +401,8 @@ def show(told: dict[str, Any]) -> None:
     for name, took in crowd["by_page_p99_ms"].items():
         print(f"  {name}: p99 {took} ms")
     print(f"Messages twice: {crowd['messages_twice']}, missing: {crowd['messages_missing']}")
-    print(f"People who failed: {len(crowd['failed'])}")
-    for each in crowd["failed"]:
+    print(f"People who failed: {crowd['failed']}")
+    for each in crowd["failures"]:
         print(f"  {each}")
 
 

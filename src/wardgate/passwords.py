@@ -140,10 +140,12 @@ class PasswordHasher:
         return wrapper + made if recognise(like[len(wrapper) :]) == ARGON2ID else made
 
     async def verify(self, stored: str, password: Secret) -> bool:
-        """True when the password belongs to the stored hash."""
-        return (await self.check(stored, password, upgrade=False)).right
+        """True when the password belongs to the stored hash. For who sets a password, and waits for it as for the new hash."""
+        return (await self.check(stored, password, upgrade=False, patience_s=math.inf)).right
 
-    async def check(self, stored: str, password: Secret, upgrade: bool, source: str = "") -> Checked:
+    async def check(
+        self, stored: str, password: Secret, upgrade: bool, source: str = "", patience_s: float = MAX_WAIT_S
+    ) -> Checked:
         """Check a password and, with `upgrade`, make the hash that should replace a weak one after a right password.
 
         Both in one visit to the pool: a login that was admitted does not queue, or fail, a second time. `source`: on whose behalf,
@@ -156,7 +158,7 @@ class PasswordHasher:
             checked = self._check(stored, value, upgrade)
             return replace(checked, took_s=time.perf_counter() - began)
 
-        checked = await self._run(work, source, MAX_WAIT_S)
+        checked = await self._run(work, source, patience_s)
         if not checked.right and self.needs_upgrade(stored):
             self.learn(stored, checked.took_s)
         return checked

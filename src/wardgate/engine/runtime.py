@@ -134,6 +134,8 @@ class EngineParts:
     # Who in this process hands messages over, as the outbox knows it; empty where nobody does.
     sender: str = ""
     directory_timeout_s: float = 5.0
+    # A new password is written for a person before a page: better late than refused, when many set theirs at once.
+    write_timeout_s: float = 15.0
     # What opens when storage was restored; handles of before are worth nothing.
     epoch: str = ""
     # Told how many seconds each step of a login took, by its name in `engine.steps`.

@@ -87,7 +87,7 @@ class Acting:
 
     async def _reset(self, directory: PasswordResetting, user: DirectoryUser, new: Secret, trail: Trail) -> Refusal | None:
         try:
-            await directory.reset_password(user, new, False, self._parts.directory_timeout_s)
+            await directory.reset_password(user, new, False, self._parts.write_timeout_s)
         except PasswordNotAccepted as error:
             return _not_taken(error, trail)
         except (RightMissing, Conflict) as error:
@@ -122,7 +122,7 @@ class Acting:
         self, directory: PasswordChanging, user: DirectoryUser, old: Secret, new: Secret, trail: Trail
     ) -> Refusal | None:
         try:
-            verdict = await directory.change_password(user, old, new, self._parts.directory_timeout_s)
+            verdict = await directory.change_password(user, old, new, self._parts.write_timeout_s)
         except PasswordNotAccepted as error:
             return _not_taken(error, trail)
         except (RightMissing, Conflict) as error:
