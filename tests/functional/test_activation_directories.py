@@ -153,6 +153,9 @@ def test_new_person_sets_the_first_password_for_real_and_logs_in(
     secret = base64.b32decode(key.group(1))
     person.send(code=shown(secret), act="app")
     person.send(act="saved", saved="yes")
+    # Signed in, with the offer to add contacts of his own.
+    assert "Add a phone and a private e-mail address now" in person.page.text
+    person.open("/account")
     assert urlsplit(str(person.page.url)).path == "/account", person.page.text
     person.close()
 
