@@ -144,7 +144,7 @@ class PasswordHasher:
         return (await self.check(stored, password, upgrade=False, patience_s=math.inf)).right
 
     async def check(
-        self, stored: str, password: Secret, upgrade: bool, source: str = "", patience_s: float = MAX_WAIT_S
+        self, stored: str, password: Secret, upgrade: bool, source: str = "", patience_s: float | None = None
     ) -> Checked:
         """Check a password and, with `upgrade`, make the hash that should replace a weak one after a right password.
 
@@ -158,7 +158,7 @@ class PasswordHasher:
             checked = self._check(stored, value, upgrade)
             return replace(checked, took_s=time.perf_counter() - began)
 
-        checked = await self._run(work, source, patience_s)
+        checked = await self._run(work, source, MAX_WAIT_S if patience_s is None else patience_s)
         if not checked.right and self.needs_upgrade(stored):
             self.learn(stored, checked.took_s)
         return checked
