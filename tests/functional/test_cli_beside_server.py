@@ -93,7 +93,6 @@ def test_who_has_to_wait_is_listed_and_let_go_while_the_server_runs(tmp_path: Pa
                 ("user_source", "ada"),
                 ("user_source", "h*** (7)"),
             }
-            # No password is looked at: a strong factor is asked for first.
             asked = wire.log_in("ada", ada["password"])
             assert "Too many tries" in message_of(asked), (
                 "no password is looked at: a strong factor is asked for first, or he waits"
