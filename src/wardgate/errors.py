@@ -29,6 +29,12 @@ class PacketError(MessageError):
     code = "radius_malformed"
 
 
+class SamlMessageError(MessageError):
+    """A SAML message or metadata that the specification or our limits forbid; `code` names which rule."""
+
+    code = "saml_malformed"
+
+
 class CodeFormatError(MessageError):
     """Not digits, or not as many as a one-time code has. Not counted as a try."""
 
