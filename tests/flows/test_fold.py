@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.flows.world import NAS, World, at_once, elsewhere, is_granted, reason, says
+from tests.flows.world import NAS, World, at_once, elsewhere, is_asked_first, is_granted, reason, rule, says
 from wardgate.audit.timeline import Trail
 from wardgate.crypto import Secret
-from wardgate.engine.outcome import Challenge, Origin
+from wardgate.engine.outcome import Challenge, Granted, Origin
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, RuleSettings, ThenSettings
-from wardgate.storage.port import Commit, Operation, Storage
+from wardgate.storage.port import Commit, Delete, Operation, Storage, Where
 
 PHONE = "+905321234567"
 
@@ -252,6 +252,42 @@ async def test_a_login_is_not_folded_into_one_that_was_decided_more_weakly(world
     other = await world.begin("bob", origin=elsewhere(device={"hostname": "home"}))
     assert reason(other) == "no_factor"
     assert len(await world.messages()) == 1
+
+
+async def test_who_has_the_password_alone_is_not_folded_into_a_login_whose_app_was_proved_first(world: World) -> None:
+    """The owner of a name under attack proved his app, in a lane of its own, and waits for his text message; the brake is lifted.
+
+    Whoever begins with the password from the same address has proved less, and his guesses are his own.
+    """
+    world.use_policy([rule("all", ("password",), ("sms",))])
+    await world.give_totp(await world.person("bob", phone=PHONE))
+    there = elsewhere(client="198.51.100.200")
+    for number in range(world.brakes.user_failures):
+        await world.begin("bob", "guess", origin=elsewhere(client=f"10.{number}.0.1"))
+    world.later(30)
+    asked = await world.begin("bob", origin=there)
+    assert is_asked_first(asked)
+    owner = await world.answer(asked, world.totp(), name="bob", origin=there)
+    assert isinstance(owner, Challenge)
+    assert owner.factor == "sms"
+    await world.storage.commit([Delete("brake", (Where("kind", "in", ("user", "user_source")),))])
+    other = await world.challenged("bob", origin=there)
+    assert other.reference != owner.reference
+    await world.answer(other, await world.code(), name="bob", origin=there)
+    [granted] = await world.payloads("engine:login:granted")
+    assert granted["factors"] == ["password", "sms"]
+    assert "lane" not in granted
+
+
+async def test_a_login_that_brought_a_proof_of_elsewhere_is_not_shared_with_one_that_brought_none(world: World) -> None:
+    world.use_policy([rule("all", ("password",), ("sms",))])
+    await world.person("bob", phone=PHONE)
+    with_proof = await world.challenged("bob", proved_elsewhere=frozenset({"totp"}))
+    without = await world.challenged("bob")
+    assert without.reference != with_proof.reference
+    granted = await world.answer(without, await world.code(), name="bob")
+    assert isinstance(granted, Granted)
+    assert "totp" not in granted.factors
 
 
 async def test_a_login_after_an_apply_is_not_folded_into_one_of_before(world: World) -> None:

@@ -563,9 +563,12 @@ class Engine:
         """Same person, password, application, NAS and client address, and decided the same: the same login again, not a second one.
 
         Without what was decided, a login that needs a strong factor here and now would be joined to one that was let off elsewhere.
-        Without what a device showed, whoever showed none would get its next value.
+        Without what a device showed, whoever showed none would get its next value. Without what was proved, whoever has the
+        password alone would be let in as who proved his app before it; without the lane, his guesses would count in the brakes of
+        somebody who came past them.
         """
         request = attempt.request
+        proved = course.proved or self._proved_already(request)
         password = request.password.reveal() if request.password is not None else b""
         where = request.origin.client or request.origin.source
         return self._parts.ring().mac(
@@ -577,6 +580,7 @@ class Engine:
             (canonical_name(request.user_name) or "").encode(),
             person.refusal.encode(),
             dumps([course.rule, course.floors, course.steps, course.fail_open, dump_terms(course.terms), course.device]).encode(),
+            dumps([proved, person.lane]).encode(),
             password,
         )
 
