@@ -149,15 +149,25 @@ class Approvals:
         link = visit.link
         if link.browser_mac is not None:
             return None if link.browser_mac == browser else OTHER_BROWSER
-        issued, now_ms = "", self._now_ms()
+        now_ms, issued, demands = self._now_ms(), "", list[Operation]()
         if visit.needs_start_code:
             [rows] = await self._storage.read([activation.of_subject(link.subject_id)])
             found = activation.read_one(rows)
-            if not activation.code_fits(self._parts.ring(), found, link.subject_id, start_code, now_ms):
+            fits = activation.code_fits(self._parts.ring(), found, link.subject_id, start_code, now_ms)
+            if not fits or found is None:
                 return await self._start_code_wrong(visit, found, trail)
-            issued = found.id if found is not None else ""
-        bound = await self._storage.commit([_still_open(visit, now_ms), short_link.bind(link, browser, now_ms, issued)])
-        return OTHER_BROWSER if isinstance(bound, Refused) else None
+            issued, demands = found.id, [activation.unchanged(found, now_ms)]
+        bound = await self._storage.commit([_still_open(visit, now_ms), short_link.bind(link, browser, now_ms, issued), *demands])
+        return await self._not_bound(mac, browser, issued) if isinstance(bound, Refused) else None
+
+    async def _not_bound(self, mac: bytes, browser: bytes, issued: str) -> Text | None:
+        """What is told who came second. Of a right code that came beside wrong ones no more than of these: it may be a guess."""
+        visit = await self.look(mac)
+        if isinstance(visit, Text):
+            return visit
+        if visit.link.browser_mac is not None:
+            return None if visit.link.browser_mac == browser else OTHER_BROWSER
+        return Text("approve.start_code_wrong") if issued else OVER
 
     async def _start_code_wrong(self, visit: Visit, found: activation.Activation | None, trail: Trail) -> Text:
         """It counts for the link, and for the activation: the password was right, so that this is no stranger's doing."""
