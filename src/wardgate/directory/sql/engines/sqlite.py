@@ -84,6 +84,9 @@ class SqliteEngine:
         given = [bound(values[name], self._connecting.writing) for name in statement.names]
 
         def work(connection: sqlite3.Connection) -> tuple[bool, str]:
+            # Planning alone does not open the file: a connection plans by the schema that it read last, and somebody else may have
+            # made an index since. Whatever is read looks at the schema's number first, and a new one has the schema read anew.
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
             steps = [str(row[3]) for row in connection.execute(sql, given).fetchall()]
             return not any(step.startswith("SCAN") for step in steps), "; ".join(steps)
 
