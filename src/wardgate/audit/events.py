@@ -52,6 +52,7 @@ class Kind(Enum):
     )
     AUTHENTICATOR_ADDED = ("account:authenticator:added", "An authenticator was enrolled.")
     AUTHENTICATOR_REVOKED = ("account:authenticator:revoked", "An authenticator was ended.")
+    AUTHENTICATOR_RENAMED = ("account:authenticator:renamed", "A person gave one of his authenticators another name.")
     AUTHENTICATOR_RESYNCED = ("account:authenticator:resynced", "A token that counts was brought into step by two of its codes.")
     TOKENS_IMPORTED = (
         "admin:token:imported",
@@ -80,6 +81,7 @@ class Kind(Enum):
         "account:device:forgotten",
         "A device is trusted no more, and why: by an operator; a value of it was used twice; the password was changed since.",
     )
+    DEVICE_RENAMED = ("account:device:renamed", "A person gave one of his trusted browsers another name.")
     USER_ADDED = ("directory:user:added", "A local user was created.")
     USER_CHANGED = (
         "directory:user:changed",

@@ -27,7 +27,7 @@ from wardgate.engine.self_service.own_questions import Entry, OwnQuestions, Pers
 from wardgate.factors.passkey import PasskeyFactor
 from wardgate.pages.browser import Browser, Form
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.enrolling import MAX_LABEL_CHARS, TOTP, Whose, enrol_app, first_code, make_codes, new_secret, notices, shown_key
+from wardgate.pages.enrolling import TOTP, Whose, enrol_app, first_code, make_codes, new_secret, nickname_in, notices, shown_key
 from wardgate.pages.making_passkey import creation_options, made_passkey, new_question, passkey_operations
 from wardgate.pages.questions import BUSY_STATUS, entries_of, form_values, rows_of, said, told_to_wait
 from wardgate.pages.site import site_of
@@ -176,7 +176,7 @@ class ActionPages:
         moved = await self._steps.move(browser.mac(self._door.ring()), step, after)
         if moved is None:
             return self._to_step(step)
-        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
+        label = nickname_in(form)
         unit = passkey_operations(self._door, SubjectId(whose.subject_id), whose.user_name, made, label)
         await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_added", PASSKEY, label)])
         if whose.has_codes:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from wardgate.account.authenticator import MAX_AUTHENTICATORS, create_authenticator, revocation
 from wardgate.account.freeze import unfrozen
+from wardgate.account.nickname import MAX_CHARS, tidied
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.recovery_code import create_recovery_codes
 from wardgate.account.subject import SubjectId
@@ -31,7 +32,6 @@ from wardgate.texts import Text
 
 TOTP: Final = "totp"
 SECRET_BYTES: Final = 20
-MAX_LABEL_CHARS: Final = 40
 BY_PERSON: Final = "person"
 SETTINGS: Final[Mapping[str, str | int]] = {
     "digits": DEFAULT_DIGITS,
@@ -93,6 +93,11 @@ def first_code(door: BrowserDoor, secret: str, form: Form) -> int | Text:
     return Text("account.totp_mismatch") if proved is None else proved
 
 
+def nickname_in(form: Form) -> str:
+    """The name that was typed for what is being set up, as far as it can be kept; empty where there is none."""
+    return tidied(form.text("nickname", MAX_CHARS))
+
+
 async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> bool:
     """Enrol the app that showed a right code, which is used up by that. False while the account is frozen."""
     return isinstance(await door.storage.commit(app_operations(door, whose, secret, proved, form)), Committed)
@@ -100,7 +105,7 @@ async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, f
 
 def app_operations(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> list[Operation]:
     """What enrols it, with its event and word of it to the person; refused while the account is frozen."""
-    label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS] or "app"
+    label = nickname_in(form) or "app"
     now_ms = to_ms(door.clock.now())
     authenticator_id, insert = create_authenticator(
         door.ring(), whose.subject_id, TOTP, label, SETTINGS, Secret(bytes.fromhex(secret)), proved, now_ms

@@ -23,13 +23,13 @@ from wardgate.jsons import dumps, loads
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.enrolling import (
-    MAX_LABEL_CHARS,
     TOTP,
     Whose,
     app_operations,
     first_code,
     make_codes,
     new_secret,
+    nickname_in,
     notices,
     shown_key,
 )
@@ -264,7 +264,7 @@ class ApprovePages:
         whose, trail = _whose(*found), self._door.trail(request)
         if whose.is_full:
             return await self._shown(request, step, page, Text("account.too_many"), 409)
-        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
+        label = nickname_in(form)
         unit = passkey_operations(self._door, whose.subject_id, whose.user_name, made, label)
         unit += notices(self._door, whose, "authenticator_added", PasskeyFactor.kind, label)
         mine = self._mac(browser)

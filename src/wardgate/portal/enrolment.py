@@ -92,7 +92,13 @@ class EnrolmentPages:
 
     async def _list_page(self, request: Request, present: Present, error: Text | None = None, status: int = 200) -> Response:
         rows = [
-            {"id": row["id"], "kind": str(row["kind"]), "label": str(row["label"]), "added": from_ms(int(row["created_at"] or 0))}
+            {
+                "id": row["id"],
+                "kind": str(row["kind"]),
+                "label": str(row["label"]),
+                "added": from_ms(int(row["created_at"] or 0)),
+                "used": from_ms(row["last_used_at"]) if isinstance(row["last_used_at"], int) else None,
+            }
             for row in (await self._whose(present)).rows
         ]
         return self._page(request, present, "authenticators.html", _FORM, status, rows=rows, error=error)

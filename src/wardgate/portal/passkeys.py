@@ -24,7 +24,7 @@ from wardgate.engine.holders import holder_of
 from wardgate.factors.passkey import CHALLENGE_BYTES, PasskeyFactor
 from wardgate.pages.browser import Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.enrolling import MAX_LABEL_CHARS, Whose, notices
+from wardgate.pages.enrolling import Whose, nickname_in, notices
 from wardgate.pages.making_passkey import MadePasskey, creation_options, made_passkey, new_question, passkey_operations
 from wardgate.pages.site import other_address, site_of
 from wardgate.pages.steps import Step, Steps
@@ -119,7 +119,7 @@ class PasskeyPages:
         return RedirectResponse(LIST if has_codes else CODES, status_code=303)
 
     async def _enrol(self, present: Present, form: Form, made: MadePasskey) -> None:
-        label = form.text("nickname", MAX_LABEL_CHARS)[:MAX_LABEL_CHARS]
+        label = nickname_in(form)
         unit = passkey_operations(self._door, present.session.whose.subject_id, present.user.name, made, label)
         done = await self._door.storage.commit([*unit, *await self._notices(present, label)])
         if not isinstance(done, Committed):

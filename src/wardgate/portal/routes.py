@@ -35,6 +35,7 @@ from wardgate.portal.password import PasswordPages
 from wardgate.portal.preferences import PreferencePages
 from wardgate.portal.questions import QuestionPages
 from wardgate.portal.recovery import RecoveryPages
+from wardgate.portal.renaming import RenamingPages
 from wardgate.portal.tokens import TokenPages
 from wardgate.portal.well_known import well_known_routes
 from wardgate.session.sessions import Sessions
@@ -79,6 +80,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *AccountPages(door, gate, activity).routes(),
             *EnrolmentPages(door, gate).routes(),
             *TokenPages(door, gate).routes(),
+            *RenamingPages(door, gate).routes(),
             *PasswordPages(door, gate).routes(),
             *DevicePages(door, gate).routes(),
             *PreferencePages(door, gate).routes(),
