@@ -24,6 +24,8 @@ from wardgate.web.context import WebContext
 
 ORIGIN = "https://login.acme.test"
 OURS = {"sec-fetch-site": "same-origin"}
+# What two pages that are alike do not have in common.
+REFERENCE = re.compile(r'<bdi class="reference">\w{8}</bdi>|ref=\w{8}')
 _FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 
 
@@ -43,6 +45,7 @@ class PortalWorld(World):
         settings = RealmSettings(name="acme", default=True, directories=("local",), reply_floor_ms=self.floor_ms)
         self.realms = Realms([Realm(settings, (self.directory,))])
         self.sessions = Sessions(self.storage, lambda: self.ring, self.clock)
+        self.recorder = Recorder(self.storage, lambda: self.ring, self.clock)
 
     def configuration(self) -> EngineConfiguration:
         """The configuration in force."""
@@ -55,7 +58,7 @@ class PortalWorld(World):
             storage=self.storage,
             ring=lambda: self.ring,
             clock=self.clock,
-            recorder=Recorder(self.storage, lambda: self.ring, self.clock),
+            recorder=self.recorder,
             metrics=Metrics(),
             origin=self.origin,
             ready=list,

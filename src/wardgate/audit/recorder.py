@@ -31,6 +31,8 @@ LIVE_ENTRIES = 500
 FLUSH_EVERY_S = 0.25
 # Requests that the engine did not write itself (refused before anything was proved) fill the table no faster than this.
 MAX_STORED_PER_S = 50
+# Whoever looks for pages that are not there must not take the place of refused logins: error pages have a little of their own.
+MAX_PAGES_PER_S = 5
 REFUSALS_TOLD_EVERY_S = 60.0
 
 log = structlog.get_logger("wardgate.recorder")
@@ -84,6 +86,22 @@ class _Sources:
 
 
 @dataclass(slots=True)
+class _EachSecond:
+    """So many of something within a second."""
+
+    most: int
+    _second: int = 0
+    _taken: int = 0
+
+    def take(self, second: int) -> bool:
+        """Whether this one is among them."""
+        if second != self._second:
+            self._second, self._taken = second, 0
+        self._taken += 1
+        return self._taken <= self.most
+
+
+@dataclass(slots=True)
 class Recorder:
     """One per worker. `run` stores what gathers; `publish` and `incident` never block."""
 
@@ -100,8 +118,8 @@ class Recorder:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _refused: Counter[str] = field(default_factory=Counter)
     _refused_told: float = 0.0
-    _second: int = 0
-    _stored_in_second: int = 0
+    _requests: _EachSecond = field(default_factory=lambda: _EachSecond(MAX_STORED_PER_S))
+    _pages: _EachSecond = field(default_factory=lambda: _EachSecond(MAX_PAGES_PER_S))
 
     def publish(self, trail: Trail) -> None:
         """Show a finished trail, and store it unless the engine's commit already did."""
@@ -112,6 +130,13 @@ class Recorder:
         if not trail.stored and not trail.counted_only and self._may_store():
             trail.stored = True
             self._store(trail.entry(self.ring()))
+
+    def page(self, trail: Trail) -> None:
+        """Keep what an error page gave its reader a reference of; of a flood of them a few, and the live log shows no more."""
+        if self._pages.take(int(self.clock.monotonic())):
+            self.publish(trail)
+        else:
+            self.dropped += 1
 
     def late(self, reference: str, transaction_id: str | None, user: str, body: dict[str, Any]) -> Operation:
         """Show something that happened to a login after its reply (a message handed over); the operation stores it."""
@@ -179,14 +204,9 @@ class Recorder:
         return [record(AuditEvent(Kind.DOOR_REFUSALS, to_ms(self.clock.now()), "engine", details={"refused": counts}))]
 
     def _may_store(self) -> bool:
-        second = int(self.clock.monotonic())
-        if second != self._second:
-            self._second, self._stored_in_second = second, 0
-        self._stored_in_second += 1
-        if self._stored_in_second > MAX_STORED_PER_S:
-            self.dropped += 1
-            return False
-        return True
+        may = self._requests.take(int(self.clock.monotonic()))
+        self.dropped += not may
+        return may
 
     def _store(self, operation: Operation) -> None:
         if len(self._backlog) >= MAX_BACKLOG:

@@ -14,6 +14,7 @@ from wardgate.engine.self_service.own_questions import OwnQuestions, Person, Sta
 from wardgate.factors import SECOND_FACTORS
 from wardgate.pages.browser import browser_of, drop_cookie, form_of, is_ours, new_browser
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.pages.told import told_reference, with_reference
 from wardgate.portal.activity import ActivityPages
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import Text
@@ -22,6 +23,7 @@ from wardgate.web.language import language_of_request
 
 ACCOUNT: Final = "account"
 SIGN_OUT: Final = "sign-out"
+SIGNED_OUT: Final = "/signed-out"
 
 
 class AccountPages:
@@ -41,7 +43,7 @@ class AccountPages:
             Route("/account/sessions", self.end_sessions, methods=["POST"]),
             Route("/sign-out", self.ask_sign_out, methods=["GET"]),
             Route("/sign-out", self.sign_out, methods=["POST"]),
-            Route("/signed-out", self.signed_out),
+            Route(SIGNED_OUT, self.signed_out),
         ]
 
     async def overview(self, request: Request) -> Response:
@@ -122,8 +124,10 @@ class AccountPages:
         return await self._leave(request, request.cookies.get(SESSION_COOKIE, ""))
 
     async def _leave(self, request: Request, bearer: str) -> Response:
-        await self._door.sessions.end(bearer, "signed_out")
-        response = RedirectResponse("/signed-out", status_code=303)
+        ended, trail = await self._door.sessions.end(bearer, "signed_out"), self._door.trail(request)
+        trail.user, trail.reason = ended.whose.user_name if ended is not None else "", "signed_out"
+        self._door.recorder.publish(trail)
+        response = RedirectResponse(with_reference(SIGNED_OUT, trail.reference), status_code=303)
         # Without "cache": emptying it can hold Chrome up for many seconds, and nothing of ours is in it.
         response.headers["clear-site-data"] = '"storage"'
         drop_cookie(response, SESSION_COOKIE)
@@ -133,7 +137,7 @@ class AccountPages:
     async def signed_out(self, request: Request) -> Response:
         """It is done."""
         require_known_host(request, self._door.context.hosts)
-        return self._door.pages.page(request, "signed_out.html")
+        return self._door.pages.page(request, "signed_out.html", reference=told_reference(request))
 
     def _page(self, request: Request, present: Present, template: str, status: int = 200, **values: object) -> Response:
         browser = browser_of(request)

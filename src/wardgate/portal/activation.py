@@ -86,7 +86,8 @@ class ActivationPages:
             text = outcome.text if isinstance(outcome, Closed) else Text("activate.over")
             if text.id.startswith("wait."):
                 return await self._welcome(request, browser, step, text, 429)
-            return self._over(request, text, 503 if isinstance(outcome, Closed) and outcome.down else 410)
+            down = isinstance(outcome, Closed) and outcome.down
+            return self._over(request, text, 503 if down else 410, trail.reference)
         return await self._recovery.begun(request, browser, start, flow_id, outcome)
 
     async def _welcome(
@@ -169,6 +170,8 @@ class ActivationPages:
         """Whether anybody is: an activation never takes the place of somebody's session without his saying so."""
         return await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, "")) is not None
 
-    def _over(self, request: Request, text: Text | None = None, status: int = 410) -> Response:
+    def _over(self, request: Request, text: Text | None = None, status: int = 410, reference: str = "") -> Response:
         """One page for a link that is unknown, used, replaced, taken back or too old."""
-        return self._door.pages.page(request, "activate_over.html", status, text=text or Text("activate.over"))
+        pages, said = self._door.pages, text or Text("activate.over")
+        told = reference or pages.recorded(request, status)
+        return pages.page(request, "activate_over.html", status, text=said, reference=told)

@@ -208,7 +208,8 @@ class ApprovePages:
         self._door.recorder.publish(trail)
         if isinstance(proved, Text):
             return await self._refused(request, step, page, proved)
-        return await self._go(browser, step, replace(page, at=DONE, kind=PasskeyFactor.kind, code=proved, memory=None))
+        after = replace(page, at=DONE, kind=PasskeyFactor.kind, code=proved, memory=None)
+        return await self._go(browser, step.changed(reference=trail.reference), after)
 
     async def _start(self, request: Request, browser: Browser, step: Step, page: Page, form: Form) -> Response:
         trail = self._door.trail(request)
@@ -252,7 +253,7 @@ class ApprovePages:
         unit = app_operations(self._door, whose, step.secret, proved, form)
         code = await self._approvals.enrolled(page.link, self._mac(browser), TOTP, False, unit, trail)
         self._door.recorder.publish(trail)
-        return await self._enrolled(request, browser, step, page, whose, code)
+        return await self._enrolled(request, browser, step.changed(reference=trail.reference), page, whose, code)
 
     async def _passkey(self, request: Request, browser: Browser, step: Step, page: Page, form: Form) -> Response:
         site, found = site_of(request, self._door.context), await self._approvals.may_enrol(page.link, self._mac(browser))
@@ -270,7 +271,7 @@ class ApprovePages:
         mine = self._mac(browser)
         code = await self._approvals.enrolled(page.link, mine, PasskeyFactor.kind, made.user_verified, unit, trail)
         self._door.recorder.publish(trail)
-        return await self._enrolled(request, browser, step, page, whose, code)
+        return await self._enrolled(request, browser, step.changed(reference=trail.reference), page, whose, code)
 
     async def _enrolled(
         self, request: Request, browser: Browser, step: Step, page: Page, whose: Whose, code: str | Text
@@ -317,11 +318,13 @@ class ApprovePages:
         return self._rendered(request, step, "do_codes.html", 200 if error is None else 422, values)
 
     def _ended(self, request: Request, step: Step, page: Page, status: int = 200) -> Response:
-        return self._rendered(request, step, "approve_done.html", status, {"page": page})
+        return self._rendered(request, step, "approve_done.html", status, {"page": page, "reference": step.reference})
 
     def _over(self, request: Request, text: Text) -> Response:
         waits = text.id == "approve.wait"
-        response = self._door.pages.page(request, "link_done.html", 429 if waits else 410, text=text, over=True)
+        pages, status = self._door.pages, 429 if waits else 410
+        told = pages.recorded(request, status)
+        response = pages.page(request, "link_done.html", status, text=text, over=True, reference=told)
         if waits:
             response.headers["retry-after"] = str(int(text.values["min"]) * 60)
         return response

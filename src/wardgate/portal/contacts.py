@@ -132,7 +132,9 @@ class ContactPages:
         step = await self._step(request, present)
         pending = self._waits(step)
         if pending is None:
-            return self._ended_page(request, present, step.text or Text("contact.closed"), 200 if step.text else 410)
+            return self._ended_page(
+                request, present, step.text or Text("contact.closed"), 200 if step.text else 410, step.reference
+            )
         return self._code_page(request, present, step, pending)
 
     async def verify(self, request: Request) -> Response:
@@ -177,7 +179,7 @@ class ContactPages:
         await self._contacts.wrong(owner, pending, trail)
         self._door.recorder.publish(trail)
         if over:
-            return self._ended_page(request, present, Text("contact.closed"), 410)
+            return self._ended_page(request, present, Text("contact.closed"), 410, trail.reference)
         error = Text("code.wrong", {"left": left.tries}) if left.tries > 1 else Text("code.wrong_last")
         return self._code_page(request, present, stored, left, error)
 
@@ -186,8 +188,8 @@ class ContactPages:
         said = await self._contacts.add(owner, pending, trail)
         self._door.recorder.publish(trail)
         if said.id not in ("contact.hold", "contact.first", "contact.not_written"):
-            return self._ended_page(request, present, said, 409)
-        await self._steps.move(self._mac(present), step, step.changed(text=said))
+            return self._ended_page(request, present, said, 409, trail.reference)
+        await self._steps.move(self._mac(present), step, step.changed(text=said, reference=trail.reference))
         return RedirectResponse(f"{VERIFY}/{step.id}", status_code=303)
 
     # --- the others ------------------------------------------------------------------------------------------------
@@ -258,8 +260,10 @@ class ContactPages:
         pending = pending_in(step.pending) if step.pending else None
         return pending if pending is not None and not self._contacts.is_over(pending) else None
 
-    def _ended_page(self, request: Request, present: Present, text: Text, status: int) -> Response:
-        return self._page(request, present, "contact_done.html", CONTACTS, status, text=text, wrong=status != 200)
+    def _ended_page(self, request: Request, present: Present, text: Text, status: int, reference: str = "") -> Response:
+        wrong = status != 200
+        told = reference or (self._door.pages.recorded(request, status) if wrong else "")
+        return self._page(request, present, "contact_done.html", CONTACTS, status, text=text, wrong=wrong, reference=told)
 
     def _new_page(
         self,

@@ -59,7 +59,7 @@ class LinkPages:
         """What the button does, in words."""
         browser, step = browser_of(request), await self._step(request)
         if step.ended == _DONE and step.text is not None:
-            return self._told(request, browser, step.text)
+            return self._told(request, browser, step, step.text)
         link = await self._undoing.find_by(bytes.fromhex(step.pending))
         return self._over(request, link) if isinstance(link, Text) else await self._ask(request, browser, step, link)
 
@@ -75,8 +75,8 @@ class LinkPages:
         said = await self._undoing.act(link.mac, trail)
         self._door.recorder.publish(trail)
         if not said.id.startswith("link.done_"):
-            return self._over(request, said)
-        await self._steps.move(self._mac(browser), step, step.changed(ended=_DONE, text=said))
+            return self._over(request, said, trail.reference)
+        await self._steps.move(self._mac(browser), step, step.changed(ended=_DONE, text=said, reference=trail.reference))
         return RedirectResponse(f"{OPENED}/{step.id}", status_code=303)
 
     def _mac(self, browser: Browser) -> bytes:
@@ -102,11 +102,12 @@ class LinkPages:
             request, "link.html", status, posts=True, purpose=link.purpose.value, other=other, csrf=csrf, error=error
         )
 
-    def _told(self, request: Request, browser: Browser, text: Text) -> Response:
-        response = self._door.pages.page(request, "link_done.html", text=text, over=False)
+    def _told(self, request: Request, browser: Browser, step: Step, text: Text) -> Response:
+        response = self._door.pages.page(request, "link_done.html", text=text, over=False, reference=step.reference)
         browser.keep(response)
         return response
 
-    def _over(self, request: Request, text: Text) -> Response:
+    def _over(self, request: Request, text: Text, reference: str = "") -> Response:
         status = 410 if text.id.startswith("link.") else 409 if text.id.startswith("freeze.") else 503
-        return self._door.pages.page(request, "link_done.html", status, text=text, over=True)
+        told = reference or self._door.pages.recorded(request, status)
+        return self._door.pages.page(request, "link_done.html", status, text=text, over=True, reference=told)

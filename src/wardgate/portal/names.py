@@ -11,6 +11,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.engine.self_service.names import MAX_CHARS, Asking, UserNames
 from wardgate.pages.browser import Browser, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
+from wardgate.pages.told import told_reference, with_reference
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 
@@ -53,12 +54,12 @@ class NamePages:
         await self._held_back(trail)
         if problem is not None:
             return self._form(request, browser, typed, problem, 503 if problem.id.startswith("down.") else 429)
-        return RedirectResponse(SENT, status_code=303)
+        return RedirectResponse(with_reference(SENT, trail.reference), status_code=303)
 
     async def sent(self, request: Request) -> Response:
         """If we know it, it is on its way."""
         require_known_host(request, self._door.context.hosts)
-        return self._door.pages.page(request, "names_sent.html")
+        return self._door.pages.page(request, "names_sent.html", reference=told_reference(request))
 
     async def _held_back(self, trail: Trail) -> None:
         """Until the latest moment of all realms: a contact names none of them."""

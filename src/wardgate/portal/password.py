@@ -14,6 +14,7 @@ from wardgate.engine.holders import holder_of
 from wardgate.factors import SECOND_FACTORS
 from wardgate.pages.browser import Form, browser_of, drop_cookie, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.pages.told import told_reference, with_reference
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import Text
 
@@ -81,12 +82,12 @@ class PasswordPages:
         if refusal is not None:
             status = 503 if refusal.unknown else 429 if refusal.text.id.startswith("wait.") else _STATUS.get(refusal.reason, 422)
             return await self._page(request, present, refusal.text, status)
-        return await self._renewed(present)
+        return await self._renewed(present, trail.reference)
 
-    async def _renewed(self, present: Present) -> Response:
+    async def _renewed(self, present: Present, reference: str) -> Response:
         """An id of before the change, wherever it may have been seen, is worth nothing."""
         bearer = await self._door.sessions.renew(present.bearer)
-        response = RedirectResponse(DONE, status_code=303)
+        response = RedirectResponse(with_reference(DONE, reference), status_code=303)
         if bearer is None:
             drop_cookie(response, SESSION_COOKIE)
         else:
@@ -118,6 +119,7 @@ class PasswordPages:
             policy=await self._changing.rules(present.user) if status != 503 else None,
             error=error,
             done=done,
+            reference=told_reference(request),
         )
         if status in (429, 503):
             response.headers["retry-after"] = str(int(error.values.get("min", 1)) * 60 if error is not None else 60)

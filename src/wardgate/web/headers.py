@@ -6,7 +6,7 @@ in front.
 """
 
 import traceback
-from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wardgate.crypto import new_reference
 from wardgate.errors import UnavailableError
 
 MAX_BODY_BYTES = 16 * 1024
@@ -45,7 +46,13 @@ PASSKEYS_MADE = f"{_NOTHING_ALLOWED}, publickey-credentials-create=(self), publi
 
 log = structlog.get_logger("wardgate.web")
 
-ErrorPage = Callable[[Request, int], Response]
+
+class ErrorPage(Protocol):
+    """Makes the page of an error."""
+
+    def __call__(self, request: Request, status: int, *, reference: str | None) -> Response:
+        """`reference`: the one that the server's log has of it, if it was told there."""
+        ...
 
 
 class SecurityHeaders:
@@ -80,6 +87,7 @@ class Boundary:
         if scope["type"] != "http":
             return
         sent = received = 0
+        reference: str | None = None
 
         async def counting_receive() -> Message:
             nonlocal received
@@ -101,14 +109,15 @@ class Boundary:
         except _BodyTooLarge:
             status = 413
         except Exception as error:  # a door catches broadly, once
-            _report(scope, error)
+            reference = new_reference()
+            _report(scope, error, reference)
             if sent:
                 raise
             status = 503 if isinstance(error, UnavailableError) else 500
-        await self._answer(scope, receive, send, status)
+        await self._answer(scope, receive, send, status, reference)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, status: int) -> None:
-        response = self._error_page(Request(scope), status)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, status: int, reference: str | None) -> None:
+        response = self._error_page(Request(scope), status, reference=reference)
         if status == 413:
             response.headers["connection"] = "close"  # what is left of the body is not worth reading
         if status == 503:
@@ -125,7 +134,8 @@ def _announced_bytes(scope: Scope) -> int:
     return int(announced) if announced.isdecimal() else MAX_BODY_BYTES + 1
 
 
-def _report(scope: Scope, error: Exception) -> None:
+def _report(scope: Scope, error: Exception, reference: str) -> None:
     # The handler's name, not the path: a one-time link is part of its path. Tracebacks without the values of variables.
     trace = "".join(traceback.format_exception(error))
-    log.error("page_failed", handler=getattr(scope.get("endpoint"), "__qualname__", "?"), error=type(error).__name__, trace=trace)
+    handler = getattr(scope.get("endpoint"), "__qualname__", "?")
+    log.error("page_failed", handler=handler, error=type(error).__name__, reference=reference, trace=trace)

@@ -11,9 +11,11 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from wardgate.audit.timeline import Trail
 from wardgate.brand.looks import Look, Looks
 from wardgate.texts import LANGUAGES, Text, catalogue, render
 from wardgate.web import language as words
+from wardgate.web.access import client_address
 from wardgate.web.assets import Assets
 from wardgate.web.context import WebContext
 from wardgate.web.templating import BRAND, environment
@@ -21,6 +23,8 @@ from wardgate.web.theme import theme_of_request
 from wardgate.web.view import look_of, reason_text
 
 _TEMPLATES = Path(__file__).with_name("templates")
+# By which door somebody came to an error page.
+_PEOPLE, _OPERATORS = "portal", "admin"
 _ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 500, 503)
 
 
@@ -69,15 +73,30 @@ class Pages:
         rendered: str = getattr(module, macro)(*arguments)
         return rendered
 
-    def error(self, request: Request, status: int, text: str | None = None, wait_s: int = 60) -> HTMLResponse:
+    def error(
+        self, request: Request, status: int, text: str | None = None, wait_s: int = 60, reference: str | None = None
+    ) -> HTMLResponse:
         """The page of an error: what happened and what to do, the same for everybody. `text`: the id of a closer word.
 
-        `wait_s`: where it is a brake that holds, for how long.
+        `wait_s`: where it is a brake that holds, for how long. `reference`: where one was given already, to the log.
         """
         text_id = text or (f"page.error_{status}" if status in _ERRORS_WITH_A_PAGE else "page.error_other")
         phrase = HTTPStatus(status).phrase
         told: dict[str, Any] = {"text_id": text_id, "error_status": status, "phrase": phrase, "wait_min": -(-wait_s // 60)}
-        return self.page(request, "error.html", status, **told)
+        return self.page(request, "error.html", status, **told, reference=self.recorded(request, status, reference))
+
+    def recorded(self, request: Request, status: int, reference: str | None = None) -> str:
+        """What whoever sees an error page tells the help desk, where it is found in the live log.
+
+        The address is not kept: a link that works once is part of it.
+        """
+        trail = Trail(self._context.clock, _PEOPLE if self._looks is not None else _OPERATORS)
+        trail.reference = reference or trail.reference
+        trail.source = trail.client = client_address(request, self._context.proxies)
+        trail.result, trail.reason = "page", f"page_{status}"
+        trail.note("an error page was shown", status=status, method=request.method)
+        self._context.recorder.page(trail)
+        return trail.reference
 
     def _look(self, request: Request) -> Look | None:
         return self._looks().of(realm_of(request)) if self._looks is not None else None

@@ -137,6 +137,7 @@ RESULTS: Mapping[str, Look] = {
     "dropped": Look("live.result_dropped", "dropped", "quiet"),
     "sent": Look("live.result_sent", "sent", "ok"),
     "failed": Look("live.result_failed", "warning", "danger"),
+    "page": Look("live.result_page", "warning", "quiet"),
     "expired": Look("live.result_expired", "warning", "danger"),
 }
 DECIDED = ("granted", "denied")
