@@ -68,7 +68,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "web": frozenset({"admin", "audit", "brand", "certificates", "delivery", "metrics", "storage", "watch"}),
     "pages": frozenset({"account", "audit", "engine", "factors", "kba", "metrics", "session", "storage", "web"}),
     "portal": frozenset({"account", "audit", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
-    "federation": frozenset(),
+    "federation": frozenset({"policy"}),
     # looks at everything, decides nothing
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
@@ -266,6 +266,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     # A door translates: requests in, outcomes out. Release rules share the policy's conditions and nothing else of it.
     ("radius", "engine"): frozenset({"engine.engine", "engine.outcome", "engine.request", "engine.settings"}),
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
+    # Claims share the names of groups with policy, and nothing else of it.
+    ("federation", "policy"): frozenset({"policy.groups"}),
     ("web", "admin"): frozenset({"admin.links"}),
     # Management changes settings and lifts brakes; it has no way to begin or answer a login.
     ("admin", "engine"): frozenset(
@@ -288,7 +290,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
 
 # Only these import app.py.
 ENTRY_POINTS = frozenset({"cli.serve", "cli.demo"})
-DOORS = ("radius", "web")
+DOORS = ("radius", "web", "federation")
 
 # Rooms that are pure: no I/O, no clock, no chance.
 IO_AND_CHANCE = """
@@ -311,6 +313,7 @@ PURE = {
     "radius.dictionaries": IMPURE,
     "radius.shared_secret": IMPURE,
     "factors": IMPURE - {"datetime"},
+    "federation.claims": IMPURE,
     "engine.transaction": IMPURE - {"secrets"},
     "engine.outcome": IMPURE,
     # Of urllib only `parse`; dates are read and written, never asked for.
