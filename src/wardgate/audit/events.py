@@ -169,6 +169,7 @@ class Kind(Enum):
     SELF_SERVICE_DONE = ("engine:recovery:done", "A password was reset or an account unlocked, by which proofs.")
     SESSION_BEGUN = ("session:session:begun", "A browser was signed in: for which application, by which factors.")
     SESSION_CONFIRMED = ("session:session:confirmed", "A person proved again that it is him, for the sake of a change.")
+    SESSION_STEPPED_UP = ("session:session:stepped_up", "A person proved more in his session, because an application asked for it.")
     SESSION_ENDED = (
         "session:session:ended",
         "Sessions of a person ended, and why: signed out, ended elsewhere, too many.",

@@ -100,6 +100,7 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.QUESTIONS_REOPENED: _PERSON,
     Kind.SESSION_BEGUN: {"session": As.ID, "application": As.THING, "factors": As.WORDS, "device": As.THING, "source": As.ADDRESS},
     Kind.SESSION_CONFIRMED: {"session": As.ID, "factors": As.WORDS},
+    Kind.SESSION_STEPPED_UP: {"session": As.ID, "factors": As.WORDS, "application": As.THING},
     Kind.SESSION_ENDED: {"why": As.WORD},
     Kind.DEVICE_TRUSTED: {"user": As.USER, "application": As.THING, "life_s": As.NUMBER},
     Kind.DEVICE_RENAMED: {"device": As.ID, "user": As.USER},

@@ -77,6 +77,7 @@ CLASSES: Final[Mapping[Kind, EventClass]] = {
     Kind.LOGIN_DISOWNED: EventClass.SECURITY,
     Kind.SESSION_BEGUN: EventClass.LOGINS,
     Kind.SESSION_CONFIRMED: EventClass.LOGINS,
+    Kind.SESSION_STEPPED_UP: EventClass.LOGINS,
     Kind.SESSION_ENDED: EventClass.LOGINS,
     Kind.SELF_SERVICE_BEGUN: EventClass.SECURITY,
     Kind.SELF_SERVICE_STEP: EventClass.SECURITY,

@@ -110,6 +110,7 @@ class Grant:
     `released`: held authenticators that become active again. `note`: whose name it is, where that is news. `proved`: every factor
     that was proved. `due`: what policy demands besides. `prior`: what uses up an earlier proof that this one counts on, and
     `device` what a trusted one shows from now on. `details`: what else audit says. `client`: whose address may be handed over to.
+    `nothing_new`: all of it was proved before, so that it says nothing of whoever failed since.
     """
 
     keys: brakes.BrakeKeys
@@ -125,6 +126,7 @@ class Grant:
     device: Secret | None = None
     details: tuple[tuple[str, object], ...] = ()
     client: str | None = None
+    nothing_new: bool = False
 
 
 class Answering:
@@ -646,9 +648,10 @@ class Answering:
                 left = hand_over.leave(ring, transaction, grant.spent_key, grant.client, grant.code, grant.proved, now_ms)
                 spent.append(left)
         unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
-        passed = brakes.let_pass(grant.keys, now_ms) if transaction.fail_open else brakes.success(grant.keys, now_ms, grant.seen)
-        unit += [*passed, *spent, *grant.released]
-        asks = self._parts.configuration().questioner is not None
+        if not grant.nothing_new:
+            unit += brakes.let_pass(grant.keys, now_ms) if transaction.fail_open else brakes.success(grant.keys, now_ms, grant.seen)
+        unit += [*spent, *grant.released]
+        asks = self._parts.configuration().questioner is not None and not grant.nothing_new
         if asks and isinstance(outcome, Granted) and not _STRONG.isdisjoint(outcome.factors):
             unit += await interviews.opened_by_grant(self._parts, transaction, now_ms)
         recording = self.recording(trail, transaction)
@@ -670,7 +673,7 @@ class Answering:
             return await recording.commit_denied(unit, outcome, transaction.user_name, factors=proved, **details)
         details["factors"], details["assurance"] = list(outcome.factors), outcome.assurance
         # Who was let in with less makes nothing known: the next time it would spare him more.
-        learns = transaction.risk and not transaction.fail_open
+        learns = transaction.risk and not transaction.fail_open and not grant.nothing_new
         habits = await to_remember(self._parts, transaction, now_ms) if learns else ()
         unit += [*grant.note, *habits]
         return await recording.commit(unit, Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)

@@ -44,6 +44,17 @@ from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, MAX_SEALED_BYTES, open_login
+from wardgate.engine.session_first import (
+    MORE_NEEDED,
+    SESSION_GONE,
+    SIGN_IN_AGAIN,
+    SessionFirst,
+    SessionRequest,
+    aged,
+    session_denied,
+    unmet,
+    with_asked,
+)
 from wardgate.engine.settings import SendingSettings
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, with_strong_step
@@ -131,6 +142,7 @@ class Engine:
         self._passkey_first = PasskeyFirst(parts, self._refusing, self._first)
         self._strong = StrongAnswers(parts, self._refusing, self._first, self._waiters)
         self._ticket_first = TicketFirst(parts, self._refusing, self._first)
+        self._session_first = SessionFirst(parts, self._refusing, self._first)
 
     # --- first request -------------------------------------------------------------------------------------------
 
@@ -161,8 +173,10 @@ class Engine:
         if isinstance(decision, NoEntry):
             text = _refusal_told(decision, person.language, attempt.application.title, reference)
             return name, await self._refusing.deny_known(attempt, person, decision.reason, text)
+        if request.asked:
+            decision = replace(decision, steps=with_asked(decision.steps, request.asked))
         request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
-        if not suffices(decision, proved.verdict):
+        if not suffices(decision, proved.verdict) or any(PASSWORD in each for each in request.asked):
             text = Text("passkey.not_taken", {"application": attempt.application.title, "ref": reference})
             text = Text("passkey.password_too") if takes_passkeys(decision) else text
             return name, await self._refusing.deny_known(attempt, person, "passkey_not_enough", text)
@@ -207,6 +221,67 @@ class Engine:
             return await self._grant_at_once(attempt, person, course, None)
         return await self._challenge(attempt, person, course)
 
+    async def begin_by_session(self, request: SessionRequest) -> tuple[tuple[str, ...], Outcome]:
+        """Start a login by what a session proved before: that of it which counts here, and the outcome.
+
+        The outcome is a grant at once, a question for what is missing, or a refusal. The reasons of `session_first` say that the
+        session is not enough; then nothing was written, and the person may sign in again.
+        """
+        self._trust_clock()
+        proved = await self._session_first.prove(request)
+        if isinstance(proved, Denied):
+            return (), proved
+        attempt, trail = proved.attempt, request.trail
+        person = await self._meet(attempt, proved.candidate)
+        decision = decide(attempt.application.policy, self._facts(attempt, person))
+        if isinstance(decision, NoEntry):
+            text = _refusal_told(decision, person.language, attempt.application.title, trail.reference)
+            return (), await self._refusing.deny_known(attempt, person, decision.reason, text)
+        plan = replace(decision, steps=with_asked(decision.steps, request.asked)) if request.asked else decision
+        trail.note("policy decided", rule=plan.rule, steps=" then ".join("/".join(step) for step in plan.steps))
+        site = request.origin.site is not None
+        counted = aged(request.session, plan, _course(plan, 0, True, site).terms, person.user, attempt.now_ms, request.fresh_after)
+        left = unmet(plan, counted, request.asked)
+        trail.note("a session is shown", session=request.session.id, counts=", ".join(counted), left=len(left))
+        if any(PASSWORD in step for step in left):
+            return (), session_denied(request, SIGN_IN_AGAIN)
+        course = replace(_course(replace(plan, steps=left), 0, True, site), proved=tuple(counted))
+        if course.terms.skips_unsendable:
+            skipped = self._asker.unsendable(course.steps, course.proved, person.holder, trail)
+            course = replace(course, steps=course.steps[skipped:], fail_open=GATEWAY_DOWN) if skipped else course
+        return course.proved, await self._after_session(request, attempt, person, course)
+
+    async def _after_session(self, request: SessionRequest, attempt: Attempt, person: Person, course: Course) -> Outcome:
+        transaction = self._transaction(attempt, person, course)
+        due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
+        if due.must is not None or due.text is not None:
+            # What opens the account from then on, or changes its password, is never for a session: nobody knows who sits there now.
+            return session_denied(request, SIGN_IN_AGAIN)
+        if not course.steps:
+            return await self._grant_by_session(request, attempt, person, transaction, due)
+        if not request.can_challenge:
+            return session_denied(request, MORE_NEEDED)
+        hold = await brakes.held_by(self._storage, person.keys, person.seen, attempt.configuration.brakes, attempt.now_ms)
+        return self._refusing.hold(attempt, hold) if hold is not None else await self._challenge(attempt, person, course)
+
+    async def _grant_by_session(
+        self, request: SessionRequest, attempt: Attempt, person: Person, transaction: Transaction, due: Due
+    ) -> Outcome:
+        outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due)
+        grant = Grant(
+            person.keys,
+            person.seen,
+            b"",
+            None,
+            proved=transaction.proved,
+            due=due,
+            prior=request.operations,
+            details=(("session", request.session.id),),
+            nothing_new=True,
+        )
+        commit = await self._answering.commit_proved(transaction, grant, outcome, request.trail, person.settle, attempt.now_ms)
+        return session_denied(request, SESSION_GONE) if isinstance(commit, Refused) else outcome
+
     def _trust_clock(self) -> None:
         """A clock that stands an hour back would take the codes of an hour ago: while it is in doubt nothing is decided."""
         problem = self._parts.clock_problem()
@@ -250,6 +325,8 @@ class Engine:
         began = self._steps.begin()
         decision = decide(attempt.application.policy, self._facts(attempt, person))
         self._steps.end(POLICY, began)
+        if request.asked and not isinstance(decision, NoEntry):
+            decision = replace(decision, steps=with_asked(decision.steps, request.asked))
         if isinstance(decision, NoEntry):
             trail.note("policy refuses", reason=decision.reason, rule=decision.rule)
             text = _refusal_told(decision, person.language, attempt.application.title, trail.reference)
@@ -582,6 +659,7 @@ class Engine:
             dumps([course.rule, course.floors, course.steps, course.fail_open, dump_terms(course.terms), course.device]).encode(),
             dumps([proved, person.lane]).encode(),
             password,
+            *(kind.encode() for kind in course.proved),
         )
 
     async def _judge_code_beside_password(self, attempt: Attempt, person: Person, course: Course, code: Secret) -> Outcome:
@@ -645,6 +723,8 @@ class Engine:
             due = await password_ends.with_ending(self._parts, *about, attempt.request.origin.shows_pages)
         device = prior.device if prior is not None else None
         outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due, device)
+        if device is not None and person.device is not None and isinstance(outcome, Granted):
+            outcome = replace(outcome, proved_at={TRUSTED_DEVICE: person.device.created_at})
         spent_key = user_key(self._parts.ring(), attempt.realm.name, attempt.name)
         released = release_after(transaction.proved, person.holder)
         note = person.note

@@ -48,7 +48,8 @@ class Granted:
     `group_aliases`: what else a group of `groups` is called in those rules (its DN, its SID); of all the others nothing is kept.
     `session_s`, `idle_s`: how long it may last, and without use; None: as the door has it. `texts`: what the person is told
     besides, in `language`. `device`: what a trusted device has to show from now on instead of what it showed. `own_language`: that
-    of the person, where the directory tells it.
+    of the person, where the directory tells it. `proved_at`: when what stands among `factors` and was proved before was proved, in
+    milliseconds, where that is known.
     """
 
     subject_id: str
@@ -70,6 +71,7 @@ class Granted:
     texts: tuple[Text, ...] = ()
     device: Secret | None = field(default=None, repr=False)
     own_language: str = ""
+    proved_at: Mapping[str, int] = field(default_factory=dict)
 
 
 @quick_value

@@ -46,12 +46,13 @@ _STOPPING: Final = ("brake_user_source", "brake_source")
 
 @quick_value
 class PasskeyRequest:
-    """What a browser brought back for a question of `new_challenge`."""
+    """What a browser brought back for a question of `new_challenge`. `asked`: as of a `BeginRequest`."""
 
     application: str
     shown: bytes
     origin: Origin
     trail: Trail
+    asked: tuple[tuple[str, ...], ...] = ()
 
 
 @quick_value

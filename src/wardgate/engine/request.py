@@ -17,6 +17,7 @@ class BeginRequest:
     `can_challenge`: the door can put a further question. `proved_elsewhere`: factors that the NAS's configuration vouches for.
     `device`: what a browser or workstation shows of what we gave it (`account.device`); never what a NAS or client says it is.
     `steps_up`: for the sake of a change; where policy asks for the password alone, something else that the person has is asked too.
+    `asked`: what the application asks for beside its policy, each a choice of factors. `fresh`: no proof of before counts.
     """
 
     application: str
@@ -30,6 +31,8 @@ class BeginRequest:
     goal: Goal = Goal.LOGIN
     device: Secret | None = None
     steps_up: bool = False
+    asked: tuple[tuple[str, ...], ...] = ()
+    fresh: bool = False
 
 
 @quick_value

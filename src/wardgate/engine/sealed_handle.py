@@ -88,7 +88,11 @@ def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: st
         # A text with the separator in it would be read back as another login.
         return None
     kinds = (*transaction.steps, transaction.proved, (factor,))
-    lists = b"".join([bytes((len(each),)) + b"".join([_NUMBERS[kind] for kind in each]) for each in kinds])
+    try:
+        lists = b"".join([bytes((len(each),)) + b"".join([_NUMBERS[kind] for kind in each]) for each in kinds])
+    except KeyError:
+        # What a session proved before may be no factor of policies: that a PIN unlocked a passkey, a trusted device.
+        return None
     has = (_HAS_TERMS if terms else 0) | (_HAS_RISK if transaction.risk else 0)
     body = b"".join((head, bytes((len(kinds) | has,)), lists, tail))
     value = ring.seal_for_an_hour(body, _bound_to(epoch), transaction.created_at)

@@ -37,6 +37,8 @@ def stands_for_factor(seen: SeenDevice, plan: Plan, attempt: Attempt, person: Pe
     return (
         seen.trusted
         and request.goal is Goal.LOGIN
+        and not request.fresh
+        and not request.asked
         and request.password is not None
         and plan.strong_factors == 0
         and not (person.refusal or person.grace)

@@ -15,6 +15,7 @@ from wardgate.engine.outcome import Challenge, Denied, Origin, Outcome
 from wardgate.engine.runtime import EngineConfiguration, EngineParts
 from wardgate.metrics import Metrics
 from wardgate.pages.browser import Browser
+from wardgate.pages.purpose import NOTHING_WAITS, Purpose, Purposes
 from wardgate.pages.site import site_of
 from wardgate.session.sessions import Sessions
 from wardgate.storage.port import Storage
@@ -32,7 +33,7 @@ LONGEST_HOLD_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserDoor:
-    """Everything that a page of a login needs."""
+    """Everything that a page of a login needs. `purposes`: what waits for a sign-in beside our own pages."""
 
     context: WebContext
     pages: Pages
@@ -40,6 +41,7 @@ class BrowserDoor:
     configuration: Callable[[], EngineConfiguration]
     sessions: Sessions
     parts: EngineParts
+    purposes: Purposes = NOTHING_WAITS
 
     @property
     def storage(self) -> Storage:
@@ -75,6 +77,11 @@ class BrowserDoor:
         """The application that a sign-in to our own pages is for."""
         found = [name for name, each in self.configuration().applications.items() if each.settings.kind == PORTAL_KIND]
         return found[0]
+
+    def own_purpose(self) -> Purpose:
+        """That of a sign-in to our own pages."""
+        name = self.portal()
+        return Purpose(name, self.configuration().applications[name].title)
 
     def trail(self, request: Request) -> Trail:
         """The timeline of one request."""

@@ -36,4 +36,6 @@ def opening_of(granted: Granted, agent: str, address: str, language: str) -> Ope
         idle_s=granted.idle_s or DEFAULT_IDLE_S,
         # Who has just signed in has just proved who he is; an activation is never one proof alone.
         confirms=ACTIVATED in granted.factors or len(set(granted.factors) - PROVED_BEFORE) > 1,
+        # Of what was proved at a time that nobody knows by now, a session knows no more: it counts for nothing.
+        proved_at={**dict.fromkeys(PROVED_BEFORE.intersection(granted.factors), 0), **granted.proved_at},
     )

@@ -6,7 +6,8 @@ from typing import Final
 MAX_PATH_CHARS: Final = 200
 START: Final = "/account"
 # One slash at the beginning and no second one: two would name another host; so would a backslash, to some browsers.
-_OWN: Final = re.compile(r"/(?:account|apps|enrol)(?:/[A-Za-z0-9_.-]+)*")
+# What an application asked for waits at an address whose last part says which it is.
+_OWN: Final = re.compile(r"/(?:account|apps|enrol|saml/continue)(?:/[A-Za-z0-9_.-]+)*")
 
 
 def then_of(wanted: str | None) -> str:

@@ -6,6 +6,7 @@ over 409; a neighbour that is down 503. Passwords and codes never stand in a pag
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,19 +18,23 @@ from starlette.routing import Route
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
+from wardgate.engine.finding import login_name
 from wardgate.engine.new_browser import Seen, tell_of_browser
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
+from wardgate.engine.session_first import SESSION_GONE, SESSION_OVER, SIGN_IN_AGAIN
 from wardgate.factors import BY_KIND, ON_PAGES
 from wardgate.factors.passkey import MAX_ASSERTION_BYTES, request_options
 from wardgate.pages.actions import CONFIRM_CONTACT, ActionPages
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
+from wardgate.pages.by_session import ask_engine
 from wardgate.pages.confirming import MAX_PASSWORD_BYTES, ConfirmPages
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.known_browser import is_known, keep_known
 from wardgate.pages.opening import opening_of
 from wardgate.pages.place import then_of
+from wardgate.pages.purpose import Aim
 from wardgate.pages.questions import answers_to
 from wardgate.pages.refusing import status_of, wait_s
 from wardgate.pages.site import site_of
@@ -37,6 +42,7 @@ from wardgate.pages.steps import Question, Step, Steps
 from wardgate.pages.ticket import KERBEROS_FIRST, TicketPages
 from wardgate.pages.trusting import device_shown, keep_device
 from wardgate.session.devices import device_of
+from wardgate.session.sessions import Session
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
 from wardgate.web.headers import PASSKEYS_USED, PERMISSIONS_POLICY
@@ -45,6 +51,8 @@ from wardgate.web.language import known_language, language_of_request, wished
 MAX_CODE_CHARS: Final = 64
 SIGN_IN: Final = "sign-in"
 PASSKEY_FIRST: Final = "/sign-in/passkey"
+# In the address of the form: who is signed in is to sign in again.
+AGAIN: Final = "again"
 _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
 _HINTS: Final = ("code.ask_", "kba.ask")
 _WRONG: Final = (
@@ -79,7 +87,7 @@ class SignInPages:
         self._steps = Steps(door.storage, door.ring, door.clock)
         self._actions = ActionPages(door, self._steps)
         self._confirming = ConfirmPages(door, self._go_on)
-        self._tickets = TicketPages(door, self._form, self._go_on)
+        self._tickets = TicketPages(door, self._aim, self._form, self._go_on)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -101,41 +109,93 @@ class SignInPages:
     # --- user name and password ------------------------------------------------------------------------------------
 
     async def ask(self, request: Request) -> Response:
-        """The form. Stores nothing."""
+        """The form. Stores nothing but that a session is one of our own pages as well, once their policy said so."""
         require_known_host(request, self._door.context.hosts)
-        then = then_of(request.query_params.get("then"))
-        if await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, "")) is not None:
+        browser, then = browser_of(request), then_of(request.query_params.get("then"))
+        aim = await self._aim(request, browser, then)
+        notice = _notice(request.query_params.get("why"))
+        if aim.session is None:
+            bearer = request.cookies.get(SESSION_COOKIE, "")
+            if await self._door.sessions.find(bearer) is not None:
+                return RedirectResponse(then, status_code=303)
+            return self._form(request, browser, aim, notice=notice)
+        if AGAIN in request.query_params:
+            return self._form(request, browser, aim, notice=notice or Text("signin.again"))
+        if aim.purpose.application != self._door.portal():
             return RedirectResponse(then, status_code=303)
-        return self._form(request, browser_of(request), then, notice=_notice(request.query_params.get("why")))
+        return await self._by_session(request, browser, aim, aim.session)
+
+    async def _by_session(self, request: Request, browser: Browser, aim: Aim, session: Session) -> Response:
+        """Into our own pages by the session of another application, if their policy takes it."""
+        bearer = request.cookies.get(SESSION_COOKIE, "")
+        admits = [self._door.sessions.admit(bearer, session, aim.purpose.application)]
+        counted, outcome = await ask_engine(self._door, request, browser, session, aim.purpose, admits)
+        match outcome:
+            case Granted():
+                return RedirectResponse(aim.then, status_code=303)
+            case Denied(reason=reason) if reason == SESSION_OVER:
+                await self._door.sessions.end(bearer, "account")
+                return self._form(request, browser, replace(aim, session=None, name=""), notice=Text("session.ended"))
+            case Denied(reason=reason) if reason == SESSION_GONE:
+                return RedirectResponse(f"/sign-in?then={quote(aim.then)}", status_code=303)
+            case Denied(reason=reason) if reason == SIGN_IN_AGAIN:
+                return self._form(request, browser, aim, notice=Text("signin.again"))
+            case Denied():
+                status = status_of(outcome.text)
+                return self._form(request, browser, aim, error=outcome.text, status=403 if status == 422 else status)
+        return await self.prove_more(request, browser, aim, session, counted, outcome)
+
+    async def prove_more(
+        self, request: Request, browser: Browser, aim: Aim, session: Session, counted: tuple[str, ...], outcome: Outcome
+    ) -> Response:
+        """A session is not enough, and the engine has asked for what is missing: the browser is sent to where that is shown."""
+        step = replace(self._begun(request, aim, session_name(self._door, session), outcome.reference), counted=counted)
+        return await self._go_on(request, browser, replace(step, confirms=session.id, proves=True), outcome)
+
+    def _begun(self, request: Request, aim: Aim, name: str, reference: str) -> Step:
+        language, confirms = language_of_request(request), aim.session.id if aim.session is not None else ""
+        step = Step("", 0, aim.purpose.application, name, reference, language, aim.then, None, confirms=confirms)
+        return replace(step, proves=bool(confirms))
+
+    async def _aim(self, request: Request, browser: Browser, wanted: str | None) -> Aim:
+        """What this sign-in is for. Who is signed in already, and not yet for this, proves more, or anew, and stays who he is."""
+        then = then_of(wanted)
+        waits = await self._door.purposes.of(browser.mac(self._door.ring()), then)
+        purpose = waits or self._door.own_purpose()
+        session = await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        if session is None or (waits is None and session.application == purpose.application):
+            return Aim(then, purpose)
+        return Aim(then, purpose, session, session_name(self._door, session))
 
     async def begin(self, request: Request) -> Response:
         """Check the password and ask for the next factor."""
         require_known_host(request, self._door.context.hosts)
         browser, form = browser_of(request), await form_of(request)
-        then = then_of(form.fields.get("then"))
-        name, password = form.text("username", MAX_USER_NAME_CHARS), form.secret("password")
+        aim = await self._aim(request, browser, form.fields.get("then"))
+        name, password = aim.name or form.text("username", MAX_USER_NAME_CHARS), form.secret("password")
         if not is_ours(request, browser, self._door.ring(), form, SIGN_IN, self._door.context.origin):
-            return self._form(request, browser, then, name, error=Text("form.old"), status=422)
+            return self._form(request, browser, aim, name, error=Text("form.old"), status=422)
         if not name or not password:
             missing = Text("signin.missing_name") if not name else Text("signin.missing_password")
-            return self._form(request, browser, then, name, error=missing, status=422)
+            return self._form(request, browser, aim, name, error=missing, status=422)
         if len(name) > MAX_USER_NAME_CHARS or len(password) > MAX_PASSWORD_BYTES:
-            return self._form(request, browser, then, error=Text("signin.too_long"), status=422)
-        trail = self._door.trail(request)
-        origin, device = self._door.origin(request, browser), device_shown(request)
-        begin = BeginRequest(self._door.portal(), name, origin, trail, Secret(password), device=device)
+            return self._form(request, browser, aim, error=Text("signin.too_long"), status=422)
+        trail, purpose = self._door.trail(request), aim.purpose
+        origin, device, fresh = self._door.origin(request, browser), device_shown(request), purpose.fresh_after > 0
+        begin = BeginRequest(
+            purpose.application, name, origin, trail, Secret(password), device=device, asked=purpose.asked, fresh=fresh
+        )
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
-            return self._form(request, browser, then, name, error=outcome.text, status=status_of(outcome.text))
-        step = Step("", 0, begin.application, name, outcome.reference, language_of_request(request), then, None)
-        return await self._go_on(request, browser, step, outcome)
+            return self._form(request, browser, aim, name, error=outcome.text, status=status_of(outcome.text))
+        return await self._go_on(request, browser, self._begun(request, aim, name, outcome.reference), outcome)
 
     def _form(
         self,
         request: Request,
         browser: Browser,
-        then: str,
+        aim: Aim,
         name: str = "",
         *,
         error: Text | None = None,
@@ -144,22 +204,25 @@ class SignInPages:
         forget: str = "",
         asks_ticket: bool = True,
     ) -> Response:
-        asks_ticket = asks_ticket and self._tickets.asks(request)
+        # A ticket says what it said this morning, and nothing of what an application asks for by name.
+        anew = aim.session is not None or aim.purpose.fresh_after or aim.purpose.asked
+        asks_ticket = asks_ticket and not anew and self._tickets.asks(request)
         response = self._door.pages.page(
             request,
             "sign_in.html",
             status,
             posts=True,
             csrf=browser.csrf(self._door.ring(), SIGN_IN),
-            then=then,
-            user_name=name[:MAX_USER_NAME_CHARS],
+            then=aim.then,
+            user_name=aim.name or name[:MAX_USER_NAME_CHARS],
+            is_named=bool(aim.name),
             error=error,
             notice=notice,
             throttled=status == 429,
             passkeys=PASSKEY_FIRST if site_of(request, self._door.context) is not None else "",
             forget=forget,
-            tickets=f"{KERBEROS_FIRST}?then={quote(then)}" if asks_ticket else "",
-            title=self._door.configuration().applications[self._door.portal()].title,
+            tickets=f"{KERBEROS_FIRST}?then={quote(aim.then)}" if asks_ticket else "",
+            title=aim.purpose.title,
         )
         if status in (429, 503):
             response.headers["retry-after"] = str(wait_s(error))
@@ -184,20 +247,20 @@ class SignInPages:
         """Who it is, his passkey says. Where the plan wants more, the form comes back with his name in it."""
         require_known_host(request, self._door.context.hosts)
         browser, form = browser_of(request), await form_of(request)
-        then = then_of(form.fields.get("then"))
+        aim = await self._aim(request, browser, form.fields.get("then"))
         if not is_ours(request, browser, self._door.ring(), form, SIGN_IN, self._door.context.origin):
-            return self._form(request, browser, then, error=Text("form.old"), status=422)
-        trail = self._door.trail(request)
+            return self._form(request, browser, aim, error=Text("form.old"), status=422)
+        trail, purpose = self._door.trail(request), aim.purpose
         shown, origin = form.secret("passkey")[: MAX_ASSERTION_BYTES + 1], self._door.origin(request, browser)
-        name, outcome = await self._door.engine.begin_by_passkey(PasskeyRequest(self._door.portal(), shown, origin, trail))
+        by_passkey = PasskeyRequest(purpose.application, shown, origin, trail, purpose.asked)
+        name, outcome = await self._door.engine.begin_by_passkey(by_passkey)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied) and not name:
             forget = str(outcome.text.values.get("forget", ""))
-            return self._form(request, browser, then, error=outcome.text, status=status_of(outcome.text), forget=forget)
+            return self._form(request, browser, aim, error=outcome.text, status=status_of(outcome.text), forget=forget)
         if isinstance(outcome, Denied):
-            return self._form(request, browser, then, name, notice=outcome.text, status=status_of(outcome.text))
-        step = Step("", 0, self._door.portal(), name, outcome.reference, language_of_request(request), then, None)
-        return await self._go_on(request, browser, step, outcome)
+            return self._form(request, browser, aim, name, notice=outcome.text, status=status_of(outcome.text))
+        return await self._go_on(request, browser, self._begun(request, aim, name, outcome.reference), outcome)
 
     # --- the open question -----------------------------------------------------------------------------------------
 
@@ -362,7 +425,7 @@ class SignInPages:
         language = wished(request) or known_language(granted.own_language) or step.language
         opening = opening_of(granted, request.headers.get("user-agent", ""), self._door.trail(request).source, language)
         bearer = await self._door.sessions.begin(opening, request.cookies.get(SESSION_COOKIE, ""))
-        after = new_browser()
+        after = await self._renewed(browser)
         changes = _granted_step(bearer, granted.texts)
         stored: Step | None = step
         if step.id:
@@ -381,16 +444,32 @@ class SignInPages:
         keep_device(request, response, granted.device)
         return response
 
+    async def _renewed(self, browser: Browser) -> Browser:
+        """The browser under a new id; what waits for it goes along."""
+        after, ring = new_browser(), self._door.ring()
+        await self._door.purposes.follow(browser.mac(ring), after.mac(ring))
+        return after
+
     async def _confirmed(self, request: Request, browser: Browser, step: Step, granted: Granted) -> Response:
         """The session goes on under a new value; without one he signs in again."""
-        bearer = await self._confirming.confirmed(request, step, granted)
+        bearer = (
+            await self._proved(request, step, granted) if step.proves else await self._confirming.confirmed(request, step, granted)
+        )
         if bearer is None:
-            return RedirectResponse(f"/sign-in?then={step.then}", status_code=303)
-        after = new_browser()
+            # Above all somebody else's passkey: who is signed in stays so, and nobody proves anything for him.
+            again = f"&{AGAIN}=1&why=other" if step.proves else ""
+            return RedirectResponse(f"/sign-in?then={step.then}{again}", status_code=303)
+        after = await self._renewed(browser)
         changes: dict[str, Any] = {"question": None, "ended": "granted", "text": Text("flow.signed_in"), "bearer": bearer}
         if step.id:
             await self._stored(browser, step, changes, after)
         return self._signed_in(step, bearer, after)
+
+    async def _proved(self, request: Request, step: Step, granted: Granted) -> str | None:
+        """What was proved now counts in the session from now on; what counted already keeps its date."""
+        held, new = request.cookies.get(SESSION_COOKIE, ""), granted.factors[len(step.counted) :]
+        about = (SubjectId(granted.subject_id), new, step.application, granted.assurance)
+        return await self._door.sessions.prove(held, step.confirms, *about)
 
     def _signed_in(self, step: Step, bearer: str, browser: Browser) -> Response:
         place = f"/step/{step.id}/offers" if step.offers else step.then
@@ -523,4 +602,9 @@ def _over(step: Step, ended: str, text: Text) -> Step:
 
 
 def _notice(why: str | None) -> Text | None:
-    return Text(f"session.{why}") if why in ("idle", "ended", "frozen") else None
+    return Text(f"session.{why}") if why in ("idle", "ended", "frozen", "other") else None
+
+
+def session_name(door: BrowserDoor, session: Session) -> str:
+    """What the person of this session would type."""
+    return login_name(door.configuration().realms, session.whose.realm, session.whose.user_name)

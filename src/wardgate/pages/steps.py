@@ -51,7 +51,8 @@ class Step:
     that it is him, or enrols something. `secret`: of what is being enrolled. `pending`: of what is being changed, in the words of
     whoever changes it. `action`: what has to be done before the login goes on, and `handle` says to the engine that it has been
     (hexadecimal). `trusts`: what this browser is called where the person wishes it to be trusted. `offers`: what he is told after
-    the grant.
+    the grant. `proves`: the session that it is about (`confirms`) gets what is proved here, and confirms no change of the
+    account by it; `counted`: what counted already when it began.
     """
 
     id: str
@@ -75,6 +76,8 @@ class Step:
     handle: str = field(default="", repr=False)
     trusts: str = ""
     offers: tuple[Text, ...] = ()
+    proves: bool = False
+    counted: tuple[str, ...] = ()
     created_at: int = 0
     expires_at: int = 0
 
@@ -141,6 +144,7 @@ class Steps:
             question=_question(question) if question is not None else None,
             text=_text(body.pop("text")),
             offers=tuple(Text(each[0], each[1]) for each in body.pop("offers", ())),
+            counted=tuple(body.pop("counted", ())),
             **body,
         )
 
@@ -183,8 +187,10 @@ class Steps:
                 "action",
                 "handle",
                 "trusts",
+                "proves",
             )
         }
+        body["counted"] = list(step.counted)
         body["offers"] = [[each.id, dict(each.values)] for each in step.offers]
         body["text"] = None if text is None else [text.id, dict(text.values)]
         body["question"] = (

@@ -20,9 +20,10 @@ from starlette.routing import Route
 
 from wardgate.engine.outcome import Denied
 from wardgate.engine.ticket_first import TicketRequest
-from wardgate.pages.browser import browser_of
+from wardgate.pages.browser import Browser, browser_of
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.place import then_of
+from wardgate.pages.purpose import Aim
 from wardgate.pages.steps import Step
 from wardgate.texts import Text
 from wardgate.web.access import came_directly, client_address, require_known_host
@@ -36,10 +37,17 @@ _STATUS: Final = {"wait": 429, "down": 503}
 
 
 class TicketPages:
-    """The page of signing in by a ticket. `form` and `go_on`: those of every sign-in."""
+    """The page of signing in by a ticket. `aim`, `form` and `go_on`: those of every sign-in."""
 
-    def __init__(self, door: BrowserDoor, form: Callable[..., Response], go_on: Callable[..., Awaitable[Response]]) -> None:
+    def __init__(
+        self,
+        door: BrowserDoor,
+        aim: Callable[[Request, Browser, str | None], Awaitable[Aim]],
+        form: Callable[..., Response],
+        go_on: Callable[..., Awaitable[Response]],
+    ) -> None:
         self._door = door
+        self._aim = aim
         self._form = form
         self._go_on = go_on
 
@@ -60,20 +68,21 @@ class TicketPages:
         if not _opens_page(request) or not self.asks(request):
             return RedirectResponse(f"/sign-in?then={quote(then)}", status_code=303)
         shown, browser = _shown(request), browser_of(request)
+        aim = await self._aim(request, browser, then)
         if shown is None:
-            page = self._form(request, browser, then, notice=Text("kerberos.none"), status=401, asks_ticket=False)
+            page = self._form(request, browser, aim, notice=Text("kerberos.none"), status=401, asks_ticket=False)
             page.headers[_AUTHENTICATE] = "Negotiate"
             return page
         trail, origin, context = self._door.trail(request), self._door.origin(request, browser), self._door.context
         bindings = context.endpoint.binding if came_directly(request, context.proxies) else b""
-        ticket = TicketRequest(self._door.portal(), shown, bindings, origin, trail)
+        ticket = TicketRequest(aim.purpose.application, shown, bindings, origin, trail)
         name, answer, outcome = await self._door.engine.begin_by_ticket(ticket)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
             status = _STATUS.get(outcome.text.id.partition(".")[0])
             if status is not None:
-                return self._form(request, browser, then, error=outcome.text, status=status, asks_ticket=False)
-            return self._form(request, browser, then, notice=outcome.text, status=403, asks_ticket=False)
+                return self._form(request, browser, aim, error=outcome.text, status=status, asks_ticket=False)
+            return self._form(request, browser, aim, notice=outcome.text, status=403, asks_ticket=False)
         step = Step("", 0, ticket.application, name, outcome.reference, language_of_request(request), then, None)
         response = await self._go_on(request, browser, step, outcome)
         response.headers[_AUTHENTICATE] = f"Negotiate {base64.b64encode(answer).decode()}"

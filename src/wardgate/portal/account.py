@@ -110,7 +110,7 @@ class AccountPages:
 
     async def ask_sign_out(self, request: Request) -> Response:
         """Ask. A link or a picture that leads here signs nobody out."""
-        present = await self._gate.enter(request)
+        present = await self._gate.enter(request, to_leave=True)
         if isinstance(present, Response):
             return present
         return self._page(request, present, "sign_out.html")

@@ -53,8 +53,8 @@ class Gate:
         self._door = door
         self._known: OrderedDict[str, tuple[float, DirectoryUser | None]] = OrderedDict()
 
-    async def enter(self, request: Request) -> Present | Response:
-        """Who is signed in; or the way to the sign-in page, and back here afterwards.
+    async def enter(self, request: Request, *, to_leave: bool = False) -> Present | Response:
+        """Who is signed in; or the way to the sign-in page, and back here afterwards. `to_leave`: only to sign out.
 
         Raises DirectoryUnavailable while the account cannot be looked at: nobody is let in on what was true yesterday.
         """
@@ -63,6 +63,9 @@ class Gate:
         session = await self._door.sessions.find(bearer)
         if session is None:
             return self._to_sign_in(request, bearer)
+        if session.application != self._door.portal() and not to_leave:
+            # It was begun for another application, whose policy may ask for less than that of these pages.
+            return RedirectResponse(f"/sign-in?then={quote(request.url.path)}", status_code=303)
         user = await self._account(session)
         if user is None or user.state is not AccountState.ACTIVE:
             await self._door.storage.commit([end_all(session.whose.subject_id)])

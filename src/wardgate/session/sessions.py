@@ -7,7 +7,7 @@ over. A session ends at its absolute end, after its idle time, and when its row 
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from wardgate.account.subject import SubjectId
@@ -51,6 +51,8 @@ class Session:
 
     `proofs`: the factors that were proved, each with when, in milliseconds. `confirmed_at`: when the person last proved that it
     is him for the sake of a change; 0: not in this session. `ends_at`: the absolute end; `idle_ms`: how long it may rest.
+    `rested_ms`: for how long it rested at the longest since something was proved in it, as far as it was used again. `application`:
+    what it was begun for; our own pages let in by it only once their own policy was asked (`admit`).
     """
 
     id: str
@@ -65,11 +67,15 @@ class Session:
     ends_at: int
     idle_ms: int
     confirmed_at: int = 0
+    rested_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a session begins with. `confirms`: the login that opens it has just shown by two factors who sits there."""
+    """What a session begins with. `confirms`: the login that opens it has just shown by two factors who sits there.
+
+    `proved_at`: when what was proved before was proved; all else was just now.
+    """
 
     whose: Whose
     factors: Sequence[str]
@@ -81,6 +87,7 @@ class Opening:
     life_s: int = DEFAULT_LIFE_S
     idle_s: int = DEFAULT_IDLE_S
     confirms: bool = False
+    proved_at: Mapping[str, int] = field(default_factory=dict)
 
 
 class Sessions:
@@ -118,7 +125,10 @@ class Sessions:
         return bearer
 
     async def find(self, bearer: str) -> Session | None:
-        """The live session of a bearer value; None for any other. That it was used is noted once a minute."""
+        """The live session of a bearer value; None for any other. That it was used is noted once a minute.
+
+        How long it had rested by now is in it already.
+        """
         if not _is_bearer(bearer):
             return None
         mac = self._mac(bearer)
@@ -127,10 +137,12 @@ class Sessions:
         now_ms = to_ms(self._clock.now())
         if session is None or not is_live(session, now_ms):
             return None
+        session = replace(session, rested_ms=max(session.rested_ms, now_ms - session.seen_at))
         if now_ms - session.seen_at >= SEEN_EVERY_MS:
             # Whether this one or another request notes it does not matter; that it brings no ended session back does.
             seen = (Where("seen_at", "=", session.seen_at),)
-            await self._storage.commit([Update("sso_session", {"session_mac": mac}, {"seen_at": now_ms}, where=seen)])
+            changes: Row = {"seen_at": now_ms, "body": _body(session)}
+            await self._storage.commit([Update("sso_session", {"session_mac": mac}, changes, where=seen)])
         return session
 
     async def confirm(self, bearer: str, subject_id: SubjectId, factors: Sequence[str]) -> str | None:
@@ -143,20 +155,44 @@ class Sessions:
             return None
         now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
         proofs = {**session.proofs, **dict.fromkeys(factors, now_ms)}
-        moved = replace(session, proofs=proofs, confirmed_at=now_ms, seen_at=now_ms)
-        old = self._mac(bearer)
-        event = AuditEvent(
-            Kind.SESSION_CONFIRMED,
-            now_ms,
-            "session",
-            subject_id=subject_id,
-            details={"session": session.id, "factors": list(factors)},
-        )
-        # Of two confirmations at once one goes on: the other finds the old row gone.
-        there = Update("sso_session", {"session_mac": old}, {"seen_at": now_ms}, where=(Where("subject_id", "=", subject_id),))
+        moved = replace(session, proofs=proofs, confirmed_at=now_ms, seen_at=now_ms, rested_ms=0)
+        details = {"session": session.id, "factors": list(factors)}
+        return await self._moved(bearer, moved, value, Kind.SESSION_CONFIRMED, details)
+
+    async def prove(
+        self, bearer: str, session_id: str, subject_id: SubjectId, factors: Sequence[str], application: str, assurance: int
+    ) -> str | None:
+        """The person has proved more for the sake of this application: the session goes on under a new bearer value, with it.
+
+        It confirms no change of his account: what that takes is not what an application asks for. None as for `confirm`.
+        """
+        session = await self.find(bearer)
+        if session is None or session.id != session_id or session.whose.subject_id != subject_id:
+            return None
+        now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
+        proofs = {**session.proofs, **dict.fromkeys(factors, now_ms)}
+        reached = max(session.assurance, assurance)
+        moved = replace(session, proofs=proofs, seen_at=now_ms, rested_ms=0, assurance=reached)
+        details = {"session": session.id, "factors": list(factors), "application": application}
+        return await self._moved(bearer, moved, value, Kind.SESSION_STEPPED_UP, details)
+
+    async def _moved(self, bearer: str, moved: Session, value: str, kind: Kind, details: Mapping[str, object]) -> str | None:
+        """Of two at once one goes on: the other finds the old row gone."""
+        old, subject_id = self._mac(bearer), moved.whose.subject_id
+        event = AuditEvent(kind, moved.seen_at, "session", subject_id=subject_id, details=details)
+        there = Update("sso_session", {"session_mac": old}, {}, where=(Where("subject_id", "=", subject_id),))
         gone = Delete("sso_session", (Where("session_mac", "=", old),))
         commit = await self._storage.commit([there, gone, Insert("sso_session", _row(moved, self._mac(value))), record(event)])
         return value if isinstance(commit, Committed) else None
+
+    def still(self, bearer: str, session: Session) -> Operation:
+        """What refuses a unit once this session has ended, or goes on under another value."""
+        return Update("sso_session", {"session_mac": self._mac(bearer)}, {}, where=(Where("id", "=", session.id),))
+
+    def admit(self, bearer: str, session: Session, application: str) -> Operation:
+        """The same, and the session counts as one of this application from then on."""
+        changes = {"body": _body(replace(session, application=application))}
+        return Update("sso_session", {"session_mac": self._mac(bearer)}, changes, where=(Where("id", "=", session.id),))
 
     async def renew(self, bearer: str) -> str | None:
         """The session goes on under a new bearer value, which is returned; nothing was proved by that. None when it is gone."""
@@ -246,7 +282,7 @@ def _new(opening: Opening, now_ms: int) -> Session:
     return Session(
         id=new_id(),
         whose=opening.whose,
-        proofs=dict.fromkeys(opening.factors, now_ms),
+        proofs={**dict.fromkeys(opening.factors, now_ms), **opening.proved_at},
         assurance=opening.assurance,
         application=opening.application,
         address=opening.address,
@@ -262,20 +298,26 @@ def _new(opening: Opening, now_ms: int) -> Session:
 _BODY: Final = ("realm", "directory", "user_name", "display_name", "language")
 
 
+def _body(session: Session) -> str:
+    return dumps(
+        {
+            **{name: getattr(session.whose, name) for name in _BODY},
+            "proofs": dict(session.proofs),
+            "assurance": session.assurance,
+            "application": session.application,
+            "address": session.address,
+            "device": session.device,
+            "rested_ms": session.rested_ms,
+        }
+    )
+
+
 def _row(session: Session, mac: bytes) -> Row:
-    body = {
-        **{name: getattr(session.whose, name) for name in _BODY},
-        "proofs": dict(session.proofs),
-        "assurance": session.assurance,
-        "application": session.application,
-        "address": session.address,
-        "device": session.device,
-    }
     return {
         "session_mac": mac,
         "id": session.id,
         "subject_id": session.whose.subject_id,
-        "body": dumps(body),
+        "body": _body(session),
         "created_at": session.created_at,
         "seen_at": session.seen_at,
         "confirmed_at": session.confirmed_at,
@@ -299,4 +341,5 @@ def _from_row(row: Row) -> Session:
         ends_at=int(row["expires_at"] or 0),
         idle_ms=int(row["idle_ms"] or 0),
         confirmed_at=int(row["confirmed_at"] or 0),
+        rested_ms=int(body.get("rested_ms", 0)),
     )
