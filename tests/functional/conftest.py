@@ -10,6 +10,7 @@ from tests.functional.chromium import Loop, chromium
 from tests.functional.harness import Served, ended, make_installation, serve, serve_demo
 from tests.functional.plant import USERS, document
 from tests.functional.portal_site import Look, Site, Visit, Visitor
+from tests.functional.ticket_place import Place, ticket_place
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,13 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with ended(serve(data)) as served:
         yield served
         served.stop()
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """An installation that takes Kerberos tickets of the real domain."""
+    with ticket_place(tmp_path_factory.mktemp("kerberos")) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

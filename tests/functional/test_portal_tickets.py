@@ -12,6 +12,7 @@ from tests.functional.portal_site import FOURTH, ONE, RULES, Site, Visit
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.engine.runtime import TicketPlace
 from wardgate.kerberos.port import NotTaken, Service, Why
+from wardgate.pages.ticket import KERBEROS_FIRST
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -49,3 +50,13 @@ def test_browser_without_a_ticket_is_offered_it_and_gets_the_form(site: Site, vi
     ada.press("sign.in")
     ada.type_code(site.world.totp())
     ada.page.wait_for_url("**/account/sessions")
+
+
+@pytest.mark.parametrize("look", [*ONE, *FOURTH], ids=str)
+def test_ticket_that_is_not_taken_ends_at_the_form(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.page.set_extra_http_headers({"authorization": "Negotiate TlRMTVNTUAABAAAA"})
+    ada.open(KERBEROS_FIRST)
+    ada.sees("sign-in-ticket-not-taken", ada.t("sign.in_to", application="portal"), status=403)
+    ada.reads("kerberos.not_taken")

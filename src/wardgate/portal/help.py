@@ -20,6 +20,7 @@ from wardgate.web.render import belongs_to
 TOPICS: Final = (
     "first-visit",
     "sign-in",
+    "computer-sign-in",
     "another-way",
     "forgot-password",
     "unlock",
