@@ -20,6 +20,7 @@ MAX_WORKERS: Final = 64
 
 MAX_LISTENERS: Final = 16
 MAX_NODE_CHARS: Final = 64
+_WRITE_URL: Final = "write https://login.acme.test, without a path"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Door = Literal["admin", "portal", "health", "metrics"]
@@ -37,6 +38,13 @@ class ServerSettings:
     roles: tuple[Role, ...] = field(
         default=ROLES,
         metadata={"help": "what this machine does: logins (RADIUS), delivery (sends messages), jobs (clears away what is old)"},
+    )
+    portal_url: str = field(
+        default="",
+        metadata={
+            "help": "how people reach the portal where another machine serves it, such as https://login.acme.test: for the links "
+            "that this one gives out; empty: the public_url of the listener here that has the door"
+        },
     )
 
 
@@ -112,6 +120,12 @@ class StartSettings:
     def https_listeners(self) -> tuple[HttpsListenerSettings, ...]:
         """The HTTPS listeners that are opened: those with a door."""
         return tuple(each for each in (self.https, *self.listener) if each.doors)
+
+    @property
+    def portal_url(self) -> str:
+        """How people reach the portal, here or on another machine; empty where nothing says so. Without a slash at its end."""
+        served = (each.public_url for each in self.https_listeners if "portal" in each.doors and each.public_url)
+        return (self.server.portal_url or next(served, "")).rstrip("/")
 
     @property
     def radius_addresses(self) -> tuple[str, ...]:
@@ -238,6 +252,8 @@ def _server(server: ServerSettings) -> Iterator[str]:
         yield f"server.workers: must be between 0 and {MAX_WORKERS}"
     if len(server.node) > MAX_NODE_CHARS or not all(char.isascii() and (char.isalnum() or char in "-._") for char in server.node):
         yield f"server.node: letters, digits, - . _ and at most {MAX_NODE_CHARS} of them"
+    if server.portal_url and not _is_address(server.portal_url):
+        yield f"server.portal_url: {_WRITE_URL}"
 
 
 def _https_tables(settings: StartSettings) -> Iterator[tuple[str, HttpsListenerSettings]]:
@@ -275,12 +291,16 @@ def _addresses(settings: StartSettings) -> Iterator[str]:
 
 
 def _reached(name: str, listener: HttpsListenerSettings) -> Iterator[str]:
-    url = urlsplit(listener.public_url)
-    whole = url.scheme == "https" and url.hostname and url.path in ("", "/") and not url.query and not url.username
-    if listener.public_url and not whole:
-        yield f"{name}.public_url: write https://login.acme.test, without a path"
+    if listener.public_url and not _is_address(listener.public_url):
+        yield f"{name}.public_url: {_WRITE_URL}"
     for text in listener.trusted_proxies:
         try:
             ipaddress.ip_network(text)
         except ValueError as error:
             yield f"{name}.trusted_proxies: {error}; write 10.0.0.0/8"
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is a whole address of pages: a host, perhaps a port, and nothing else."""
+    url = urlsplit(text)
+    return url.scheme == "https" and bool(url.hostname) and url.path in ("", "/") and not url.query and not url.username

@@ -280,10 +280,11 @@ class Worker:
     def _portal_url(self) -> str:
         """Where people reach the portal, for links that a login gives them: where its pages are configured, else where they listen.
 
-        Empty where no listener of ours has it. On this machine's own address they have a name, by which passkeys work.
+        Empty where no listener of ours has it and no other machine's is named. On this machine's own address they have a name, by
+        which passkeys work.
         """
         listeners = zip(self._settings.https_listeners, self._sockets.urls, strict=True)
-        return next((each.public_url.rstrip("/") or as_localhost(url) for each, url in listeners if "portal" in each.doors), "")
+        return self._settings.portal_url or next((as_localhost(url) for each, url in listeners if "portal" in each.doors), "")
 
     async def _start_https(self, guide: DemoGuide | None) -> None:
         data = self._opened.installation.data

@@ -29,6 +29,7 @@ from wardgate.delivery.port import Channel
 from wardgate.delivery.registry import kind_of
 from wardgate.errors import SealError, SettingsError, WardgateError
 from wardgate.installation import Opened
+from wardgate.settings import StartSettings
 from wardgate.storage.port import Row, Where
 
 WEAK_SECRET_CHARS: Final = 12
@@ -41,7 +42,7 @@ async def check_installation(office: Office, opened: Opened, *, online: bool = F
     """Every finding. With `online`, also whether directories answer and gateways' servers take a connection; nothing is sent."""
     findings = await look_at_machine(office, opened)
     findings += [finding async for finding in _keys(office)]
-    findings += [finding async for finding in _document(office, online)]
+    findings += [finding async for finding in _document(office, opened.installation.settings, online)]
     findings += [finding async for finding in _hashes(office)]
     return told(findings)
 
@@ -94,7 +95,7 @@ def _octets(value: object) -> bytes:
 # --- the document --------------------------------------------------------------------------------------------------------
 
 
-async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
+async def _document(office: Office, settings: StartSettings, online: bool) -> AsyncIterator[Finding]:
     try:
         _, document = await load_current(office.storage)
     except WardgateError as error:
@@ -103,7 +104,7 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
     for message in resolve_all(document, office.ring):
         yield Finding(Level.ERROR, *split(SettingsError(message)))
     found = [*_directory_files(document), *_nas(office, document), *_secret_files(document), *_channels(document)]
-    for finding in (*found, *_logos(document), *_lapses(office, document)):
+    for finding in (*found, *_links(document, settings), *_logos(document), *_lapses(office, document)):
         yield finding
     for finding in await asyncio.to_thread(risk_findings, document):
         yield finding
@@ -117,6 +118,18 @@ async def _document(office: Office, online: bool) -> AsyncIterator[Finding]:
                 yield Finding(
                     Level.ERROR, f"gateway {gateway.name}: {problem}", "look at the network, the address and the firewall"
                 )
+
+
+def _links(document: Document, settings: StartSettings) -> Iterator[Finding]:
+    """Short links that cannot be given out, because this machine does not know where the portal is."""
+    here = any("portal" in each.doors for each in settings.https_listeners)
+    if here or settings.portal_url or not settings.radius_addresses:
+        return
+    led = [each.name for each in document.applications if each.page_link != "off" or each.enrol_by_link]
+    if led:
+        what = f"no short links for {', '.join(led)}: no listener here has the portal, and nothing says where it is"
+        cure = "set server.portal_url in wardgate.toml to the portal's public_url, such as https://login.acme.test, and restart"
+        yield Finding(Level.WARNING, what, cure)
 
 
 def _lapses(office: Office, document: Document) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from wardgate.admin.office import Office
 from wardgate.certificates import covers, names_of, self_signed
 from wardgate.config.store import first_document, load_current, save
 from wardgate.errors import SettingsError
-from wardgate.settings import HttpsListenerSettings, StartSettings
+from wardgate.settings import HttpsListenerSettings, ServerSettings, StartSettings
 from wardgate.web.access import hosts_of
 
 DOCUMENT = "realms: [{name: default, default: true, directories: [local]}]\ndirectories: [{name: local, kind: local}]\n"
@@ -56,6 +56,34 @@ async def test_behind_a_proxy_the_certificate_may_have_another_name(tmp_path: Pa
 async def test_public_url_that_is_no_name_is_told(tmp_path: Path, url: str) -> None:
     [only] = await told(tmp_path / "data", HttpsListenerSettings(public_url=url))
     assert "is no full name" in only
+
+
+LINKS = DOCUMENT + "applications: [{name: vpn, page_link: shown}, {name: staff, enrol_by_link: true}, {name: other}]\n"
+
+
+async def told_of_links(data: Path, settings: StartSettings) -> list[str]:
+    """What is said of short links."""
+    async with opened_at(data, settings) as (office, opened):
+        await apply_document(office, text=LINKS)
+        return [each["what"] for each in (await check_installation(office, opened))["findings"] if "short links" in each["what"]]
+
+
+async def test_machine_that_does_not_know_where_the_portal_is_is_told_that_it_gives_out_no_links(tmp_path: Path) -> None:
+    inside = HttpsListenerSettings(doors=("health",))
+    [only] = await told_of_links(tmp_path / "data", StartSettings(https=inside))
+    assert only.startswith("no short links for vpn, staff: ")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        StartSettings(),
+        StartSettings(https=HttpsListenerSettings(doors=()), server=ServerSettings(portal_url="https://login.acme.test")),
+        StartSettings(https=HttpsListenerSettings(doors=()), server=ServerSettings(roles=("delivery",))),
+    ],
+)
+async def test_machine_that_knows_it_or_takes_no_logins_is_well(tmp_path: Path, settings: StartSettings) -> None:
+    assert await told_of_links(tmp_path / "data", settings) == []
 
 
 def test_names_of_a_certificate_cover_hosts_as_browsers_see_it(tmp_path: Path) -> None:

@@ -48,6 +48,23 @@ def test_a_machine_that_takes_no_logins_listens_to_no_nas() -> None:
     assert parse_settings({}).radius_addresses == ("0.0.0.0", "::")
 
 
+@pytest.mark.parametrize(
+    ("tables", "url"),
+    [
+        ({}, ""),
+        ({"https": {"public_url": "https://login.acme.test/"}}, "https://login.acme.test"),
+        ({"https": {"doors": ["admin"], "public_url": "https://inside.acme.test"}}, ""),
+        ({"https": {"doors": ["health"]}, "server": {"portal_url": "https://login.acme.test/"}}, "https://login.acme.test"),
+        (
+            {"https": {"public_url": "https://one.acme.test"}, "server": {"portal_url": "https://two.acme.test"}},
+            "https://two.acme.test",
+        ),
+    ],
+)
+def test_where_the_portal_is_reached_is_told_here_or_by_its_own_listener(tables: dict[str, object], url: str) -> None:
+    assert parse_settings(tables).portal_url == url
+
+
 def test_the_demo_listens_on_this_machine_only() -> None:
     settings = demo_settings()
     assert set(settings.radius.addresses) == {"127.0.0.1", "::1"}
@@ -71,6 +88,11 @@ def test_the_demo_listens_on_this_machine_only() -> None:
         ("[server]\nworkers = 65", "server.workers: must be between 0 and 64"),
         ("[server]\nnode = 'a:b'", "server.node: letters, digits"),
         ("[server]\nroles = ['login']", "server.roles"),
+        (
+            "[server]\nportal_url = 'https://login.acme.test/portal'",
+            "server.portal_url: write https://login.acme.test, without a path",
+        ),
+        ("[server]\nportal_url = 'http://login.acme.test'", "server.portal_url: write https://login.acme.test, without a path"),
         ("[https]\ndoors = ['front']", "https.doors"),
         ("[[listener]]\naddress = 'all'", "listener[0].address: 'all' is not an address"),
         ("[[listener]]\nport = 70000", "listener[0].port: must be between 0 and 65535"),

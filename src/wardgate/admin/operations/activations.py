@@ -26,9 +26,7 @@ async def activation_show(desk: Desk, name: str, directory: str | None = None) -
 
 def _portal_url(desk: Desk) -> str:
     """How people reach the portal: as it is configured, else where the pages are."""
-    listeners = desk.opened.installation.settings.https_listeners
-    configured = next((each.public_url for each in listeners if "portal" in each.doors and each.public_url), "")
-    return (configured or desk.https_url).rstrip("/")
+    return desk.opened.installation.settings.portal_url or desk.https_url.rstrip("/")
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
