@@ -283,6 +283,8 @@ class Answering:
         if chosen is not None:
             return await self._change_factor(answer, chosen)
         if answer.transaction.terms.links:
+            if self._asker.asks_again(given, answer.transaction):
+                return await self._send_again(answer)
             linked = await self._judge_linked(answer, given)
             if not isinstance(linked, Answer):
                 return linked
@@ -561,21 +563,25 @@ class Answering:
             return await self._ask_again(answer, "code_closed")
         if chosen.kind == transaction.factor or transaction.recall(chosen.kind):
             # Going back to a factor whose code was sent asks for another one, under the rules for resends.
-            return await self._another_code(replace(answer, transaction=replace(transaction, factor=chosen.kind)), chosen)
+            return await self._send_again(replace(answer, transaction=replace(transaction, factor=chosen.kind)))
         asked = await self._asker.ask_by(chosen, transaction.moved(), answer.holder, answer.application, answer.trail)
         if isinstance(asked, Text):
             return await self._ask_again(answer, "answer_repeated", asked)
         return await self._put(answer, asked, (), "switched", Kind.LOGIN_CHALLENGED)
 
-    async def _another_code(self, answer: Answer, factor: Factor) -> Step | None:
-        if factor.channel is None:
+    async def _send_again(self, answer: Answer) -> Step | None:
+        """Another code for the open factor, or its link once more, if it is time."""
+        transaction = answer.transaction
+        if not self._asker.can_be_resent(transaction) or transaction.sequence >= MAX_ROUNDS:
             return await self._ask_again(answer, "answer_repeated")
-        wait_s = self._asker.resend_wait_s(answer.transaction, answer.now_ms)
+        room = "approve" if self._asker.by_link.is_sent(transaction) else "code"
+        wait_s = self._asker.resend_wait_s(transaction, answer.now_ms)
         if wait_s is None:
-            return await self._ask_again(answer, "answer_repeated", Text("code.no_more"))
+            return await self._ask_again(answer, "answer_repeated", Text(f"{room}.no_more"))
         if wait_s > 0:
-            return await self._ask_again(answer, "answer_repeated", Text("code.wait", {"s": wait_s}))
-        asked = await self._asker.resend(answer.transaction, answer.holder, answer.application, answer.trail)
+            wait = "code.wait" if room == "code" else "approve.wait_again"
+            return await self._ask_again(answer, "answer_repeated", Text(wait, {"s": wait_s}))
+        asked = await self._asker.resend(transaction, answer.holder, answer.application, answer.trail)
         if isinstance(asked, Text):
             return await self._ask_again(answer, "answer_repeated", asked)
         return await self._put(answer, asked, (), "resent", Kind.LOGIN_CHALLENGED)

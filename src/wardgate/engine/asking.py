@@ -9,7 +9,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.delivery.port import Channel
 from wardgate.engine import interviews
-from wardgate.engine.by_link import ENROL, ByLink, Linked, may_enrol
+from wardgate.engine.by_link import AGAIN, ENROL, ByLink, Linked, may_enrol
 from wardgate.engine.messages import send_code
 from wardgate.engine.outcome import Challenge, Denied, Origin
 from wardgate.engine.prefixes import is_allowed
@@ -17,7 +17,7 @@ from wardgate.engine.recording import Recording
 from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.sealed_handle import seal_login
 from wardgate.engine.sending import MessageLimits
-from wardgate.engine.transaction import State, Transaction, advance, from_row, insert, new_handle
+from wardgate.engine.transaction import State, Transaction, advance, from_row, give_up_fold_key, insert, new_handle
 from wardgate.factors import BY_KIND, ON_PAGES, QUESTIONING, SECOND_FACTORS
 from wardgate.factors.port import Factor, Holder, More, Task
 from wardgate.storage.port import Committed, Operation, Update, Where
@@ -25,6 +25,7 @@ from wardgate.texts import Text
 from wardgate.values import quick_value
 
 MAX_OTHER_WAYS = 4
+MAX_WORD_BYTES = 32
 # Why a step was left out, in audit and timeline.
 GATEWAY_DOWN = "gateway_down"
 # Why nothing was asked, in audit and timeline, by what the person is told.
@@ -146,10 +147,14 @@ class Asker:
         if old.is_over(now_ms):
             await self._parts.storage.commit([advance(old, old.moved(state=State.DENIED))])
             return None
+        if old.terms.links and await self.by_link.is_begun(old):
+            trail.note("the same login is open, and confirmed on a page at this moment: not joined to it")
+            await self._parts.storage.commit([give_up_fold_key(old)])
+            return None
         trail.transaction_id, trail.reference = old.id, old.reference
         trail.note("the same login is open already: joined to it")
         asked = self.put_again(old, holder)
-        if old.factor != ENROL and BY_KIND[old.factor].channel is not None and self.resend_wait_s(old, now_ms) == 0:
+        if self.can_be_resent(old) and self.resend_wait_s(old, now_ms) == 0:
             resent = await self.resend(old, holder, application, trail)
             asked = resent if isinstance(resent, Asked) else asked
         handle, insert_handle = new_handle(self._parts.ring(), asked.transaction, origin_binding)
@@ -185,7 +190,7 @@ class Asker:
         """The open question once more, after what there is to say, without anything new being sent."""
         linked = self.by_link.repeat(transaction) if transaction.terms.links else None
         if linked is not None:
-            return Asked(transaction, (*status, linked, *self.other_ways(transaction, holder)))
+            return Asked(transaction, (*status, linked, *self._ways_on(transaction, holder)))
         factor = BY_KIND[transaction.factor]
         asked = interviews.put_again(factor, holder, self._task(transaction), transaction.recall(factor.kind))
         # A window that is too small for both shows the question: nobody can answer one that he does not see.
@@ -252,7 +257,8 @@ class Asker:
         if refusal is None and transaction.terms.enrols and may_enrol(transaction, holder):
             linked = await self.by_link.ask_to_enrol(transaction, holder, application, trail)
             if isinstance(linked, Linked):
-                return self._asked_by_link(ENROL, transaction, linked)
+                led = self._asked_by_link(ENROL, transaction, linked)
+                return replace(led, texts=(linked.prompt, *self._ways_on(led.transaction, holder)))
             refusal = Text("code.closed_no_more", {"ref": trail.reference})
         await self._note_closed(transaction, holder, trail)
         return refusal or Text(_nothing_to_ask(holder), {"ref": trail.reference})
@@ -273,7 +279,7 @@ class Asker:
             if isinstance(linked, Text):
                 return linked
             led = self._asked_by_link(factor.kind, transaction, linked)
-            return replace(led, texts=(*status, *led.texts, *self.other_ways(led.transaction, holder)))
+            return replace(led, texts=(*status, linked.prompt, *self._ways_on(led.transaction, holder)))
         now = self._parts.clock.now()
         now_ms = to_ms(now)
         codes = transaction.terms.codes(self._parts.configuration().codes)
@@ -304,7 +310,14 @@ class Asker:
             memory={**transaction.memory, kind: linked.memory},
             expires_at=transaction.created_at + transaction.terms.longest_ms,
         )
+        if self.by_link.is_sent(changed):
+            changed = replace(changed, sent_at=to_ms(self._parts.clock.now()))
         return Asked(changed, (linked.prompt,), linked.operations)
+
+    def _ways_on(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
+        """What else can be typed beside the code of a page."""
+        again = (Text("approve.again", {"word": AGAIN[0]}),) if self.by_link.is_sent(transaction) else ()
+        return (*again, *self.other_ways(transaction, holder))
 
     def other_ways(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
         """The line that names the other factors' words; nothing when there are none."""
@@ -312,9 +325,9 @@ class Asker:
 
     def chosen(self, answer: bytes, transaction: Transaction, holder: Holder) -> Factor | None:
         """The factor whose word was typed instead of a code."""
-        if len(answer) > 32:
+        if len(answer) > MAX_WORD_BYTES:
             return None
-        word = answer.decode("ascii", "replace").strip().lower()
+        word = _word(answer)
         if word not in _WORDS:
             return None
         return next((factor for factor in self.alternatives(transaction, holder) if word in factor.words), None)
@@ -329,8 +342,24 @@ class Asker:
         due = transaction.sent_at + waits[transaction.resends] * 1000
         return max(0, -(-(due - now_ms) // 1000))
 
+    def can_be_resent(self, transaction: Transaction) -> bool:
+        """Whether something was sent for the open question."""
+        return self.by_link.is_sent(transaction) or (
+            transaction.factor in BY_KIND and BY_KIND[transaction.factor].channel is not None
+        )
+
+    def asks_again(self, answer: bytes, transaction: Transaction) -> bool:
+        """Whether the word was typed by which a link is sent again."""
+        return len(answer) <= MAX_WORD_BYTES and self.by_link.is_sent(transaction) and _word(answer) in AGAIN
+
     async def resend(self, transaction: Transaction, holder: Holder, application: Application, trail: Trail) -> Asked | Text:
-        """Send another code for the open factor; earlier ones keep their life."""
+        """Send another code for the open factor, or its link once more; earlier ones keep their life."""
+        if self.by_link.is_sent(transaction):
+            linked = await self.by_link.send_again(transaction, holder, application, trail)
+            if isinstance(linked, Text):
+                return linked
+            led = self._asked_by_link(transaction.factor, transaction.moved(resends=transaction.resends + 1), linked)
+            return replace(led, texts=(Text("approve.resent"), linked.prompt, *self._ways_on(led.transaction, holder)))
         factor = BY_KIND[transaction.factor]
         return await self.ask_by(factor, transaction.moved(), holder, application, trail, Text("code.resent"), resend=True)
 
@@ -348,6 +377,10 @@ class Asker:
         factors = [BY_KIND[kind] for kind in transaction.steps[transaction.step] if kind not in transaction.proved]
         if holder.phone and any(each.enrolled(holder) and not self._is_open(each, holder) for each in factors):
             await self._limits.note_closed(holder.phone, trail)
+
+
+def _word(answer: bytes) -> str:
+    return answer.decode("utf-8", "replace").strip().lower()
 
 
 def _out_of_the_way(factor: Factor) -> int:

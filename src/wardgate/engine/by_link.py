@@ -1,7 +1,8 @@
 """What a window without pages asks for by a short link: a proof that only a page can take, or that a second step is set up at all.
 
 The window says where the link is, or where it was sent, and takes the code that the page ends with. Until the page shows one,
-whatever is typed is no guess: there is nothing to guess, and the question is put again as often as a login has rounds.
+whatever is typed is no guess: there is nothing to guess, and the question is put again as often as a login has rounds. A link that
+was sent is sent again, the same one, when its word is typed; the waits and limits are those of codes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,10 @@ ENROL: Final = "enrol"
 ENROLLABLE: Final = ("passkey", "totp")
 # A longer one leaves no room in a window for what to do with it: it is sent.
 MAX_SHOWN_CHARS: Final = 60
+# What is typed for the message once more, in small letters as any keyboard makes them. The first is told.
+AGAIN: Final = ("link", "bağlantı", "bağlanti", "baglanti")
 _LINK: Final = "link"
+_MASKED: Final = "masked"
 _STRONG: Final = frozenset(STRONG_KINDS)
 
 
@@ -107,14 +111,31 @@ class ByLink:
         memory = transaction.recall(transaction.factor)
         return self._prompt(transaction, transaction.factor, memory) if _LINK in memory else None
 
+    @staticmethod
+    def is_sent(transaction: Transaction) -> bool:
+        """Whether the open question is by a link that went in a message."""
+        memory = transaction.recall(transaction.factor)
+        return _LINK in memory and bool(memory.get(_MASKED))
+
+    async def send_again(self, transaction: Transaction, holder: Holder, application: Application, trail: Trail) -> Linked | Text:
+        """The link of the open question in one more message. A Text tells why not."""
+        links = await self._of(transaction, [transaction.factor])
+        if not any(link.is_open(to_ms(self._parts.clock.now())) for link in links):
+            return Text("approve.gone")
+        sent = await self._message_to(transaction.factor, transaction, holder, application, trail, resend=True)
+        if sent is None:
+            return Text("approve.no_more")
+        memory, message = sent
+        kept = {**transaction.recall(transaction.factor), **memory}
+        return Linked(kept, self._prompt(transaction, transaction.factor, kept), message)
+
+    async def is_begun(self, transaction: Transaction) -> bool:
+        """Whether somebody goes on with a page of this step: his code is for the window that asked, and for no other one."""
+        return any(link.browser_mac is not None for link in await self._of(transaction, self._asked(transaction)))
+
     async def judge(self, transaction: Transaction, given: bytes, now_ms: int) -> Proved | Unproved | None:
         """Whether this is the code of a page. None: no link was given in this step, so that nothing was read."""
-        ring, links = self._parts.ring(), list[ShortLink]()
-        for kind in self._asked(transaction):
-            mac = short_link.mac_of(ring, short_link.code_of(ring, transaction.id, transaction.step, kind))
-            row = await self._parts.storage.get(short_link.TABLE, {"link_mac": mac})
-            link = short_link.from_row(ring, row) if row is not None else None
-            links += [link] if link is not None and link.transaction_id == transaction.id else []
+        ring, links = self._parts.ring(), await self._of(transaction, self._asked(transaction))
         digits = digits_of(given) if links else None
         for link in links:
             mac = short_link.window_mac(ring, link, digits or "")
@@ -126,6 +147,16 @@ class ByLink:
     def _verdict(self, link: ShortLink, mac: bytes, now_ms: int) -> Right:
         used = short_link.use_code(link, mac, now_ms)
         return Right((used,), Wrong("code_replayed", counted=False), twofold=link.twofold)
+
+    async def _of(self, transaction: Transaction, kinds: Sequence[str]) -> list[ShortLink]:
+        """The links by which these kinds were asked for in this step."""
+        ring, links = self._parts.ring(), list[ShortLink]()
+        for kind in kinds:
+            mac = short_link.mac_of(ring, short_link.code_of(ring, transaction.id, transaction.step, kind))
+            row = await self._parts.storage.get(short_link.TABLE, {"link_mac": mac})
+            link = short_link.from_row(ring, row) if row is not None else None
+            links += [link] if link is not None and link.transaction_id == transaction.id else []
+        return links
 
     @staticmethod
     def _asked(transaction: Transaction) -> list[str]:
@@ -166,7 +197,7 @@ class ByLink:
 
     def _prompt(self, transaction: Transaction, kind: str, memory: Mapping[str, object]) -> Text:
         base = BY_LINK.get(kind, "approve.enrol")
-        masked = str(memory.get("masked", ""))
+        masked = str(memory.get(_MASKED, ""))
         if masked:
             return Text(f"{base}_sent", {"masked": masked})
         return Text(base, {"link": self._address(transaction, kind)})
@@ -191,15 +222,22 @@ class ByLink:
     async def _sent(
         self, kind: str, transaction: Transaction, holder: Holder, application: Application, trail: Trail
     ) -> Linked | None:
-        """The link in a message, which counts like one with a code; None where none may go."""
+        """The link in a message; None where none may go."""
+        sent = await self._message_to(kind, transaction, holder, application, trail)
+        return self._linked(kind, transaction, sent[0], trail, sent[1]) if sent is not None else None
+
+    async def _message_to(
+        self, kind: str, transaction: Transaction, holder: Holder, application: Application, trail: Trail, resend: bool = False
+    ) -> tuple[Mapping[str, object], tuple[Operation, ...]] | None:
+        """Where the link goes, and the message, which counts like one with a code; None where none may go."""
         way = self._way(holder)
         if way is None or way.channel is None:
             return None
-        if not await self._limits.may_send(way, holder, False, trail, application.settings.name, transaction.user_name):
+        if not await self._limits.may_send(way, holder, resend, trail, application.settings.name, transaction.user_name):
             return None
         to, sms = way.destination(holder) or "", way.channel is Channel.SMS
-        memory = {"masked": mask_phone(to) if sms else mask_mail(to)}
-        return self._linked(kind, transaction, memory, trail, self._message(kind, transaction, application, way.channel, to, trail))
+        memory = {_MASKED: mask_phone(to) if sms else mask_mail(to)}
+        return memory, self._message(kind, transaction, application, way.channel, to, trail)
 
     def _message(
         self, kind: str, transaction: Transaction, application: Application, channel: Channel, to: str, trail: Trail

@@ -120,14 +120,22 @@ def advance(old: Transaction, new: Transaction) -> Update:
     """The operation that takes a step, for whoever is first."""
     row = _row(new)
     changes = {name: row[name] for name in ("state", "sequence", "body", "expires_at")}
-    # Only an open login holds its fold key: the next one of the same person begins anew.
-    changes["fold_key"] = new.fold_key if new.state is State.CHALLENGED else None
+    if new.state is not State.CHALLENGED or new.fold_key != old.fold_key:
+        # Only an open login holds its fold key: the next one of the same person begins anew. One that was taken from it meanwhile
+        # is not taken back.
+        changes["fold_key"] = new.fold_key if new.state is State.CHALLENGED else None
     return Update(
         "login_transaction",
         {"id": old.id},
         changes,
         where=(Where("sequence", "=", old.sequence), Where("state", "=", State.CHALLENGED.value)),
     )
+
+
+def give_up_fold_key(transaction: Transaction) -> Update:
+    """The operation after which no other login is joined to it; its open question stays what it is."""
+    where = (Where("sequence", "=", transaction.sequence), Where("state", "=", State.CHALLENGED.value))
+    return Update("login_transaction", {"id": transaction.id}, {"fold_key": None}, where=where)
 
 
 def from_row(row: Row) -> Transaction:
