@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.flows.test_link_places import BERLIN, PlacedWorld
 from tests.flows.test_portal_passkeys import give_passkey
-from tests.flows.test_short_links import LinkWorld, code_of, issue_start_code
+from tests.flows.test_short_links import code_of, issue_start_code
 from tests.flows.world import PHONE_OF_TESTS, rule
 from tests.functional.chromium import Loop, new_context
 from tests.functional.harness import SECRET, Served, csv_of, ended, make_installation, serve, totp_code, wait_for
@@ -17,7 +18,10 @@ from tests.functional.harness import Person as HarnessPerson
 from tests.functional.portal_site import ONE, OTHER, Look, Site, Visitor, looks
 from tests.functional.sms_service import SmsService
 from tests.functional.test_radclient import SIGNED, pap, radclient
+from tests.mmdb import write_mmdb
 from wardgate.engine.outcome import Challenge, Outcome
+from wardgate.risk.assessing import Assessor
+from wardgate.risk.settings import RiskSettings
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -32,10 +36,10 @@ APP_ONLY = [rule("staff", ("password",), ("totp",))]
 class VpnSite(Site):
     """A portal beside a NAS."""
 
-    world: LinkWorld
+    world: PlacedWorld
 
     def __init__(self, loop: Loop, folder: Path) -> None:
-        super().__init__(loop, folder, LinkWorld())
+        super().__init__(loop, folder, PlacedWorld())
         self.world.public_url = self.origin
         self.world.engine = self.world.another_engine()
 
@@ -87,12 +91,14 @@ def add_authenticator(visitor: Visitor) -> None:
 
 
 @looks(ONE)
-def test_an_app_is_set_up_out_of_a_vpn_login_and_connects(vpn: VpnSite, visitor: Visitor) -> None:
+def test_an_app_is_set_up_out_of_a_vpn_login_and_connects(vpn: VpnSite, visitor: Visitor, tmp_path: Path) -> None:
+    vpn.world.assessor = Assessor(RiskSettings(country_file=write_mmdb(tmp_path / "places.mmdb", {"203.0.113.0/24": BERLIN})))
     vpn.world.use_policy(RULES)
     vpn.run(vpn.world.person("carol", phone=PHONE_OF_TESTS))
     asked = vpn.challenged("carol")
     visitor.open(path_in(vpn.run(vpn.world.messages())[0].text))
     visitor.sees("vpn-enrol", visitor.t("approve.heading_enrol"))
+    expect(visitor.page.get_by_role("main")).to_contain_text("Somewhere")
     visitor.press("approve.start")
     visitor.sees("vpn-offer", visitor.t("do.enrol"))
     visitor.choose("totp", "do.set_up")

@@ -41,6 +41,7 @@ from wardgate.pages.turns import take_step_turn
 from wardgate.texts import Text
 from wardgate.web.access import client_address, require_known_host
 from wardgate.web.headers import PASSKEYS_MADE, PASSKEYS_USED, PERMISSIONS_POLICY
+from wardgate.web.language import language_of_request
 
 LINK: Final = "/approve"
 OPENED: Final = "/approval"
@@ -132,6 +133,7 @@ class ApprovePages:
         if owner is None:
             return self._over(request, OVER)
         values: dict[str, Any] = {"error": error, "visit": visit, "action": f"{OPENED}/{step.id}", "step": step}
+        values["place"] = self._place(request, visit)
         code = 200 if error is None else status
         site, address = site_of(request, self._door.context), other_address(self._door.context)
         if page.at == LOOK:
@@ -152,6 +154,11 @@ class ApprovePages:
             active = active_and_held(owner.rows)[0]
             options = creation_options(self._door, visit.link.subject_id, owner.user, step.secret, site, active)
         return self._rendered(request, step, "do_passkey.html", code, {**values, "options": options})
+
+    def _place(self, request: Request, visit: Visit) -> str | None:
+        """Where that address is, by the operator's file; None where there is no file, so that nothing is said of it."""
+        assessor = self._door.configuration().risk
+        return assessor.place_of(visit.client, language_of_request(request)) if assessor is not None else None
 
     def _kinds(self, request: Request, visit: Visit) -> list[str]:
         """What can be set up on this page: no passkey where the address is a number."""

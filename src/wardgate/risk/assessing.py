@@ -144,6 +144,13 @@ class Assessor:
         """The same for an address as it was written down."""
         return self.country(parse_address(address))
 
+    def place_of(self, address: str, language: str) -> str | None:
+        """City and country of an address, for people; empty where it is of no place that is known. None: no file is given."""
+        if self._countries is None:
+            return None
+        found, table = parse_address(address), self._countries.value
+        return "" if table is None or found is None or is_local(found) else table.place(found, language)
+
     def hour_of_week(self, now: datetime) -> int:
         """Which hour of the week the clocks of the configured zone show: 0 is Monday after midnight."""
         local = now.astimezone(self._zone)

@@ -1,4 +1,4 @@
-"""The country of an address, out of a file in MaxMind's DB format 2.0. Bytes in, values out.
+"""The country and the city of an address, out of a file in MaxMind's DB format 2.0. Bytes in, values out.
 
 Written by us because a login waits for it: the usual readers build everything that a record holds, names in eight languages among
 it, follow pointers as far as a file leads them, and map the file, so that one that is cut short in place ends the process. Here
@@ -19,6 +19,7 @@ _MAX_DEPTH: Final = 12
 # A record of a city, with all its names, holds less than two hundred values.
 _MAX_VALUES: Final = 2_000
 _MAX_KEPT: Final = 4_096
+_MAX_NAME_CHARS: Final = 60
 _RECORD_BITS: Final = (24, 28, 32)
 
 _POINTER, _TEXT, _DOUBLE, _BYTES, _UINT16, _UINT32, _MAP, _INT32, _UINT64, _UINT128, _ARRAY = range(1, 12)
@@ -63,20 +64,43 @@ class CountryTable:
 
     def country(self, address: Address) -> str:
         """Two letters in lower case; empty where the file knows none, or contradicts itself."""
-        version, number = address
-        if version == 6 and self._ipv4_only:
+        offset = self._offset(address)
+        if offset is None:
             return ""
-        bits, node = (32, self._ipv4_node) if version == 4 else (128, 0)
-        found = self._walk(node, number, bits, bits)
-        if found <= self._nodes:
-            return ""
-        offset = found - self._nodes - _SEPARATOR
         known = self._countries.get(offset)
         if known is None:
             if len(self._countries) >= _MAX_KEPT:
                 self._countries.clear()
             known = self._countries[offset] = self._read(offset)
         return known
+
+    def place(self, address: Address, language: str) -> str:
+        """City and country for people, as far as the file names them: in this language, else in English, else by the two letters.
+
+        Empty where it knows no country. The whole record is read each time: this is for a page that somebody looks at.
+        """
+        offset = self._offset(address)
+        if offset is None:
+            return ""
+        try:
+            record = self._data.value(offset)
+        except MmdbError:
+            return ""
+        code = _country_in(record)
+        if not isinstance(record, Mapping) or not code:
+            return ""
+        named = (_name_in(record.get(part), language) for part in ("city", "country"))
+        city, country = (" ".join(name.split())[:_MAX_NAME_CHARS] for name in named)
+        return ", ".join(part for part in (city, country or code.upper()) if part)
+
+    def _offset(self, address: Address) -> int | None:
+        """Where the record of an address begins; None where there is none."""
+        version, number = address
+        if version == 6 and self._ipv4_only:
+            return None
+        bits, node = (32, self._ipv4_node) if version == 4 else (128, 0)
+        found = self._walk(node, number, bits, bits)
+        return found - self._nodes - _SEPARATOR if found > self._nodes else None
 
     def _read(self, offset: int) -> str:
         try:
@@ -223,3 +247,11 @@ def _country_in(record: object) -> str:
         if isinstance(code, str) and len(code) == 2 and code.isascii() and code.isalpha():
             return code.lower()
     return ""
+
+
+def _name_in(part: object, language: str) -> str:
+    """The name of a city or country in a record; empty where it has none that could be read."""
+    names = part.get("names") if isinstance(part, Mapping) else None
+    if not isinstance(names, Mapping):
+        return ""
+    return next((name for name in (names.get(language), names.get("en")) if isinstance(name, str) and name.isprintable()), "")

@@ -77,3 +77,26 @@ def test_another_reader_of_the_format_finds_the_same() -> None:
                 found = theirs.get(text)
                 wanted = found["country"]["iso_code"].lower() if found else ""
                 assert country(CountryTable(content), text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("record", "language", "wanted"),
+    [
+        ({"country": {"iso_code": "TR", "names": {"en": "Turkey"}}}, "tr", "Turkey"),
+        ({"country": {"iso_code": "TR", "names": {"en": "Turkey", "tr": "Türkiye"}}}, "tr", "Türkiye"),
+        ({"country": {"iso_code": "TR", "names": {"en": "Turkey"}}, "city": {"names": {"en": "Ankara"}}}, "en", "Ankara, Turkey"),
+        ({"country_code": "TR", "city": "Ankara"}, "en", "TR"),
+        ({"city": {"names": {"en": "Nowhere"}}}, "en", ""),
+        ({"country": {"iso_code": "TR", "names": {"en": 7, "tr": "\u202etxt"}}, "city": {"names": ["en"]}}, "tr", "TR"),
+        ({"country": {"iso_code": "TR", "names": {"en": "x" * 200}}}, "en", "x" * 60),
+        (["TR"], "en", ""),
+    ],
+)
+def test_a_place_is_told_by_its_names_and_else_by_two_letters(record: object, language: str, wanted: str) -> None:
+    table = CountryTable(mmdb({"203.0.113.0/24": record}))
+    address = parse_address("203.0.113.7")
+    assert address is not None
+    assert table.place(address, language) == wanted
+    unknown = parse_address("192.0.2.1")
+    assert unknown is not None
+    assert table.place(unknown, language) == ""
