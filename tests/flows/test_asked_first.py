@@ -12,7 +12,7 @@ import pytest
 
 from tests.flows.test_brake_races import Pair, two_storages
 from tests.flows.test_radius_door import Door, message, one
-from tests.flows.world import World, at_once, elsewhere, floor, is_asked_first, is_granted, reason, rule, says
+from tests.flows.world import NAS, World, at_once, elsewhere, floor, is_asked_first, is_granted, reason, rule, says
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, Lockout
@@ -102,10 +102,23 @@ async def test_where_nobody_tells_the_address_guesses_of_others_keep_nobody_out(
     assert not is_asked_first(await world.begin("ada", origin=BLIND)), "it was he: the wait is over"
 
 
-async def test_ones_own_failures_at_a_known_address_are_still_waited_for(world: World) -> None:
+async def test_guesses_of_somebody_behind_the_same_address_keep_nobody_out(world: World) -> None:
+    """Behind one NAT with his attacker, at an address from which he logged in before: what failed there failed of the name."""
     await world.give_totp(await world.person("ada"))
+    assert is_granted(await world.answer(await world.challenged("ada"), world.totp(), name="ada"))
+    world.later(30)
     await world.wrong_passwords("ada", 5)
-    assert reason(await world.begin("ada")) == "brake_user_source"
+    assert is_granted(await world.answer(await asked(world, origin=NAS), world.totp(), name="ada"))
+    world.later(30)
+    assert not is_asked_first(await world.begin("ada")), "it was he: the wait is over"
+
+
+async def test_the_wait_at_an_address_ends_by_itself_for_who_has_no_code(world: World) -> None:
+    await world.person("ada", phone="+905321234567")
+    await world.wrong_passwords("ada", 5)
+    assert is_asked_first(await world.begin("ada"))
+    world.later(300)
+    assert not is_asked_first(await world.begin("ada"))
 
 
 async def test_through_the_door_of_radius(victim: World) -> None:

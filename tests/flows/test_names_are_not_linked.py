@@ -19,7 +19,7 @@ async def world() -> World:
 
 def heard(outcome: Outcome) -> tuple[str, float | None]:
     """What somebody outside gets to know: the words without the reference, and how long they were held back."""
-    assert isinstance(outcome, Denied), outcome
+    assert isinstance(outcome, Denied | Challenge), outcome
     return re.sub(r"[0-9A-Z]{8}$", "", says(outcome)), outcome.not_before
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 from tests.flows.test_portal_passkeys import give_passkey, options_on
-from tests.flows.world import BACKENDS, NAS, PHONE_OF_TESTS, World, a_storage, floor, is_granted, reason, rule, says
+from tests.flows.world import BACKENDS, NAS, PHONE_OF_TESTS, World, a_storage, floor, is_asked_first, is_granted, reason, rule, says
 from tests.software_passkey import SoftPasskey
 from wardgate.account import activation
 from wardgate.account.freeze import SetBy, freezing
@@ -723,7 +723,7 @@ async def test_this_was_not_me_ends_the_login_and_has_its_asker_wait(world: Link
         assert (await browser.get(browser.path)).status_code == 200
         assert (await browser.get(path)).status_code == 410
     assert isinstance(await world.answer(asked, "123456", name="carol", origin=attacker), Denied)
-    assert reason(await world.begin("carol", origin=attacker)) == "brake_user_source"
+    assert is_asked_first(await world.begin("carol", origin=attacker))
     assert isinstance(await world.begin("carol"), Challenge), "the owner, elsewhere, does not wait"
     [event] = await world.payloads("engine:login:disowned")
     assert event["user"] == "carol"

@@ -65,19 +65,52 @@ async def test_codes_are_not_tried_without_end_on_somebody_who_is_held(world: Wo
 
 
 async def test_tries_of_codes_from_one_source_make_it_wait(world: World) -> None:
+    """Five before the lock of name and address, and five of those who bring a code through it; then nothing opens it."""
     await world.give_totp(await world.person("ada"))
     await attack(world, "user")
-    for _ in range(5):
+    for _ in range(10):
         await in_one_field(world, "ada", "correct horse", world.wrong_code())
     world.later(30)
     assert reason(await in_one_field(world, "ada", "correct horse", world.totp())) == "brake_user_source"
 
 
-async def test_ones_own_failures_are_not_undone_by_a_code(world: World) -> None:
+async def test_somebody_behind_the_same_address_keeps_nobody_out_who_has_a_code(world: World) -> None:
     await world.give_totp(await world.person("ada"))
     await world.wrong_passwords("ada", 5, origin=THERE)
     world.later(30)
-    assert reason(await in_one_field(world, "ada", "correct horse", world.totp())) == "brake_user_source"
+    checks = world.directory.checks
+    assert is_granted(await in_one_field(world, "ada", "correct horse", world.totp()))
+    assert world.directory.checks == checks + 1
+    [granted] = await world.payloads("engine:login:granted")
+    assert granted["lane"] == "strong_first"
+    world.later(30)
+    assert not is_asked_first(await world.begin("ada", origin=THERE)), "and the wait is over"
+
+
+async def test_through_a_lock_of_name_and_address_nothing_is_learnt(world: World) -> None:
+    """A right code with a wrong password, a wrong code with the right one, nobody: one answer, at one time, for one check."""
+    await world.give_totp(await world.person("ada"))
+    for name in ("ada", "nobody"):
+        await world.wrong_passwords(name, 5, origin=THERE)
+    world.later(30)
+    heard, cost = set(), set()
+    code = world.totp()
+    for name, password, typed in (
+        ("ada", "a guess", code),
+        ("ada", "correct horse", world.wrong_code()),
+        ("ada", "correct horse", code),
+        ("nobody", "a guess", "000000"),
+    ):
+        checks = world.directory.checks
+        outcome = await in_one_field(world, name, password, typed)
+        assert outcome.not_before is not None
+        late = outcome.not_before - world.trail.started
+        heard.add((says(outcome).replace(world.trail.reference, "").replace("4 minutes", "5 minutes"), round(late, 3)))
+        cost.add(world.directory.checks - checks)
+    assert len(heard) == 1
+    assert cost == {1}
+    [(text, _)] = heard
+    assert text.startswith("Too many tries")
 
 
 async def test_a_name_of_nobody_is_counted_alike(world: World) -> None:

@@ -209,8 +209,8 @@ def _holds(found: Seen, keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -
     limit = keys.user_limit or settings.user_failures
     failures = number(found.user, "failures") if found.user and lives(found.user, now_ms) else 0
     if found.pair and locks(found.pair, now_ms, settings.user_source_wait_max_s * 1000):
-        # Where nobody tells the client's address, others' failures are in the pair as well.
-        return Hold("brake_user_source", wait_s(found.pair, now_ms), asks_first=keys.source is None and failures < 2 * limit)
+        # Others' failures are in the pair as well: behind one NAT, or where nobody tells the client's address.
+        return Hold("brake_user_source", wait_s(found.pair, now_ms), asks_first=failures < 2 * limit)
     if found.known or is_known_source(found.pair, now_ms):
         # He has been here before: what others do from here is no reason to keep him out, and his own failures are in the pair.
         return None

@@ -31,7 +31,7 @@ from wardgate.engine.refusing import Refusing
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.settings import BrakeSettings
 from wardgate.engine.steps import PASSWORD_CHECK, STORAGE_READ, Steps
-from wardgate.engine.strong_first import StrongFirst
+from wardgate.engine.strong_first import StrongFirst, lane_keys
 from wardgate.engine.transaction import Goal
 from wardgate.engine.trusted import own_device
 from wardgate.engine.waiters import Waiters
@@ -93,7 +93,7 @@ class FirstFactor:
             if found.down is not None:
                 return await self._while_down(attempt, found, found.down)
             candidate = await self._admitted(attempt, await self.look(attempt, found))
-            if not isinstance(candidate, Candidate):
+            if not isinstance(candidate, Candidate) or candidate.lane == STRONG_FIRST:
                 return candidate
             if self._remembers(candidate, attempt.request.password) and not await self._is_old(attempt, candidate):
                 attempt.request.trail.note("password verified a short while ago")
@@ -179,6 +179,8 @@ class FirstFactor:
             own = await self._in_own_browser(attempt, candidate)
             if own is not None:
                 return own
+            if keys.asks_first and keys.told and not keys.strong_opens and _brings_both(attempt):
+                return await self._in_lane(attempt, candidate, keys)
             counted = self._refusing.counts_held(attempt, keys)
             proved = await self.spend_strong(attempt, candidate) if counted and keys.strong_opens else ""
             if proved:
@@ -191,6 +193,24 @@ class FirstFactor:
             candidate = replace(candidate, keys=keys, back=brakes.give_back(keys, settings, attempt.now_ms))
         failed = candidate.seen.user
         return await self._before_directory(attempt, candidate) if asks and failed and failed["failures"] else candidate
+
+    async def _in_lane(self, attempt: Attempt, candidate: Candidate, hold: brakes.Hold) -> Candidate | Denied:
+        """Judge password and code that came together where this name waits at this address: the code first, by the lane's tries.
+
+        Whatever is wrong hears the wait that whoever brings no code hears.
+        """
+        keys = lane_keys(self._parts.ring(), attempt, candidate)
+        lane = replace(candidate, keys=keys, lane=STRONG_FIRST, opened=hold)
+        if await self._reserve(attempt, keys, None) is None:
+            return await self._refusing.held(attempt, candidate, hold)
+        try:
+            proved = "" if hold.decoy else await self.spend_strong(attempt, lane)
+            if proved:
+                return await self.judge_proved(attempt, replace(lane, proved=proved))
+            await self.pass_time(attempt, lane)
+            return await self.wrong(attempt, lane, "code_wrong", ())
+        finally:
+            self._waiters.wake(keys.user_source)
 
     async def _before_directory(self, attempt: Attempt, candidate: Candidate) -> Candidate | Challenge:
         """The candidate, unless strangers at this name are kept from the directory: they are asked for a strong factor first."""
@@ -505,6 +525,11 @@ class FirstFactor:
         name = f"{attempt.realm.name}:{attempt.name}\0down"
         keys = brakes.brake_keys(self._parts.ring(), name, origin.client, origin.binding, of_name=True)
         return replace(keys, source=None, wide=None)
+
+
+def _brings_both(attempt: Attempt) -> bool:
+    """Whether password and code came in one request."""
+    return bool(attempt.request.password) and bool(attempt.request.code)
 
 
 def _places(account: BindKey | None, result: object) -> _Places | None:

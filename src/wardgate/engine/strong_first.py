@@ -139,6 +139,8 @@ class StrongFirst:
         request, trail = attempt.request, attempt.request.trail
         if not (hold.asks_first and hold.told and _asks(attempt)):
             return None
+        if hold.reason == "brake_user_source" and await self._strangers_wait(attempt, candidate):
+            return None
         keys = lane_keys(self._parts.ring(), attempt, candidate)
         closed = await brakes.holding(self._parts.storage, keys, attempt.configuration.brakes, attempt.now_ms)
         if closed is not None and closed.told:
@@ -160,6 +162,14 @@ class StrongFirst:
             trail.reference,
             not_before=self._refusing.moment(attempt),
         )
+
+    async def _strangers_wait(self, attempt: Attempt, candidate: Candidate) -> bool:
+        """Whether strangers hear a wait for what others did.
+
+        Only a name that was let in from here before can have failed so often meanwhile: a question would tell that it exists.
+        """
+        settings = attempt.configuration.brakes
+        return await brakes.wide_hold(self._parts.storage, candidate.keys, settings, attempt.now_ms) is not None
 
     async def _may_be_stored(self, attempt: Attempt) -> bool:
         """Whether this address may have one more step of a page. It goes by nothing but the address."""
