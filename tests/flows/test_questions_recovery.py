@@ -1,11 +1,14 @@
 """A forgotten password by challenge questions, where policy allows it; and what an attacker would try. The pages show the same."""
 
+import html
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.flows.portal_world import PortalWorld
+from tests.flows.test_portal_recovery import UNLIKE
 from tests.flows.test_questions import TEXTS
 from tests.flows.world import ANSWERS, NAS, OWN_ANSWER, OWN_QUESTION, at_once
 from wardgate.account.contact import Source, create_contact
@@ -35,6 +38,7 @@ from wardgate.policy.settings import (
     SelfServiceSettings,
     ThenSettings,
 )
+from wardgate.storage.port import Delete, Where
 
 HERE = replace(NAS, door="portal", binding="portal:browser")
 NEW = "a very long new passphrase"
@@ -227,6 +231,46 @@ async def test_outsider_sees_the_same_for_a_name_of_nobody() -> None:
         seen.append(await _pages_of(world, name))
     assert seen[0] == seen[1]
     assert [each[2] for each in seen[0]] == ["Ask", "Ask", "Choose"]  # type: ignore[index]
+
+
+async def _shown_to(world: PortalWorld, typed: str) -> tuple[tuple[str, ...], list[tuple[int, str]]]:
+    """The questions that a name is asked, and what its pages are without them, the name and what is unlike each time."""
+    pages = []
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username=typed)
+        page = await browser.post(method="kba", act="choose")
+        questions = tuple(sorted((text for text in TEXTS if html.escape(text) in page.text), key=page.text.index))
+        for _ in range(2):
+            body = re.sub(UNLIKE, "", page.text)
+            for text in (*questions, typed):
+                body = body.replace(html.escape(text), "")
+            pages.append((page.status_code, body))
+            wrong = {f"answer_{place}": "somewhere else" for place, _ in enumerate(questions, start=1)}
+            page = await browser.post(**wrong, act="answer")
+    return questions, pages
+
+
+async def test_no_spelling_of_a_name_tells_whether_it_is_somebodys() -> None:
+    """Questions are the only proof. Fatma has fewer answers than are asked, Nilay has none, and zeynep is nobody's name."""
+    world = a_world(ALONE)
+    await ada_of(world)
+    few = await world.person("fatma")
+    await world.give_answers(few)
+    of_few = Where("subject_id", "=", await world.subject_of(few))
+    await world.storage.commit([Delete("kba_answer", (of_few, Where("question_id", "in", tuple(ANSWERS)[2:])))])
+    await world.person("nilay")
+    asked: dict[str, set[tuple[str, ...]]] = {}
+    looks: dict[str, list[object]] = {}
+    for name in ("ada", "fatma", "nilay", "zeynep"):
+        for typed in (name, name.upper(), name.title(), f"{name}@acme", f"ACME\\{name.upper()}"):
+            questions, pages = await _shown_to(world, typed)
+            asked.setdefault(name, set()).add(questions)
+            # The guesses at one name count together, however it is spelled: from the fourth page on it is told to wait.
+            looks.setdefault(name, []).append(pages)
+    assert {name: len(sets) for name, sets in asked.items()} == {"ada": 1, "fatma": 1, "nilay": 1, "zeynep": 1}
+    assert {len(questions) for sets in asked.values() for questions in sets} == {3}
+    assert all(each == looks["zeynep"] for each in looks.values())
 
 
 @pytest.mark.parametrize("name", ["ada", "nobody"])

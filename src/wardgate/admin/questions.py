@@ -73,6 +73,11 @@ def question_findings(document: Document) -> Iterator[Finding]:
         alone = [
             name for name, goal in service.goals.items() if goal.accept_weaker is not None and service.by_questions_alone(name)
         ]
+        mandatory = sum(each.kind == "mandatory" and not each.retired for each in document.questions)
+        if alone and mandatory < document.kba.asked:
+            what = f"policy {settings.name}: two names of one person, a login name and a mail address, are asked the same"
+            cure = f"make {document.kba.asked} questions mandatory (kba.asked): everybody is asked those, and they tell of nobody"
+            yield Finding(Level.WARNING, what, cure)
         for name in alone:
             weaker = service.goals[name].accept_weaker
             until = "" if weaker is None else f" until {weaker.until} ({weaker.reason})"

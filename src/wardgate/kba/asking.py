@@ -95,14 +95,21 @@ class _Known:
     version: int
     lacks: bool
 
-    def fitting(self, proved: bool) -> list[Answer]:
+    def fitting(self, proved: bool, catalogue: Catalogue) -> list[Answer]:
         """The questions that may be shown now: an own one only to somebody who has proved something.
 
-        Before that nobody is asked without the mandatory ones: names that are nobody's are asked them too, and would be told apart.
+        Before that nobody is asked without the mandatory ones, or what a stranger could not be asked: a question that is offered no
+        more, or two that are never offered together. He would be told apart by it.
         """
         if proved:
             return [*self.answers]
-        return [] if self.lacks else [answer for answer in self.answers if not answer.own]
+        if self.lacks:
+            return []
+        for offer in catalogue.offers:
+            found = [answer for answer in self.answers if answer.question_id in offer]
+            if len(found) >= catalogue.settings.asked:
+                return found
+        return []
 
 
 class Questioner:
@@ -150,12 +157,12 @@ class Questioner:
 
     async def has_answers(self, subject_id: SubjectId, proved: bool) -> bool:
         """Whether a person has set enough answers to be asked."""
-        return len((await self._known(subject_id)).fitting(proved)) >= self._catalogue.settings.asked
+        return len((await self._known(subject_id)).fitting(proved, self._catalogue)) >= self._catalogue.settings.asked
 
     async def ask(self, who: Who, language: str, proved: bool = False) -> tuple[AskedQuestion, ...]:
         """The questions for somebody. `proved`: whether he has proved something else in this transaction."""
         known = await self._known(who.subject_id)
-        fitting = known.fitting(proved)
+        fitting = known.fitting(proved, self._catalogue)
         wanted = self._catalogue.settings.asked
         if len(fitting) < wanted or who.subject_id is None:
             return self._decoys(who, language)
@@ -180,7 +187,7 @@ class Questioner:
         `source`: on whose behalf, for the turns of those who wait for a thread. Raises Overloaded, and then nothing was counted.
         """
         known = await self._known(who.subject_id)
-        fitting = {answer.question_id: answer for answer in known.fitting(proved)}
+        fitting = {answer.question_id: answer for answer in known.fitting(proved, self._catalogue)}
         pairs = [(fitting.get(question_id), given.get(question_id, Secret(b""))) for question_id in dict.fromkeys(asked)]
         enough = len(pairs) >= self._catalogue.settings.asked
         real = who.subject_id is not None and enough and all(answer is not None for answer, _ in pairs)
@@ -264,15 +271,25 @@ class Questioner:
 
     def _decoys(self, who: Who, language: str) -> tuple[AskedQuestion, ...]:
         """What is asked of a name that is nobody's: questions of a pool of its own, as a person has one."""
-        settings, live = self._catalogue.settings, self._catalogue.offerable
-        name = self._identity(who, real=False)
-        mandatory = [question for question in live if question.mandatory]
-        optional = [question for question in live if not question.mandatory]
-        size = max(settings.asked, settings.set - settings.own) - len(mandatory)
-        pool = self._ranked([question.id for question in optional], b"pool", name)[: max(0, size)]
-        by_id = {question.id: question for question in live}
-        chosen = self._of_the_day([*(question.id for question in mandatory), *pool], name, settings.asked)
+        wanted, name = self._catalogue.settings.asked, self._identity(who, real=False)
+        by_id = {question.id: question for question in self._catalogue.all_live}
+        chosen = self._of_the_day(self._pool_of(name), name, wanted)
         return tuple(_of_catalogue(by_id[question_id], language) for question_id in chosen)
+
+    def _pool_of(self, name: bytes) -> list[str]:
+        """What the stranger would have answered: questions that are offered together, some names more of them than others."""
+        settings, offers = self._catalogue.settings, self._catalogue.offers
+        if not offers:
+            return []
+        offer = offers[self._chance(b"offer", name) % len(offers)]
+        mandatory = [question.id for question in self._catalogue.all_live if question.mandatory]
+        optional = [question_id for question_id in offer if question_id not in mandatory]
+        size = settings.asked + self._chance(b"size", name) % (1 + max(0, settings.set - settings.asked))
+        return [*mandatory, *self._ranked(optional, b"pool", name)[: max(0, size - len(mandatory))]]
+
+    def _chance(self, *about: bytes) -> int:
+        """A number that is always the same, and that nobody without our keys can foretell."""
+        return int.from_bytes(self._ring().mac("kba-chance", *about)[:6], "big")
 
     def _of_the_day(self, question_ids: Sequence[str], identity: bytes, wanted: int) -> list[str]:
         """Mandatory ones first, the others by a fingerprint of whose day it is. Everybody's day begins at another moment."""

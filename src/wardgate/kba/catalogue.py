@@ -70,6 +70,20 @@ class Catalogue:
         found = {question.id for language in languages for question in self.offered(language)}
         return tuple(question for question in self.all_live if question.id in found)
 
+    @property
+    def offers(self) -> tuple[frozenset[str], ...]:
+        """The sets out of which one person chooses: mandatory questions and those of one language, or of all where these are few.
+
+        Nobody has answers beyond one of them unless he changed his language, or the catalogue changed.
+        """
+        mandatory = frozenset(question.id for question in self.all_live if question.mandatory)
+        everything = mandatory | {question.id for question in self.offerable}
+        found: dict[frozenset[str], None] = {}
+        for language in sorted({language for question in self.all_live for language in question.texts}):
+            offered = mandatory | {question.id for question in self.offered(language)}
+            found[offered if len(offered) >= self.settings.set else everything] = None
+        return tuple(found)
+
 
 def is_own(question_id: str) -> bool:
     """Whether a person wrote the question."""

@@ -1,6 +1,7 @@
 """An operator's work on challenge questions: prepared answers, who set which, clearing; no answer is ever told."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -328,7 +329,13 @@ async def test_removing_a_local_user_leaves_none_of_his_answers(office: Office) 
         ({"weights": {"kba": 1}}, [("info", "policy p counts on challenge questions")]),
         (
             {"reset": {"need": {"alone": ["kba"]}, "accept_weaker": {"reason": "moving", "until": "2027-06-30"}}},
-            [("warning", "policy p lets challenge questions alone do for reset until 2027-06-30 (moving)")],
+            [
+                (
+                    "warning",
+                    "policy p: two names of one person, a login name and a mail address, are asked the same",
+                ),
+                ("warning", "policy p lets challenge questions alone do for reset until 2027-06-30 (moving)"),
+            ],
         ),
     ],
 )
@@ -342,3 +349,9 @@ def test_check_reminds_of_policies_that_count_on_questions(service: dict[str, An
         }
     )
     assert [(each.level.value, each.what) for each in questions.question_findings(document)] == told
+    # Where as many are mandatory as are asked, everybody is asked the same.
+    mandatory = tuple(
+        QuestionSettings(name=f"q{number}", kind="mandatory", texts={"en": f"Which is number {number}?"}) for number in range(3)
+    )
+    left = [each.what for each in questions.question_findings(replace(document, questions=mandatory))]
+    assert left == [what for _, what in told if "two names" not in what]

@@ -248,6 +248,15 @@ async def test_names_are_asked_different_questions_and_realms_too(room: Room) ->
     assert len(sets) > 10
 
 
+async def pool_of(room: Room, who: Who, days: int = 60) -> set[str]:
+    """What somebody who asks every day sees of a name's questions."""
+    seen: set[str] = set()
+    for _ in range(days):
+        seen |= set(await ids(room, who))
+        room.clock.advance(86_400)
+    return seen
+
+
 async def test_the_questions_of_a_name_come_from_a_pool_as_a_persons_do(room: Room) -> None:
     """Watching for weeks must not tell: a person's questions come from the few that he answered, and so do a stranger's."""
     await room.set_all()
@@ -261,8 +270,61 @@ async def test_the_questions_of_a_name_come_from_a_pool_as_a_persons_do(room: Ro
             before[who.name_key] = now
             seen[who.name_key] |= set(now)
         room.clock.advance(86_400)
-    assert len(seen["ada"]) == len(seen["nobody"]) == 4
+    assert len(seen["ada"]) == 4
+    assert 3 <= len(seen["nobody"]) <= 5
     assert min(changes.values()) > 10
+
+
+async def test_no_size_of_a_pool_tells_a_person(room: Room) -> None:
+    """One has written a question of his own, one has not, and of one's answers a question was retired: 4, 5 and 3 can be asked."""
+    sizes = {len(await pool_of(room, Who("acme", f"nobody{n}"), 30)) for n in range(20)}
+    assert sizes == {3, 4, 5}
+
+
+@pytest.mark.parametrize("offered", [4, 3])
+async def test_a_question_that_is_offered_no_more_tells_of_nobody(room: Room, offered: int) -> None:
+    """Strangers are not asked it. A person who was would be known by it; who has too few others is asked as a stranger is."""
+    await room.set_all()
+    room.settings = KbaSettings(offered=offered, set=3)
+    others = {"staff_number", "shop", "dish", "lost"} if offered == 4 else {"staff_number", "shop", "dish"}
+    assert await pool_of(room, WHO) <= others
+    if offered == 4:
+        assert await pool_of(room, WHO) == {"staff_number", "dish", "lost"}
+        assert await room.passes(WHO, ANSWERS)
+    else:
+        assert await ids(room, WHO) == await ids(room, Who("acme", "ada"))
+        assert await room.judge(WHO, ANSWERS) == Wrong("kind_not_enrolled")
+    assert await room.questioner.has_answers(ADA, proved=True)
+
+
+async def test_questions_that_are_never_offered_together_are_never_asked_together(room: Room) -> None:
+    """Each language has its own: whoever is asked some of both is nobody, or has changed his language."""
+    room.settings = KbaSettings(shipped=False, set=3, own=0)
+    room.questions = tuple(
+        QuestionSettings(name=f"{language}_{n}", texts={language: f"Question number {n}?"})
+        for language in ("en", "tr")
+        for n in range(5)
+    )
+    seen = set()
+    for n in range(40):
+        languages = {name[:2] for name in await pool_of(room, Who("acme", f"nobody{n}"), 5)}
+        assert len(languages) == 1
+        seen |= languages
+    assert seen == {"en", "tr"}
+    given = {f"{language}_{n}": f"answer of {language} {n}" for language, most in (("en", 2), ("tr", 3)) for n in range(most)}
+    await room.set(*answers(given))
+    assert await pool_of(room, WHO) == {"tr_0", "tr_1", "tr_2"}
+    assert await room.passes(WHO, given)
+
+
+async def test_who_makes_as_many_mandatory_as_are_asked_has_everybody_asked_the_same(room: Room) -> None:
+    """So that even two names of one person, his login name and his mail address, tell nothing."""
+    room.settings = KbaSettings(asked=2, set=3)
+    date = QuestionSettings(name="start_date", kind="mandatory", form="date", texts={"en": "On which day did you start?"})
+    room.questions = (STAFF_NUMBER, date)
+    await room.set(*answers({**ANSWERS, "start_date": "1.2.2003"}))
+    for who in (WHO, Who("acme", "ada.lovelace", ADA), NOBODY, Who("acme", "another")):
+        assert await pool_of(room, who, 10) == {"staff_number", "start_date"}
 
 
 async def test_a_persons_questions_before_any_proof_stay_for_a_day_passed_or_not(room: Room) -> None:
