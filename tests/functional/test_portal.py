@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Response, expect
 from tests.functional.chromium import new_context
 from tests.functional.portal_site import FOURTH, ONE, OTHER, PASSWORD, THIRD, Look, Site, Visit, Visitor, looks
 from wardgate.directory.port import AccountState
+from wardgate.engine.settings import BrakeSettings
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -58,8 +59,9 @@ def test_wrong_unknown_and_disabled_see_one_page(site: Site, visit: Visit) -> No
         pages.add((replied.value.status, _bare(replied.value, name)))
     assert len(pages) == 1
     one.sees("sign-in-wrong", one.t("sign.in_to", application="portal"), status=422, error=True)
-    for _ in range(5):
-        one.sign_in("nobody", "wrong password")
+    site.world.brakes = BrakeSettings(source_failures=5)
+    for number in range(3):
+        one.sign_in(f"nobody{number}", "wrong password")
     one.sees("sign-in-braked", one.t("sign.in_to", application="portal"), status=429, error=True)
 
 

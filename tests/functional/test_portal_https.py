@@ -23,6 +23,7 @@ from tests.hostile.inside import DOCUMENT, a_server
 from tests.unit.brand.test_brand_settings import SVG
 from wardgate.certificates import self_signed
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.settings import BrakeSettings
 from wardgate.pages.browser import BROWSER_COOKIE
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.portal.routes import portal_pages
@@ -181,14 +182,15 @@ async def test_proxy_that_tells_nonsense_gets_its_own_address(tmp_path: Path) ->
 @pytest.mark.parametrize("behind_proxy", [False, True])
 async def test_guesses_under_made_up_addresses_reach_the_same_brake(tmp_path: Path, behind_proxy: bool) -> None:
     world = ServedWorld(proxies=(ip_network("127.0.0.0/8"),) if behind_proxy else ())
-    await world.person("ada")
+    world.brakes = BrakeSettings(source_failures=5)
     async with world.served(tmp_path) as browser:
         statuses = []
         for number in range(8):
             made_up = f"198.51.100.{number}"
             # A proxy of ours adds the true address behind what the client wrote.
             browser.client.headers["x-forwarded-for"] = f"{made_up}, 203.0.113.40" if behind_proxy else made_up
-            statuses.append((await browser.sign_in("ada", "wrong")).status_code)
+            # At ever new names, so that nothing but the address can be what waits.
+            statuses.append((await browser.sign_in(f"user{number}", "wrong")).status_code)
     assert statuses[0] == 422
     assert statuses[-1] == 429
 
