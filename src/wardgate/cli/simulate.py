@@ -90,6 +90,11 @@ ScriptFile = Annotated[
     ),
 ]
 
+_LINK_HELP: Final = """\b
+Where the window leads to a page (page_link, enrol_by_link), the link is shown, that of a
+demo's message too: open it in a browser, and type the code that comes of it.
+"""
+
 _SCRIPT_HELP: Final = """\b
 A script:
   steps:
@@ -115,7 +120,7 @@ Exit codes: 0 accepted (script: all as expected), 1 rejected or something would 
 
 
 def _epilog(*lines: str) -> str:
-    return f"{_SCRIPT_HELP}\n{example(*lines)}"
+    return f"{_LINK_HELP}{_SCRIPT_HELP}\n{example(*lines)}"
 
 
 @app.command(
@@ -257,7 +262,7 @@ async def _play_logins(
 ) -> dict[str, Any]:
     from wardgate.simulator.login import Device, Person, overall
 
-    person = Person(user, _password(given, known), _answers(given, known))
+    person = Person(user, _password(given, known), _answers(given, known, report))
     async with line:
         device = Device(nas, line, report, known.explain)
         logins = [await device.log_in("login", person)] if gateway is None else await device.log_in_globalprotect(person, gateway)
@@ -410,26 +415,45 @@ def _password(given: Given, known: Known) -> str:
     raise UsageError(f"the password of {given.user} is not known: give --password-stdin")
 
 
-def _answers(given: Given, known: Known) -> "Answer":
+def _answers(given: Given, known: Known, report: "Transcript | Silent") -> "Answer":
     """Who answers the challenges: what was given, the demo's own secrets, or whoever sits at the terminal."""
     waiting = list(given.codes)
     automatic = _automatic(given, known) if given.auto else None
 
     async def answer(text: str, asked_at: float) -> str:
+        link = await _page(given, known, report, text)
         if waiting:
             return waiting.pop(0)
-        if automatic is not None:
+        if automatic is not None and link is None:
             return await automatic(text, asked_at)
+        prompt = "Code" if link is None else f"Code at the end of {link}"
         if is_interactive():
-            return str(typer.prompt("Code", err=True))
+            return str(typer.prompt(prompt, err=True))
         line = sys.stdin.buffer.readline(MAX_CODE_BYTES).decode("utf-8", "replace").strip()
         # The secret and the password came through a pipe; whoever made it may still sit there.
-        line = line or line_from_terminal("Code", MAX_CODE_BYTES) or ""
+        line = line or line_from_terminal(prompt, MAX_CODE_BYTES) or ""
+        if not line and link is not None:
+            raise UsageError(f"the window leads to {link}: open it in a browser, and type the code that comes of it here")
         if not line:
             raise UsageError("the server asks for a code and nobody is there to type one: give --code, --auto or a line of input")
         return line
 
     return answer
+
+
+async def _page(given: Given, known: Known, report: "Transcript | Silent", text: str) -> str | None:
+    """Tell where the page is that a window leads to, and what it is called; None where it leads to none."""
+    from wardgate.simulator.links import led_to, newest_link
+
+    led = led_to(text)
+    if led is None:
+        return None
+    link = led.link
+    if not link and known.outbox is not None and given.user is not None:
+        link = await newest_link(known.outbox, given.user)
+        report.remark(f"the message brings: {link}")
+    report.remark("the person opens the link in a browser, and types the code that comes of it")
+    return link or f"the link sent to {led.sent_to}"
 
 
 def _automatic(given: Given, known: Known) -> "Answer":

@@ -92,9 +92,9 @@ class OutboxCodes:
         deadline = time.monotonic() + OUTBOX_PATIENCE_S
         while True:
             messages = await self._messages(user, channel)
-            recent = [each for each in messages if _created(each) >= not_before - ROUNDING_S]
+            recent = [each for each in messages if created_at(each) >= not_before - ROUNDING_S]
             if not recent and time.monotonic() >= deadline:
-                recent = [each for each in messages if _created(each) >= time.time() - CODE_LIFE_S]
+                recent = [each for each in messages if created_at(each) >= time.time() - CODE_LIFE_S]
                 if not recent:
                     raise ServerUnavailable(f"no message by {channel} for {user} came to the outbox {self.outbox.url}")
             if recent:
@@ -103,12 +103,15 @@ class OutboxCodes:
             await asyncio.sleep(OUTBOX_POLL_S)
 
     async def _messages(self, user: str, channel: str) -> list[Mapping[str, Any]]:
-        """Newest first, without those whose code was given away."""
+        """Newest first, without those that bring no code or whose code was given away."""
         listed = await read_outbox(self.outbox)
         return [
             each
             for each in listed
-            if str(each["user"]).lower() == _bare(user) and each["channel"] == channel and each["id"] not in self._used
+            if str(each["user"]).lower() == bare_name(user)
+            and each["channel"] == channel
+            and each["code"]
+            and each["id"] not in self._used
         ]
 
 
@@ -138,11 +141,13 @@ def secret_of(secret_hex: str) -> Secret:
     return Secret(value)
 
 
-def _bare(user: str) -> str:
+def bare_name(user: str) -> str:
+    """The name without a domain, as the outbox has it."""
     return user.rpartition("\\")[2].partition("@")[0].lower()
 
 
-def _created(message: Mapping[str, Any]) -> float:
+def created_at(message: Mapping[str, Any]) -> float:
+    """When a message was put there, in seconds since 1970."""
     value = message["created_at"]
     if isinstance(value, int | float):
         return value / 1000
