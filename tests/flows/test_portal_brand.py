@@ -17,6 +17,7 @@ from wardgate.portal.markdown import Block, Span, parse
 from wardgate.texts import LANGUAGES
 from wardgate.web.context import WebContext
 from wardgate.web.headers import CONTENT_SECURITY_POLICY
+from wardgate.web.theme import THEME_COOKIE
 
 
 @dataclass
@@ -57,6 +58,21 @@ async def test_sign_in_bears_the_brand_of_the_default_realm_from_our_own_origin(
             assert all(each.startswith(("/static/", "/brand/")) for each in loaded)
             assert "style=" not in page.text
             assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+
+
+@pytest.mark.parametrize("theme", ["system", "light", "dark"])
+async def test_logo_follows_the_theme_that_the_person_chose(tmp_path: Path, theme: str) -> None:
+    (tmp_path / "dark.svg").write_bytes(SVG.replace(b'"10"/>', b'"11"/>'))
+    both = replace(acme(tmp_path), logo_dark_file=str(tmp_path / "dark.svg"))
+    looks = build_looks(both, {"acme": None}, "acme")
+    look = looks.of("acme")
+    assert look.logo is not None
+    assert look.logo_dark is not None
+    async with BrandedWorld(looks=looks).browser(cookies={THEME_COOKIE: theme}) as browser:
+        page = await browser.get("/sign-in")
+    light, dark = f'<img src="{look.logo.file.address}"', f'<img src="{look.logo_dark.file.address}"'
+    assert (light in page.text, dark in page.text) == (theme != "dark", theme == "dark")
+    assert ("(prefers-color-scheme: dark)" in page.text) == (theme == "system")
 
 
 async def test_style_sheet_and_logo_are_served_under_their_hash_and_nothing_else_is(tmp_path: Path) -> None:

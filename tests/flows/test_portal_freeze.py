@@ -139,6 +139,21 @@ async def test_list_shows_only_the_beginning_of_an_address_of_another_network() 
         assert "198.51.100" not in page.text
 
 
+async def test_list_tells_where_a_change_of_the_account_page_was_made() -> None:
+    world, _ = await a_world()
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        await enrolled_by_pages(world, browser)
+        await browser.get("/enrol/recovery-codes")
+        await browser.post("/enrol/recovery-codes")
+        await browser.get("/account/password")
+        await browser.post(password="correct horse", new_password=NEW)
+        page = await browser.get("/account/activity?show=changes")
+    rows = page.text.split('<li class="card">')[1:]
+    assert len(rows) == 3
+    assert all("203.0.113.7" in row for row in rows), page.text
+
+
 async def test_list_tells_nothing_of_other_people() -> None:
     world, _ = await a_world()
     await world.person("bob", mail="bob@acme.test")
@@ -741,3 +756,34 @@ async def test_authenticator_that_is_reported_lost_goes_while_frozen_and_its_pho
     assert "/l/" in mail
     assert "/l/" not in text
     assert [event["lost"] for event in await world.payloads("account:authenticator:revoked")] == [True]
+
+
+async def test_who_signed_in_by_less_lifts_the_freeze_from_the_page_of_his_password() -> None:
+    """A code to his phone opens the pages and lifts nothing; his app, which is older, does, and he is told why he is out."""
+    world, user = await a_world(phone=PHONE)
+    await freeze(world, user)
+    world.later(60)
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.get(browser.path + "/other")
+        await browser.post(browser.path.removesuffix("/other"), method="sms", act="other")
+        await browser.post(code=next(each.code for each in await world.messages() if each.code), act="answer")
+        assert browser.path == "/account"
+        assert 'href="/account/password">Change password</a> · ' in browser.page.text
+        await prove_again(world, browser, "/account/password")
+        assert "lifts it" in browser.page.text
+        assert await is_frozen(world)
+        await browser.post(new_password=NEW, act="password")
+        assert browser.path == "/sign-in"
+        assert "Sign in with the new one" in browser.page.text
+    assert not await is_frozen(world)
+    assert await right(world, user, NEW)
+
+
+async def prove_again(world: PortalWorld, browser: BrowserOfTests, address: str) -> None:
+    """Prove by the password and the app what this page wants proved."""
+    await browser.get(address)
+    assert browser.path == "/confirm"
+    await browser.post(str(browser.page.url), password="correct horse")
+    world.later(30)
+    await browser.post(code=world.totp(), act="answer")

@@ -199,3 +199,16 @@ async def test_page_says_where_else_when_a_passkey_cannot_be_used_here() -> None
         page = await browser.get(browser.path + "/other")
         assert page.status_code == 200
         assert "call the help desk" in page.text
+
+
+async def test_page_that_asks_for_the_password_alone_speaks_of_nothing_else() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada"))
+    async with world.browser() as browser:
+        await by(world, browser, "totp")
+        world.later(600)
+        await browser.get("/account/password")
+        page = await browser.post(str(browser.page.url), password="wrong horse")
+        assert (browser.path, page.status_code) == ("/confirm", 422)
+        assert "The password is not right." in page.text
+        assert "user name" not in page.text.lower()

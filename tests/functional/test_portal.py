@@ -360,7 +360,7 @@ def test_sessions_are_ended_and_nothing_is_left_after_signing_out(site: Site, vi
     site.later(30)
     ada = visit()
     ada.sign_in_by_app()
-    ada.follow("account.sessions")
+    ada.follow("account.browsers")
     ada.sees("sessions", ada.t("account.sessions"))
     expect(ada.page.locator(".sessions > li")).to_have_count(2)
     ada.press("account.end_others")

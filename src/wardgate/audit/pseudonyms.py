@@ -79,9 +79,16 @@ _SELF_SERVICE: Final = {
 }
 _PERSON: Final = {"directory": As.THING, "user": As.USER}
 _USER: Final = {**_PERSON, "user_id": As.ID, "fields": As.WORDS, "state": As.WORD, "must_change": As.NUMBER, "forced": As.NUMBER}
-_AUTHENTICATOR: Final = {**_PERSON, "authenticator_id": As.ID, "factor": As.WORD, "serial": As.THING}
+_AUTHENTICATOR: Final = {**_PERSON, "authenticator_id": As.ID, "factor": As.WORD, "serial": As.THING, "client": As.ADDRESS}
 _FREEZE: Final = {**_PERSON, "by": As.WORD, "authenticators": As.NUMBER, "contacts": As.NUMBER}
-_CONTACT: Final = {**_PERSON, "contact": As.WORD, "value": As.CONTACT, "verified": As.NUMBER, "outcome": As.WORD}
+_CONTACT: Final = {
+    **_PERSON,
+    "contact": As.WORD,
+    "value": As.CONTACT,
+    "verified": As.NUMBER,
+    "outcome": As.WORD,
+    "client": As.ADDRESS,
+}
 _ACTIVATION: Final = {**_PERSON, "issuer": As.ACTOR, "activation": As.ID, "door": As.WORD, "source": As.ADDRESS}
 
 PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
@@ -94,8 +101,8 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.SELF_SERVICE_STEP: _SELF_SERVICE,
     Kind.SELF_SERVICE_DONE: _SELF_SERVICE,
     # Which questions somebody answered is his own; a question of his own bears an id that ties lines together.
-    Kind.QUESTIONS_SET: {**_PERSON, "source": As.WORD},
-    Kind.QUESTIONS_CLEARED: {**_PERSON, "answers": As.NUMBER},
+    Kind.QUESTIONS_SET: {**_PERSON, "source": As.WORD, "client": As.ADDRESS},
+    Kind.QUESTIONS_CLEARED: {**_PERSON, "answers": As.NUMBER, "client": As.ADDRESS},
     Kind.QUESTIONS_CLOSED: {"user": As.USER, "realm": As.THING},
     Kind.QUESTIONS_REOPENED: _PERSON,
     Kind.SESSION_BEGUN: {"session": As.ID, "application": As.THING, "factors": As.WORDS, "device": As.THING, "source": As.ADDRESS},
@@ -135,7 +142,7 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.USER_CHANGED: _USER,
     Kind.USER_REMOVED: _USER,
     Kind.PASSWORD_REFUSED: _LOGIN,
-    Kind.PASSWORD_SET: {**_USER, "how": As.WORD, "proofs": As.WORDS},
+    Kind.PASSWORD_SET: {**_USER, "how": As.WORD, "proofs": As.WORDS, "client": As.ADDRESS},
     Kind.PASSWORD_UPGRADED: _USER,
     Kind.PASSWORD_TRIED: {**_PERSON, "verdict": As.WORD},
     Kind.DIRECTORY_EXAMINED: {"directory": As.THING, "scratch": As.USER},

@@ -95,7 +95,8 @@ class Changing:
         origin = request.origin
         typed = f"{request.realm}:{user.name}"
         keys = brakes.brake_keys(parts.ring(), request.subject_id, origin.client, origin.binding, typed=typed)
-        whom = Whom(request.subject_id, user.name, request.application, "", trail.reference, request.language, request.realm)
+        said = (trail.reference, request.language, request.realm)
+        whom = Whom(request.subject_id, user.name, request.application, "", *said, client=trail.client)
         written = Written(whom, CHANGED, request.kept)
         tried = await self.attempt(directory, user, keys, request.old, request.new, trail, written)
         refusal = tried.refusal
@@ -183,6 +184,7 @@ class Changing:
         """What a new password brings about once it is written: its record, and word to the person of it."""
         subject_id, now_ms = SubjectId(whom.subject_id), to_ms(self._parts.clock.now())
         details = {"user": user.name, "directory": user.directory, "how": how}
+        details |= {"client": whom.client} if whom.client else {}
         about = (now_ms, "engine", whom.transaction_id or None, whom.reference, subject_id)
         event = AuditEvent(Kind.PASSWORD_SET, *about, details=details)
         return (record(event), *notify(self._parts, whom, holder, "password_changed"))

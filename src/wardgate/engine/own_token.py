@@ -58,6 +58,7 @@ async def take_token(parts: EngineParts, whom: Whom, holder: Holder, rows: list[
         return NOT_THIS
     authenticator_id, unit = assignment(ring, token, SubjectId(whom.subject_id), proved, now_ms, BY_PERSON)
     details = {"user": whom.user_name, "kind": token.kind, "authenticator": authenticator_id, "serial": token.serial}
+    details |= {"client": whom.client} if whom.client else {}
     event = AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, BY_PERSON, subject_id=whom.subject_id, details=details)
     values = {"what": way_named(token.kind, token.serial, whom.language)}
     told = notify(parts, whom, holder, "authenticator_added", values=values)
@@ -67,9 +68,9 @@ async def take_token(parts: EngineParts, whom: Whom, holder: Holder, rows: list[
     return Text("freeze.on") if made.position == 0 else NOT_THIS
 
 
-def whom_of(parts: EngineParts, subject_id: str, user_name: str, application: str, language: str, realm: str) -> Whom:
+def whom_of(subject_id: str, user_name: str, application: str, language: str, realm: str, client: str) -> Whom:
     """Who is told of it."""
-    return Whom(SubjectId(subject_id), user_name, application, "", new_reference(), language, realm)
+    return Whom(SubjectId(subject_id), user_name, application, "", new_reference(), language, realm, client=client)
 
 
 async def _spare(parts: EngineParts, serial: str) -> Token | None:

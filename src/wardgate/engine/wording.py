@@ -25,6 +25,7 @@ class Whom:
     """Whom a notice is for, and which login or flow it belongs to.
 
     `realm`: whose brand it bears; empty: the default realm's. `device`, `place`: what was used and the country, where known.
+    `client`: the address that it came from, for the record; no message tells it.
     """
 
     subject_id: str
@@ -36,6 +37,7 @@ class Whom:
     realm: str = ""
     device: str = ""
     place: str = ""
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)

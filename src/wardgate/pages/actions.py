@@ -6,7 +6,7 @@ turn. Somebody who closes the browser midway has half of nothing: an app exists 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -33,6 +33,7 @@ from wardgate.pages.questions import BUSY_STATUS, entries_of, form_values, rows_
 from wardgate.pages.site import site_of
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
+from wardgate.web.access import client_address
 from wardgate.web.headers import PASSKEYS_MADE, PERMISSIONS_POLICY
 from wardgate.web.language import language_of_request
 
@@ -151,7 +152,7 @@ class ActionPages:
         if kind == QUESTIONS:
             await self._steps.move(browser.mac(self._door.ring()), step, step.changed(pending=_ASKED, wrong=False))
             return self._to_step(step)
-        if _whose(awaited).is_full:
+        if _whose(awaited, self._client(request)).is_full:
             return await self.show(request, browser, step, Text("account.too_many"), 409)
         secret, pending = (new_question(), _MAKES) if kind == PASSKEY else (new_secret(), step.pending)
         await self._steps.move(browser.mac(self._door.ring()), step, step.changed(secret=secret, pending=pending, wrong=False))
@@ -165,7 +166,7 @@ class ActionPages:
 
     async def _passkey(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response | Done:
         """The browser has brought a passkey back: it is enrolled if it was made here, for this question."""
-        site, whose = site_of(request, self._door.context), _whose(awaited)
+        site, whose = site_of(request, self._door.context), _whose(awaited, self._client(request))
         made = made_passkey(form, step.secret, site) if site is not None else None
         if made is None:
             return await self.show(request, browser, step, Text("passkey.not_made"), 422)
@@ -177,11 +178,15 @@ class ActionPages:
         if moved is None:
             return self._to_step(step)
         label = nickname_in(form)
-        unit = passkey_operations(self._door, SubjectId(whose.subject_id), whose.user_name, made, label)
+        unit = passkey_operations(self._door, SubjectId(whose.subject_id), whose.user_name, made, label, whose.client)
         await self._door.storage.commit([*unit, *notices(self._door, whose, "authenticator_added", PASSKEY, label)])
         if whose.has_codes:
             return await self._done(request, browser, moved, moved)
         return await self._codes(request, browser, moved, awaited)
+
+    def _client(self, request: Request) -> str:
+        """The address that he is at."""
+        return client_address(request, self._door.context.proxies)
 
     async def _passkey_page(
         self, request: Request, browser: Browser, step: Step, awaited: Awaited, values: dict[str, object], status: int
@@ -198,7 +203,7 @@ class ActionPages:
         proved = first_code(self._door, step.secret, form)
         if isinstance(proved, Text):
             return await self.show(request, browser, step, proved, 422)
-        whose = _whose(awaited)
+        whose = _whose(awaited, self._client(request))
         after = step.changed(secret="", pending="" if whose.has_codes else _CODES)
         moved = await self._steps.move(browser.mac(self._door.ring()), step, after)
         if moved is None:
@@ -211,7 +216,7 @@ class ActionPages:
 
     async def _codes(self, request: Request, browser: Browser, step: Step, awaited: Awaited) -> Response | Done:
         moved = await self._steps.move(browser.mac(self._door.ring()), step, step.changed(pending=_CODES))
-        codes = await make_codes(self._door, _whose(awaited)) if moved is not None else None
+        codes = await make_codes(self._door, _whose(awaited, self._client(request))) if moved is not None else None
         if moved is not None and codes is not None:
             await self._steps.move(browser.mac(self._door.ring()), moved, moved.changed(pending=_MADE + " ".join(codes)))
         elif moved is not None:
@@ -222,7 +227,7 @@ class ActionPages:
 
     async def _set_questions(self, request: Request, browser: Browser, step: Step, form: Form, awaited: Awaited) -> Response | Done:
         """Set them, if they are those that the form was made for; another tab or the account's page may have been first."""
-        person = _person(awaited)
+        person = _person(awaited, self._client(request))
         standing = await self._questions.look(person, language_of_request(request))
         entries = entries_of(form, standing)
         if form.fields.get("version") != str(standing.version):
@@ -248,7 +253,7 @@ class ActionPages:
         error: Text | None = None,
         status: int = 200,
     ) -> Response:
-        standing = await self._questions.look(_person(awaited), language_of_request(request))
+        standing = await self._questions.look(_person(awaited, self._client(request)), language_of_request(request))
         values = form_values(standing, rows_of(standing, entries, refused))
         return self._page(request, browser, step, "do_questions.html", status, {**values, "error": error})
 
@@ -291,9 +296,9 @@ def _sets_questions(step: Step) -> bool:
     return step.pending == _ASKED or (not step.pending and not step.secret and _kinds(step.action, True) == [QUESTIONS])
 
 
-def _person(awaited: Awaited) -> Person:
-    name, reference = awaited.application, awaited.reference
-    return Person(awaited.subject_id, awaited.user, name, awaited.language, awaited.transaction_id, reference, awaited.realm)
+def _person(awaited: Awaited, client: str) -> Person:
+    name, said = awaited.application, (awaited.reference, awaited.realm, client)
+    return Person(awaited.subject_id, awaited.user, name, awaited.language, awaited.transaction_id, *said)
 
 
 def _kinds(action: str, with_passkeys: bool) -> list[str]:
@@ -302,5 +307,6 @@ def _kinds(action: str, with_passkeys: bool) -> list[str]:
     return [kind for kind in ENROLLED_HERE if kind in wanted and (with_passkeys or kind != PASSKEY)]
 
 
-def _whose(awaited: Awaited) -> Whose:
-    return Whose(awaited.subject_id, awaited.user.name, awaited.language, awaited.holder, awaited.rows, awaited.realm)
+def _whose(awaited: Awaited, client: str) -> Whose:
+    whose = Whose(awaited.subject_id, awaited.user.name, awaited.language, awaited.holder, awaited.rows, awaited.realm)
+    return replace(whose, client=client)

@@ -31,6 +31,7 @@ from wardgate.web.render import belongs_to
 
 MAX_PASSWORD_BYTES: Final = 1024
 CONFIRM: Final = "confirm"
+_WRONG: Final = Text("pw.wrong")
 # Stores what the engine said of a step, and sends the browser to where it shows.
 GoOn = Callable[[Request, Browser, Step, Outcome], Awaitable[Response]]
 
@@ -90,7 +91,9 @@ class ConfirmPages:
         outcome = await self._door.engine.begin(begin)
         await self._door.published(trail, outcome)
         if isinstance(outcome, Denied):
-            return self._page(request, browser, about, outcome.text, status_of(outcome.text))
+            # Whose it is is known here, so that only the password can be wrong.
+            text = _WRONG if outcome.text.id == "signin.failed" else outcome.text
+            return self._page(request, browser, about, text, status_of(text))
         language = language_of_request(request)
         step = Step("", 0, begin.application, own, outcome.reference, language, then, None, confirms=session.id)
         return await self._go_on(request, browser, step, outcome)

@@ -45,7 +45,7 @@ SETTINGS: Final[Mapping[str, str | int]] = {
 class Whose:
     """Who enrols. `holder`: where he is told of it; `rows`: the rows of the authenticators that he has.
 
-    `realm`, `device`: for the words of the message.
+    `realm`, `device`: for the words of the message. `client`: the address that he is at, for the record.
     """
 
     subject_id: SubjectId
@@ -55,6 +55,7 @@ class Whose:
     rows: Sequence[Row]
     realm: str = ""
     device: str = ""
+    client: str = ""
 
     @property
     def has_codes(self) -> bool:
@@ -131,7 +132,7 @@ async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
 def event_of(door: BrowserDoor, kind: Kind, whose: Whose, authenticator_id: str, factor: str, lost: bool = False) -> Operation:
     """The record of what a person did with an authenticator of his."""
     details: dict[str, object] = {"user": whose.user_name, "kind": factor, "authenticator": authenticator_id}
-    details |= {"lost": True} if lost else {}
+    details |= ({"lost": True} if lost else {}) | ({"client": whose.client} if whose.client else {})
     return record(AuditEvent(kind, to_ms(door.clock.now()), "person", subject_id=whose.subject_id, details=details))
 
 

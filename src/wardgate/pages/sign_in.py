@@ -26,7 +26,7 @@ from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginReq
 from wardgate.engine.session_first import SESSION_GONE, SESSION_OVER, SIGN_IN_AGAIN
 from wardgate.factors import BY_KIND, ON_PAGES
 from wardgate.factors.passkey import MAX_ASSERTION_BYTES, request_options
-from wardgate.pages.actions import CONFIRM_CONTACT, ActionPages
+from wardgate.pages.actions import CHANGE, CONFIRM_CONTACT, ActionPages
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.by_session import ask_engine
 from wardgate.pages.confirming import MAX_PASSWORD_BYTES, ConfirmPages
@@ -458,7 +458,9 @@ class SignInPages:
         if bearer is None:
             # Above all somebody else's passkey: who is signed in stays so, and nobody proves anything for him.
             again = f"&{AGAIN}=1&why=other" if step.proves else ""
-            return RedirectResponse(f"/sign-in?then={step.then}{again}", status_code=303)
+            # A new password ends all sessions, and so this one: a freeze was lifted on the way.
+            why = again or ("&why=changed" if step.action == CHANGE else "")
+            return RedirectResponse(f"/sign-in?then={step.then}{why}", status_code=303)
         after = await self._renewed(browser)
         changes: dict[str, Any] = {"question": None, "ended": "granted", "text": Text("flow.signed_in"), "bearer": bearer}
         if step.id:
@@ -602,7 +604,7 @@ def _over(step: Step, ended: str, text: Text) -> Step:
 
 
 def _notice(why: str | None) -> Text | None:
-    return Text(f"session.{why}") if why in ("idle", "ended", "frozen", "other") else None
+    return Text(f"session.{why}") if why in ("idle", "ended", "frozen", "changed", "other") else None
 
 
 def session_name(door: BrowserDoor, session: Session) -> str:

@@ -254,7 +254,8 @@ class ApprovePages:
         proved = first_code(self._door, step.secret, form)
         if isinstance(proved, Text):
             return await self._shown(request, step, page, proved)
-        whose, trail = _whose(*found), self._door.trail(request)
+        trail = self._door.trail(request)
+        whose = _whose(*found, trail.client)
         if whose.is_full:
             return await self._shown(request, step, page, Text("account.too_many"), 409)
         unit = app_operations(self._door, whose, step.secret, proved, form)
@@ -269,11 +270,12 @@ class ApprovePages:
         made = made_passkey(form, step.secret, site) if site is not None else None
         if made is None:
             return await self._shown(request, step, page, Text("passkey.not_made"))
-        whose, trail = _whose(*found), self._door.trail(request)
+        trail = self._door.trail(request)
+        whose = _whose(*found, trail.client)
         if whose.is_full:
             return await self._shown(request, step, page, Text("account.too_many"), 409)
         label = nickname_in(form)
-        unit = passkey_operations(self._door, whose.subject_id, whose.user_name, made, label)
+        unit = passkey_operations(self._door, whose.subject_id, whose.user_name, made, label, whose.client)
         unit += notices(self._door, whose, "authenticator_added", PasskeyFactor.kind, label)
         mine = self._mac(browser)
         code = await self._approvals.enrolled(page.link, mine, PasskeyFactor.kind, made.user_verified, unit, trail)
@@ -350,6 +352,6 @@ def _page(step: Step) -> Page:
     return Page(bytes.fromhex(link), at, memory, kind, code, tuple(codes))
 
 
-def _whose(visit: Visit, owner: Owner) -> Whose:
+def _whose(visit: Visit, owner: Owner, client: str) -> Whose:
     login = visit.transaction
-    return Whose(visit.link.subject_id, owner.user.name, login.language, owner.holder, owner.rows, login.realm)
+    return Whose(visit.link.subject_id, owner.user.name, login.language, owner.holder, owner.rows, login.realm, client=client)

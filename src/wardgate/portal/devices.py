@@ -50,7 +50,7 @@ class DevicePages:
         subject_id, wanted = present.session.whose.subject_id, form.fields.get("device", "")
         if all(row["id"] != wanted for row in await self._rows(present)):
             raise HTTPException(404)
-        details = {"device": wanted, "why": "person", "user": present.user.name}
+        details = {"device": wanted, "why": "person", "user": present.user.name, "client": present.client}
         now_ms = to_ms(self._door.clock.now())
         event = AuditEvent(Kind.DEVICE_FORGOTTEN, now_ms, "person", subject_id=subject_id, details=details)
         await self._door.storage.commit([forget(subject_id, wanted), record(event)])

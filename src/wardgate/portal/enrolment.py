@@ -200,8 +200,9 @@ class EnrolmentPages:
         subject_id = present.session.whose.subject_id
         rows, contacts = await self._door.storage.read([kept_authenticators(subject_id), kept_contacts(subject_id)])
         holder = holder_of(self._door.ring(), subject_id, present.user, (), (), contacts)
-        session = present.session
-        return Whose(subject_id, present.user.name, session.whose.language, holder, rows, session.whose.realm, session.device)
+        session, name = present.session, present.user.name
+        said = (session.whose.realm, session.device, present.client)
+        return Whose(subject_id, name, session.whose.language, holder, rows, *said)
 
     def _page(
         self, request: Request, present: Present, template: str, purpose: str, status: int = 200, **values: object

@@ -20,7 +20,7 @@ from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.site import site_of
 from wardgate.session.sessions import Session, end_all
 from wardgate.storage.port import Where
-from wardgate.web.access import require_known_host
+from wardgate.web.access import client_address, require_known_host
 from wardgate.web.language import speaks
 from wardgate.web.render import asks_questions, belongs_to, tell_of_freeze
 
@@ -37,13 +37,14 @@ class Present:
     """Who is signed in: the session, its bearer value, and the account as its directory tells it now.
 
     `confirms`: what he has that is strongest, of which he proves one before he changes what protects the account. What he has set
-    up since his last proof is not among it: by that proof he may go on and make recovery codes.
+    up since his last proof is not among it: by that proof he may go on and make recovery codes. `client`: where he is.
     """
 
     session: Session
     bearer: str
     user: DirectoryUser
     confirms: tuple[str, ...] = ()
+    client: str = ""
 
 
 class Gate:
@@ -84,7 +85,7 @@ class Gate:
         holder = holder_of(self._door.ring(), subject_id, user, *active_and_held(older), reach)
         has_site = site_of(request, self._door.context) is not None
         confirms = confirming_kinds(holder, has_site, self._door.configuration(), self._door.parts.channel_down)
-        return Present(session, bearer, user, confirms)
+        return Present(session, bearer, user, confirms, client_address(request, self._door.context.proxies))
 
     def is_fresh(self, present: Present, *, adds: bool = False) -> bool:
         """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes.

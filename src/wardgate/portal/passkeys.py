@@ -120,7 +120,7 @@ class PasskeyPages:
 
     async def _enrol(self, present: Present, form: Form, made: MadePasskey) -> None:
         label = nickname_in(form)
-        unit = passkey_operations(self._door, present.session.whose.subject_id, present.user.name, made, label)
+        unit = passkey_operations(self._door, present.session.whose.subject_id, present.user.name, made, label, present.client)
         done = await self._door.storage.commit([*unit, *await self._notices(present, label)])
         if not isinstance(done, Committed):
             # Between the question and the answer the account was frozen: the page before says so.

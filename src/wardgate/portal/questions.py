@@ -161,7 +161,7 @@ class QuestionPages:
 
     def _person(self, present: Present) -> Person:
         whose = present.session.whose
-        return Person(whose.subject_id, present.user, self._door.portal(), whose.language, realm=whose.realm)
+        return Person(whose.subject_id, present.user, self._door.portal(), whose.language, realm=whose.realm, client=present.client)
 
     async def _standing(self, request: Request, present: Present) -> Standing:
         """What the form is about: all that is missing, or the one answer of the address."""

@@ -55,7 +55,7 @@ class TokenPages:
         whose, user, door = present.session.whose, present.user, self._door
         rows, contacts = await door.storage.read([kept_authenticators(whose.subject_id), kept_contacts(whose.subject_id)])
         holder = holder_of(door.ring(), whose.subject_id, user, (), (), contacts)
-        whom = whom_of(door.parts, whose.subject_id, user.name, door.portal(), whose.language, whose.realm)
+        whom = whom_of(whose.subject_id, user.name, door.portal(), whose.language, whose.realm, present.client)
         told = await take_token(door.parts, whom, holder, list(rows), serial, form.text("code", MAX_ANSWER_BYTES))
         if told is not None:
             return self._page(request, present, told, serial)

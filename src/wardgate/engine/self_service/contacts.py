@@ -600,7 +600,8 @@ class OwnContacts:
     ) -> Operation:
         """Masked, as everything is that says whose phone it was."""
         about = {"directory": owner.user.directory, "user": owner.user.name, "contact": contact.value}
-        details = {**about, "value": masked(contact, value) if value else None, **(more or {})}
+        told = {"value": masked(contact, value) if value else None, "client": trail.client}
+        details = {**about, **told, **(more or {})}
         now_ms = to_ms(self._parts.clock.now())
         event = AuditEvent(
             kind, now_ms, "person", trail.transaction_id, trail.reference, subject_id=owner.whose.subject_id, details=details

@@ -4,7 +4,7 @@ What is set here resets passwords where a policy says so. Every change is theref
 are no longer those that its form was made for: of two tabs one wins, and the other is shown what came of it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -61,7 +61,10 @@ KeepOffline = Callable[[SubjectId, Offline], Awaitable[Sequence[Operation]]]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whose questions they are. `transaction_id`, `reference`: of the login in which he sets them; empty outside of one."""
+    """Whose questions they are. `transaction_id`, `reference`: of the login in which he sets them; empty outside of one.
+
+    `client`: the address that he is at, for the record.
+    """
 
     subject_id: SubjectId
     user: DirectoryUser
@@ -70,6 +73,7 @@ class Person:
     transaction_id: str = ""
     reference: str = ""
     realm: str = ""
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +232,7 @@ class OwnQuestions:
         standing, _ = await self._looked(person.subject_id, person.language)
         if standing.version != version:
             return Text("flow.done_elsewhere")
-        details = {"directory": person.user.directory, "user": person.user.name}
+        details = {"directory": person.user.directory, "user": person.user.name, **_where(person)}
         count, unit = await self._questioner().enrolment.clear(person.subject_id, details, BY_PERSON)
         if not count:
             return None
@@ -288,7 +292,8 @@ class OwnQuestions:
     def _about(self, person: Person, catalogue: Catalogue) -> About:
         realms = [realm.settings for realm in self._parts.configuration().realms]
         words = [*realm_words(realms, person.user.directory), *catalogue.settings.organisation]
-        return about(person.user, person.subject_id, words)
+        found = about(person.user, person.subject_id, words)
+        return replace(found, details={**found.details, **_where(person)})
 
     async def _beside(self, person: Person, standing: Standing, prepared: Prepared) -> list[Operation]:
         """What goes with it. Answers that are all new open questions that wrong ones of before had closed."""
@@ -310,6 +315,10 @@ class OwnQuestions:
         name, application = person.user.name, person.application
         whom = Whom(subject_id, name, application, person.transaction_id, reference, person.language, person.realm)
         return notify(self._parts, whom, holder, happened)
+
+
+def _where(person: Person) -> Mapping[str, str]:
+    return {"client": person.client} if person.client else {}
 
 
 def _leaving(catalogue: Catalogue, answers: Sequence[Answer], due: Renewal | None, now_ms: int) -> list[str]:
