@@ -10,6 +10,7 @@ from tests.functional.chromium import Loop, chromium
 from tests.functional.harness import Served, ended, make_installation, serve, serve_demo
 from tests.functional.plant import USERS, document
 from tests.functional.portal_site import Look, Site, Visit, Visitor
+from tests.functional.sms_service import SmsService
 from tests.functional.ticket_place import Place, ticket_place
 
 
@@ -36,6 +37,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """An installation that takes Kerberos tickets of the real domain."""
     with ticket_place(tmp_path_factory.mktemp("kerberos")) as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def sms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsService]:
+    """A gateway's service that takes text messages."""
+    service = SmsService(tmp_path_factory.mktemp("sms"))
+    yield service
+    service.stop()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect
@@ -135,10 +135,18 @@ class Site:
         self.run(self._server.stop(1.0))
 
 
-class Visitor:
-    """A person with a browser of his own. `secrets`: what must stand on no page that he sees."""
+class Somewhere(Protocol):
+    """Pages that a server has."""
 
-    def __init__(self, browser: Browser, site: Site, look: Look, **options: Any) -> None:
+    @property
+    def origin(self) -> str:
+        """Their address."""
+
+
+class Guest:
+    """A person with a browser of his own, at any server. `secrets`: what must stand on no page that he sees."""
+
+    def __init__(self, browser: Browser, site: Somewhere, look: Look, **options: Any) -> None:
         self.site, self.look = site, look
         self._browser = browser
         self._copies: Page | None = None
@@ -246,11 +254,12 @@ class Visitor:
         self.field("sign.password").fill(password)
         self.press("sign.in")
 
-    def sign_in_by_app(self, then: str = "/account") -> None:
-        """Sign in with the password and the app's code."""
-        self.sign_in()
-        self.type_code(self.site.world.totp())
-        self.page.wait_for_url(f"**{then}")
+    def disputes_the_newest(self) -> None:
+        """Say of the newest row of his activity that it was not he."""
+        self.open("/account/activity")
+        with self.page.expect_navigation():
+            self.page.locator(".happened a").first.click()
+        self.press("link.act_not_me")
 
     # --- looking ---------------------------------------------------------------------------------------------------------
 
@@ -359,6 +368,21 @@ class Visitor:
         """The same state is shown again; not asked of what is shown once (`settled`)."""
         self.page.reload()
         expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
+
+
+class Visitor(Guest):
+    """A person at the small world of the flow tests."""
+
+    site: Site
+
+    def __init__(self, browser: Browser, site: Site, look: Look, **options: Any) -> None:
+        super().__init__(browser, site, look, **options)
+
+    def sign_in_by_app(self, then: str = "/account") -> None:
+        """Sign in with the password and the app's code."""
+        self.sign_in()
+        self.type_code(self.site.world.totp())
+        self.page.wait_for_url(f"**{then}")
 
 
 Visit = Callable[[], Visitor]

@@ -48,3 +48,12 @@ class SmsService:
         code = re.search(r"\b(\d{6})\b", wait_for(look)[-1])
         assert code is not None
         return code.group(1)
+
+    def codes_to(self, number: str) -> list[str]:
+        """The codes that went to a number; notices bear none."""
+        found = (re.search(r"\b\d{6}\b", each["text"]) for each in self.messages() if each["to"] == number)
+        return [each.group() for each in found if each is not None]
+
+    def next_code(self, number: str, before: int) -> str:
+        """The code that was sent after so many."""
+        return str(wait_for(lambda: self.codes_to(number)[before:])[0])

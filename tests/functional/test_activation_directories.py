@@ -8,15 +8,12 @@ import base64
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests import samba, slapd
 from tests.functional.harness import (
-    SECRET,
     Served,
     Wire,
     cli,
@@ -30,92 +27,46 @@ from tests.functional.harness import (
     wait_for,
 )
 from tests.functional.sms_service import SmsService
-from tests.functional.test_portal_directories import DOCUMENT, Visitor
-from tests.samba_dc import cast
+from tests.functional.three_directories import Account, PlainVisitor, in_active_directory, in_openldap, three_directories
 from wardgate.radius.packet import Code
 
 pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("slapd")]
 
 NEW = "Quite-An0ther-phrase of 1816"
 NOBODYS = "Made-up at its birth 1x"
-VPN = "  - {{name: vpn, policy: remote}}\n"
-VPN_AND_PORTAL = VPN + "  - {{name: portal, kind: portal, policy: remote}}\n"
-
-
-@dataclass(frozen=True)
-class NewPerson:
-    """Somebody who has an account and no password of his own. `binds`: whether another maker's client logs in with a password."""
-
-    login: str
-    phone: str
-    binds: Callable[[str], bool] | None = None
-
-
-@pytest.fixture(scope="module")
-def sms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsService]:
-    service = SmsService(Path(tmp_path_factory.mktemp("sms")))
-    yield service
-    service.stop()
+PORTAL = "  - {name: portal, kind: portal, policy: remote}\n"
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, sms: SmsService) -> Iterator[Served]:
     """A server with all three directories, whose policy asks everybody for an app."""
-    home, domain, ldap = Path(tmp_path_factory.mktemp("new")), samba.shared(), slapd.shared()
-    assert sms.service is not None
-    text = (
-        DOCUMENT.replace("[sms, totp]", "[totp]")
-        .replace(VPN, VPN_AND_PORTAL)
-        .format(
-            ad_url=domain.url,
-            ad_ca=domain.ca_file,
-            ad_dn=cast.SERVICE_DN,
-            ad_password=cast.SERVICE_PASSWORD,
-            ad_base=cast.BASE,
-            ldap_url=ldap.ldaps,
-            ldap_ca=ldap.ca_file,
-            ldap_dn=slapd.SERVICE,
-            ldap_password=slapd.SERVICE_PASSWORD,
-            ldap_base=slapd.BASE,
-            sms_ca=sms.authority.ca_file,
-            sms_port=sms.service.port,
-            secret=SECRET,
-        )
-    )
-    make_installation(home / "data", text)
+    home = Path(tmp_path_factory.mktemp("new"))
+    make_installation(home / "data", three_directories(sms, "totp", portal=PORTAL))
     with ended(serve(home / "data")) as server:
         yield server
         server.stop()
 
 
-def told_to_change(served: Served) -> NewPerson:
-    domain, name = samba.shared(), samba.name("new")
-    dn = domain.add_user(name, NOBODYS, mobile="0544 000 01 01", pwdLastSet="0")
-    return NewPerson(name, "+905440000101", lambda password: domain.bind(dn, password) == "")
+def told_to_change(served: Served) -> Account:
+    return in_active_directory("0544 000 01 01", NOBODYS, pwdLastSet="0")
 
 
-def without_a_password(served: Served) -> NewPerson:
-    domain, name = samba.shared(), samba.name("new")
-    dn = domain.add_user(name, None, mobile="0544 000 01 02")
-    return NewPerson(name, "+905440000102", lambda password: domain.bind(dn, password) == "")
+def without_a_password(served: Served) -> Account:
+    return in_active_directory("0544 000 01 02", None)
 
 
-def in_openldap_to_change(served: Served) -> NewPerson:
-    ldap, name = slapd.shared(), samba.name("new")
-    dn = ldap.add_user(name, NOBODYS, mobile="+905440000103", pwdReset="TRUE")
-    return NewPerson(f"{name}@ldap", "+905440000103", lambda password: ldap.binds(dn, password))
+def in_openldap_to_change(served: Served) -> Account:
+    return in_openldap("+905440000103", NOBODYS, pwdReset="TRUE")
 
 
-def in_openldap_without_a_password(served: Served) -> NewPerson:
-    ldap, name = slapd.shared(), samba.name("new")
-    dn = ldap.add_user(name, None, mobile="+905440000104")
-    return NewPerson(f"{name}@ldap", "+905440000104", lambda password: ldap.binds(dn, password))
+def in_openldap_without_a_password(served: Served) -> Account:
+    return in_openldap("+905440000104", None)
 
 
-def in_our_own(served: Served) -> NewPerson:
+def in_our_own(served: Served) -> Account:
     name = f"new-{secrets.token_hex(3)}"
     cli("user", "add", name, "--no-password", "--phone", "+905440000105", "--directory", "local", data=served.data)
-    return NewPerson(f"{name}@own", "+905440000105")
+    return Account(f"{name}@own", "+905440000105")
 
 
 def link_to(sms: SmsService, number: str) -> str:
@@ -132,13 +83,13 @@ def link_to(sms: SmsService, number: str) -> str:
     "made", [told_to_change, without_a_password, in_openldap_to_change, in_openldap_without_a_password, in_our_own]
 )
 def test_new_person_sets_the_first_password_for_real_and_logs_in(
-    served: Served, sms: SmsService, made: Callable[[Served], NewPerson]
+    served: Served, sms: SmsService, made: Callable[[Served], Account]
 ) -> None:
     new = made(served)
     [issued] = cli_json("user", "activate", new.login, "--by", "sms", "--by", "print", data=served.data)["issued"]
     assert (issued["login_name"], issued["second_proofs"]) == (new.login, ["start_code"])
 
-    person = Visitor(served)
+    person = PlainVisitor(served)
     person.open(link_to(sms, new.phone))
     person.send()
     person.send(method="activation", act="choose")

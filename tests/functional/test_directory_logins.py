@@ -96,13 +96,6 @@ policies:
 
 
 @pytest.fixture(scope="module")
-def sms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsService]:
-    service = SmsService(Path(tmp_path_factory.mktemp("sms")))
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
 def domain() -> samba.DomainController:
     return samba.shared()
 

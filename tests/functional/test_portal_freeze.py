@@ -3,20 +3,12 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, Visitor, looks
+from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, looks
 from wardgate.storage.port import Update
 
 pytestmark = pytest.mark.neighbour("chromium")
 
 NEW = "Correct-horse-4-battery-staples"
-
-
-def frozen(ada: Visitor) -> None:
-    """Say of the newest row that it was not her."""
-    ada.open("/account/activity")
-    with ada.page.expect_navigation():
-        ada.page.locator(".happened a").first.click()
-    ada.press("link.act_not_me")
 
 
 @looks(ONE)
@@ -47,7 +39,7 @@ def test_reset_by_phone_is_refused_and_the_older_app_lifts_the_freeze(site: Site
     site.ada()
     ada = visit()
     ada.sign_in_by_app()
-    frozen(ada)
+    ada.disputes_the_newest()
     site.later(60)
     thief = visit()
     thief.open("/forgot")
@@ -83,7 +75,7 @@ def test_every_page_of_a_frozen_account_says_so(site: Site, visit: Visit) -> Non
     enrolled_it_herself(site)
     ada = visit()
     ada.sign_in_by_app()
-    frozen(ada)
+    ada.disputes_the_newest()
     site.later(60)
     ada.sign_in()
     ada.type_code(site.newest_code())
