@@ -25,9 +25,15 @@ _SERIAL: Final = re.compile(r"[0-9A-Z][0-9A-Z._/#-]{0,63}")
 
 
 class TokenState(StrEnum):
-    """HELD: in stock since before a restore, so that nobody knows which of its codes were used. ENDED: its seed is gone."""
+    """What became of a token.
+
+    RETURNED: it counts, and lies in the stock after somebody had it. He may have noted codes that come yet, so that it has to show
+    where it stands before it is given on. HELD: in stock since before a restore, so that nobody knows which of its codes were used.
+    ENDED: its seed is gone.
+    """
 
     SPARE = "spare"
+    RETURNED = "returned"
     HELD = "held"
     ASSIGNED = "assigned"
     ENDED = "ended"
@@ -35,7 +41,10 @@ class TokenState(StrEnum):
 
 @quick_value
 class Token:
-    """A row of `token`. `counter`: as an authenticator's; `authenticator_id`: who has it now, or had it last."""
+    """A row of `token`. `counter`: as an authenticator's; `authenticator_id`: who has it now, or had it last.
+
+    In the stock: SPARE, RETURNED and HELD, and then the seed lies here.
+    """
 
     serial: str
     kind: str
@@ -120,16 +129,33 @@ def assignment(
     state = AuthenticatorState.HELD if held else AuthenticatorState.ACTIVE
     made = create_shared_secret(ring, subject_id, token.kind, label, settings, token.open(ring), start, at_ms, state=state)
     gone = {"sealed": None, "state": TokenState.ASSIGNED, "authenticator_id": made[0], "counter": start}
-    here = (Where("state", "=", token.state), Where("counter", "=", token.counter))
-    return made[0], [Update(TABLE, {"serial": token.serial}, gone, where=here), made[1]]
+    return made[0], [Update(TABLE, {"serial": token.serial}, gone, where=unchanged(token)), made[1]]
+
+
+def unchanged(token: Token) -> tuple[Where, ...]:
+    """That a token is as it was read: its seed too, which an import may have replaced without changing anything else."""
+    seed = Where("sealed", "is_null") if token.sealed is None else Where("sealed", "=", token.sealed)
+    return (Where("state", "=", token.state), Where("counter", "=", token.counter), seed)
+
+
+def in_step(token: Token, counter: int) -> Update:
+    """Two codes in a row have shown where a token of the stock stands: codes that were noted before are spent."""
+    return Update(TABLE, {"serial": token.serial}, {"state": TokenState.SPARE, "counter": counter}, where=unchanged(token))
+
+
+def stocked_again(kind: str, held: bool) -> TokenState:
+    """What a token is that lies in the stock after somebody had it. `held`: nobody knows which of its codes were used."""
+    if kind == "hotp":
+        return TokenState.RETURNED
+    return TokenState.HELD if held else TokenState.SPARE
 
 
 def returned(ring: KeyRing, token: Token, authenticator: Row, secret: Secret) -> Update:
     """Take a token back into the stock with what it has spent. The caller ends the authenticator in the same commit."""
     held = authenticator["state"] == AuthenticatorState.HELD
-    back = {
+    back: Row = {
         "sealed": ring.seal(secret.reveal(), bound_to(token.serial)),
-        "state": TokenState.HELD if held else TokenState.SPARE,
+        "state": stocked_again(token.kind, held),
         "counter": int(authenticator["counter"] or 0),
         "authenticator_id": None,
     }

@@ -3,13 +3,26 @@
 What a token has spent goes with it: a code that was good for one person is never good for the next. Nothing here ever tells a seed.
 """
 
+import asyncio
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from wardgate.account.authenticator import AuthenticatorState, enrolled_before, fingerprint
 from wardgate.account.authenticator import from_row as authenticator_from
-from wardgate.account.token import TABLE, Token, TokenState, assignment, create_token, from_row, returned, serial_of
+from wardgate.account.token import (
+    TABLE,
+    Token,
+    TokenState,
+    assignment,
+    create_token,
+    from_row,
+    in_step,
+    returned,
+    serial_of,
+    stocked_again,
+    unchanged,
+)
 from wardgate.admin.office import Office
 from wardgate.admin.owners import Owner, check_room, commit_about, commit_for, event_of, revoked, whose
 from wardgate.admin.seed_files import Seed, checked
@@ -24,7 +37,10 @@ MAX_PIECE: Final = 500
 PAGE_ROWS: Final = 500
 # How far ahead two codes in a row are looked for: 10,000 presses, and one chance in 10^8 for two that are guessed.
 RESYNC_AHEAD: Final = 10_000
+# After so many of them somebody else has a turn.
+RESYNC_TURN: Final = 250
 _TOLD_SERIALS: Final = 20
+_IN_STOCK: Final = (TokenState.SPARE, TokenState.RETURNED, TokenState.HELD)
 _TRIES: Final = 5
 
 
@@ -104,11 +120,14 @@ async def _stocked(office: Office, seed: Seed, known: Token | None) -> list[Oper
         return [made]
     # Whose it was may have been erased, and with that what it has spent: nobody knows then, as after a restore.
     spent = await _spent(office, known)
-    state = TokenState.HELD if spent is None or known.state is TokenState.HELD else TokenState.SPARE
+    held = spent is None or known.state is TokenState.HELD
+    had_owner = known.authenticator_id is not None or known.state is TokenState.RETURNED
+    state = stocked_again(seed.kind, held) if had_owner else TokenState.HELD if held else TokenState.SPARE
     counter = max(seed.counter, known.counter, spent or 0)
     made = create_token(office.ring, seed.serial, seed.kind, seed.model, settings, seed.secret, counter, office.now_ms(), state)
-    same_state = (Where("serial", "=", known.serial), Where("state", "=", known.state), Where("counter", "=", known.counter))
-    return [Update(TABLE, {"serial": known.serial}, {}, where=same_state[1:]), Delete(TABLE, same_state), made]
+    as_read = unchanged(known)
+    this = (Where("serial", "=", known.serial), *as_read)
+    return [Update(TABLE, {"serial": known.serial}, {}, where=as_read), Delete(TABLE, this), made]
 
 
 async def _spent(office: Office, token: Token) -> int | None:
@@ -129,7 +148,7 @@ async def list_tokens(office: Office, *, after: str = "", state: str | None = No
     if state is not None and state not in [each.value for each in TokenState]:
         raise UsageError(f"state: {', '.join(TokenState)}")
     where = [Where("serial", ">", after[:256])]
-    if state in (TokenState.SPARE, TokenState.HELD):
+    if state in _IN_STOCK:
         where.append(Where("state", "=", state))
     elif state is not None:
         # Whether one that was given out ended since is known by its authenticator.
@@ -147,9 +166,9 @@ async def remove_token(office: Office, *, serial: str) -> dict[str, Any]:
     if told["state"] == TokenState.ASSIGNED:
         raise Conflict(f"somebody has {token.serial}: wardgate token return {token.serial} takes it back")
     event = AuditEvent(Kind.TOKEN_REMOVED, office.now_ms(), office.actor, details={"serial": token.serial})
-    unchanged = Update(TABLE, {"serial": token.serial}, {}, where=(Where("state", "=", token.state),))
+    as_read = Update(TABLE, {"serial": token.serial}, {}, where=unchanged(token))
     gone = Delete(TABLE, (Where("serial", "=", token.serial),))
-    if isinstance(await office.storage.commit([unchanged, gone, record(event)]), Refused):
+    if isinstance(await office.storage.commit([as_read, gone, record(event)]), Refused):
         raise Conflict("the token is being changed by somebody else")
     return {"serial": token.serial, "removed": True}
 
@@ -160,7 +179,10 @@ async def remove_token(office: Office, *, serial: str) -> dict[str, Any]:
 async def assign_token(office: Office, *, directory: str, name: str, serial: str) -> dict[str, Any]:
     """Give a token of the stock to a user. Raises NotFound, AlreadyExists, Conflict, UsageError."""
     token = await _token(office, serial)
-    if token.state not in (TokenState.SPARE, TokenState.HELD):
+    if token.state is TokenState.RETURNED:
+        resync = f"wardgate token resync {token.serial} CODE CODE"
+        raise Conflict(f"{token.serial} counts, and who had it may have noted codes: press it twice, then {resync}")
+    if token.state not in _IN_STOCK:
         raise Conflict(f"{token.serial} is not in the stock: somebody has it, or its seed is gone")
 
     def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
@@ -201,23 +223,17 @@ async def return_token(office: Office, *, serial: str) -> dict[str, Any]:
 async def resync_token(office: Office, *, serial: str, first: str, second: str) -> dict[str, Any]:
     """Bring a token that counts into step by two of its codes in a row (RFC 4226 section 7.4). Raises NotFound, UsageError.
 
-    Both codes are spent by it.
+    Both codes are spent by it, and all before them. One that was taken back may be given on then.
     """
     token = await _token(office, serial)
+    if token.state is TokenState.RETURNED:
+        return await _resync_returned(office, token, first, second)
     row = await _authenticator(office, token)
     known = authenticator_from(row)
     if known.kind != "hotp":
         raise UsageError("only a token that counts can fall out of step; one that goes by time needs its clock looked at")
-    digits, secret = int(known.settings.get("digits", DEFAULT_DIGITS)), known.open(office.ring)
-    found = None
-    for counter in range(known.counter, known.counter + RESYNC_AHEAD):
-        pair = (hotp(secret, counter, digits), hotp(secret, counter + 1, digits))
-        if same(" ".join(pair).encode(), f"{first} {second}".encode()):
-            found = counter + 2
-            break
-    if found is None:
-        raise UsageError("these are not two codes in a row of this token; press it twice and type both, in this order")
-    reached = found
+    digits = int(known.settings.get("digits", DEFAULT_DIGITS))
+    reached = await _reached(known.open(office.ring), digits, known.counter, first, second)
 
     def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
         live = (Where("counter", "<=", reached - 2), Where("state", "!=", AuthenticatorState.REVOKED))
@@ -226,6 +242,29 @@ async def resync_token(office: Office, *, serial: str, first: str, second: str) 
         return [raised, event], {"serial": token.serial, "resynced": True, "skipped": reached - 2 - known.counter}
 
     return await commit_about(office, lambda: whose(office, None, "", known.id), build)
+
+
+async def _resync_returned(office: Office, token: Token, first: str, second: str) -> dict[str, Any]:
+    """The same of a token in the stock, which is nobody's."""
+    digits = int(token.settings.get("digits", DEFAULT_DIGITS))
+    reached = await _reached(token.open(office.ring), digits, token.counter, first, second)
+    event = AuditEvent(Kind.AUTHENTICATOR_RESYNCED, office.now_ms(), office.actor, details={"serial": token.serial})
+    if isinstance(await office.storage.commit([in_step(token, reached), record(event)]), Refused):
+        raise Conflict("the token is being changed by somebody else")
+    return {"serial": token.serial, "resynced": True, "skipped": reached - 2 - token.counter}
+
+
+async def _reached(secret: Secret, digits: int, start: int, first: str, second: str) -> int:
+    """The counter after both codes. Raises UsageError when they are not two in a row. Logins have their turns meanwhile."""
+    wanted, before = f"{first} {second}".encode(), hotp(secret, start, digits)
+    for counter in range(start + 1, start + RESYNC_AHEAD + 1):
+        if not (counter - start) % RESYNC_TURN:
+            await asyncio.sleep(0)
+        code = hotp(secret, counter, digits)
+        if same(f"{before} {code}".encode(), wanted):
+            return counter + 1
+        before = code
+    raise UsageError("these are not two codes in a row of this token; press it twice and type both, in this order")
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def import_(
 @app.command("list", epilog=example("wardgate token list", "wardgate token list --state spare"))
 def list_(
     data: Data = DEFAULT_DATA,
-    state: Annotated[str | None, typer.Option(help="Only these: spare, held, assigned or ended.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only these: spare, returned, held, assigned or ended.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the tokens: what lies in the stock, and whose the others are."""
@@ -88,7 +88,7 @@ def assign(
 
 @app.command("return", epilog=example("wardgate token return 1000042"))
 def return_(serial: Serial, data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
-    """Take a token back from whoever has it. It lies in the stock again; codes that were used stay used."""
+    """Take a token back from whoever has it. It lies in the stock again; one that counts needs a resync before it is given on."""
     result = perform(data, "token.return", {"serial": serial})
     emit(result, as_json, lambda told: say(f"{told['serial']} was taken back from {told['user']} and lies in the stock."))
 
@@ -101,7 +101,7 @@ def resync(
     data: Data = DEFAULT_DATA,
     as_json: Json = False,
 ) -> None:
-    """Bring a token that counts into step, after its button was pressed too often. Both codes are used up by it."""
+    """Bring a token that counts into step, when it was pressed too often or before it is given on. Both codes are spent."""
     result = perform(data, "token.resync", {"serial": serial, "first": first, "second": second})
     emit(result, as_json, lambda told: say(f"{told['serial']} is in step again; {told['skipped']} codes were skipped."))
 

@@ -80,7 +80,7 @@ async def _spare(parts: EngineParts, serial: str) -> Token | None:
     except UsageError:
         return None
     token = from_row(row) if row is not None else None
-    return token if token is not None and token.state in (TokenState.SPARE, TokenState.HELD) else None
+    return token if token is not None and token.state not in (TokenState.ASSIGNED, TokenState.ENDED) else None
 
 
 def _proved(parts: EngineParts, token: Token, code: str) -> int | None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
 
 from wardgate.account.authenticator import from_row as authenticator_from
-from wardgate.account.token import TokenState
+from wardgate.account.token import Token, TokenState
 from wardgate.account.token import from_row as token_from
 from wardgate.admin import authenticators, tokens, users
 from wardgate.admin.office import Office
@@ -66,18 +67,49 @@ async def test_a_token_is_stocked_given_and_taken_back(office: Office) -> None:
     assert (await row_of(office, "token", serial="A1"))["sealed"] is None
     assert await state(office, "A1") == "assigned"
     await tokens.return_token(office, serial="A1")
-    assert await state(office, "A1") == "spare"
+    assert await state(office, "A1") == "returned"
     assert (await row_of(office, "authenticator", id=made.id))["sealed"] is None
     assert token_from(await row_of(office, "token", serial="A1")).open(office.ring).reveal() == SEED.reveal()
 
 
-async def test_a_code_of_the_last_owner_is_not_good_for_the_next(office: Office) -> None:
+async def press_twice(office: Office, counter: int) -> dict[str, object]:
+    codes = [hotp(SEED, each, 6) for each in (counter, counter + 1)]
+    return await tokens.resync_token(office, serial="A1", first=codes[0], second=codes[1])
+
+
+async def test_a_code_that_the_last_owner_noted_is_not_good_for_the_next(office: Office) -> None:
+    """He presses it forty times before he gives it back, and uses none of these codes."""
     await stock(office)
     first = await tokens.assign_token(office, **ADA, serial="A1")
     await spend(office, str(first["id"]), 17)
     await tokens.return_token(office, serial="A1")
+    with pytest.raises(Conflict, match="resync"):
+        await tokens.assign_token(office, **BOB, serial="A1")
+    assert (await press_twice(office, 57))["skipped"] == 40
+    assert await state(office, "A1") == "spare"
     second = await tokens.assign_token(office, **BOB, serial="A1")
-    assert authenticator_from(await row_of(office, "authenticator", id=str(second["id"]))).counter == 17
+    assert authenticator_from(await row_of(office, "authenticator", id=str(second["id"]))).counter == 59
+    events = [row for row in await office.storage.find("audit_event") if row["kind"] == "account:authenticator:resynced"]
+    assert ["A1" in str(row["payload"]) for row in events] == [True]
+
+
+async def test_codes_that_were_used_bring_no_returned_token_into_step(office: Office) -> None:
+    await stock(office)
+    given = await tokens.assign_token(office, **ADA, serial="A1")
+    await spend(office, str(given["id"]), 17)
+    await tokens.return_token(office, serial="A1")
+    with pytest.raises(UsageError):
+        await press_twice(office, 15)
+    assert await state(office, "A1") == "returned"
+
+
+async def test_a_token_that_goes_by_time_is_given_on_at_once(office: Office) -> None:
+    """Nobody can note its codes of tomorrow."""
+    await stock(office, kind="totp")
+    await tokens.assign_token(office, **ADA, serial="A1")
+    await tokens.return_token(office, serial="A1")
+    assert await state(office, "A1") == "spare"
+    await tokens.assign_token(office, **BOB, serial="A1")
 
 
 async def test_a_seed_that_is_imported_anew_forgets_nothing_that_was_spent(office: Office) -> None:
@@ -88,8 +120,62 @@ async def test_a_seed_that_is_imported_anew_forgets_nothing_that_was_spent(offic
     assert await state(office, "A1") == "ended"
     assert (await stock(office))["refused"] == 1
     assert (await stock(office, replace=True))["imported"] == 1
+    assert await state(office, "A1") == "returned"
+    assert (await stock(office, replace=True))["imported"] == 1
+    assert await state(office, "A1") == "returned", "once more changes nothing"
+    await press_twice(office, 17)
     second = await tokens.assign_token(office, **BOB, serial="A1")
-    assert authenticator_from(await row_of(office, "authenticator", id=str(second["id"]))).counter == 17
+    assert authenticator_from(await row_of(office, "authenticator", id=str(second["id"]))).counter == 19
+
+
+async def meanwhile(office: Office, monkeypatch: pytest.MonkeyPatch, does: Callable[[], Awaitable[object]]) -> None:
+    """Do something between what is read next of a token and what is made of it."""
+    read = tokens._token
+
+    async def reading(of: Office, serial: str) -> Token:
+        monkeypatch.setattr(tokens, "_token", read)
+        found = await read(of, serial)
+        await does()
+        return found
+
+    monkeypatch.setattr(tokens, "_token", reading)
+
+
+async def test_a_seed_that_was_replaced_meanwhile_is_not_given(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its maker took the old seed back because others know it: the person must not get it, nor the new one be lost."""
+    await stock(office)
+    await meanwhile(office, monkeypatch, lambda: stock(office, secret=OTHER, replace=True))
+    with pytest.raises(Conflict):
+        await tokens.assign_token(office, **ADA, serial="A1")
+    assert await office.storage.count("authenticator") == 0
+    assert token_from(await row_of(office, "token", serial="A1")).open(office.ring).reveal() == OTHER.reveal()
+    given = await tokens.assign_token(office, **ADA, serial="A1")
+    made = authenticator_from(await row_of(office, "authenticator", id=str(given["id"])))
+    assert made.open(office.ring).reveal() == OTHER.reveal()
+
+
+async def test_a_token_that_was_replaced_meanwhile_is_not_removed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stock(office)
+    await meanwhile(office, monkeypatch, lambda: stock(office, secret=OTHER, replace=True))
+    with pytest.raises(Conflict):
+        await tokens.remove_token(office, serial="A1")
+    assert await state(office, "A1") == "spare"
+
+
+async def test_a_token_that_is_given_meanwhile_is_not_replaced(office: Office) -> None:
+    """Both at once, many times: either the person has the token with the seed that lies nowhere else, or nobody has it."""
+    for number in range(20):
+        serial, secret = f"B{number}", Secret(b"%020d" % number)
+        await stock(office, serial, secret=secret)
+        whose = {"directory": "staff", "name": f"user{number}"}
+        await users.add_user(office, **whose)
+        await asyncio.gather(
+            stock(office, serial, secret=OTHER, replace=True),
+            tokens.assign_token(office, **whose, serial=serial),
+            return_exceptions=True,
+        )
+        token = await row_of(office, "token", serial=serial)
+        assert (token["sealed"] is None) == (token["state"] == "assigned")
 
 
 async def test_a_token_that_somebody_has_is_not_replaced_given_or_removed(office: Office) -> None:
@@ -141,6 +227,34 @@ async def test_two_codes_in_a_row_bring_a_token_into_step(office: Office) -> Non
     assert authenticator_from(await row_of(office, "authenticator", id=str(given["id"]))).counter == 702
     with pytest.raises(UsageError):
         await tokens.resync_token(office, serial="A1", first=pair[0], second=pair[1])
+
+
+async def test_looking_for_codes_that_are_none_keeps_nobody_waiting(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand codes are looked at, each once, and others have their turns all the time."""
+    await stock(office)
+    await tokens.assign_token(office, **ADA, serial="A1")
+    codes = turns = most = 0
+
+    def counting(secret: Secret, counter: int, digits: int) -> str:
+        nonlocal codes
+        codes += 1
+        return hotp(secret, counter, digits)
+
+    async def others() -> None:
+        nonlocal turns, most
+        while True:
+            before = codes
+            await asyncio.sleep(0)
+            most, turns = max(most, codes - before), turns + 1
+
+    monkeypatch.setattr(tokens, "hotp", counting)
+    waiting = asyncio.create_task(others())
+    with pytest.raises(UsageError):
+        await tokens.resync_token(office, serial="A1", first="000000", second="000000")
+    waiting.cancel()
+    assert codes == tokens.RESYNC_AHEAD + 1
+    assert most <= tokens.RESYNC_TURN
+    assert turns >= tokens.RESYNC_AHEAD // tokens.RESYNC_TURN - 1
 
 
 async def test_a_token_that_goes_by_time_cannot_be_resynced(office: Office) -> None:
@@ -209,4 +323,4 @@ async def test_after_a_restore_a_token_of_the_stock_proves_nothing_that_may_be_s
     step = time_step(datetime(2026, 1, 5, 8, 0, tzinfo=UTC), 30)
     assert authenticator_from(await row_of(office, "authenticator", id=str(timed["id"]))).counter == step + 1
     await tokens.return_token(office, serial="A1")
-    assert await state(office, "A1") == TokenState.HELD
+    assert await state(office, "A1") == TokenState.RETURNED, "two of its codes show where it stands, whatever was used before"
