@@ -17,7 +17,7 @@ from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.engine.runtime import EngineConfiguration
 from wardgate.engine.settings import SendingSettings
-from wardgate.pages.turns import STEPS_AN_HOUR
+from wardgate.pages.turns import OWN_STEPS_AN_HOUR, STEPS_AN_HOUR
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Storage
 
@@ -617,6 +617,28 @@ async def test_mail_scanner_that_opens_links_changes_nothing() -> None:
         await browser.get(LIST)
         assert browser.path == LIST
     assert await values(world, user) == [HOME]
+
+
+async def test_new_addresses_that_somebody_types_without_an_end_fill_no_table() -> None:
+    """Each form is another one, and its message may be refused: what waits for a code is stored before."""
+    world, _ = await a_world()
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        before = len(await world.rows("page_step"))
+        answers = []
+        for number in range(OWN_STEPS_AN_HOUR + 5):
+            await browser.get(ADD_MAIL)
+            form = browser.filled(0, {"email": f"ada.{number}@home.test"})
+            answers.append((await browser.client.post(ADD_MAIL, data=form, headers=OURS)).status_code)
+        assert answers[-5:] == [429] * 5
+        assert set(answers[:OWN_STEPS_AN_HOUR]) <= {303, 429}
+        assert len(await world.rows("page_step")) == before + OWN_STEPS_AN_HOUR
+    async with world.browser() as browser:
+        await world.give_totp(await world.person("bob"))
+        await signed_in(world, browser, "bob")
+        await browser.get(ADD_MAIL)
+        await browser.post(email=HOME)
+        assert browser.path != ADD_MAIL, "somebody else behind the same address goes on"
 
 
 async def test_reloading_a_link_or_an_enrolment_fills_no_table() -> None:

@@ -16,6 +16,7 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.own_questions import Entry, OwnQuestions, Person
 from wardgate.kba.enrolment import Offline
 from wardgate.kba.settings import KbaSettings, QuestionSettings
+from wardgate.pages.turns import OWN_STEPS_AN_HOUR
 from wardgate.storage.port import Operation
 
 
@@ -200,6 +201,19 @@ async def test_expired_proof_keeps_what_was_chosen_and_no_answer() -> None:
         await browser.post(SET, **filled(own=True))
         assert browser.path == LIST
     assert len(await world.ids(user)) == 5
+
+
+async def test_stolen_session_without_a_fresh_proof_fills_no_table() -> None:
+    """What was chosen is kept for the proof, each time anew."""
+    world = QuestionWorld()
+    await world.ada()
+    async with world.signed_in() as browser:
+        await world.to_form(browser)
+        form, before = browser.filled(0, filled()), len(await world.rows("page_step"))
+        world.later(301)
+        answers = [(await browser.client.post(SET, data=form, headers=OURS)).status_code for _ in range(OWN_STEPS_AN_HOUR + 2)]
+        assert answers == [303] * OWN_STEPS_AN_HOUR + [429, 429]
+        assert len(await world.rows("page_step")) == before + OWN_STEPS_AN_HOUR
 
 
 async def test_stolen_session_without_a_fresh_proof_changes_nothing() -> None:

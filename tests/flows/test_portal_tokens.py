@@ -5,10 +5,11 @@ import asyncio
 from tests.flows.portal_world import PortalWorld
 from tests.flows.test_portal_enrolment import kinds, signed_in
 from tests.flows.test_portal_freeze import bob_frozen, knowing_ages, thief_signed_in
-from wardgate.account.token import create_token
+from wardgate.account.token import TABLE, TokenState, create_token
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.factors.totp import hotp
+from wardgate.storage.port import Update
 
 SEED = Secret(b"12345678901234567890")
 PAGE = "/enrol/token"
@@ -70,6 +71,21 @@ async def test_unknown_number_taken_token_and_wrong_code_are_told_alike() -> Non
             assert page.status_code == 422
             told.add(page.text.split('id="told">')[1].split("<")[0])
     assert len(told) == 1
+
+
+async def test_token_that_came_back_is_added_by_a_code_that_spends_all_that_were_noted() -> None:
+    world = PortalWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    await stocked(world)
+    await world.storage.commit([Update(TABLE, {"serial": "A1"}, {"state": TokenState.RETURNED})])
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        await browser.get(PAGE)
+        await browser.post(serial="A1", code=hotp(SEED, 40, 6))
+        assert browser.path == "/account/authenticators"
+    [row] = [row for row in await world.storage.find("authenticator") if row["kind"] == "hotp"]
+    assert (row["state"], row["counter"]) == ("active", 41)
 
 
 async def test_guesses_at_tokens_are_few() -> None:

@@ -17,6 +17,7 @@ from wardgate.factors.port import MAX_ANSWER_BYTES, digits_of
 from wardgate.pages.browser import Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.steps import Step, Steps, new_step_id
+from wardgate.pages.turns import take_own_turn
 from wardgate.portal.gate import Gate, Present
 from wardgate.storage.port import Operation
 from wardgate.texts import Text
@@ -105,6 +106,7 @@ class ContactPages:
         prepared = await self._contacts.prepare(owner, kind, typed, request.path_params.get("id", ""))
         if isinstance(prepared, Text):
             return self._new_page(request, present, kind, typed, prepared)
+        await take_own_turn(self._door, present.session.whose.subject_id)
         step = await self._steps.begin_once(self._mac(present), self._step_of(present, prepared), once)
         if step is None:
             return RedirectResponse(f"{VERIFY}/{once}", status_code=303)

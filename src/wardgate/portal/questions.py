@@ -18,6 +18,7 @@ from wardgate.pages.browser import Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.questions import BUSY_STATUS, entries_in, entries_of, form_values, kept_of, rows_of, said, told_to_wait
 from wardgate.pages.steps import Step, Steps
+from wardgate.pages.turns import take_own_turn
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import Text
 from wardgate.web.language import language_of_request
@@ -106,6 +107,7 @@ class QuestionPages:
 
     async def _keep(self, request: Request, present: Present, standing: Standing, entries: Sequence[Entry]) -> Response:
         """Keep what may be kept until the person has proved that it is him."""
+        await take_own_turn(self._door, present.session.whose.subject_id)
         kept = dumps({"path": request.url.path, "version": standing.version, **kept_of(entries)})
         name, session = present.user.name, present.session.id
         step = Step("", 0, self._door.portal(), name, "", "", QUESTIONS, None, ended=_KEPT, confirms=session, pending=kept)
