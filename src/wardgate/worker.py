@@ -37,6 +37,8 @@ from wardgate.engine.locks import OF_MANY
 from wardgate.engine.reconciling import ASKED_EVERY_S, Reconciling
 from wardgate.engine.runtime import EngineParts
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
+from wardgate.federation.signing_keys import TOPIC as FEDERATION
+from wardgate.federation.standing import Federation
 from wardgate.installation import Opened
 from wardgate.janitor import EVERY_S as SWEEP_EVERY_S
 from wardgate.janitor import Janitor
@@ -132,6 +134,7 @@ class Worker:
         self._janitor = Janitor(opened.storage, clock, settings=lambda: self._now().document.retention)
         self._scheduler: Scheduler | None = None
         self._tickets = Acceptor()
+        self._federation = Federation(opened.storage, opened.rings, clock)
         self._streams = Streams()
         # Not at one number: Status-Server and probes would send the traffic to and fro.
         self._crowded = Threshold(MAX_WAITING_PASSWORDS, MAX_WAITING_PASSWORDS // 2)
@@ -168,6 +171,7 @@ class Worker:
         await self._reload()
         self._storage.subscribe(CONFIGURATION, lambda _: self._own(self._reload_or_keep(), "reload"))
         self._storage.subscribe(DATA_KEY, self._key_announced)
+        self._storage.subscribe(FEDERATION, lambda _: self._own(self._federation.refresh(), "federation"))
         self._storage.subscribe(SIGNING, lambda _: self._own(self._read_signing(), "signing NAS"))
         self._measure()
         await self._node.start()
@@ -176,6 +180,7 @@ class Worker:
         if self._place.slot == 0:
             await self._start_control(tell_demo)
         self._start_parts(guide is not None)
+        self._own(self._begin_federation(), "federation")
         await self._record_start()
         # What is loaded now stays: the collector need not look at it again and again.
         gc.collect()
@@ -453,6 +458,13 @@ class Worker:
             await self._opened.reload_keys()
         except WardgateError as error:
             log.error("keys_not_taken_over", error=error.message)
+
+    async def _begin_federation(self) -> None:
+        """In its own time: making the first key takes longer than all the rest of the first start."""
+        try:
+            await self._federation.begin()
+        except WardgateError as error:
+            log.error("federation_not_begun", error=error.message)
 
     async def _read_signing(self) -> None:
         """Which NAS sign. Read, and not taken from the announcement: one may have been lost before it, or be somebody else's."""

@@ -68,7 +68,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "web": frozenset({"admin", "audit", "brand", "certificates", "delivery", "metrics", "storage", "watch"}),
     "pages": frozenset({"account", "audit", "engine", "factors", "kba", "metrics", "session", "storage", "web"}),
     "portal": frozenset({"account", "audit", "directory", "engine", "factors", "pages", "session", "storage", "web"}),
-    "federation": frozenset({"policy"}),
+    "federation": frozenset({"audit", "policy", "storage"}),
     # looks at everything, decides nothing
     "watch": frozenset({"certificates", "delivery", "leases", "metrics", "storage"}),
     "simulator": frozenset({"config", "factors", "radius"}),
@@ -98,6 +98,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "durations",
             "engine",
             "factors",
+            "federation",
             "foreign_hashes",
             "installation",
             "kba",
@@ -181,6 +182,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "delivery",
             "directory",
             "engine",
+            "federation",
             "installation",
             "janitor",
             "kerberos",
@@ -266,6 +268,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     # A door translates: requests in, outcomes out. Release rules share the policy's conditions and nothing else of it.
     ("radius", "engine"): frozenset({"engine.engine", "engine.outcome", "engine.request", "engine.settings"}),
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
+    ("federation", "audit"): frozenset({"audit.events"}),
+    ("federation", "storage"): frozenset({"storage.port"}),
     # Claims share the names of groups with policy, and nothing else of it.
     ("federation", "policy"): frozenset({"policy.groups"}),
     ("web", "admin"): frozenset({"admin.links"}),

@@ -140,6 +140,14 @@ class Kind(Enum):
     )
     PASSWORD_TRIED = ("admin:password:tried", "An operator had a user's password checked, and what the directory answered.")
     CONFIGURATION_APPLIED = ("config:document:applied", "A version of the configuration document came into force, by whom and why.")
+    FEDERATION_KEY_MADE = (
+        "federation:key:made",
+        "A key that signs for relying parties was made: which, from when it signs, until when the one before it stays published.",
+    )
+    PARTY_METADATA_TAKEN = (
+        "federation:metadata:taken",
+        "What a relying party says of itself was fetched and differs from before: where its responses go, whose signatures count.",
+    )
     KEY_ROTATED = ("crypto:key:rotated", "A new data key seals from now on.")
     KEY_RESEALED = ("crypto:key:resealed", "All sealed values stand under the present data key; older keys were dropped.")
     MASTER_KEY_REPLACED = ("crypto:master:replaced", "Every data key was wrapped by a new key-encryption key.")

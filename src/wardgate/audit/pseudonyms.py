@@ -166,6 +166,8 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.USER_NAMES_SENT: {"contact": As.WORD, "value": As.CONTACT, "accounts": As.NUMBER},
     # What was changed bears names that an operator chose, perhaps a person's: only how much.
     Kind.CONFIGURATION_APPLIED: dict.fromkeys(("version", "added_count", "changed_count", "removed_count"), As.NUMBER),
+    Kind.FEDERATION_KEY_MADE: {"key": As.WORD, "number": As.NUMBER, "signs_from": As.NUMBER},
+    Kind.PARTY_METADATA_TAKEN: {"application": As.THING},
     Kind.KEY_ROTATED: {"key": As.NUMBER},
     Kind.KEY_RESEALED: {"key": As.NUMBER},
     Kind.BACKUP_MADE: {"size": As.NUMBER},

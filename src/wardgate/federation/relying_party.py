@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from wardgate.federation.claims import ClaimRule, Values
 from wardgate.federation.saml import names
-from wardgate.federation.saml.values import Binding, Endpoint, ResponseSettings
+from wardgate.federation.saml.values import ResponseSettings, SpMetadata
 from wardgate.texts import DEFAULT_LANGUAGE
 
 
@@ -56,40 +56,34 @@ class Launchpad:
 class RelyingParty:
     """One application that trusts us.
 
-    `name`: the application's, by which policy knows it. `acs`: where responses go, all by POST, at least one; which of them, says
-    `saml.consumers`. `signing_certificates`: DER, whose signatures under its messages are believed; `encryption_certificates`: whom
-    an assertion may be encrypted for, the one in `response` among them. `name_id_formats`: what a request may ask for in its
-    NameIDPolicy. `requested`: what each attribute consuming service of its metadata asks for, by index; a request that names one
-    gets no more. `unsolicited`: whether we may begin by ourselves, and `relay_state`: what goes along then. `slo_wanted`: whether
-    it is told of a logout. `valid_until`: when its metadata ends, in milliseconds.
+    `name`: the application's, by which policy knows it. `metadata`: what it says of itself, or the operator for it: where responses
+    go and whose signatures under its messages are believed; which of its addresses is meant, says `saml.consumers`. `response`: how
+    its responses are signed and encrypted, and `key_kind` with which of our keys. `name_id_formats`: what a request may ask for in
+    its NameIDPolicy. `unsolicited`: whether we may begin by ourselves, and `relay_state`: what goes along then. `slo_wanted`:
+    whether it is told of a logout.
     """
 
     name: str
-    entity_id: str
     title: str
-    acs: tuple[Endpoint, ...]
+    metadata: SpMetadata
     name_id: NameIdRule
     kind: Literal["saml"] = "saml"
-    slo: tuple[Endpoint, ...] = ()
+    preset: str = "generic"
     slo_wanted: bool = True
-    signing_certificates: tuple[bytes, ...] = ()
-    encryption_certificates: tuple[bytes, ...] = ()
     requires_signed_requests: bool = False
     response: ResponseSettings = field(default_factory=ResponseSettings)
     key_kind: KeyKind = KeyKind.RSA
     name_id_formats: tuple[NameIdFormat, ...] = ()
     claims: tuple[ClaimRule, ...] = ()
-    requested: Mapping[int, frozenset[str]] = field(default_factory=dict)
     assertion_life_s: int = 300
     unsolicited: bool = True
     relay_state: str = ""
     launchpad: Launchpad = field(default_factory=Launchpad)
-    valid_until: int | None = None
 
-    def slo_endpoint(self, *bindings: Binding) -> Endpoint | None:
-        """The first logout endpoint of these bindings, in their order; None where the party has none."""
-        by_binding = {each.binding: each for each in reversed(self.slo)}
-        return next((by_binding[each] for each in bindings if each in by_binding), None)
+    @property
+    def entity_id(self) -> str:
+        """What it calls itself in its messages."""
+        return self.metadata.entity_id
 
     def accepts(self, wanted: str) -> bool:
         """Whether a request may ask for a name of this format."""
@@ -102,7 +96,7 @@ class RelyingParty:
 
     def is_valid(self, now_ms: int) -> bool:
         """Whether its metadata may still be believed."""
-        return self.valid_until is None or now_ms < self.valid_until
+        return self.metadata.valid_until is None or now_ms < self.metadata.valid_until
 
 
 class RelyingParties:

@@ -486,6 +486,38 @@ sso_session = Table(
     Index("ix_sso_session_expires_at", "expires_at"),
 )
 
+# --- federation ------------------------------------------------------------------------------------------------------
+
+# The keys that sign for relying parties. The newest whose time has come signs; the others are still, or already, published.
+federation_key = Table(
+    "federation_key",
+    metadata,
+    _text("kind"),
+    _number("number"),
+    _bytes("sealed"),
+    _bytes("certificate"),
+    _number("created_at"),
+    _number("signs_from"),
+    _number("published_until", null=True),
+    PrimaryKeyConstraint("kind", "number"),
+)
+
+# What was last fetched from a relying party's metadata address, and how the last try went.
+party_metadata = Table(
+    "party_metadata",
+    metadata,
+    _text("application"),
+    _text("url"),
+    _text("document"),
+    _text("entity_id"),
+    _number("fetched_at"),
+    _number("valid_until", null=True),
+    _number("next_at"),
+    _number("failures"),
+    _text("problem"),
+    PrimaryKeyConstraint("application"),
+)
+
 # --- delivery --------------------------------------------------------------------------------------------------------
 
 outbox = Table(

@@ -3,28 +3,16 @@
 from dataclasses import replace
 
 from wardgate.federation.relying_party import Launchpad, NameIdFormat, NameIdRule, RelyingParties, RelyingParty
-from wardgate.federation.saml.values import Binding, Endpoint
+from wardgate.federation.saml.values import Binding, Endpoint, SpMetadata
 
 NOW = 1_800_000_000_000
 WIKI = RelyingParty(
     name="wiki",
-    entity_id="https://wiki.acme.test/saml",
     title="Wiki",
-    acs=(Endpoint("https://wiki.acme.test/acs", Binding.POST, 0),),
+    metadata=SpMetadata("https://wiki.acme.test/saml", (Endpoint("https://wiki.acme.test/acs", Binding.POST, 0),)),
     name_id=NameIdRule(NameIdFormat.PERSISTENT),
     name_id_formats=(NameIdFormat.TRANSIENT,),
-    slo=(
-        Endpoint("https://wiki.acme.test/slo", Binding.REDIRECT, response_url="https://wiki.acme.test/slo/done"),
-        Endpoint("https://wiki.acme.test/slo", Binding.POST),
-    ),
 )
-
-
-def test_logout_takes_the_first_binding_that_the_party_has() -> None:
-    assert WIKI.slo_endpoint(Binding.REDIRECT, Binding.POST) == WIKI.slo[0]
-    assert WIKI.slo_endpoint(Binding.POST) == WIKI.slo[1]
-    assert replace(WIKI, slo=WIKI.slo[1:]).slo_endpoint(Binding.REDIRECT, Binding.POST) == WIKI.slo[1]
-    assert replace(WIKI, slo=()).slo_endpoint(Binding.POST, Binding.REDIRECT) is None
 
 
 def test_a_party_accepts_its_own_format_and_those_that_it_lists() -> None:
@@ -47,7 +35,7 @@ def test_parties_are_found_by_entity_id_and_by_name() -> None:
 
 
 def test_a_party_whose_metadata_has_run_out_is_not_found() -> None:
-    parties = RelyingParties([replace(WIKI, valid_until=NOW)])
+    parties = RelyingParties([replace(WIKI, metadata=replace(WIKI.metadata, valid_until=NOW))])
     assert parties.by_name("wiki", NOW - 1) is not None
     assert parties.by_name("wiki", NOW) is None
     assert parties.by_entity_id(WIKI.entity_id, NOW) is None
@@ -66,5 +54,7 @@ def test_two_parties_with_one_entity_id_are_both_left_out() -> None:
 
 
 def test_what_is_hidden_is_not_on_the_launchpad() -> None:
-    parties = RelyingParties([WIKI, replace(WIKI, name="b", entity_id="b", launchpad=Launchpad(shown=False))])
+    parties = RelyingParties(
+        [WIKI, replace(WIKI, name="b", metadata=replace(WIKI.metadata, entity_id="b"), launchpad=Launchpad(shown=False))]
+    )
     assert parties.shown(NOW) == (WIKI,)

@@ -29,6 +29,7 @@ MIGRATIONS = (
     "m0006_questions",
     "m0007_browsers",
     "m0008_people",
+    "m0009_federation",
 )
 LATEST = len(MIGRATIONS)
 
