@@ -279,6 +279,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
             "engine",
             *("engine.brake_label", "engine.brake_rows", "engine.brakes", "engine.finding", "engine.holders", "engine.sending"),
             *("engine.settings", "engine.transaction", "engine.wide_brakes"),
+            # What the help desk does is told to the person by the same notices.
+            *("engine.freezing", "engine.notices", "engine.runtime", "engine.terms", "engine.wording"),
         }
     ),
     ("config", "engine"): frozenset({"engine.settings"}),

@@ -26,6 +26,7 @@ from wardgate.admin import fields
 from wardgate.admin.contacts import codes_go_to
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
+from wardgate.admin.telling import Act, Whose, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
@@ -80,7 +81,11 @@ async def activate(
         message = _message(office, document, portal_url, person, issued, channel, to) if channel is not None else []
         details = {"ways": sorted(ways), "until": from_ms(issued.activation.expires_at).isoformat()}
         event = _event(office, Kind.ACTIVATION_ISSUED, person, issued.activation, details)
-        if not isinstance(await office.storage.commit([*first, issued.operation, *message, event]), Committed):
+        # Where the link goes, its own message says that it was issued.
+        user = person.user
+        whose = Whose(user.directory, user.immutable_id, user.name, user, subject_id, but=to)
+        told = await word_of(office, whose, Act("activation_issued"))
+        if not isinstance(await office.storage.commit([*first, issued.operation, *message, event, *told]), Committed):
             raise Conflict(f"{person.user.name} was met by somebody else in this moment: try again")
     return {
         "directory": person.user.directory,
@@ -225,7 +230,8 @@ def _event(
 ) -> Operation:
     about = {"directory": person.user.directory, "user": person.user.name, "issuer": activation.issuer, "activation": activation.id}
     details = {**about, **(more or {})}
-    return record(AuditEvent(kind, office.now_ms(), office.actor, subject_id=activation.subject_id, details=details))
+    who = (kind, office.now_ms(), office.actor, None, office.reference, activation.subject_id)
+    return record(AuditEvent(*who, details=details))
 
 
 def _masked(channel: Channel | None, to: str) -> str | None:

@@ -19,6 +19,7 @@ from wardgate.admin.office import Office
 from wardgate.admin.owners import (
     Owner,
     account_of,
+    act_of,
     authenticator_rows,
     check_room,
     commit_about,
@@ -27,6 +28,7 @@ from wardgate.admin.owners import (
     revoked,
     whose,
 )
+from wardgate.admin.telling import Act
 from wardgate.audit.events import Kind
 from wardgate.clock import from_ms
 from wardgate.crypto import KeyRing, Secret
@@ -103,7 +105,7 @@ async def add_shared_secret(
 async def add_recovery_codes(office: Office, *, directory: str, name: str, label: str = "") -> dict[str, Any]:
     """A new sheet of recovery codes, returned once. An older sheet ends with it, as it may be what was lost. Raises NotFound."""
 
-    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
+    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any], Act | None]:
         older = [row for row in owner.live if row["kind"] == recovery_code.KIND]
         check_room(owner, replaced=len(older))
         authenticator_id, codes, unit = recovery_code.create_recovery_codes(
@@ -112,7 +114,7 @@ async def add_recovery_codes(office: Office, *, directory: str, name: str, label
         for row in older:
             unit += revoked(office, owner, row)
         unit.append(event_of(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, recovery_code.KIND))
-        return unit, {"id": authenticator_id, "kind": recovery_code.KIND, "codes": codes}
+        return unit, {"id": authenticator_id, "kind": recovery_code.KIND, "codes": codes}, Act("codes_renewed")
 
     return await commit_for(office, directory, name, build)
 
@@ -132,10 +134,11 @@ async def revoke_authenticator(
     Without a directory, whosever it is: no directory is asked, so that a lost device can be ended while one is down.
     """
 
-    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
+    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any], Act | None]:
         for row in owner.live:
             if row["id"] == authenticator_id:
-                return revoked(office, owner, row), {"id": authenticator_id, "kind": row["kind"], "revoked": True}
+                told = {"id": authenticator_id, "kind": row["kind"], "revoked": True}
+                return revoked(office, owner, row), told, act_of("authenticator_removed", row)
         raise NotFound(f"{owner.account.name} has no active authenticator {authenticator_id[:64]}")
 
     return await commit_about(office, lambda: whose(office, directory, name, authenticator_id), build)
@@ -149,13 +152,14 @@ async def release_authenticator(
     Raises NotFound when the user has no such one that is held. Without a directory, whosever it is.
     """
 
-    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
+    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any], Act | None]:
         for row in owner.live:
             if row["id"] == authenticator_id and row["state"] == AuthenticatorState.HELD:
                 held = (Where("state", "=", AuthenticatorState.HELD),)
                 lifted = Update("authenticator", {"id": row["id"]}, {"state": AuthenticatorState.ACTIVE}, where=held)
                 event = event_of(office, Kind.AUTHENTICATOR_RELEASED, owner, authenticator_id, str(row["kind"]))
-                return [lifted, event], {"id": authenticator_id, "kind": row["kind"], "released": True}
+                told = {"id": authenticator_id, "kind": row["kind"], "released": True}
+                return [lifted, event], told, act_of("authenticator_released", row)
         raise NotFound(f"{owner.account.name} has no held authenticator {authenticator_id[:64]}")
 
     return await commit_about(office, lambda: whose(office, directory, name, authenticator_id), build)
@@ -186,7 +190,7 @@ async def _add_secret(
     given = secret_hex is not None
     secret = Secret(fields.secret_bytes(secret_hex) if secret_hex is not None else secrets.token_bytes(GENERATED_SECRET_BYTES))
 
-    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
+    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any], Act | None]:
         check_room(owner)
         mark = fingerprint(office.ring, owner.subject_id, secret)
         active, reached = enrolled_before(owner.rows, kind, settings, mark)
@@ -202,7 +206,8 @@ async def _add_secret(
             result["otpauth_uri"] = _otpauth_uri(kind, owner.account.name, settings, secret, start)
         elif not given:
             result["secret_hex"] = secret.reveal().hex()
-        return [insert, event_of(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, kind)], result
+        added = event_of(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, kind)
+        return [insert, added], result, Act("authenticator_added", kind, label)
 
     return await commit_for(office, directory, name, build)
 

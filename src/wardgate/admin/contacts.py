@@ -1,6 +1,7 @@
 """Contacts of users in whichever directory: Wardgate's own beside the directory's, and where codes go."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wardgate.account.contact import (
@@ -20,11 +21,13 @@ from wardgate.account.subject import NO_SUBJECT, SubjectId
 from wardgate.admin import fields
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, Person, found_person
+from wardgate.admin.telling import Act, Whose, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms
 from wardgate.contacts import mask_mail, mask_phone, normalise_phone
 from wardgate.crypto import KeyRing
 from wardgate.directory.port import ContactKind, ContactWriting
+from wardgate.engine.notices import CHANNELS, Addressee
 from wardgate.errors import (
     AlreadyExists,
     Conflict,
@@ -83,7 +86,8 @@ async def add_contact(
             created = create_contact(office.ring, subject_id, kind, plain, Source.OPERATOR, verified_at, office.now_ms())
             return [*created, _event(office, Kind.CONTACT_ADDED, person, subject_id, kind, plain, {"verified": verified})]
 
-        subject_id = await _commit(office, person, build)
+        act = _Told("contact_added", kind, plain if verified else "", masked(kind, plain))
+        subject_id = await _commit(office, person, build, act)
         return await _told(office, person, subject_id, kind, plain) | {"verified": verified, "written_to_directory": False}
 
 
@@ -106,7 +110,7 @@ async def remove_own_contact(
             gone = remove_contact(subject_id, kind, contact_key(office.ring, subject_id, kind, plain))
             return [there, gone, _event(office, Kind.CONTACT_REMOVED, person, subject_id, kind, plain)]
 
-        subject_id = await _commit(office, person, build)
+        subject_id = await _commit(office, person, build, _Told("contact_removed", kind, "", masked(kind, plain)))
         return await _told(office, person, subject_id, kind, plain) | {"written_to_directory": False}
 
 
@@ -125,7 +129,9 @@ async def prefer_contact(office: Office, *, name: str, value: str, directory: st
                 raise UsageError("nobody verified this contact, so no code goes there: remove it and add it with --verified")
             return [*prefer(rows, kind, contact_key(office.ring, subject_id, kind, plain)), event]
 
-        subject_id = await _commit(office, person, build)
+        said = "contact_preferred" if plain is not None else "contact_of_directory"
+        act = _Told(said, kind, "", masked(kind, plain) if plain is not None else "")
+        subject_id = await _commit(office, person, build, act)
         return await _told(office, person, subject_id, kind, plain) | {"written_to_directory": False}
 
 
@@ -140,12 +146,29 @@ async def _rows(office: Office, subject_id: SubjectId | None) -> Sequence[Row]:
     return rows
 
 
-async def _commit(office: Office, person: Person, build: Build) -> SubjectId:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the person hears: `value` is one that is his from now on, and hears it too."""
+
+    name: str
+    kind: ContactKind
+    value: str = field(default="", repr=False)
+    shown: str = ""
+
+
+async def _word(office: Office, person: Person, subject_id: SubjectId | None, act: _Told) -> list[Operation]:
+    also = (Addressee(CHANNELS[act.kind], act.value),) if act.value else ()
+    user = person.user
+    whose = Whose(user.directory, user.immutable_id, user.name, user, subject_id, also)
+    return await word_of(office, whose, Act(act.name, what=act.shown))
+
+
+async def _commit(office: Office, person: Person, build: Build, act: _Told) -> SubjectId:
     """Commit what `build` makes of the person's contacts; once more when somebody else changed them between."""
     for _ in range(_TRIES):
         subject_id, first = person.met(office)
         unit = build(subject_id, await _rows(office, subject_id))
-        if isinstance(await office.storage.commit([*first, *unit]), Committed):
+        if isinstance(await office.storage.commit([*first, *unit, *await _word(office, person, subject_id, act)]), Committed):
             return subject_id
         person = await person.again(office)
     raise Conflict("the user's contacts are being changed by somebody else")
@@ -157,9 +180,15 @@ async def _write(office: Office, person: Person, kind: ContactKind, value: str |
     if not isinstance(directory, ContactWriting) or not directory.writes(kind):
         raise UsageError(f"directory {user.directory} takes no {kind.value} from here: add {kind.value} to its write_contacts")
 
+    of_before = user.phone if kind is ContactKind.PHONE else user.mail
+    shown = masked(kind, value or of_before or "")
+    act = _Told("contact_added" if value else "contact_removed", kind, value or "", shown)
+
     async def note(outcome: str) -> None:
         event = _event(office, Kind.CONTACT_WRITTEN, person, person.subject_id, kind, value, {"outcome": outcome})
-        await office.storage.commit([event])
+        # What may have been written is told like what was.
+        told = await _word(office, person, person.subject_id, act) if outcome != "refused" else ()
+        await office.storage.commit([event, *told])
 
     try:
         await directory.write_contact(user, kind, value, TIMEOUT_S)
@@ -237,7 +266,12 @@ def _event(
     more: Mapping[str, object] | None = None,
 ) -> Operation:
     """Masked, as everything is that says whose phone it was."""
-    masked = None if value is None else mask_mail(value) if contact is ContactKind.MAIL else mask_phone(value)
-    about = {"directory": person.user.directory, "user": person.user.name, "contact": contact.value, "value": masked}
-    details = {**about, **(more or {})}
-    return record(AuditEvent(kind, office.now_ms(), office.actor, subject_id=subject_id, details=details))
+    shown = None if value is None else masked(contact, value)
+    about = {"directory": person.user.directory, "user": person.user.name, "contact": contact.value, "value": shown}
+    who = (kind, office.now_ms(), office.actor, None, office.reference, subject_id)
+    return record(AuditEvent(*who, details={**about, **(more or {})}))
+
+
+def masked(contact: ContactKind, value: str) -> str:
+    """As it may be shown."""
+    return mask_mail(value) if contact is ContactKind.MAIL else mask_phone(value)

@@ -3,15 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from wardgate.account.freeze import SetBy, asked, freeze_in, freezing, left_over, lifting
+from wardgate.account.freeze import Freeze, SetBy, asked, freeze_in, freezing, left_over, lifting
 from wardgate.account.subject import SubjectId
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
+from wardgate.admin.telling import parts_of, whom_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms, to_ms
+from wardgate.config.store import load_current
+from wardgate.engine.freezing import Freezing
+from wardgate.engine.notices import tell
+from wardgate.engine.wording import Notice
 from wardgate.errors import Conflict, UsageError
 from wardgate.session.sessions import end_all
-from wardgate.storage.port import Committed
+from wardgate.storage.port import Committed, Operation
 
 _TRIES = 3
 
@@ -30,10 +35,11 @@ async def freeze_person(office: Office, *, name: str, directory: str | None = No
             made = await freezing(office.storage, office.ring, subject_id, disputed_at, SetBy.OPERATOR, office.now_ms())
             freeze = made.freeze
             told = {"user": person.user.name, "directory": person.user.directory, "by": SetBy.OPERATOR.value, **made.told}
-            about = (office.now_ms(), office.actor, None, None, subject_id)
+            about = (office.now_ms(), office.actor, None, office.reference, subject_id)
             frozen = AuditEvent(Kind.ACCOUNT_FROZEN, *about, details={**told, "disputed_at": freeze.disputed_at})
             ended = AuditEvent(Kind.SESSION_ENDED, *about, details={"why": "frozen"})
-            commit = await office.storage.commit([*made.operations, end_all(subject_id), record(frozen), record(ended)])
+            word = await _word(office, person, subject_id, freeze)
+            commit = await office.storage.commit([*made.operations, end_all(subject_id), record(frozen), record(ended), *word])
             if isinstance(commit, Committed):
                 rest = await left_over(office.storage, freeze)
                 if rest:
@@ -55,10 +61,23 @@ async def unfreeze_person(office: Office, *, name: str, directory: str | None = 
             raise Conflict(f"the account of {person.user.name} is not frozen")
         made = await lifting(office.storage, office.ring, freeze, office.now_ms(), bring_back)
         told = {"user": person.user.name, "directory": person.user.directory, "by": SetBy.OPERATOR.value, **made.told}
-        event = AuditEvent(Kind.ACCOUNT_UNFROZEN, office.now_ms(), office.actor, subject_id=subject_id, details=told)
-        if not isinstance(await office.storage.commit([*made.operations, record(event)]), Committed):
+        about = (office.now_ms(), office.actor, None, office.reference, subject_id)
+        event = AuditEvent(Kind.ACCOUNT_UNFROZEN, *about, details=told)
+        word = await _word(office, person, subject_id, freeze, lifted=True)
+        if not isinstance(await office.storage.commit([*made.operations, record(event), *word]), Committed):
             raise Conflict("something was changed meanwhile: look at it again")
         return {**_who(person, subject_id), **{name: made.told[name] for name in ("authenticators", "contacts")}}
+
+
+async def _word(office: Office, person: Person, subject_id: SubjectId, freeze: Freeze, lifted: bool = False) -> list[Operation]:
+    """To the person as if he had set or lifted it himself, and to those who look after security where it was set."""
+    if not office.tells:
+        return []
+    _, document = await load_current(office.storage)
+    parts, user = parts_of(office, document), person.user
+    whom, freezing_room = whom_of(office, document, user.name, user, user.directory, subject_id), Freezing(parts)
+    told = await freezing_room.hearing(freeze, user)
+    return list(tell(parts, whom, told, Notice("unfrozen"))) if lifted else freezing_room.word(freeze, whom, told)
 
 
 def _who(person: Person, subject_id: SubjectId) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from wardgate.admin.keys import KeyMaster
 from wardgate.admin.office import Office
 from wardgate.clock import Clock
 from wardgate.control import Operation, Progress, run_operation
+from wardgate.crypto import new_reference
 from wardgate.directory.port import Directory
 from wardgate.installation import Opened
 from wardgate.passwords import PasswordHasher
@@ -81,9 +82,20 @@ class Management:
 
     def _desk(self, actor: str) -> Desk:
         opened = self._opened
-        office = Office(opened.storage, opened.rings(), self._clock, self._hasher, actor)
+        url, settings = self._https_url(), opened.installation.settings
+        is_here = any("portal" in each.doors for each in settings.https_listeners)
+        office = Office(
+            opened.storage,
+            opened.rings(),
+            self._clock,
+            self._hasher,
+            actor,
+            tells=True,
+            portal_url=settings.portal_url or (url.rstrip("/") if is_here else ""),
+            reference=new_reference(),
+        )
         keys = KeyMaster(opened.installation.master_key, opened.reload_keys, opened.rings, self._settle)
-        return Desk(office, opened, self._https_url(), keys, self._tell_demo, self._take_picture, self._directories)
+        return Desk(office, opened, url, keys, self._tell_demo, self._take_picture, self._directories)
 
     async def _settle(self) -> None:
         """Wait for whoever may still seal with the ring of before: other operations, and logins that are on their way."""

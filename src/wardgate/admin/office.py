@@ -10,7 +10,11 @@ from wardgate.storage.port import Storage
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """Storage, keys, time and hashing, and `actor`: who does it, as the audit trail shall say."""
+    """Storage, keys, time and hashing, and `actor`: who does it, as the audit trail shall say.
+
+    `tells`: people hear of what is done in their accounts; not of what a demo or a restore does. `portal_url`: how they reach the
+    portal, for links; empty: messages bear none. `reference`: what person and trail know the act by.
+    """
 
     storage: Storage
     ring: KeyRing
@@ -18,6 +22,9 @@ class Office:
     hasher: PasswordHasher
     actor: str
     configuration: object | None = None
+    tells: bool = False
+    portal_url: str = ""
+    reference: str | None = None
 
     def now_ms(self) -> int:
         """The present, as tables store it."""

@@ -14,6 +14,7 @@ from wardgate.account.authenticator import MAX_AUTHENTICATORS, AuthenticatorStat
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person
+from wardgate.admin.telling import Act, Whose, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.directory.local import TABLE, row_by_name
 from wardgate.errors import Conflict, NotFound, UsageError
@@ -47,7 +48,8 @@ class Owner:
         return [row for row in self.rows if row["state"] != AuthenticatorState.REVOKED]
 
 
-Build = Callable[[Owner], tuple[list[Operation], dict[str, Any]]]
+Build = Callable[[Owner], tuple[list[Operation], dict[str, Any], Act | None]]
+"""What has to be written, what the operator is told, and what its person is."""
 
 
 async def commit_for(office: Office, directory: str, name: str, build: Build) -> dict[str, Any]:
@@ -60,8 +62,10 @@ async def commit_about(office: Office, find: Callable[[], Awaitable[Account]], b
     for _ in range(_TRIES):
         account = await find()
         owner = await owner_of(office, account)
-        unit, result = build(owner)
-        if not isinstance(await office.storage.commit([*account.unchanged, *owner.first, *unit]), Refused):
+        unit, result, act = build(owner)
+        whose = Whose(account.directory, account.immutable_id, account.name, subject_id=owner.subject_id)
+        told = await word_of(office, whose, act) if act is not None else ()
+        if not isinstance(await office.storage.commit([*account.unchanged, *owner.first, *unit, *told]), Refused):
             return {"directory": account.directory, "user": account.name, **result}
     raise Conflict("the user's authenticators are being changed by somebody else")
 
@@ -131,6 +135,11 @@ def revoked(office: Office, owner: Owner, row: Row) -> list[Operation]:
     return unit
 
 
+def act_of(name: str, row: Row) -> Act:
+    """What is said of an authenticator to its person."""
+    return Act(name, str(row["kind"]), str(row["label"]))
+
+
 def event_of(office: Office, kind: Kind, owner: Owner, authenticator_id: str, factor: str, **more: str) -> Operation:
     """The audit event of what was done with an authenticator."""
     details = {
@@ -140,4 +149,5 @@ def event_of(office: Office, kind: Kind, owner: Owner, authenticator_id: str, fa
         "authenticator_id": authenticator_id,
         "factor": factor,
     }
-    return record(AuditEvent(kind, office.now_ms(), office.actor, subject_id=owner.subject_id, details=details))
+    about = (kind, office.now_ms(), office.actor, None, office.reference, owner.subject_id)
+    return record(AuditEvent(*about, details=details))

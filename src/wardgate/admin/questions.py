@@ -10,6 +10,7 @@ from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, found_person, opened, settings_of
+from wardgate.admin.telling import Act, Whose, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
@@ -134,10 +135,12 @@ async def clear_answers(office: Office, *, name: str, directory: str | None = No
     enrolment = _enrolment(office, _catalogue(document))
     async with found_person(office, name, directory) as person:
         details = {"directory": person.user.directory, "user": person.user.name}
-        subject_id = person.subject_id
+        subject_id, user = person.subject_id, person.user
     for _ in range(_TRIES):
         count, unit = await enrolment.clear(subject_id, details, office.actor) if subject_id is not None else (0, [])
-        if not count or isinstance(await office.storage.commit(unit), Committed):
+        whose = Whose(user.directory, user.immutable_id, user.name, user, subject_id)
+        told = await word_of(office, whose, Act("questions_cleared")) if count else ()
+        if not count or isinstance(await office.storage.commit([*unit, *told]), Committed):
             return {**details, "cleared": count}
     raise Conflict("the user's answers are being changed by somebody else")
 

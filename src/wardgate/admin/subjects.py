@@ -18,6 +18,7 @@ from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin.authenticators import describe_all
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person, settings_of
+from wardgate.admin.telling import Act, Whose, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms, to_ms
 from wardgate.config.store import load_current
@@ -132,8 +133,10 @@ async def lift_waits_of(office: Office, name: str, directory: str | None, reason
     lifted = await brakes.lift_user(office.storage, office.ring, whose, office.now_ms())
     details = {"directory": account.directory, "user": account.name}
     why = {**details, "reason": reason} if reason else details
-    event = AuditEvent(Kind.BRAKE_RELEASED, office.now_ms(), office.actor, subject_id=account.subject_id, details=why)
-    commit = await office.storage.commit([*lifted, record(event)])
+    about = (Kind.BRAKE_RELEASED, office.now_ms(), office.actor, None, office.reference, account.subject_id)
+    person = Whose(account.directory, account.immutable_id, account.name, subject_id=account.subject_id)
+    told_of = await word_of(office, person, Act("unlocked"))
+    commit = await office.storage.commit([*lifted, record(AuditEvent(*about, details=why)), *told_of])
     rows = commit.results[: len(lifted)] if isinstance(commit, Committed) else ()
     told = {**details, "subject_id": account.subject_id, "released": True}
     return told, sum(number for number in rows if isinstance(number, int))

@@ -24,8 +24,9 @@ from wardgate.account.token import (
     unchanged,
 )
 from wardgate.admin.office import Office
-from wardgate.admin.owners import Owner, check_room, commit_about, commit_for, event_of, revoked, whose
+from wardgate.admin.owners import Owner, act_of, check_room, commit_about, commit_for, event_of, revoked, whose
 from wardgate.admin.seed_files import Seed, checked
+from wardgate.admin.telling import Act
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms
 from wardgate.crypto import Secret, same
@@ -185,7 +186,7 @@ async def assign_token(office: Office, *, directory: str, name: str, serial: str
     if token.state not in _IN_STOCK:
         raise Conflict(f"{token.serial} is not in the stock: somebody has it, or its seed is gone")
 
-    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
+    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any], Act | None]:
         check_room(owner)
         mark = fingerprint(office.ring, owner.subject_id, token.open(office.ring))
         active, reached = enrolled_before(owner.rows, token.kind, token.settings, mark)
@@ -193,7 +194,8 @@ async def assign_token(office: Office, *, directory: str, name: str, serial: str
             raise AlreadyExists(f"{owner.account.name} already has an authenticator with this seed")
         authenticator_id, unit = assignment(office.ring, token, owner.subject_id, reached, office.now_ms())
         unit.append(event_of(office, Kind.AUTHENTICATOR_ADDED, owner, authenticator_id, token.kind, serial=token.serial))
-        return unit, {"serial": token.serial, "kind": token.kind, "id": authenticator_id, "held": token.state is TokenState.HELD}
+        told = {"serial": token.serial, "kind": token.kind, "id": authenticator_id, "held": token.state is TokenState.HELD}
+        return unit, told, Act("authenticator_added", token.kind, token.serial)
 
     return await commit_for(office, directory, name, build)
 
@@ -208,14 +210,15 @@ async def return_token(office: Office, *, serial: str) -> dict[str, Any]:
     known = authenticator_from(row)
     secret = known.open(office.ring)
 
-    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
+    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any], Act | None]:
         live = next((each for each in owner.live if each["id"] == known.id), None)
         if live is None:
             raise Conflict(f"{token.serial} ended meanwhile")
         # A code that is accepted between the reading and this commit would be forgotten.
         as_read = Update("authenticator", {"id": known.id}, {}, where=(Where("counter", "=", live["counter"]),))
         ended = revoked(office, owner, live)
-        return [as_read, returned(office.ring, token, live, secret), *ended], {"serial": token.serial, "returned": True}
+        unit = [as_read, returned(office.ring, token, live, secret), *ended]
+        return unit, {"serial": token.serial, "returned": True}, act_of("authenticator_removed", live)
 
     return await commit_about(office, lambda: whose(office, None, "", known.id), build)
 
@@ -235,11 +238,13 @@ async def resync_token(office: Office, *, serial: str, first: str, second: str) 
     digits = int(known.settings.get("digits", DEFAULT_DIGITS))
     reached = await _reached(known.open(office.ring), digits, known.counter, first, second)
 
-    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any]]:
+    def build(owner: Owner) -> tuple[list[Operation], dict[str, Any], Act | None]:
         live = (Where("counter", "<=", reached - 2), Where("state", "!=", AuthenticatorState.REVOKED))
         raised = Update("authenticator", {"id": known.id}, {"counter": reached}, where=live)
         event = event_of(office, Kind.AUTHENTICATOR_RESYNCED, owner, known.id, known.kind, serial=token.serial)
-        return [raised, event], {"serial": token.serial, "resynced": True, "skipped": reached - 2 - known.counter}
+        told = {"serial": token.serial, "resynced": True, "skipped": reached - 2 - known.counter}
+        # Nothing of what protects the account is another one now.
+        return [raised, event], told, None
 
     return await commit_about(office, lambda: whose(office, None, "", known.id), build)
 

@@ -11,6 +11,7 @@ from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin import fields
 from wardgate.admin.authenticators import describe_all
 from wardgate.admin.office import Office
+from wardgate.admin.telling import Act, Whose, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms, to_ms
 from wardgate.crypto import Secret, new_id
@@ -19,6 +20,7 @@ from wardgate.directory.local.passwords import Earlier, NewPasswords
 from wardgate.directory.names import canonical_name
 from wardgate.directory.password_rules import normalised
 from wardgate.directory.port import AccountState, DirectoryUser
+from wardgate.engine.notices import everywhere
 from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
 from wardgate.kba import asking as kba
 from wardgate.passwords import recognise
@@ -104,7 +106,8 @@ async def change_user(
         changes["expires_at"] = to_ms(expires_at) if expires_at is not None else None
     if not changes:
         raise UsageError("nothing to change was given")
-    return await _update(office, row, changes, Kind.USER_CHANGED, {"fields": sorted(changes.keys() - {"mail_key"})})
+    told = await _word(office, row, Act("contact_changed"), changes) if {"mail", "phone"} & changes.keys() else ()
+    return await _update(office, row, changes, Kind.USER_CHANGED, {"fields": sorted(changes.keys() - {"mail_key"})}, told)
 
 
 async def set_password(
@@ -126,12 +129,12 @@ async def set_password(
     if new is not None and not force:
         await new.check_rules(user_from_row(row, office.now_ms()), password)
     hashed, now_ms = await office.hasher.hash(normalised(password)), office.now_ms()
-    untrusted = await _without_devices(office, row)
+    besides = [*await _without_devices(office, row), *await _word(office, row, Act("password_set"))]
     if new is None:
         changes = {"password_hash": hashed, "password_changed_at": now_ms, "must_change": int(must_change)}
-        return await _update(office, row, changes, Kind.PASSWORD_SET, {"must_change": must_change}, untrusted)
+        return await _update(office, row, changes, Kind.PASSWORD_SET, {"must_change": must_change}, besides)
     earlier = await (new.earlier(row) if force else new.check_history(row, password))
-    unit = [*new.operations(row, hashed, must_change, now_ms, Earlier(earlier)), *untrusted]
+    unit = [*new.operations(row, hashed, must_change, now_ms, Earlier(earlier)), *besides]
     unit.append(_event(office, Kind.PASSWORD_SET, row, {"must_change": must_change, "forced": force}))
     if row["state"] == AccountState.LOCKED:
         unit.append(_unlocked(office, row))
@@ -181,7 +184,7 @@ async def unlock_user(office: Office, *, directory: str, name: str, release_brak
         unit += await release_brakes(user_from_row(row, office.now_ms()), subject_id)
         unit.append(_event(office, Kind.BRAKE_RELEASED, row))
     if unit:
-        await _commit(office, unit)
+        await _commit(office, [*unit, *await _word(office, row, Act("unlocked"))])
     return describe(await user_row(office, directory, name), office.now_ms()) | {"was_locked": locked}
 
 
@@ -293,14 +296,22 @@ def _profile(mail: str, phone: str, groups: Iterable[str], display_name: str, la
 async def _set_state(office: Office, directory: str, name: str, state: AccountState) -> dict[str, Any]:
     row = await user_row(office, directory, name)
     details = {"fields": ["state"], "state": state.value}
-    untrusted = await _without_devices(office, row) if state is AccountState.DISABLED else ()
-    return await _update(office, row, {"state": state.value}, Kind.USER_CHANGED, details, untrusted)
+    besides = [*(await _without_devices(office, row) if state is AccountState.DISABLED else ())]
+    if state is AccountState.ACTIVE and row["state"] == AccountState.LOCKED:
+        besides += await _word(office, row, Act("unlocked"))
+    return await _update(office, row, {"state": state.value}, Kind.USER_CHANGED, details, besides)
 
 
 async def _without_devices(office: Office, row: Row) -> Sequence[Operation]:
     """What forgets the devices that the person told us to trust: after a reset, and when the account is closed."""
     subject_id = await linked_subject(office.storage, str(row["directory"]), str(row["id"]))
     return (forget_all(subject_id),) if subject_id is not None else ()
+
+
+async def _word(office: Office, row: Row, act: Act, changes: Mapping[str, Any] = NO_DETAILS) -> list[Operation]:
+    """Word to the person, at what he had and at what he has now."""
+    user, now = user_from_row(row, office.now_ms()), user_from_row({**row, **changes}, office.now_ms())
+    return await word_of(office, Whose(user.directory, user.immutable_id, user.name, user, also=tuple(everywhere(now, ()))), act)
 
 
 async def _update(
@@ -344,7 +355,8 @@ def _event(
     office: Office, kind: Kind, row: Row, details: Mapping[str, object] = NO_DETAILS, subject_id: SubjectId | None = None
 ) -> Operation:
     about = {"directory": row["directory"], "user": row["name"], "user_id": row["id"]}
-    return record(AuditEvent(kind, office.now_ms(), office.actor, subject_id=subject_id, details={**about, **details}))
+    who = (kind, office.now_ms(), office.actor, None, office.reference, subject_id)
+    return record(AuditEvent(*who, details={**about, **details}))
 
 
 def _unlocked(office: Office, row: Row) -> Operation:

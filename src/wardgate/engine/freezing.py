@@ -158,7 +158,7 @@ class Freezing:
         for _ in range(_TRIES):
             now_ms = to_ms(self._parts.clock.now())
             made = await freezing(storage, ring, subject_id, disputed_at, set_by, now_ms)
-            told = await self._told(made.freeze, user)
+            told = await self.hearing(made.freeze, user)
             unit = [*before, *made.operations, end_all(subject_id), *self._records(made, whom, told, now_ms), *after]
             commit = await storage.commit(unit)
             if isinstance(commit, Committed):
@@ -170,7 +170,7 @@ class Freezing:
                 return False
         return False
 
-    async def _told(self, freeze: Freeze, user: DirectoryUser | None) -> list[Addressee]:
+    async def hearing(self, freeze: Freeze, user: DirectoryUser | None) -> list[Addressee]:
         """Where the person hears of it: what he removed lately hears it too, and what was added since does not."""
         [rows] = await self._parts.storage.read([kept_contacts(freeze.subject_id)])
         gone = {(each["kind"], each["value"]) for each in freeze.gone}
@@ -186,9 +186,13 @@ class Freezing:
         return [
             record(AuditEvent(Kind.ACCOUNT_FROZEN, *about, details=details)),
             record(ended),
-            *tell(self._parts, whom, told, Notice("frozen")),
-            *to_security(self._parts, whom, self._desk(whom, freeze)),
+            *self.word(freeze, whom, told),
         ]
+
+    def word(self, freeze: Freeze, whom: Whom, told: Sequence[Addressee]) -> list[Operation]:
+        """The messages to the person and to those who will be called."""
+        desk = to_security(self._parts, whom, self._desk(whom, freeze))
+        return [*tell(self._parts, whom, told, Notice("frozen")), *desk]
 
     def _desk(self, whom: Whom, freeze: Freeze) -> Notice:
         """For the help desk, who will be called."""

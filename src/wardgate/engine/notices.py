@@ -41,7 +41,7 @@ DISPUTABLE: Final = TOLD[:-1]
 MAX_ADDRESSEES: Final = 30
 # Of what is told to every old contact and the new one: those of whom something is taken hear of it, however many numbers they are.
 TO_EVERY_NUMBER: Final = frozenset(
-    {"contact_added", "contact_added_first", "contact_removed", "contact_replaced", "contact_undone"}
+    {"contact_added", "contact_added_first", "contact_removed", "contact_replaced", "contact_undone", "desk_contacts"}
 )
 CHANNELS: Final[Mapping[ContactKind, Channel]] = {ContactKind.PHONE: Channel.SMS, ContactKind.MAIL: Channel.EMAIL}
 

@@ -11,7 +11,8 @@ from wardgate.control import Operation
 
 async def activation_issue(desk: Desk, name: str, by: list[str], tell: str | None = None, directory: str | None = None) -> Result:
     """A new activation of a person."""
-    return await activations.activate(desk.office, _portal_url(desk), name=name, by=by, tell=tell, directory=directory)
+    url = desk.office.portal_url or desk.https_url.rstrip("/")
+    return await activations.activate(desk.office, url, name=name, by=by, tell=tell, directory=directory)
 
 
 async def activation_cancel(desk: Desk, name: str, directory: str | None = None) -> Result:
@@ -22,11 +23,6 @@ async def activation_cancel(desk: Desk, name: str, directory: str | None = None)
 async def activation_show(desk: Desk, name: str, directory: str | None = None) -> Result:
     """How it stands."""
     return await activations.show_activation(desk.office, name=name, directory=directory)
-
-
-def _portal_url(desk: Desk) -> str:
-    """How people reach the portal: as it is configured, else where the pages are."""
-    return desk.opened.installation.settings.portal_url or desk.https_url.rstrip("/")
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
