@@ -114,6 +114,12 @@ NEIGHBOURS = {
             programs=(("age",), ("age-keygen",)),
         ),
         Neighbour(
+            name="xmlsec1",
+            purpose="another maker checks our signatures and opens what we encrypt",
+            packages=("xmlsec1",),
+            programs=(("xmlsec1",),),
+        ),
+        Neighbour(
             name="kerberos",
             purpose="browsers sign in by tickets of a domain; tools/kerberos builds the Python package",
             packages=("krb5-user", "libkrb5-dev", "gcc", "libc6-dev", "curl"),

@@ -1,5 +1,7 @@
 """Keys that sign and keys that check: which kinds and sizes there are."""
 
+from functools import lru_cache
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -47,6 +49,7 @@ def load_signer(pkcs8: Secret, certificate: bytes) -> Signer:
     return Signer(key=key, certificate=certificate, algorithm=algorithm)
 
 
+@lru_cache(maxsize=256)
 def public_key(certificate: bytes) -> PublicKey:
     """The key that a certificate of an application's metadata shows. Raises SamlMessageError when it is none that we take.
 

@@ -178,8 +178,9 @@ class SpMetadata:
     """What an application's metadata says that we have a use for. Metadata sections 2.3 and 2.4.4.
 
     Certificates are DER, in the order of the document; only their keys count (a metadata file is where trust comes from, not the
-    certificate's dates or issuer). `display_names` are pairs of language and name, languages in lower case. `logo_url` is https
-    or empty.
+    certificate's dates or issuer). Those whose key we do not take (RSA below 2048 bits, DSA, unreadable) are left out and counted
+    in `unusable_certificates`. `acs` holds HTTP-POST alone, `slo` HTTP-POST and HTTP-Redirect. `display_names` are pairs of
+    language and name, languages in lower case. `logo_url` is https or empty.
     """
 
     entity_id: str
@@ -197,6 +198,7 @@ class SpMetadata:
     logo_url: str = ""
     information_url: str = ""
     contacts: tuple[Contact, ...] = ()
+    unusable_certificates: int = 0
 
 
 # --- what goes out ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,41 @@
+"""Which addresses an application may have. A browser is sent there with somebody's sign-in, so the rule is narrow."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from wardgate.federation.saml.xml import MAX_URI_CHARS, refused
+
+# Visible ASCII without what browsers and parsers read in different ways: no white space, quotes, angle brackets or backslash.
+_PRINTABLE = re.compile(r"[!#-;=?-\[\]^_a-z{|}~]+")
+
+
+def checked_url(url: str) -> str:
+    """The address itself: https, or http on this very machine, without fragment or credentials. Raises SamlMessageError.
+
+    It is compared and used octet for octet, so nothing is normalised.
+    """
+    if len(url) > MAX_URI_CHARS or not _PRINTABLE.fullmatch(url):
+        raise refused("an address that is too long, or holds characters that no address has", "saml_address")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise refused("an address that cannot be read", "saml_address") from error
+    if not host or "@" in parts.netloc:
+        raise refused("an address without a host, or with a user name", "saml_address")
+    if "#" in url:
+        raise refused("an address with a fragment", "saml_address")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise refused("an address that is not https (http is for localhost alone)", "saml_address")
+    return url
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this very machine, by its name or number."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
