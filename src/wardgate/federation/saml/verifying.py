@@ -152,6 +152,8 @@ def _prefixes(method: Element) -> tuple[str, ...]:
     prefixes = attribute(children[0], "PrefixList").split()
     if len(prefixes) > MAX_PREFIXES:
         raise refused("too many prefixes", "saml_too_large")
+    if "#default" in prefixes:
+        raise refused("an inclusive default namespace, which lxml cannot canonicalise", "saml_algorithm")
     return tuple(prefixes)
 
 
