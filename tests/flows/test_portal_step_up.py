@@ -5,6 +5,7 @@ import pytest
 
 from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
+from tests.flows.test_portal_freeze import freeze
 from tests.flows.test_portal_passkeys import give_passkey, options_on
 from tests.flows.test_portal_recovery import newest_code
 from tests.flows.world import SECRET
@@ -212,3 +213,93 @@ async def test_page_that_asks_for_the_password_alone_speaks_of_nothing_else() ->
         assert (browser.path, page.status_code) == ("/confirm", 422)
         assert "The password is not right." in page.text
         assert "user name" not in page.text.lower()
+
+
+async def pressed(browser: BrowserOfTests, address: str) -> httpx.Response:
+    """Ask for a page that changes something, and press the button of the page that asks for no password."""
+    page = await browser.get(address)
+    assert browser.path == "/confirm", address
+    assert 'type="password"' not in page.text
+    return await browser.post(str(browser.page.url))
+
+
+async def test_strongest_that_he_has_is_asked_and_no_password() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada"))
+    async with world.browser() as browser:
+        await by(world, browser, "totp")
+        world.later(600)
+        await pressed(browser, "/account/contacts/add/phone")
+        assert browser.path.startswith("/step/")
+        wrong = await browser.post(code="000000", act="answer")
+        assert wrong.status_code == 422
+        world.later(30)
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path == "/account/contacts/add/phone"
+        [granted] = (await world.payloads("engine:login:granted"))[-1:]
+        assert granted["factors"] == ["totp"]
+
+
+@pytest.mark.parametrize("address", [*CHANGES, *ADDS])
+async def test_thief_of_session_and_phone_changes_nothing_that_a_passkey_protects(address: str) -> None:
+    world, _, passkey = await ada_with_passkey()
+    async with world.browser() as browser:
+        await by(world, browser, "sms")
+        sent = len(await world.messages())
+        page = await pressed(browser, address)
+        options = options_on(page)
+        other = await browser.client.get(browser.path + "/other")
+        assert 'value="sms"' not in other.text
+        form = {**browser.filled(0, {}), "method": "sms", "act": "other"}
+        assert (await browser.client.post(browser.path, data=form, headers=OURS)).status_code == 422
+        assert len(await world.messages()) == sent
+        await browser.post(passkey=passkey.signed(options), act="answer")
+        assert browser.path.startswith(address), browser.page.text
+
+
+async def test_who_has_a_password_alone_is_asked_for_it() -> None:
+    world = PortalWorld()
+    use_plan(world, ["password"])
+    await world.person("bob")
+    async with world.browser() as browser:
+        await browser.sign_in("bob")
+        assert browser.path == "/account"
+        world.later(600)
+        page = await browser.get("/confirm?then=/account/password")
+        assert 'type="password"' in page.text
+        await browser.post(str(browser.page.url))
+        assert browser.path == "/confirm"
+        assert 'type="password"' in browser.page.text
+
+
+async def test_thief_of_session_and_app_chooses_no_password_of_his_own_while_the_account_is_frozen() -> None:
+    """What lifts a freeze is another password, for which the old one is asked first."""
+    world = PortalWorld()
+    user = await world.person("ada", phone="+905321234567")
+    await world.give_totp(user)
+    world.later(8 * 86_400)
+    await freeze(world, user)
+    world.later(60)
+    async with world.browser() as browser:
+        await by(world, browser, "sms")
+        page = await browser.get("/confirm?then=/account/password")
+        assert 'type="password"' in page.text
+        await browser.post(str(browser.page.url))
+        assert browser.path == "/confirm"
+
+
+async def test_administrator_confirms_by_as_many_strong_proofs_as_his_floor_asks() -> None:
+    world, _, passkey = await ada_with_passkey(app=True)
+    use_plan(world, ["password"], ["passkey"], ["totp"])
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(passkey=passkey.signed(options_on(browser.page)), act="answer")
+        world.later(30)
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path == "/account"
+        world.later(600)
+        page = await pressed(browser, "/account/contacts/add/phone")
+        await browser.post(passkey=passkey.signed(options_on(page)), act="answer")
+        assert browser.path.startswith("/step/")
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path == "/account/contacts/add/phone"

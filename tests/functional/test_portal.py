@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Response, expect
 
+from tests.flows.plans import use_plan
 from tests.functional.chromium import new_context
 from tests.functional.portal_site import FOURTH, ONE, OTHER, PASSWORD, THIRD, Look, Site, Visit, Visitor, looks
 from wardgate.directory.port import AccountState
@@ -321,14 +322,25 @@ def test_stale_session_is_confirmed_before_a_change(site: Site, visit: Visit) ->
     site.later(301)
     ada.open("/enrol/recovery-codes")
     ada.sees("confirm", ada.t("sign.confirm"))
-    ada.field("sign.password").fill("wrong password")
-    ada.press("sign.continue")
-    ada.sees("confirm-wrong", ada.t("sign.confirm"), status=422, error=True)
-    ada.field("sign.password").fill(PASSWORD)
     ada.press("sign.continue")
     ada.page.wait_for_url("**/step/*")
     ada.type_code(site.world.totp())
     ada.page.wait_for_url("**/enrol/recovery-codes")
+
+
+@looks(ONE)
+def test_who_has_a_password_alone_confirms_by_it(site: Site, visit: Visit) -> None:
+    use_plan(site.world, ["password"])
+    site.run(site.world.person("carol", PASSWORD))
+    carol = visit()
+    carol.sign_in("carol")
+    carol.page.wait_for_url("**/account")
+    carol.open("/confirm?then=/enrol/totp")
+    carol.sees("confirm-password", carol.t("sign.confirm"))
+    carol.field("sign.password").fill("wrong password")
+    carol.press("sign.continue")
+    carol.sees("confirm-wrong", carol.t("sign.confirm"), status=422, error=True)
+    carol.reads("pw.wrong")
 
 
 @looks(THIRD)

@@ -205,6 +205,42 @@ class Engine:
             course = replace(course, steps=course.steps[skipped:], fail_open=GATEWAY_DOWN) if skipped else course
         return course.proved, await self._after_session(request, attempt, person, course)
 
+    async def confirms_by_factor(self, request: SessionRequest) -> bool:
+        """Whether the person of a session confirms a change by something else than his password. Changes nothing."""
+        found = await self._confirming(request)
+        return found is not None and not isinstance(found, Denied)
+
+    async def begin_confirming(self, request: SessionRequest) -> Outcome | None:
+        """Ask the person of a session for the strongest that he has, for the sake of a change.
+
+        The session says who he is and proves nothing. None: his password comes first, since he has nothing else, or since something
+        has to be done that changes what opens his account.
+        """
+        self._trust_clock()
+        found = await self._confirming(request)
+        if found is None or isinstance(found, Denied):
+            return found
+        attempt, person, course = found
+        hold = await brakes.held_by(self._storage, person.keys, person.seen, attempt.configuration.brakes, attempt.now_ms)
+        return self._refusing.hold(attempt, hold) if hold is not None else await self._challenge(attempt, person, course)
+
+    async def _confirming(self, request: SessionRequest) -> tuple[Attempt, Person, Course] | Denied | None:
+        proved = await self._session_first.prove(request)
+        if isinstance(proved, Denied):
+            return proved
+        attempt, person = proved.attempt, await self._meet(proved.attempt, proved.candidate)
+        site = request.origin.site is not None
+        wanted = confirming_kinds(person.holder, site, attempt.configuration, self._parts.channel_down)
+        decision = decide(attempt.application.policy, self._facts(attempt, person))
+        if not wanted or isinstance(decision, NoEntry) or await self._freezes.of(request.session.whose.subject_id) is not None:
+            return None
+        course = _course(decision, 0, True, site)
+        left = tuple(step for step in decision.steps if PASSWORD not in step)
+        course = replace(course, steps=with_strong_step(left, wanted))
+        transaction = self._transaction(attempt, person, course)
+        due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
+        return (attempt, person, course) if due.must is None else None
+
     async def _after_session(self, request: SessionRequest, attempt: Attempt, person: Person, course: Course) -> Outcome:
         transaction = self._opening.transaction(attempt, person, course)
         due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)

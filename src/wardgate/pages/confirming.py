@@ -1,7 +1,7 @@
 """Confirm: somebody who is signed in proves again that it is him, before something is changed.
 
-By the strongest factor that he has, else by his password; the engine decides, as at a sign-in. The step that it begins remembers
-the session that it is about, and only that session, of the same person, goes on.
+By the strongest factor that he has, and by his password where he has nothing else; the engine decides, as at a sign-in. The step
+that it begins remembers the session that it is about, and only that session, of the same person, goes on.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +17,7 @@ from wardgate.crypto import Secret
 from wardgate.engine.finding import login_name
 from wardgate.engine.outcome import Denied, Granted, Outcome
 from wardgate.engine.request import BeginRequest
+from wardgate.engine.session_first import SessionRequest
 from wardgate.factors import PASSWORD
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
@@ -77,10 +78,14 @@ class ConfirmPages:
         speaks(request, session.whose.language)
         name = session.whose.user_name
         about = self._about(session, then)
+        asked = SessionRequest(self._door.portal(), session, self._door.origin(request, browser), self._door.trail(request))
         if form is None:
-            return self._page(request, browser, about)
+            by_factor = await self._door.engine.confirms_by_factor(asked)
+            return self._page(request, browser, {**about, "by_factor": by_factor})
         if not is_ours(request, browser, self._door.ring(), form, CONFIRM, self._door.context.origin):
             return self._page(request, browser, about, Text("form.old"))
+        if "password" not in form.fields:
+            return await self._by_factor(request, browser, about, asked)
         typed = form.secret("password")
         if not typed or len(typed) > MAX_PASSWORD_BYTES:
             return self._page(request, browser, about, Text("signin.missing_password"))
@@ -94,9 +99,23 @@ class ConfirmPages:
             # Whose it is is known here, so that only the password can be wrong.
             text = _WRONG if outcome.text.id == "signin.failed" else outcome.text
             return self._page(request, browser, about, text, status_of(text))
+        return await self._go_on(request, browser, self._step(request, session, own, outcome, then), outcome)
+
+    async def _by_factor(self, request: Request, browser: Browser, about: Mapping[str, object], asked: SessionRequest) -> Response:
+        """Ask for the strongest that he has; where that is his password, or something is to be done first, the page asks for it."""
+        outcome, then = await self._door.engine.begin_confirming(asked), str(about["then"])
+        if outcome is None:
+            return RedirectResponse(f"/confirm?then={then}", status_code=303)
+        await self._door.published(asked.trail, outcome)
+        if isinstance(outcome, Denied):
+            return self._page(request, browser, {**about, "by_factor": True}, outcome.text, status_of(outcome.text))
+        whose = asked.session.whose
+        own = login_name(self._door.configuration().realms, whose.realm, whose.user_name)
+        return await self._go_on(request, browser, self._step(request, asked.session, own, outcome, then), outcome)
+
+    def _step(self, request: Request, session: Session, name: str, outcome: Outcome, then: str) -> Step:
         language = language_of_request(request)
-        step = Step("", 0, begin.application, own, outcome.reference, language, then, None, confirms=session.id)
-        return await self._go_on(request, browser, step, outcome)
+        return Step("", 0, self._door.portal(), name, outcome.reference, language, then, None, confirms=session.id)
 
     def _about(self, session: Session, then: str) -> Mapping[str, object]:
         """What the page says of the session. Whoever comes back after a recovery code is told why that was not enough."""
@@ -111,7 +130,7 @@ class ConfirmPages:
         self, request: Request, browser: Browser, about: Mapping[str, object], error: Text | None = None, status: int = 422
     ) -> Response:
         csrf = browser.csrf(self._door.ring(), CONFIRM)
-        values = {**about, "csrf": csrf, "error": error}
+        values = {"by_factor": False, **about, "csrf": csrf, "error": error}
         page = self._door.pages.page(request, "confirm.html", status if error is not None else 200, posts=True, **values)
         browser.keep(page)
         return page
