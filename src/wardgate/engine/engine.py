@@ -19,6 +19,7 @@ from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, 
 from wardgate.engine.approvals import Approvals
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
+from wardgate.engine.confirming import Confirming
 from wardgate.engine.course import Course, course_of, led, less, refusal_told
 from wardgate.engine.demands import Due
 from wardgate.engine.first_factor import FirstFactor
@@ -93,6 +94,9 @@ class Engine:
         self._strong = StrongAnswers(parts, self._refusing, self._first, self._waiters)
         self._ticket_first = TicketFirst(parts, self._refusing, self._first)
         self._session_first = SessionFirst(parts, self._refusing, self._first)
+        self._confirming = Confirming(
+            parts, self._answering, self._meeting, self._opening, self._refusing, self._freezes, self._session_first
+        )
 
     # --- first request -------------------------------------------------------------------------------------------
 
@@ -207,39 +211,12 @@ class Engine:
 
     async def confirms_by_factor(self, request: SessionRequest) -> bool:
         """Whether the person of a session confirms a change by something else than his password. Changes nothing."""
-        found = await self._confirming(request)
-        return found is not None and not isinstance(found, Denied)
+        return await self._confirming.is_by_factor(request)
 
     async def begin_confirming(self, request: SessionRequest) -> Outcome | None:
-        """Ask the person of a session for the strongest that he has, for the sake of a change.
-
-        The session says who he is and proves nothing. None: his password comes first, since he has nothing else, or since something
-        has to be done that changes what opens his account.
-        """
+        """Ask the person of a session for the strongest that he has, for the sake of a change. None: his password comes first."""
         self._trust_clock()
-        found = await self._confirming(request)
-        if found is None or isinstance(found, Denied):
-            return found
-        attempt, person, course = found
-        hold = await brakes.held_by(self._storage, person.keys, person.seen, attempt.configuration.brakes, attempt.now_ms)
-        return self._refusing.hold(attempt, hold) if hold is not None else await self._challenge(attempt, person, course)
-
-    async def _confirming(self, request: SessionRequest) -> tuple[Attempt, Person, Course] | Denied | None:
-        proved = await self._session_first.prove(request)
-        if isinstance(proved, Denied):
-            return proved
-        attempt, person = proved.attempt, await self._meet(proved.attempt, proved.candidate)
-        site = request.origin.site is not None
-        wanted = confirming_kinds(person.holder, site, attempt.configuration, self._parts.channel_down)
-        decision = decide(attempt.application.policy, self._facts(attempt, person))
-        if not wanted or isinstance(decision, NoEntry) or await self._freezes.of(request.session.whose.subject_id) is not None:
-            return None
-        course = _course(decision, 0, True, site)
-        left = tuple(step for step in decision.steps if PASSWORD not in step)
-        course = replace(course, steps=with_strong_step(left, wanted))
-        transaction = self._transaction(attempt, person, course)
-        due = await self._answering.due(transaction, person.holder, person.contacts, person.user, attempt.now)
-        return (attempt, person, course) if due.must is None else None
+        return await self._confirming.begin(request)
 
     async def _after_session(self, request: SessionRequest, attempt: Attempt, person: Person, course: Course) -> Outcome:
         transaction = self._opening.transaction(attempt, person, course)
