@@ -35,6 +35,7 @@ from wardgate.directory.port import Closing, Directory
 from wardgate.engine.engine import Engine
 from wardgate.engine.locks import OF_MANY
 from wardgate.engine.reconciling import ASKED_EVERY_S, Reconciling
+from wardgate.engine.reminding import LOOKED_EVERY_S, Reminding
 from wardgate.engine.runtime import EngineParts
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.federation.signing_keys import TOPIC as FEDERATION
@@ -77,7 +78,8 @@ SIGNING: Final = "signing_nas"
 JANITOR: Final = "janitor"
 HEADS: Final = "audit heads"
 PASSWORDS: Final = "passwords"
-JOBS: Final = (JANITOR, HEADS, PASSWORDS)
+REMINDERS: Final = "reminders"
+JOBS: Final = (JANITOR, HEADS, PASSWORDS, REMINDERS)
 _SIGNS: Final = "message-authenticator:"
 _EPOCH_ID: Final = Find("installation", (Where("name", "=", "epoch_id"),), limit=1)
 
@@ -236,6 +238,7 @@ class Worker:
             jobs = [
                 Job(JANITOR, SWEEP_EVERY_S, self._sweep),
                 Job(HEADS, SIGN_EVERY_S, self._sign_heads, at_once=True),
+                Job(REMINDERS, LOOKED_EVERY_S, Reminding(self._engine_parts(demo)).run_once),
                 Job(PASSWORDS, ASKED_EVERY_S, Reconciling(self._engine_parts(demo)).run_once, at_once=True),
             ]
             self._scheduler = Scheduler(Leases(self._storage, self._clock, self._holder), jobs, self._clock)

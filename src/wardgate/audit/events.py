@@ -25,6 +25,10 @@ class Kind(Enum):
     )
     LOGIN_ANSWER_WRONG = ("engine:login:answer_wrong", "A wrong or reused code; the challenge was repeated.")
     CODE_SENT = ("engine:code:sent", "A one-time code was put into the outbox for a user's phone or mailbox.")
+    REMINDER_SENT = (
+        "engine:reminder:sent",
+        "The daily round reminded a person by mail: that his password runs out, or that he should look at his contacts.",
+    )
     LINK_SENT = (
         "engine:link:sent",
         "A short link out of a login was put into the outbox for a user's phone or mailbox: to prove something, or to set it up.",

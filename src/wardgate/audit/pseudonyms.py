@@ -115,6 +115,7 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.BRAKE_LOCKED: {**_LOGIN, "brake": As.WORD, "wait_s": As.NUMBER, "level": As.NUMBER, "failures": As.NUMBER},
     Kind.BRAKE_RELEASED: _USER,
     Kind.CODE_SENT: {"channel": As.WORD, "message": As.ID},
+    Kind.REMINDER_SENT: {**_PERSON, "why": As.WORD},
     Kind.LINK_SENT: {"channel": As.WORD, "message": As.ID, "purpose": As.WORD},
     Kind.LINK_PROVED: {**_LOGIN, "purpose": As.WORD},
     Kind.LOGIN_DISOWNED: _LOGIN,

@@ -72,6 +72,7 @@ CLASSES: Final[Mapping[Kind, EventClass]] = {
     Kind.LOGIN_ACTION_REQUIRED: EventClass.LOGINS,
     Kind.LOGIN_ANSWER_WRONG: EventClass.LOGINS,
     Kind.CODE_SENT: EventClass.LOGINS,
+    Kind.REMINDER_SENT: EventClass.LOGINS,
     Kind.LINK_SENT: EventClass.LOGINS,
     Kind.LINK_PROVED: EventClass.LOGINS,
     Kind.LOGIN_DISOWNED: EventClass.SECURITY,

@@ -10,6 +10,8 @@ from wardgate.risk.checking import is_zone
 from wardgate.texts import LANGUAGES
 
 MAX_DAYS: Final = 90
+LEAST_CONTACT_DAYS: Final = 30
+MOST_CONTACT_DAYS: Final = 730
 
 
 def check_notices(settings: NoticeSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -22,6 +24,8 @@ def check_notices(settings: NoticeSettings) -> Iterator[tuple[tuple[str | int, .
     for number, days in enumerate(settings.password_days):
         if not 1 <= days <= MAX_DAYS:
             yield ("password_days", number), f"must be between 1 and {MAX_DAYS}"
+    if settings.contact_days and not LEAST_CONTACT_DAYS <= settings.contact_days <= MOST_CONTACT_DAYS:
+        yield ("contact_days",), f"must be 0, or between {LEAST_CONTACT_DAYS} and {MOST_CONTACT_DAYS}"
     for number, address in enumerate(settings.security_mail):
         try:
             parse_mailbox(address)

@@ -194,6 +194,13 @@ class NoticeSettings:
         default=(14, 7, 3, 1),
         metadata={"help": "how long before a password runs out its person is told, each once; empty: never", "unit": "days"},
     )
+    contact_days: int = field(
+        default=180,
+        metadata={
+            "help": "how long after somebody last verified a contact of his own he is asked to look at them; 0: never",
+            "unit": "days",
+        },
+    )
     security_mail: tuple[str, ...] = field(
         default=(),
         metadata={
