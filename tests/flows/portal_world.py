@@ -37,6 +37,8 @@ class PortalWorld(World):
     floor_ms: int = 0
     hosts: frozenset[str] = frozenset()
     origin: str = ORIGIN
+    # Where browsers come from that are opened from now on.
+    address: str = "203.0.113.7"
     tickets: TicketChecking | None = None
     ticket_places: tuple[TicketPlace, ...] = ()
 
@@ -72,7 +74,7 @@ class PortalWorld(World):
             self.storage, self.clock, lambda: self.ring, self.configuration, keep_messages=True, tickets=self.tickets
         )
         app = build_web_app(self.context(), ("portal",), [portal_pages(parts)])
-        transport = httpx.ASGITransport(app=app, client=("203.0.113.7", 50_000))
+        transport = httpx.ASGITransport(app=app, client=(self.address, 50_000))
         async with httpx.AsyncClient(transport=transport, base_url=self.origin, **options) as client:
             yield BrowserOfTests(client)
 

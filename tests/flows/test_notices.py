@@ -1,22 +1,29 @@
 """Word to people of what happens to their accounts: what sends it, to whom, and what sends none."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.flows.portal_world import BrowserOfTests, PortalWorld
 from tests.flows.world import World
+from tests.mmdb import country_record, write_mmdb
 from wardgate.account.contact import Source, create_contact
 from wardgate.clock import to_ms
 from wardgate.delivery.outbox import OutboxEntry
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.engine.outcome import Granted
+from wardgate.engine.runtime import EngineConfiguration
 from wardgate.engine.settings import NoticeSettings
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.pages.known_browser import KNOWN_COOKIE
 from wardgate.policy.rules import compile_policy
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, PolicySettings, RuleSettings, ThenSettings
+from wardgate.risk.assessing import Assessor
+from wardgate.risk.habits import forget_habits
+from wardgate.risk.settings import RiskSettings
 from wardgate.texts import LANGUAGES
 
 PHONE, MAIL = "+905321234567", "ada@acme.test"
@@ -102,6 +109,94 @@ async def test_nobody_is_told_of_browsers_where_that_is_off() -> None:
         async with world.browser() as browser:
             await sign_in(world, browser)
     assert await told(world) == []
+
+
+# --- a place that was not signed in from before ----------------------------------------------------------------------
+
+
+@dataclass
+class PlacedWorld(PortalWorld):
+    """A world that knows countries, where the operator gave a file of them."""
+
+    assessor: Assessor | None = None
+
+    def configuration(self) -> EngineConfiguration:
+        """With the file."""
+        return replace(super().configuration(), risk=self.assessor)
+
+    async def from_place(self, address: str, known: str = "") -> str:
+        """Sign in from there; what the browser keeps for the next time."""
+        self.address = address
+        async with self.browser() as browser:
+            if known:
+                browser.client.cookies.set(KNOWN_COOKIE, known, domain="login.acme.test")
+            await sign_in(self, browser)
+            assert browser.path == "/account"
+            return browser.client.cookies[KNOWN_COOKIE]
+
+
+HOME, AT_WORK, FAR, NOWHERE = "198.51.100.7", "198.51.100.8", "203.0.113.7", "192.0.2.9"
+
+
+async def placed(tmp_path: Path, with_file: bool = True, enabled: bool = False) -> PlacedWorld:
+    world = PlacedWorld()
+    user = await world.person("ada", mail=MAIL, phone=PHONE)
+    await world.give_totp(user)
+    if with_file:
+        places = {"198.51.100.0/24": country_record("TR"), "203.0.113.0/24": country_record("KP")}
+        world.assessor = Assessor(RiskSettings(enabled=enabled, country_file=write_mmdb(tmp_path / "places.mmdb", places)))
+    return world
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=("with scores", "countries only"))
+async def test_thief_with_a_stolen_cookie_in_another_country_is_told_of(tmp_path: Path, enabled: bool) -> None:
+    world = await placed(tmp_path, enabled=enabled)
+    cookie = await world.from_place(HOME)
+    cookie = await world.from_place(AT_WORK, cookie)
+    assert await told(world) == []
+    await world.from_place(FAR, cookie)
+    [message] = await told(world)
+    assert (message.to, message.channel) == (MAIL, Channel.EMAIL)
+    assert "from a country from which you had not signed in here before" in message.text
+    assert "· " in message.text
+    assert "KP" in message.text
+    assert FAR not in message.text
+    for address in (FAR, HOME, NOWHERE):
+        await world.from_place(address, cookie)
+    assert len(await told(world)) == 1
+
+
+async def test_new_browser_in_a_new_country_is_one_mail(tmp_path: Path) -> None:
+    world = await placed(tmp_path)
+    await world.from_place(HOME)
+    world.later(DAY_S)
+    await world.from_place(FAR)
+    [message] = await told(world)
+    assert "from a country" in message.text
+    world.later(DAY_S)
+    await world.from_place(FAR)
+    assert "with a browser" in (await told(world))[-1].text
+
+
+async def test_without_a_file_of_countries_nothing_is_kept_of_places(tmp_path: Path) -> None:
+    world = await placed(tmp_path, with_file=False)
+    cookie = await world.from_place(HOME)
+    await world.from_place(FAR, cookie)
+    assert await told(world) == []
+    assert await world.rows("habit") == []
+
+
+async def test_places_are_kept_as_fingerprints_and_told_to_nobody_where_that_is_off(tmp_path: Path) -> None:
+    world = await placed(tmp_path)
+    world.notices = NoticeSettings(new_browser=False)
+    cookie = await world.from_place(HOME)
+    await world.from_place(FAR, cookie)
+    assert await told(world) == []
+    rows = await world.rows("habit")
+    assert [row["kind"] for row in rows] == ["sign_in", "sign_in"]
+    assert not any(code in repr(rows) for code in ("TR", "KP"))
+    await world.storage.commit([forget_habits(str(rows[0]["subject_id"]))])
+    assert await world.rows("habit") == []
 
 
 # --- a password that runs out ----------------------------------------------------------------------------------------

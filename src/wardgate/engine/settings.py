@@ -188,7 +188,10 @@ class NoticeSettings:
     )
     new_browser: bool = field(
         default=True,
-        metadata={"help": "mail a person who signs in to the portal in a browser that was not used before; once a day"},
+        metadata={
+            "help": "mail a person who signs in to the portal in a browser that was not used before, once a day, or from a country "
+            "that is new, where `risk.country_file` tells countries"
+        },
     )
     password_days: tuple[int, ...] = field(
         default=(14, 7, 3, 1),

@@ -19,7 +19,7 @@ from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.engine.finding import login_name
-from wardgate.engine.new_browser import Seen, tell_of_browser
+from wardgate.engine.new_browser import Seen, tell_of_sign_in
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
@@ -438,8 +438,8 @@ class SignInPages:
             return await self._taken(request, browser, step)
         response = self._signed_in(stored, bearer, after)
         subject_id = SubjectId(granted.subject_id)
-        if not is_known(request, self._door.ring(), subject_id):
-            await tell_of_browser(self._door.parts, granted, Seen(opening.device, opening.address), language)
+        seen, known = Seen(opening.device, opening.address), is_known(request, self._door.ring(), subject_id)
+        await tell_of_sign_in(self._door.parts, granted, seen, language, known)
         keep_known(request, response, self._door.ring(), subject_id)
         keep_device(request, response, granted.device)
         return response
