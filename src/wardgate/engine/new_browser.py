@@ -34,7 +34,7 @@ NEVER_TOLD: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Where a sign-in came from: what the browser calls itself, and its address, of which a place is told, where a file tells it."""
+    """Where a sign-in came from: what the browser calls itself, and its address, of which a file may tell the place."""
 
     device: str
     address: str
