@@ -1,13 +1,31 @@
 """xmlsec1, another maker's XML Signature and XML Encryption, judges what we sign and opens what we encrypt."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
-from tests.saml import ACS, CONTENT, IDP, LOGOUT_REQUEST, LOGOUT_RESPONSE, NOW_MS, PARTS, pair, xmlsec1_decrypts, xmlsec1_verifies
-from wardgate.federation.saml import building, metadata, names
-from wardgate.federation.saml.values import Encrypt, ErrorContent, KeyTransport, ResponseSettings, Sign
+from tests.neighbours import executable
+from tests.saml import (
+    ACS,
+    ARRIVAL,
+    CONTENT,
+    IDP,
+    LOGOUT_REQUEST,
+    LOGOUT_RESPONSE,
+    NOW_MS,
+    PARTS,
+    authn_request,
+    pair,
+    posted,
+    xmlsec1_decrypts,
+    xmlsec1_verifies,
+)
+from wardgate.errors import SamlMessageError
+from wardgate.federation.saml import building, metadata, names, requests
+from wardgate.federation.saml.requests import open_message
+from wardgate.federation.saml.values import Encrypt, ErrorContent, KeyTransport, ResponseSettings, Sign, SignatureAlgorithm
 
 pytestmark = pytest.mark.neighbour("xmlsec1")
 
@@ -62,3 +80,46 @@ def test_encrypted_assertions_open_and_their_signatures_hold(tmp_path: Path, sig
         alone = etree.tostring(assertion, method="c14n", exclusive=True)
         assert xmlsec1_verifies(tmp_path, alone, ours, ASSERTION)
     assert xmlsec1_decrypts(tmp_path, document, pair("rsa", "other")) is None
+
+
+TEMPLATE = """<ds:Signature xmlns:ds="{ds}">
+  <ds:SignedInfo>
+    <ds:CanonicalizationMethod Algorithm="{c14n}"/><ds:SignatureMethod Algorithm="{method}"/>
+    <ds:Reference URI="#_request"><ds:Transforms><ds:Transform Algorithm="{enveloped}"/>
+      <ds:Transform Algorithm="{c14n}">{prefixes}</ds:Transform></ds:Transforms>
+      <ds:DigestMethod Algorithm="{digest}"/><ds:DigestValue/></ds:Reference>
+  </ds:SignedInfo><ds:SignatureValue/>
+</ds:Signature>
+"""
+
+
+@pytest.mark.parametrize("prefixes", ["", "xs", "xs samlp unknown"])
+@pytest.mark.parametrize(
+    ("kind", "algorithm", "digest"),
+    [
+        ("rsa", SignatureAlgorithm.RSA_SHA256, names.DIGEST_SHA256),
+        ("rsa3072", SignatureAlgorithm.RSA_SHA384, names.DIGEST_SHA384),
+        ("rsa", SignatureAlgorithm.RSA_SHA512, names.DIGEST_SHA512),
+        ("p256", SignatureAlgorithm.ECDSA_SHA256, names.DIGEST_SHA256),
+        ("p384", SignatureAlgorithm.ECDSA_SHA384, names.DIGEST_SHA512),
+    ],
+)
+def test_what_xmlsec1_signs_is_read_as_signed(
+    tmp_path: Path, kind: str, algorithm: SignatureAlgorithm, digest: str, prefixes: str
+) -> None:
+    """As OpenSAML writes it: line breaks inside the signature, and a prefix that only attribute values use."""
+    included = f'<ec:InclusiveNamespaces xmlns:ec="{names.EXCLUSIVE_C14N}" PrefixList="{prefixes}"/>' if prefixes else ""
+    template = TEMPLATE.format(
+        ds=names.DSIG, c14n=names.EXCLUSIVE_C14N, enveloped=names.ENVELOPED, method=algorithm, digest=digest, prefixes=included
+    )
+    plain = authn_request().decode().replace(" xmlns:samlp", f' xmlns:xs="{names.SCHEMA}" xmlns:samlp', 1)
+    unsigned, signed = tmp_path / "template.xml", tmp_path / "request.xml"
+    unsigned.write_text(plain.replace("</saml:Issuer>", f"</saml:Issuer>\n  {template}", 1))
+    private, _ = pair(kind, "sp").write(tmp_path, "sp")
+    command = [executable("xmlsec1"), "--sign", "--privkey-pem", str(private), "--output", str(signed)]
+    subprocess.run([*command, "--id-attr:ID", f"{names.PROTOCOL}:AuthnRequest", str(unsigned)], check=True, timeout=60)
+    message = open_message(posted(signed.read_bytes()))
+    assert requests.authn_request(message, [pair(kind, "sp").certificate], ARRIVAL).signed
+    altered = open_message(posted(signed.read_bytes().replace(b"_request", b"_another")))
+    with pytest.raises(SamlMessageError):
+        requests.authn_request(altered, [pair(kind, "sp").certificate], ARRIVAL)

@@ -2,9 +2,11 @@
 
 import base64
 import zlib
+from dataclasses import replace
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +62,17 @@ def test_the_signature_covers_the_octets_as_they_came() -> None:
     request, state, algorithm = query.split("&")
     shuffled = bindings.read_redirect(f"Signature={quote(value, safe='')}&{algorithm}&{state}&{request}".encode())
     assert shuffled.signature == received.signature
+
+
+def test_ecdsa_signatures_of_a_query_are_taken_in_both_forms() -> None:
+    """Two numbers side by side by RFC 6931; OpenSAML writes DER."""
+    url = bindings.redirect_url(SSO_URL, REQUEST, DOCUMENT, None, signer("p256"))
+    found = bindings.read_redirect(urlsplit(url).query.encode()).signature
+    assert found is not None
+    one, other = int.from_bytes(found.value[:32], "big"), int.from_bytes(found.value[32:], "big")
+    verifying.check_query(replace(found, value=encode_dss_signature(one, other)), [pair("p256").certificate])
+    with pytest.raises(SamlMessageError):
+        verifying.check_query(replace(found, value=encode_dss_signature(one, other + 1)), [pair("p256").certificate])
 
 
 @pytest.mark.parametrize("part", [REQUEST, "RelayState", "SigAlg", "Signature"])
