@@ -15,15 +15,18 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine import interviews
+from wardgate.engine.accounts import directory_of
 from wardgate.engine.activated import spent
-from wardgate.engine.answering import Answer, Answering, Step, directory_of, whom_of
+from wardgate.engine.answering import Answering, whom_of
 from wardgate.engine.changing import Changing, Tried, Written
 from wardgate.engine.demands import CHANGE_PASSWORD
 from wardgate.engine.freezing import Freezing
 from wardgate.engine.held_password import held_password
 from wardgate.engine.holders import holder_of
 from wardgate.engine.outcome import ActionRequired
+from wardgate.engine.proved import recording_of
 from wardgate.engine.request import AnswerRequest
+from wardgate.engine.rounds import Answer, Step
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.acting import WRONG, Acting, Refusal
 from wardgate.engine.transaction import MAX_ROUNDS, Goal, Handle, Transaction, advance, go_on, handle_mac, new_handle
@@ -69,7 +72,7 @@ class Actions:
         transaction = await self._answering.stored(handle)
         if transaction is None or transaction.factor or transaction.is_over(to_ms(now)):
             return None
-        user, subject_id = await self._answering.account(transaction), SubjectId(transaction.subject_id)
+        user, subject_id = await self._answering.accounts.of(transaction), SubjectId(transaction.subject_id)
         link = link_of(transaction.directory, transaction.immutable_id)
         configuration = self._parts.configuration()
         application = configuration.applications.get(transaction.application)
@@ -104,19 +107,19 @@ class Actions:
             return await self._answering.finish(answer, transaction, transaction.proved, Right(), None)
         if transaction.sequence >= MAX_ROUNDS:
             text = Text("code.closed", {"ref": transaction.reference})
-            return await self._answering.close(handle, request, transaction, "code_closed", text)
+            return await self._answering.rounds.close(handle, request, transaction, "code_closed", text)
         claimed, ring = transaction.moved(), self._parts.ring()
         value, insert_handle = new_handle(ring, claimed, request.origin.binding)
         text = Text("pw.expired" if transaction.refusal == "password_expired" else "pw.must_change")
         outcome = ActionRequired(value, CHANGE_PASSWORD, text, transaction.language, transaction.reference)
-        step = go_on(ring, self._answering.use(answer, outcome), transaction, claimed)
+        step = go_on(ring, self._answering.rounds.use(answer, outcome), transaction, claimed)
         used = await spent(self._parts, transaction, request.trail) if transaction.goal is Goal.ACTIVATE else ()
         if used is None:
             # Another browser began with the same one, and was first.
             over = Text("activate.used", {"ref": transaction.reference})
-            return await self._answering.close(handle, request, transaction, "activation_over", over)
+            return await self._answering.rounds.close(handle, request, transaction, "activation_over", over)
         if isinstance(await self._storage.commit([*step, insert_handle, *used]), Refused):
-            return await self._answering.taken(handle, request)
+            return await self._answering.rounds.taken(handle, request)
         at = replace(answer, transaction=claimed, handle=_handle(handle_mac(ring, value), claimed, request.origin.binding))
         tried = await self._written(at, request.answer)
         if tried.refusal is not None:
@@ -153,10 +156,10 @@ class Actions:
         if refusal.final or refusal.reason == WRONG:
             # The password that he came with is none any more: somebody has changed it meanwhile.
             told = Text("flow.unknown", {"ref": outcome.reference}) if refusal.reason == WRONG else text
-            close = self._answering.close
+            close = self._answering.rounds.close
             return await close(answer.handle, answer.request, answer.transaction, refusal.reason, told, tried.settle)
         again = replace(outcome, text=text)
-        recording = self._answering.recording(answer.trail, answer.transaction)
+        recording = recording_of(self._parts, answer.trail, answer.transaction)
         await recording.commit(tried.settle, Kind.PASSWORD_REFUSED, again, answer.transaction.user_name, reason=refusal.reason)
         return again
 
@@ -182,7 +185,7 @@ class Actions:
 
     async def _fresh(self, transaction: Transaction, before: DirectoryUser) -> DirectoryUser:
         try:
-            return await self._answering.account(transaction) or before
+            return await self._answering.accounts.of(transaction) or before
         except DirectoryUnavailable:
             return before
 

@@ -1,132 +1,71 @@
 """Judges answers to challenges: right, wrong, a word that chooses another factor, or nothing at all.
 
-Whatever the judgement, it takes effect by one commit that raises the transaction's sequence and uses the handle up. Losing that
-race means that another packet took the step: then this one is worth nothing, right or wrong.
+What follows from the judgement is written by `rounds.py`, and by `proved.py` once everything is proved.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from wardgate.account.authenticator import active_and_held, kept_authenticators, release
+from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.freeze import Freeze
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId, link_of, subject_in
 from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
-from wardgate.crypto import Secret, same
+from wardgate.crypto import Secret
 from wardgate.directory.names import canonical_name
-from wardgate.directory.port import AccountState, Directory, DirectoryUser
+from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import parse_login_name
-from wardgate.engine import brakes, demands, hand_over, interviews, known_names, password_ends
+from wardgate.engine import brakes, demands, interviews, known_names, password_ends
+from wardgate.engine.accounts import Accounts, directory_of
 from wardgate.engine.activated import welcome
-from wardgate.engine.asking import GATEWAY_DOWN, Asked, Asker
+from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.by_link import ENROL, Proved
 from wardgate.engine.demands import CONFIRM_CONTACT, NOTHING_DUE, Due
 from wardgate.engine.freezing import Freezes, lift_due, may_lift, stands_before
-from wardgate.engine.grace import open_user
 from wardgate.engine.hand_over import HAND_OVER
 from wardgate.engine.holders import Contactless, holder_of
 from wardgate.engine.lanes import keys_of
 from wardgate.engine.notices import recovery_code_used
-from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Origin, dump_outcome, load_outcome
+from wardgate.engine.outcome import ActionRequired, Denied, Granted, Origin
+from wardgate.engine.proved import Grant, commit_proved, proved_outcome, recording_of, release_after
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
-from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
-from wardgate.engine.spent_code import remember_spent_code, user_key
+from wardgate.engine.rounds import Answer, Rounds, Step
+from wardgate.engine.runtime import EngineParts
+from wardgate.engine.spent_code import user_key
 from wardgate.engine.stepping_up import may_add, strong_kinds
-from wardgate.engine.steps import DIRECTORY_FIND, STORAGE_READ, Steps
-from wardgate.engine.surroundings import to_remember
+from wardgate.engine.steps import STORAGE_READ, Steps
 from wardgate.engine.transaction import (
     MAX_ROUNDS,
-    OUTCOME_KEPT_MS,
     Goal,
     Handle,
     State,
     Transaction,
-    Use,
     end,
     from_row,
     go_on,
     handle_from_row,
     insert,
     new_handle,
-    outcome_bound_to,
     take_back,
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.engine.wording import Whom
-from wardgate.errors import DirectoryUnavailable, SealError
+from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
 from wardgate.kba.standing import NOT_ANSWERED
-from wardgate.risk.carried import told as told_risk
 from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
 from wardgate.texts import Text
-from wardgate.values import quick_value
 
-Step = Challenge | Granted | Denied | ActionRequired
-
-# Authentication assurance levels, NIST SP 800-63B section 2.
-AAL1, AAL2 = 1, 2
 _STRONG = frozenset(STRONG_KINDS)
-PASSKEY = "passkey"
 # What stands beside a passkey among the factors of a grant, when a PIN or finger unlocked it. It is no factor of policies.
 USER_VERIFIED = "user_verified"
 # What shows that a person can be reached.
 _MESSAGES = tuple(factor.kind for factor in SECOND_FACTORS if factor.channel is not None)
-_TEXTS = {"password_expired": "password.expired", "must_change": "password.must_change"}
-
-
-@quick_value
-class Answer:
-    """Everything about one answer while it is judged."""
-
-    request: AnswerRequest
-    handle: Handle
-    transaction: Transaction
-    application: Application
-    user: DirectoryUser
-    holder: Holder
-    keys: brakes.BrakeKeys
-    seen: brakes.Seen
-    spent_key: bytes
-    now: datetime
-    now_ms: int
-    note: tuple[Operation, ...] = ()
-    contacts: Sequence[Row] = ()
-
-    @property
-    def trail(self) -> Trail:
-        """The request's timeline."""
-        return self.request.trail
-
-
-@quick_value
-class Grant:
-    """What letting somebody in needs besides the transaction.
-
-    `released`: held authenticators that become active again. `note`: whose name it is, where that is news. `proved`: every factor
-    that was proved. `due`: what policy demands besides. `prior`: what uses up an earlier proof that this one counts on, and
-    `device` what a trusted one shows from now on. `details`: what else audit says. `client`: whose address may be handed over to.
-    `nothing_new`: all of it was proved before, so that it says nothing of whoever failed since.
-    """
-
-    keys: brakes.BrakeKeys
-    seen: brakes.Seen
-    spent_key: bytes
-    code: Secret | None
-    claim: tuple[Operation, ...] = ()
-    released: tuple[Operation, ...] = ()
-    note: tuple[Operation, ...] = ()
-    proved: tuple[str, ...] = ()
-    due: Due = NOTHING_DUE
-    prior: tuple[Operation, ...] = ()
-    device: Secret | None = None
-    details: tuple[tuple[str, object], ...] = ()
-    client: str | None = None
-    nothing_new: bool = False
 
 
 class Answering:
@@ -137,23 +76,10 @@ class Answering:
         self._storage = parts.storage
         self._steps = Steps(parts)
         self._asker = asker
+        self.rounds = Rounds(parts, asker)
+        self.accounts = Accounts(parts)
         self._contactless = contactless
         self._freezes = freezes
-
-    def repeat(self, handle: Handle, request: AnswerRequest) -> Step | None:
-        """The outcome that an identical request got before; None when this one differs or nothing is kept any more.
-
-        The time decides, not the janitor: a recorded packet must not be answered for as long as its row happens to be there.
-        """
-        if handle.fingerprint is None or handle.outcome is None or not same(handle.fingerprint, request.fingerprint):
-            return None
-        if handle.consumed_at is None or handle.consumed_at + OUTCOME_KEPT_MS <= to_ms(self._parts.clock.now()):
-            return None
-        outcome = load_outcome(self._parts.ring().open(handle.outcome, outcome_bound_to(handle.mac)))
-        request.trail.reference = outcome.reference
-        request.trail.transaction_id = handle.transaction_id
-        request.trail.result, request.trail.reason = "repeated", "duplicate"
-        return outcome
 
     async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime) -> Step | None:
         """Judge the answer by the moment at which it came. `carried`: what the sealed handle says.
@@ -201,21 +127,23 @@ class Answering:
             self._contactless.read(subject_id, contacts)
         used = rows.pop() if handle.is_sealed else None
         if used:
-            return self.repeat(handle_from_row(used[0]), request)
+            return self.rounds.repeat(handle_from_row(used[0]), request)
         if _typed(request.user_name) != transaction.name_key:
-            return self._refuse(request, transaction, "state_other_user", "flow.unknown")
+            return self.rounds.refuse(request, transaction, "state_other_user", "flow.unknown")
         now_ms = to_ms(now)
         application = self._parts.configuration().applications.get(transaction.application)
         if application is None or transaction.is_over(now_ms):
             reason = "transaction_expired" if application else "no_rule"
-            return await self.close(handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference}))
+            return await self.rounds.close(
+                handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference})
+            )
         user = await self._open_account(handle, transaction, request, subject_in(link))
         if not isinstance(user, DirectoryUser):
             return user
         if not self._freezes.knows_none(subject_id) and await self._was_frozen(transaction, subject_id):
             # What was proved before may have been taken away since, and what was begun by a thief ends here.
             text = Text("flow.unknown", {"ref": transaction.reference})
-            return await self.close(handle, request, transaction, "frozen_meanwhile", text)
+            return await self.rounds.close(handle, request, transaction, "frozen_meanwhile", text)
         active, held = active_and_held(kept)
         holder = holder_of(ring, subject_id, user, active, held, contacts, answered)
         spent_key, seen = user_key(ring, realm.name, name), brakes.seen(rows, keys.known)
@@ -241,13 +169,13 @@ class Answering:
     ) -> DirectoryUser | Step | None:
         """Whose answer it is, as he is now; or the outcome where the login may not go on."""
         try:
-            user = await self.account(transaction)
+            user = await self.accounts.of(transaction)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
-            return self._refuse(request, transaction, "directory_down", "down.directory")
+            return self.rounds.refuse(request, transaction, "directory_down", "down.directory")
         if user is None or subject_id != transaction.subject_id:
             text = Text("flow.unknown", {"ref": transaction.reference})
-            return await self.close(handle, request, transaction, "user_changed", text)
+            return await self.rounds.close(handle, request, transaction, "user_changed", text)
         return user
 
     async def cancel(self, handle: Handle, carried: Transaction | None, trail: Trail) -> Denied | None:
@@ -272,19 +200,19 @@ class Answering:
         if hold is not None:
             answer.trail.note("a brake holds", wait_s=hold.wait_s)
             text = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": answer.transaction.reference})
-            return await self.close(answer.handle, answer.request, answer.transaction, hold.reason, text)
+            return await self.rounds.close(answer.handle, answer.request, answer.transaction, hold.reason, text)
         if not answer.transaction.factor:
             # All was proved, and something was to be done first: whether it is done is looked up, not answered.
             return await self.finish(answer, answer.transaction, answer.transaction.proved, Right(), None)
         given = answer.request.answer.reveal()
         if not given.strip():
-            return await self._ask_again(answer, "answer_repeated")
+            return await self.rounds.ask_again(answer, "answer_repeated")
         chosen = self._asker.chosen(given, answer.transaction, answer.holder)
         if chosen is not None:
-            return await self._change_factor(answer, chosen)
+            return await self.rounds.change_factor(answer, chosen)
         if answer.transaction.terms.links:
             if self._asker.asks_again(given, answer.transaction):
-                return await self._send_again(answer)
+                return await self.rounds.send_again(answer)
             linked = await self._judge_linked(answer, given)
             if not isinstance(linked, Answer):
                 return linked
@@ -293,13 +221,13 @@ class Answering:
         task = Task(answer.transaction.id, answer.now, codes, self._parts.ring(), answer.request.origin.site)
         factor = BY_KIND[answer.transaction.factor]
         if not factor.enrolled(answer.holder) or len(given) > LONGEST_ANSWER[factor.kind]:
-            return await self._wrong(answer, Wrong("code_wrong"))
+            return await self.rounds.wrong(answer, Wrong("code_wrong"))
         verdict = await self._verdict(answer, factor, task, given)
         if isinstance(verdict, More):
             more = self._asker.next_question(answer.transaction, answer.holder, verdict)
-            return await self._put(answer, more, (), "next_question", Kind.LOGIN_CHALLENGED)
+            return await self.rounds.put(answer, more, (), "next_question", Kind.LOGIN_CHALLENGED)
         if isinstance(verdict, Wrong):
-            return await self._wrong(answer, verdict)
+            return await self.rounds.wrong(answer, verdict)
         return await self._right(answer, factor, verdict)
 
     async def _verdict(self, answer: Answer, factor: Factor, task: Task, given: bytes) -> Right | Wrong | More:
@@ -328,8 +256,8 @@ class Answering:
             if typed is not None:
                 return replace(answer, transaction=replace(transaction, factor=typed.kind))
         if judged is not None and judged.shown:
-            return await self._wrong(answer, Wrong("code_wrong"))
-        return await self._ask_again(answer, "link_first", Text("approve.first"))
+            return await self.rounds.wrong(answer, Wrong("code_wrong"))
+        return await self.rounds.ask_again(answer, "link_first", Text("approve.first"))
 
     async def _right(self, answer: Answer, factor: Factor, verdict: Right) -> Step | None:
         transaction = answer.transaction
@@ -346,7 +274,7 @@ class Answering:
             transaction = replace(transaction, fail_open=GATEWAY_DOWN) if skipped else transaction
             step_number += skipped
         if step_number < len(transaction.steps):
-            return await self._next_step(answer, verdict, replace(transaction, proved=proved, step=step_number))
+            return await self.rounds.next_step(answer, verdict, replace(transaction, proved=proved, step=step_number))
         # What somebody answers to a question is no code: nothing of it is kept to know it again.
         code = answer.request.answer if factor.kind not in QUESTIONING else None
         return await self.finish(answer, transaction, proved, verdict, code)
@@ -366,10 +294,10 @@ class Answering:
             if any(BY_KIND[kind].channel is not None for kind in proved if kind in BY_KIND):
                 due = await self._confirmed(answer, transaction)
             elif transaction.sequence < MAX_ROUNDS and self._asker.alternatives(confirming, answer.holder):
-                return await self._next_step(answer, verdict, confirming)
+                return await self.rounds.next_step(answer, verdict, confirming)
         stepping = self._stepping_up(answer, transaction, proved, due)
         if stepping is not None:
-            return await self._next_step(answer, verdict, stepping)
+            return await self.rounds.next_step(answer, verdict, stepping)
         if due.must is not None and answer.request.origin.shows_pages and transaction.sequence < MAX_ROUNDS:
             return await self._require(answer, transaction, proved, verdict, due)
         if password_ends.is_near(self._parts.configuration().notices.password_days, answer.user, answer.now):
@@ -386,22 +314,22 @@ class Answering:
         elif transaction.terms.hand_over_s or transaction.device:
             grant = await self._with_prior(grant, transaction, answer.holder, answer.request.origin.client, answer.now_ms)
             if TRUSTED_DEVICE in proved and not grant.prior:
-                return await self._gone(answer)
+                return await self.rounds.gone(answer)
         if transaction.goal is Goal.ACTIVATE:
             welcomed = await welcome(self._parts, transaction, answer.holder, answer.trail)
             if welcomed is None:
-                return await self._gone(answer)
+                return await self.rounds.gone(answer)
             grant = replace(grant, prior=(*grant.prior, *welcomed))
             if not (answer.holder.phone and answer.holder.mail):
                 # What is added now is the first, and needs no hold.
                 due = replace(due, texts=(*due.texts, Text("activate.contacts")))
         outcome = proved_outcome(transaction, answer.user, proved, answer.application, due, grant.device)
         state = State.GRANTED if isinstance(outcome, Granted) else State.DENIED
-        step = end(self._parts.ring(), self.use(answer, outcome), transaction, state)
-        commit = await self.commit_proved(transaction, grant, outcome, answer.trail, step, answer.now_ms)
+        step = end(self._parts.ring(), self.rounds.use(answer, outcome), transaction, state)
+        commit = await commit_proved(self._parts, transaction, grant, outcome, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
             return outcome
-        return await self._lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
+        return await self.rounds.lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
 
     @staticmethod
     def _stepping_up(answer: Answer, transaction: Transaction, proved: tuple[str, ...], due: Due) -> Transaction | None:
@@ -463,32 +391,14 @@ class Answering:
         language, reference = transaction.language, transaction.reference
         return await demands.due(self._storage, demanded, holder.subject_id, person, now, language, reference)
 
-    async def _lost(self, answer: Answer, verdict: Right, position: int, steps_before_claim: int, prior: int = 0) -> Step | None:
-        """A condition did not hold: the step was taken, the code or a prior proof was used elsewhere, or a brake began to hold."""
-        if position < steps_before_claim:
-            return await self.taken(answer.handle, answer.request)
-        if position < steps_before_claim + len(verdict.claim):
-            return await self._wrong(answer, verdict.refused)
-        if position < steps_before_claim + len(verdict.claim) + prior:
-            return await self._gone(answer)
-        text = Text(
-            "wait.person", {"min": self._parts.configuration().brakes.user_source_wait_s // 60, "ref": answer.transaction.reference}
-        )
-        return await self.close(answer.handle, answer.request, answer.transaction, "brake_user_source", text)
-
-    async def _gone(self, answer: Answer) -> Step | None:
-        """What the login counted on was used by another one."""
-        text = Text("flow.unknown", {"ref": answer.transaction.reference})
-        return await self.close(answer.handle, answer.request, answer.transaction, "proof_gone", text)
-
     async def _require(
         self, answer: Answer, transaction: Transaction, proved: tuple[str, ...], verdict: Right, due: Due
     ) -> Step | None:
         """Keep the login open until what is due is done; the codes are spent by now."""
         after, outcome, insert_handle = self._awaiting(transaction.moved(), proved, due, answer.request.origin)
-        step = go_on(self._parts.ring(), self.use(answer, outcome), answer.transaction, after)
+        step = go_on(self._parts.ring(), self.rounds.use(answer, outcome), answer.transaction, after)
         commit = await self._record_required([*step, *verdict.claim, insert_handle], after, outcome, due, answer.trail)
-        return outcome if not isinstance(commit, Refused) else await self._lost(answer, verdict, commit.position, len(step))
+        return outcome if not isinstance(commit, Refused) else await self.rounds.lost(answer, verdict, commit.position, len(step))
 
     async def require(
         self, transaction: Transaction, grant: Grant, origin: Origin, trail: Trail, settle: Sequence[Operation]
@@ -517,281 +427,14 @@ class Answering:
     ) -> Commit:
         trail.note("policy demands something first", action=outcome.action)
         details = {"rule": transaction.rule, "factors": list(transaction.proved), "demands": list(due.told)}
-        recording = self.recording(trail, transaction)
+        recording = recording_of(self._parts, trail, transaction)
         return await recording.commit(unit, Kind.LOGIN_ACTION_REQUIRED, outcome, transaction.user_name, **details)
-
-    async def taken(self, handle: Handle, request: AnswerRequest) -> Step | None:
-        """Another request used this handle while we judged: the same packet again gets its outcome, any other nothing."""
-        row = await self._storage.get("handle", {"handle_mac": handle.mac})
-        return self.repeat(handle_from_row(row), request) if row is not None else None
-
-    async def _wrong(self, answer: Answer, verdict: Wrong) -> Step | None:
-        """A try less; the challenge is put again, or the login is closed when none is left."""
-        transaction = answer.transaction
-        if verdict.memory is not None:
-            transaction = replace(transaction, memory={**transaction.memory, transaction.factor: verdict.memory})
-        answer.trail.note("code checked", verdict=verdict.reason, factor=transaction.factor)
-        if verdict.told is not None:
-            return await self._ask_again(answer, verdict.reason, verdict.told)
-        settle = (
-            brakes.settle_wrong(answer.keys, self._parts.configuration().brakes, answer.now_ms, reserved=False)
-            if verdict.counted
-            else []
-        )
-        tries_left = transaction.tries_left - 1
-        if tries_left <= 0 or transaction.sequence >= MAX_ROUNDS:
-            text = Text("code.closed", {"ref": transaction.reference})
-            return await self.close(answer.handle, answer.request, transaction, "code_closed", text, settle)
-        typed = "" if transaction.terms.links and transaction.factor in ON_PAGES else transaction.factor
-        status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left, typed)
-        again = self._again(answer, replace(transaction, tries_left=tries_left), status)
-        return await self._put(answer, again, settle, verdict.reason, Kind.LOGIN_ANSWER_WRONG)
-
-    async def _ask_again(self, answer: Answer, reason: str, *status: Text) -> Step | None:
-        if answer.transaction.sequence >= MAX_ROUNDS:
-            text = Text("code.closed", {"ref": answer.transaction.reference})
-            return await self.close(answer.handle, answer.request, answer.transaction, "code_closed", text)
-        return await self._put(answer, self._again(answer, answer.transaction, *status), (), reason, Kind.LOGIN_CHALLENGED)
-
-    def _again(self, answer: Answer, transaction: Transaction, *status: Text) -> Asked:
-        return self._asker.put_again(transaction.moved(), answer.holder, *status)
-
-    async def _change_factor(self, answer: Answer, chosen: Factor) -> Step | None:
-        """The person typed a factor's word: ask by it; the word of the open factor asks for another code."""
-        transaction = answer.transaction
-        if transaction.sequence >= MAX_ROUNDS:
-            return await self._ask_again(answer, "code_closed")
-        if chosen.kind == transaction.factor or transaction.recall(chosen.kind):
-            # Going back to a factor whose code was sent asks for another one, under the rules for resends.
-            return await self._send_again(replace(answer, transaction=replace(transaction, factor=chosen.kind)))
-        asked = await self._asker.ask_by(chosen, transaction.moved(), answer.holder, answer.application, answer.trail)
-        if isinstance(asked, Text):
-            return await self._ask_again(answer, "answer_repeated", asked)
-        return await self._put(answer, asked, (), "switched", Kind.LOGIN_CHALLENGED)
-
-    async def _send_again(self, answer: Answer) -> Step | None:
-        """Another code for the open factor, or its link once more, if it is time."""
-        transaction = answer.transaction
-        if not self._asker.can_be_resent(transaction) or transaction.sequence >= MAX_ROUNDS:
-            return await self._ask_again(answer, "answer_repeated")
-        room = "approve" if self._asker.by_link.is_sent(transaction) else "code"
-        wait_s = self._asker.resend_wait_s(transaction, answer.now_ms)
-        if wait_s is None:
-            return await self._ask_again(answer, "answer_repeated", Text(f"{room}.no_more"))
-        if wait_s > 0:
-            wait = "code.wait" if room == "code" else "approve.wait_again"
-            return await self._ask_again(answer, "answer_repeated", Text(wait, {"s": wait_s}))
-        asked = await self._asker.resend(transaction, answer.holder, answer.application, answer.trail)
-        if isinstance(asked, Text):
-            return await self._ask_again(answer, "answer_repeated", asked)
-        return await self._put(answer, asked, (), "resent", Kind.LOGIN_CHALLENGED)
-
-    async def _next_step(self, answer: Answer, verdict: Right, transaction: Transaction) -> Step | None:
-        """One more factor to prove: the same login goes on, with its tries."""
-        asked = await self._asker.ask_step(transaction.moved(), answer.holder, answer.application, answer.trail)
-        if isinstance(asked, Text):
-            return await self.close(answer.handle, answer.request, answer.transaction, "no_factor", asked, verdict.claim)
-        return await self._put(answer, asked, (), "challenged", Kind.LOGIN_CHALLENGED, verdict)
-
-    # --- writing -------------------------------------------------------------------------------------------------
-
-    async def _put(
-        self, answer: Answer, asked: Asked, settle: Sequence[Operation], reason: str, kind: Kind, verdict: Right | None = None
-    ) -> Step | None:
-        """Commit a further challenge under a new handle."""
-        value, insert_handle = new_handle(self._parts.ring(), asked.transaction, answer.request.origin.binding)
-        challenge = self._asker.challenge(asked, value)
-        answer.trail.reason = reason
-        step = go_on(self._parts.ring(), self.use(answer, challenge), answer.transaction, asked.transaction)
-        claim = verdict.claim if verdict else ()
-        recording = self.recording(answer.trail, answer.transaction)
-        commit = await recording.commit(
-            [*step, *claim, insert_handle, *asked.operations, *settle],
-            kind,
-            challenge,
-            answer.transaction.user_name,
-            factor=asked.transaction.factor,
-            reason=reason,
-        )
-        if not isinstance(commit, Refused):
-            return challenge
-        return await self._lost(answer, verdict or Right(), commit.position, len(step))
-
-    async def close(
-        self,
-        handle: Handle,
-        request: AnswerRequest,
-        transaction: Transaction,
-        reason: str,
-        text: Text,
-        settle: Sequence[Operation] = (),
-    ) -> Step | None:
-        """End the login with a refusal."""
-        refusal = Denied(reason, text, transaction.language, transaction.reference)
-        use = Use(handle, request.fingerprint, dump_outcome(refusal), to_ms(self._parts.clock.now()))
-        step = end(self._parts.ring(), use, transaction, State.DENIED)
-        commit = await self.recording(request.trail, transaction).commit_denied([*step, *settle], refusal, transaction.user_name)
-        return await self.taken(handle, request) if isinstance(commit, Refused) else refusal
-
-    async def commit_proved(
-        self,
-        transaction: Transaction,
-        grant: Grant,
-        outcome: Granted | Denied,
-        trail: Trail,
-        step: Sequence[Operation],
-        now_ms: int,
-    ) -> Commit:
-        """All is proved: the step, what the code claims, the brakes and the spent code in one commit with the audit event.
-
-        Refused for its password, the login has spent its code and forgets the failures all the same: it was the person himself.
-        """
-        ring = self._parts.ring()
-        spent: list[Operation] = []
-        if grant.code:
-            spent.append(remember_spent_code(ring, transaction.application, grant.spent_key, grant.code, now_ms))
-            if transaction.terms.hand_over_s and grant.client is not None and isinstance(outcome, Granted):
-                left = hand_over.leave(ring, transaction, grant.spent_key, grant.client, grant.code, grant.proved, now_ms)
-                spent.append(left)
-        unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
-        if not grant.nothing_new:
-            unit += brakes.let_pass(grant.keys, now_ms) if transaction.fail_open else brakes.success(grant.keys, now_ms, grant.seen)
-        unit += [*spent, *grant.released]
-        asks = self._parts.configuration().questioner is not None and not grant.nothing_new
-        if asks and isinstance(outcome, Granted) and not _STRONG.isdisjoint(outcome.factors):
-            unit += await interviews.opened_by_grant(self._parts, transaction, now_ms)
-        recording = self.recording(trail, transaction)
-        details: dict[str, object] = {"rule": transaction.rule, **dict(grant.details)}
-        if transaction.grace:
-            details["grace"] = True
-        if transaction.lane:
-            details["lane"] = transaction.lane
-        if transaction.fail_open:
-            details["fail_open"] = transaction.fail_open
-        if transaction.risk:
-            details["risk"] = told_risk(transaction.risk)
-        if grant.due.told:
-            details |= {"demands": list(grant.due.told), "actions": transaction.terms.actions}
-            for told in grant.due.told:
-                trail.note("policy demands something", **told)
-        if isinstance(outcome, Denied):
-            proved = list(grant.proved or transaction.proved)
-            return await recording.commit_denied(unit, outcome, transaction.user_name, factors=proved, **details)
-        details["factors"], details["assurance"] = list(outcome.factors), outcome.assurance
-        # Who was let in with less makes nothing known: the next time it would spare him more.
-        learns = transaction.risk and not transaction.fail_open and not grant.nothing_new
-        habits = await to_remember(self._parts, transaction, now_ms) if learns else ()
-        unit += [*grant.note, *habits]
-        return await recording.commit(unit, Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
-
-    def use(self, answer: Answer, outcome: Step) -> Use:
-        """What uses the handle of this answer up, with its outcome."""
-        return Use(answer.handle, answer.request.fingerprint, dump_outcome(outcome), answer.now_ms)
-
-    def recording(self, trail: Trail, transaction: Transaction) -> Recording:
-        """The record of a step of this login."""
-        return Recording(self._parts, trail, transaction.application, transaction.subject_id)
-
-    def _refuse(self, request: AnswerRequest, transaction: Transaction, reason: str, text_id: str) -> Denied:
-        """A refusal that uses nothing up: the right person may still answer."""
-        request.trail.result, request.trail.reason = "denied", reason
-        return Denied(reason, Text(text_id, {"ref": transaction.reference}), transaction.language, transaction.reference)
-
-    async def account(self, transaction: Transaction) -> DirectoryUser | None:
-        """The account as it is now; None when it may not be let in any more.
-
-        Of a login that began while the directory was down, as it was told last: until the directory answers again, and then only
-        if nothing about the account has changed, for its password is the one of before.
-        """
-        graced = self._graced(transaction)
-        try:
-            user = await self._asked(transaction)
-        except DirectoryUnavailable:
-            if graced is None:
-                raise
-            return graced
-        if user is None or user.state is not AccountState.ACTIVE:
-            return None
-        return None if graced is not None and graced.version != user.version else user
-
-    def _graced(self, transaction: Transaction) -> DirectoryUser | None:
-        try:
-            return open_user(self._parts.ring(), transaction.grace, transaction.id) if transaction.grace else None
-        except SealError:
-            return None
-
-    async def _asked(self, transaction: Transaction) -> DirectoryUser | None:
-        directory = directory_of(self._parts.configuration(), transaction.directory)
-        if directory is None:
-            return None
-        began = self._steps.begin()
-        try:
-            return await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
-        finally:
-            self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
 
 
 def whom_of(transaction: Transaction) -> Whom:
     """Whom notices about a login are for."""
     named = (transaction.user_name, transaction.application, transaction.id, transaction.reference, transaction.language)
     return Whom(transaction.subject_id, *named, transaction.realm)
-
-
-def directory_of(configuration: EngineConfiguration, name: str) -> Directory | None:
-    """The directory of this name."""
-    return next((each for realm in configuration.realms for each in realm.directories if each.name == name), None)
-
-
-def release_after(proved: Sequence[str], holder: Holder) -> tuple[Operation, ...]:
-    """What makes held authenticators active again: a grant in which another strong factor was proved. Held ones prove nothing."""
-    if not holder.held or _STRONG.isdisjoint(proved):
-        return ()
-    return tuple(release(holder.held))
-
-
-def proved_outcome(
-    transaction: Transaction,
-    user: DirectoryUser,
-    factors: tuple[str, ...],
-    application: Application,
-    due: Due = NOTHING_DUE,
-    device: Secret | None = None,
-) -> Granted | Denied:
-    """The outcome of a login that proved everything: let in, unless something has to be done first, which may be said now."""
-    if transaction.refusal:
-        text = Text(_TEXTS[transaction.refusal], {"ref": transaction.reference})
-        return Denied(transaction.refusal, text, transaction.language, transaction.reference)
-    if due.text is not None:
-        return Denied("action_required", due.text, transaction.language, transaction.reference)
-    groups, aliases = application.released_groups(user, transaction.realm)
-    return Granted(
-        subject_id=transaction.subject_id,
-        user_name=user.name,
-        directory=user.directory,
-        realm=transaction.realm,
-        display_name=user.display_name,
-        mail=user.mail,
-        groups=groups,
-        attributes=user.attributes,
-        factors=factors,
-        assurance=_assurance(factors),
-        application=transaction.application,
-        reference=transaction.reference,
-        group_aliases=aliases,
-        session_s=transaction.terms.session_s,
-        idle_s=transaction.terms.idle_s,
-        language=transaction.language,
-        texts=due.texts,
-        device=device,
-        own_language=user.language or "",
-    )
-
-
-def _assurance(factors: Sequence[str]) -> int:
-    """A trusted device proves no second factor now; what is handed over was a full login a moment ago."""
-    if len(factors) > 1:
-        return AAL1 if TRUSTED_DEVICE in factors and len(factors) == 2 else AAL2
-    return AAL2 if HAND_OVER in factors else AAL1
 
 
 def _names_questions(transaction: Transaction) -> bool:
@@ -802,8 +445,3 @@ def _names_questions(transaction: Transaction) -> bool:
 
 def _typed(name: str) -> str:
     return canonical_name(name) or ""
-
-
-def _wrong(tries_left: int, factor: str) -> Text:
-    room = factor if factor in (PASSKEY, *QUESTIONING) else "code"
-    return Text(f"{room}.wrong", {"left": tries_left}) if tries_left > 1 else Text(f"{room}.wrong_last")

@@ -126,7 +126,7 @@ class Approvals:
     async def owner(self, visit: Visit) -> Owner | None:
         """Whose login it is; None where the account may not be let in any more. Raises DirectoryUnavailable."""
         transaction, subject_id = visit.transaction, visit.link.subject_id
-        user = await self._answering.account(transaction)
+        user = await self._answering.accounts.of(transaction)
         finds = [
             link_of(transaction.directory, transaction.immutable_id),
             kept_authenticators(subject_id),

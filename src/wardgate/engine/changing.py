@@ -18,7 +18,7 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import Directory, DirectoryUser, PasswordPolicy, PasswordPolicyTelling
 from wardgate.engine import bind_brake, brakes
-from wardgate.engine.answering import directory_of
+from wardgate.engine.accounts import directory_of
 from wardgate.engine.bind_brake import Bind, Checked
 from wardgate.engine.holders import holder_of
 from wardgate.engine.notices import notify

@@ -15,7 +15,7 @@ from wardgate.directory.names import canonical_name
 from wardgate.directory.realm import names_meant, parse_login_name
 from wardgate.engine import brakes, demands
 from wardgate.engine.actions import Actions, Awaited
-from wardgate.engine.answering import PASSKEY, USER_VERIFIED, Answering, Grant, proved_outcome
+from wardgate.engine.answering import USER_VERIFIED, Answering
 from wardgate.engine.approvals import Approvals
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
@@ -31,8 +31,10 @@ from wardgate.engine.opening import Opening, proved_already
 from wardgate.engine.outcome import Denied, Origin, Outcome
 from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices, takes_passkeys
 from wardgate.engine.prior_proofs import PriorProofs
+from wardgate.engine.proved import Grant, commit_proved, proved_outcome
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import AnswerRequest, BeginRequest
+from wardgate.engine.rounds import PASSKEY
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.sealed_handle import ANOTHER_BINDING, MAX_SEALED_BYTES, open_login
 from wardgate.engine.session_first import (
@@ -246,7 +248,7 @@ class Engine:
             details=(("session", request.session.id),),
             nothing_new=True,
         )
-        commit = await self._answering.commit_proved(transaction, grant, outcome, request.trail, person.settle, attempt.now_ms)
+        commit = await commit_proved(self._parts, transaction, grant, outcome, request.trail, person.settle, attempt.now_ms)
         return session_denied(request, SESSION_GONE) if isinstance(commit, Refused) else outcome
 
     def _trust_clock(self) -> None:
@@ -409,7 +411,7 @@ class Engine:
         if handle.binding != request.origin.binding:
             return self._closed(request, "state_other_nas")
         if handle.consumed_at is not None:
-            return self._answering.repeat(handle, request) or self._closed(request, "state_used")
+            return self._answering.rounds.repeat(handle, request) or self._closed(request, "state_used")
         return await self._answering.answer(handle, transaction, request, now) or self._closed(request, "state_used")
 
     def _kept(self, request: AnswerRequest, now_ms: int) -> Kept | None:
@@ -463,7 +465,7 @@ class Engine:
         if handle.binding != request.origin.binding or not request.origin.shows_pages:
             return self._closed(request, "state_other_nas")
         if handle.consumed_at is not None:
-            return self._answering.repeat(handle, request) or self._closed(request, "state_used")
+            return self._answering.rounds.repeat(handle, request) or self._closed(request, "state_used")
         return await self._actions.choose_password(handle, request, now) or self._closed(request, "state_used")
 
     async def cancel(self, handle: bytes, trail: Trail) -> Denied:

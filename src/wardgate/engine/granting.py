@@ -6,7 +6,8 @@ from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.engine import brakes, password_ends
-from wardgate.engine.answering import Answering, Grant, directory_of, proved_outcome, release_after, whom_of
+from wardgate.engine.accounts import directory_of
+from wardgate.engine.answering import Answering, whom_of
 from wardgate.engine.attempt import Attempt, Person
 from wardgate.engine.course import Course, Prior
 from wardgate.engine.demands import Due
@@ -14,6 +15,7 @@ from wardgate.engine.freezing import Freezes, lift_due, may_lift
 from wardgate.engine.notices import recovery_code_used
 from wardgate.engine.opening import Opening
 from wardgate.engine.outcome import ActionRequired, Denied, Granted, Outcome
+from wardgate.engine.proved import Grant, commit_proved, proved_outcome, release_after
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.spent_code import user_key
@@ -116,7 +118,7 @@ class Granting:
         if due.must is not None and origin.shows_pages and not (due.must.factors and is_password_alone(transaction.proved)):
             return await self._answering.require(transaction, grant, origin, trail, person.settle)
         now_ms = to_ms(self._parts.clock.now())
-        commit = await self._answering.commit_proved(transaction, grant, outcome, trail, person.settle, now_ms)
+        commit = await commit_proved(self._parts, transaction, grant, outcome, trail, person.settle, now_ms)
         return None if isinstance(commit, Refused) else outcome
 
     async def _lift_due(self, attempt: Attempt, person: Person, transaction: Transaction) -> Due | None:

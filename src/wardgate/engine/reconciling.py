@@ -15,7 +15,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine.answering import directory_of
+from wardgate.engine.accounts import directory_of
 from wardgate.engine.holders import holder_of
 from wardgate.engine.notices import notify
 from wardgate.engine.password_writes import GIVEN_UP_MS, TABLE, PasswordWrites, Pending, pending_in, put_off_write

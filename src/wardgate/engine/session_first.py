@@ -17,7 +17,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.directory.realm import Realm
-from wardgate.engine.answering import PASSKEY, USER_VERIFIED
+from wardgate.engine.answering import USER_VERIFIED
 from wardgate.engine.attempt import Attempt, Candidate
 from wardgate.engine.finding import Found, login_name
 from wardgate.engine.first_factor import FirstFactor
@@ -25,6 +25,7 @@ from wardgate.engine.outcome import Denied, Origin
 from wardgate.engine.passkey_first import takes_passkeys
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import BeginRequest
+from wardgate.engine.rounds import PASSKEY
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.terms import Terms
 from wardgate.engine.trusted import TRUSTED_DEVICE

@@ -26,7 +26,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import ContactKind, ContactWriting, Directory, DirectoryUser, RightMissing
-from wardgate.engine.answering import directory_of
+from wardgate.engine.accounts import directory_of
 from wardgate.engine.notices import ACCOUNT, CHANNELS, Addressee, everywhere, page_address, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.contacts import masked
