@@ -15,7 +15,7 @@ from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, ContactKind, DirectoryUser, PasswordVerdict
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.settings import RealmSettings
-from wardgate.engine.self_service.engine import SOURCE_STARTS_PER_HOUR
+from wardgate.engine.self_service.starting import SOURCE_STARTS_PER_HOUR
 from wardgate.engine.self_service.weighing import ages_of
 from wardgate.engine.settings import SendingSettings
 from wardgate.errors import DirectoryUnavailable

@@ -18,8 +18,9 @@ from wardgate.crypto import Secret
 from wardgate.directory.port import ContactKind, DirectoryUser, PasswordVerdict
 from wardgate.engine.outcome import Origin
 from wardgate.engine.runtime import EngineParts
-from wardgate.engine.self_service.engine import SelfService, Start
+from wardgate.engine.self_service.engine import SelfService
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, SelfServiceOutcome
+from wardgate.engine.self_service.starting import Start
 from wardgate.factors import KINDS, STRONG_KINDS
 from wardgate.factors.port import answer_to_all
 from wardgate.kba.settings import KbaSettings

@@ -15,8 +15,9 @@ from wardgate.account.recovery_code import MAX_TYPED_CHARS
 from wardgate.crypto import Secret
 from wardgate.engine.request import MAX_USER_NAME_CHARS
 from wardgate.engine.self_service.activating import Activating
-from wardgate.engine.self_service.engine import ACTIVATE, Start
+from wardgate.engine.self_service.engine import ACTIVATE
 from wardgate.engine.self_service.outcome import Closed
+from wardgate.engine.self_service.starting import Start
 from wardgate.pages.browser import Browser, browser_of, form_of, is_ours
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.steps import Step, Steps

@@ -13,8 +13,10 @@ from wardgate.audit.timeline import Trail
 from wardgate.crypto import Secret
 from wardgate.directory.realm import parse_login_name
 from wardgate.engine.request import MAX_USER_NAME_CHARS
-from wardgate.engine.self_service.engine import ACTIVATE, ASKED, SelfService, Start
+from wardgate.engine.self_service.asking import ASKED
+from wardgate.engine.self_service.engine import ACTIVATE, SelfService
 from wardgate.engine.self_service.outcome import Ask, Choose, ChoosePassword, Closed, Done, HandedOver, SelfServiceOutcome
+from wardgate.engine.self_service.starting import Start
 from wardgate.factors import ON_PAGES
 from wardgate.factors.passkey import MAX_ASSERTION_BYTES
 from wardgate.factors.port import MAX_ANSWER_BYTES

@@ -21,10 +21,12 @@ from wardgate.engine.attempt import Attempt
 from wardgate.engine.finding import Found
 from wardgate.engine.holders import holder_of
 from wardgate.engine.runtime import EngineParts
-from wardgate.engine.self_service.engine import Person, SelfService, Start
+from wardgate.engine.self_service.engine import SelfService
 from wardgate.engine.self_service.flow import Flow, Proved, insert
 from wardgate.engine.self_service.outcome import Closed, SelfServiceOutcome
+from wardgate.engine.self_service.people import Person
 from wardgate.engine.self_service.start_code import KIND
+from wardgate.engine.self_service.starting import Start
 from wardgate.engine.self_service.weighing import ages_of
 from wardgate.errors import ClockWrong
 from wardgate.storage.port import Committed
@@ -55,8 +57,8 @@ class Activating:
         if activation is None:
             return "", _over(start.trail)
         named = replace(start, user_name=activation.login_name)
-        attempt = self._service.attempt(named)
-        refused = await self._service.may_not_start(attempt)
+        attempt = self._service.starting.attempt(named)
+        refused = await self._service.starting.may_not_start(attempt)
         if refused is not None:
             return "", _denied(refused, start.trail)
         found = await self._service.finding.find(attempt)
@@ -72,12 +74,12 @@ class Activating:
     async def begin_by_code(self, start: Start, code: Secret) -> tuple[str, SelfServiceOutcome]:
         """Begin with a name and a start code. A wrong code is the brakes' business: anybody can type one beside a name."""
         self._trust_clock()
-        attempt = self._service.attempt(start)
-        refused = await self._service.may_not_start(attempt)
+        attempt = self._service.starting.attempt(start)
+        refused = await self._service.starting.may_not_start(attempt)
         if refused is not None:
             return "", _denied(refused, start.trail)
         found = await self._service.finding.find(attempt)
-        if found.down is not None or not await self._service.all_answer(attempt):
+        if found.down is not None or not await self._service.starting.all_answer(attempt):
             return "", self._service.down(start.trail)
         subject_id, activation = await self._issued(found)
         typed = code.reveal().decode("utf-8", "replace")
@@ -112,7 +114,7 @@ class Activating:
         if user is None or directory is None:
             return "", _over(start.trail)
         flow = replace(
-            self._service.new_flow(start, attempt),
+            self._service.starting.new_flow(start, attempt),
             subject_id=activation.subject_id,
             directory=user.directory,
             immutable_id=user.immutable_id,
@@ -131,7 +133,7 @@ class Activating:
         moved, more, handed = after
         start.trail.result, start.trail.reason = "challenged", "started"
         ring = self._parts.ring()
-        event = self._service.event(Kind.SELF_SERVICE_BEGUN, moved, attempt.now_ms, start.trail)
+        event = self._service.records.event(Kind.SELF_SERVICE_BEGUN, moved, attempt.now_ms, start.trail)
         begun = await self._storage.commit([insert(ring, moved), *more, event, start.trail.entry(ring, attempt.now_ms)])
         start.trail.stored = isinstance(begun, Committed)
         if not start.trail.stored:
@@ -145,7 +147,7 @@ class Activating:
         )
         holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts)
         person = Person(user, directory, holder, ages_of(ring, contacts, rows), bool(frozen))
-        return self._service.with_activation(flow, person, read_one(issued))
+        return self._service.people.with_activation(flow, person, read_one(issued))
 
 
 def _over(trail: Trail) -> Closed:
