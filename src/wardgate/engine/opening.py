@@ -125,7 +125,6 @@ class Opening:
             dumps([course.rule, course.floors, course.steps, course.fail_open, dump_terms(course.terms), course.device]).encode(),
             dumps([proved, person.lane]).encode(),
             password,
-            *(kind.encode() for kind in course.proved),
         )
 
 
