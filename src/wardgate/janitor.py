@@ -80,6 +80,9 @@ RETENTIONS = (
     Retention("lease", "held_until", _DAY_MS),
     Retention("page_step", "expires_at", 0),
     Retention("sso_session", "expires_at", 0),
+    Retention("saml_participant", "expires_at", 0),
+    # The id of a request is known for longer than its message is taken for a fresh one.
+    Retention("saml_request", "expires_at", 0),
     Retention("self_service", "expires_at", _DAY_MS),
     Retention("mail_link", "expires_at", _DAY_MS),
     Retention("password_write", "expires_at", 0),

@@ -54,8 +54,8 @@ class Shared(World):
 
     async def come(self, session: Session, **asked: object) -> tuple[tuple[str, ...], Outcome]:
         """To the application, with the session."""
-        still: tuple[Operation, ...] = (self.sessions.still(self.bearer, session),)
-        request = SessionRequest("vpn", session, HERE, Trail(self.clock, "portal"), operations=still)
+        still: list[Operation] = [self.sessions.still(self.bearer, session)]
+        request = SessionRequest("vpn", session, HERE, Trail(self.clock, "portal"), writes=lambda _: still)
         return await self.engine.begin_by_session(replace(request, **asked))  # type: ignore[arg-type]
 
 

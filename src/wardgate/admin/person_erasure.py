@@ -40,6 +40,7 @@ BELONGINGS: Final = (
     "password_write",
     "self_service",
     "sso_session",
+    "saml_participant",
     "subject_link",
 )
 # The same, found by something else than the person's id.
@@ -62,6 +63,7 @@ NOT_OF_PEOPLE: Final = (
     "lease",
     "page_step",
     "party_metadata",
+    "saml_request",
     "sending",
     "spent_code",
     "token",

@@ -48,6 +48,7 @@ from wardgate.engine.session_first import (
     unmet,
     with_asked,
 )
+from wardgate.engine.session_first import NOT_TAKEN as SESSION_NOT_TAKEN
 from wardgate.engine.spent_code import is_spent_code, may_be_code, user_key
 from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, with_strong_step
 from wardgate.engine.steps import POLICY, Steps
@@ -237,6 +238,9 @@ class Engine:
         self, request: SessionRequest, attempt: Attempt, person: Person, transaction: Transaction, due: Due
     ) -> Outcome:
         outcome = proved_outcome(transaction, person.user, transaction.proved, attempt.application, due)
+        writes = request.writes(outcome) if isinstance(outcome, Granted) else ()
+        if writes is None:
+            return session_denied(request, SESSION_NOT_TAKEN)
         grant = Grant(
             person.keys,
             person.seen,
@@ -244,7 +248,7 @@ class Engine:
             None,
             proved=transaction.proved,
             due=due,
-            prior=request.operations,
+            prior=tuple(writes),
             details=(("session", request.session.id),),
             nothing_new=True,
         )

@@ -9,7 +9,7 @@ first, for at an unlocked computer a session says little about who sits there.
 What is granted by a session alone forgets no failures, opens no questions and teaches no habits: nobody has proved anything now.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -21,7 +21,7 @@ from wardgate.engine.answering import USER_VERIFIED
 from wardgate.engine.attempt import Attempt, Candidate
 from wardgate.engine.finding import Found, login_name
 from wardgate.engine.first_factor import FirstFactor
-from wardgate.engine.outcome import Denied, Origin
+from wardgate.engine.outcome import Denied, Granted, Origin
 from wardgate.engine.passkey_first import takes_passkeys
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import BeginRequest
@@ -38,11 +38,13 @@ from wardgate.texts import Text
 from wardgate.values import quick_value
 
 # Why a session is not enough. The first: it is over, whatever its row says. The second: its person signs in again. The third: he
-# would have to be asked for something, which may not be done. The last: it was ended, or what it was for was taken, meanwhile.
+# would have to be asked for something, which may not be done. Then: it was ended, or what it was for was taken, meanwhile. And the
+# last: the application cannot be told what it asked for.
 SESSION_OVER: Final = "session_over"
 SIGN_IN_AGAIN: Final = "session_too_old"
 MORE_NEEDED: Final = "session_not_enough"
 SESSION_GONE: Final = "session_gone"
+NOT_TAKEN: Final = "session_not_taken"
 # The directory's clock may be ahead of ours where a new password was chosen in the login that the session began with.
 CLOCK_SLACK: Final = timedelta(seconds=60)
 _OF_A_PASSWORD: Final = frozenset({PASSWORD, KERBEROS})
@@ -54,8 +56,9 @@ class SessionRequest:
     """A login for an application by a session.
 
     `fresh_after`: milliseconds; what was proved before then counts for nothing; 0: as policy ages it. `asked`: what the application
-    asks for beside its policy, each a choice of factors. `can_challenge`: False: nobody may be asked for anything. `operations`:
-    what the grant writes besides, and what must hold for it: above all that the session is still there.
+    asks for beside its policy, each a choice of factors. `can_challenge`: False: nobody may be asked for anything. `writes`: what a
+    grant writes besides, and what must hold for it, above all that the session is still there; None where whoever asks cannot take
+    this grant, which then is none.
     """
 
     application: str
@@ -65,7 +68,7 @@ class SessionRequest:
     fresh_after: int = 0
     asked: tuple[tuple[str, ...], ...] = ()
     can_challenge: bool = True
-    operations: tuple[Operation, ...] = ()
+    writes: Callable[[Granted], Sequence[Operation] | None] = lambda _: ()
 
 
 @quick_value

@@ -1,10 +1,10 @@
 """Asking the engine whether the session of a browser is enough for an application."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 
-from wardgate.engine.outcome import Outcome
+from wardgate.engine.outcome import Granted, Outcome
 from wardgate.engine.session_first import SessionRequest
 from wardgate.pages.browser import Browser
 from wardgate.pages.door import BrowserDoor
@@ -19,11 +19,11 @@ async def ask_engine(
     browser: Browser,
     session: Session,
     purpose: Purpose,
-    operations: Sequence[Operation],
+    writes: Callable[[Granted], Sequence[Operation] | None],
     *,
     can_challenge: bool = True,
 ) -> tuple[tuple[str, ...], Outcome]:
-    """What of the session counts there, and the outcome. `operations`: as of a `SessionRequest`."""
+    """What of the session counts there, and the outcome. `writes`: as of a `SessionRequest`."""
     trail, origin = door.trail(request), door.origin(request, browser)
     asked = SessionRequest(
         purpose.application,
@@ -33,7 +33,7 @@ async def ask_engine(
         purpose.fresh_after,
         purpose.asked,
         can_challenge,
-        tuple(operations),
+        writes,
     )
     counted, outcome = await door.engine.begin_by_session(asked)
     await door.published(trail, outcome)

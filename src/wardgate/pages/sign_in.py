@@ -129,7 +129,7 @@ class SignInPages:
         """Into our own pages by the session of another application, if their policy takes it."""
         bearer = request.cookies.get(SESSION_COOKIE, "")
         admits = [self._door.sessions.admit(bearer, session, aim.purpose.application)]
-        counted, outcome = await ask_engine(self._door, request, browser, session, aim.purpose, admits)
+        counted, outcome = await ask_engine(self._door, request, browser, session, aim.purpose, lambda _: admits)
         match outcome:
             case Granted():
                 return RedirectResponse(aim.then, status_code=303)

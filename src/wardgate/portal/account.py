@@ -14,6 +14,7 @@ from wardgate.engine.self_service.own_questions import OwnQuestions, Person, Sta
 from wardgate.factors import SECOND_FACTORS
 from wardgate.pages.browser import browser_of, drop_cookie, form_of, is_ours, new_browser
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
+from wardgate.pages.joined import Joined
 from wardgate.pages.told import told_reference, with_reference
 from wardgate.portal.activity import ActivityPages
 from wardgate.portal.gate import Gate, Present
@@ -29,8 +30,10 @@ SIGNED_OUT: Final = "/signed-out"
 class AccountPages:
     """The pages under `/account`, and the end of the session."""
 
-    def __init__(self, door: BrowserDoor, gate: Gate, activity: ActivityPages) -> None:
+    def __init__(self, door: BrowserDoor, gate: Gate, activity: ActivityPages, joined: Joined | None = None) -> None:
+        """`joined`: a door whose applications a session may have been used for."""
         self._door = door
+        self._joined = joined
         self._gate = gate
         self._questions = OwnQuestions(door.parts)
         self._activity = activity
@@ -127,11 +130,13 @@ class AccountPages:
         ended, trail = await self._door.sessions.end(bearer, "signed_out"), self._door.trail(request)
         trail.user, trail.reason = ended.whose.user_name if ended is not None else "", "signed_out"
         self._door.recorder.publish(trail)
-        response = RedirectResponse(with_reference(SIGNED_OUT, trail.reference), status_code=303)
+        after = new_browser()
+        onward = await self._joined.leaving(after, ended) if self._joined is not None and ended is not None else ""
+        response = RedirectResponse(onward or with_reference(SIGNED_OUT, trail.reference), status_code=303)
         # Without "cache": emptying it can hold Chrome up for many seconds, and nothing of ours is in it.
         response.headers["clear-site-data"] = '"storage"'
         drop_cookie(response, SESSION_COOKIE)
-        new_browser().keep(response)
+        after.keep(response)
         return response
 
     async def signed_out(self, request: Request) -> Response:

@@ -1,7 +1,7 @@
 """Puts the portal's pages together, for the listeners that have this door."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from wardgate.engine.self_service.names import UserNames
 from wardgate.engine.self_service.own_questions import OwnQuestions
 from wardgate.engine.self_service.undoing import Undoing
 from wardgate.pages.door import BrowserDoor
+from wardgate.pages.joined import Joined
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
 from wardgate.portal.activation import ActivationPages
@@ -48,8 +49,17 @@ from wardgate.web.render import Pages
 FOLDERS: Final = (Path(__file__).with_name("templates"), Path(__file__).parents[1] / "pages" / "templates")
 
 
-def portal_pages(parts: EngineParts) -> MorePages:
-    """Everything behind the door `portal`."""
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Another door on the portal's listener: how it is made, where its templates are, which paths take a larger body."""
+
+    make: Callable[[BrowserDoor], Joined]
+    folders: Sequence[Path]
+    larger: Mapping[str, int]
+
+
+def portal_pages(parts: EngineParts, joining: Joining | None = None) -> MorePages:
+    """Everything behind the door `portal`, and the door that is joined to it."""
 
     def routes(context: WebContext, pages: Pages) -> Sequence[BaseRoute]:
         # Links in messages lead to the address that is configured for these pages.
@@ -63,6 +73,9 @@ def portal_pages(parts: EngineParts) -> MorePages:
             sessions=sessions,
             parts=own,
         )
+        joined = joining.make(door) if joining is not None else None
+        if joined is not None:
+            door = replace(door, purposes=joined.purposes)
         gate, undoing = Gate(door), Undoing(own)
         activity = ActivityPages(door, gate, undoing)
 
@@ -77,7 +90,7 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *recovery.routes(),
             *ActivationPages(door, Activating(own, service), recovery).routes(),
             *activity.routes(),
-            *AccountPages(door, gate, activity).routes(),
+            *AccountPages(door, gate, activity, joined).routes(),
             *EnrolmentPages(door, gate).routes(),
             *TokenPages(door, gate).routes(),
             *RenamingPages(door, gate).routes(),
@@ -91,9 +104,12 @@ def portal_pages(parts: EngineParts) -> MorePages:
             *NamePages(door, UserNames(own)).routes(),
             *PasskeyPages(door, gate).routes(),
             *HelpPages(door).routes(),
+            *(joined.routes(sign_in) if joined is not None else ()),
             *BrandFiles(context).routes(),
             Route("/", start),
         ]
         return [*routes, *well_known_routes(context, routes)]
 
-    return MorePages("portal", routes, FOLDERS)
+    if joining is None:
+        return MorePages("portal", routes, FOLDERS)
+    return MorePages("portal", routes, (*FOLDERS, *joining.folders), joining.larger)

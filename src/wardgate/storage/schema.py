@@ -518,6 +518,40 @@ party_metadata = Table(
     PrimaryKeyConstraint("application"),
 )
 
+# What applications asked for by way of a browser, until their answer leaves; and, for a while, that they asked.
+saml_request = Table(
+    "saml_request",
+    metadata,
+    _bytes("request_mac"),
+    _bytes("replay_mac"),
+    _bytes("browser_mac", null=True),
+    _bytes("source_mac"),
+    _text("state"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("request_mac"),
+    UniqueConstraint("replay_mac", name="uq_saml_request_replay_mac"),
+    Index("ix_saml_request_browser_mac", "browser_mac"),
+    Index("ix_saml_request_source_mac", "source_mac", "state"),
+    Index("ix_saml_request_expires_at", "expires_at"),
+)
+
+# The applications that a session was used for, and what they know its person by.
+saml_participant = Table(
+    "saml_participant",
+    metadata,
+    _text("session_id"),
+    _text("application"),
+    _text("subject_id"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("expires_at"),
+    PrimaryKeyConstraint("session_id", "application"),
+    Index("ix_saml_participant_subject_id", "subject_id"),
+    Index("ix_saml_participant_expires_at", "expires_at"),
+)
+
 # --- delivery --------------------------------------------------------------------------------------------------------
 
 outbox = Table(

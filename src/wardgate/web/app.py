@@ -1,7 +1,7 @@
 """Puts the web room's routes together, door by door: a listener has the doors that its settings name, and no other page."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -29,11 +29,15 @@ DOORS = ("admin", "health", "metrics")
 
 @dataclass(frozen=True, slots=True)
 class MorePages:
-    """Another room's pages: the door that they are behind, their routes, and where their templates are."""
+    """Another room's pages: the door that they are behind, their routes, and where their templates are.
+
+    `larger`: paths that take a larger body than others, and how large, in bytes.
+    """
 
     door: str
     routes: Callable[[WebContext, Pages], Sequence[BaseRoute]]
     folders: Sequence[Path]
+    larger: Mapping[str, int] = field(default_factory=dict)
 
 
 def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Sequence[MorePages] = ()) -> Starlette:
@@ -66,11 +70,12 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
         response.headers.update(headers)
         return response
 
+    larger = {path: most for each in more if each.door in doors for path, most in each.larger.items()}
     app = Starlette(
         routes=by_path(routes),
         middleware=[
             Middleware(SecurityHeaders, secure_transport=not context.demo),
-            Middleware(Boundary, error_page=faced.error),
+            Middleware(Boundary, error_page=faced.error, larger=larger),
         ],
         exception_handlers={HTTPException: refused},
     )

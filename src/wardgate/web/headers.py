@@ -6,6 +6,7 @@ in front.
 """
 
 import traceback
+from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
@@ -26,8 +27,8 @@ CONTENT_SECURITY_POLICY = (
 )
 # Two years, the least that browsers' preload lists ask for; not in the demo, whose certificate is our own.
 STRICT_TRANSPORT_SECURITY = "max-age=63072000"
+CONTENT_SECURITY_POLICY_HEADER = "content-security-policy"
 _ALWAYS = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
@@ -35,7 +36,9 @@ _ALWAYS = {
 }
 _NOTHING_ALLOWED = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 PERMISSIONS_POLICY = "permissions-policy"
+# A page whose form leads to somebody else's application says to which.
 _UNLESS_SET = {
+    CONTENT_SECURITY_POLICY_HEADER: CONTENT_SECURITY_POLICY,
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
     PERMISSIONS_POLICY: f"{_NOTHING_ALLOWED}, publickey-credentials-create=(), publickey-credentials-get=()",
@@ -79,21 +82,24 @@ class SecurityHeaders:
 class Boundary:
     """Refuses bodies that are too large before any handler runs, and turns failures into a page that tells nothing."""
 
-    def __init__(self, app: ASGIApp, error_page: ErrorPage) -> None:
+    def __init__(self, app: ASGIApp, error_page: ErrorPage, larger: Mapping[str, int] | None = None) -> None:
+        """`larger`: paths that take more than usual, and how much."""
         self._app = app
         self._error_page = error_page
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         sent = received = 0
+        most = self._larger.get(scope["path"], MAX_BODY_BYTES)
         reference: str | None = None
 
         async def counting_receive() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
+            if received > most:
                 raise _BodyTooLarge
             return message
 
@@ -103,7 +109,7 @@ class Boundary:
             await send(message)
 
         try:
-            status = 413 if _announced_bytes(scope) > MAX_BODY_BYTES else None
+            status = 413 if _announced_bytes(scope, most) > most else None
             if status is None:
                 return await self._app(scope, counting_receive, counting_send)
         except _BodyTooLarge:
@@ -129,9 +135,9 @@ class _BodyTooLarge(Exception):
     """More came than was announced or allowed."""
 
 
-def _announced_bytes(scope: Scope) -> int:
+def _announced_bytes(scope: Scope, most: int) -> int:
     announced = Headers(scope=scope).get("content-length", "0")
-    return int(announced) if announced.isdecimal() else MAX_BODY_BYTES + 1
+    return int(announced) if announced.isdecimal() else most + 1
 
 
 def _report(scope: Scope, error: Exception, reference: str) -> None:

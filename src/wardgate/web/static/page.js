@@ -278,7 +278,16 @@ async function offer(form) {
   use(form, "conditional");
 }
 
+// What is handed to an application goes by itself, once; whoever comes back to this page decides for himself.
+function hand() {
+  const [entry] = performance.getEntriesByType("navigation");
+  if (entry?.type === "back_forward") return;
+  document.querySelector("form[data-send]")?.requestSubmit();
+  document.querySelector("a[data-send]")?.click();
+}
+
 localTimes(document);
+hand();
 nameZone();
 offerShow();
 offerPrint();

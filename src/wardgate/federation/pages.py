@@ -1,0 +1,48 @@
+"""Pages that hand a message to an application, and those for the person when there is nobody to hand it to."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from wardgate.federation.arriving import NotTrusted
+from wardgate.federation.door import FederationDoor
+from wardgate.federation.saml.bindings import Form
+from wardgate.texts import Text
+from wardgate.web.headers import CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_HEADER
+
+_OWN_FORMS: Final = "form-action 'self'"
+MAX_TOLD_CHARS: Final = 200
+
+
+def handing_over(door: FederationDoor, request: Request, form: Form, title: str) -> Response:
+    """The page whose form carries a message to an application: sent by our script, or by its button."""
+    response = door.browser.pages.page(request, "handing_over.html", form=form, application=title)
+    return allowing(response, form.action)
+
+
+def allowing(response: Response, address: str) -> Response:
+    """Let the forms of this page lead to this application as well, and to nobody else."""
+    parts = urlsplit(address)
+    # From the metadata, whose addresses are checked: nothing in it can end the directive.
+    policy = CONTENT_SECURITY_POLICY.replace(_OWN_FORMS, f"{_OWN_FORMS} {parts.scheme}://{parts.netloc}")
+    response.headers[CONTENT_SECURITY_POLICY_HEADER] = policy
+    return response
+
+
+def refused(door: FederationDoor, request: Request, why: NotTrusted, status: int = 400) -> Response:
+    """A message that cannot be trusted: the person reads what he can do, the operator why it was."""
+    trail = door.browser.trail(request)
+    trail.result, trail.reason = "denied", "saml_refused"
+    trail.note("a SAML message was refused", why=why.detail[:MAX_TOLD_CHARS], issuer=why.issuer[:MAX_TOLD_CHARS])
+    door.browser.recorder.publish(trail)
+    return told(door, request, Text(why.text, {"ref": trail.reference}), status)
+
+
+def told(
+    door: FederationDoor, request: Request, text: Text, status: int, form: Form | None = None, application: str = ""
+) -> Response:
+    """A page that says what has come of it. `form`: what its button tells the application."""
+    page = door.browser.pages.page(request, "federation_told.html", status, text=text, form=form, application=application)
+    return allowing(page, form.action) if form is not None else page

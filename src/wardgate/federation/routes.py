@@ -1,0 +1,48 @@
+"""Puts the door of federation together, for the listener that has the portal: both share the pages of signing in."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from starlette.routing import BaseRoute
+
+from wardgate.federation.door import SLO_PATH, SSO_PATH, FederationDoor, Trust
+from wardgate.federation.own_metadata import MetadataPages
+from wardgate.federation.participants import Participants
+from wardgate.federation.posted import MAX_POST_BYTES
+from wardgate.federation.purposes import WaitingRequests
+from wardgate.federation.slo import SloPages
+from wardgate.federation.sso import SsoPages
+from wardgate.federation.stored_requests import StoredRequests
+from wardgate.pages.browser import Browser
+from wardgate.pages.door import BrowserDoor
+from wardgate.pages.purpose import Purposes
+from wardgate.pages.sign_in import SignInPages
+from wardgate.session.sessions import Session
+
+FOLDER: Final = Path(__file__).with_name("templates")
+LARGER: Final[Mapping[str, int]] = {SSO_PATH: MAX_POST_BYTES, SLO_PATH: MAX_POST_BYTES}
+
+
+class Federation:
+    """What the portal is joined by (`pages.joined`)."""
+
+    def __init__(self, browser: BrowserDoor, trust: Trust) -> None:
+        self._door = FederationDoor(browser, trust)
+        context = browser.context
+        self._requests = StoredRequests(context.storage, context.ring, context.clock)
+        self._participants = Participants(context.storage, context.ring)
+        self._logout = SloPages(self._door, self._requests, self._participants)
+        self.purposes: Purposes = WaitingRequests(self._door, self._requests)
+
+    def routes(self, sign_in: SignInPages) -> Sequence[BaseRoute]:
+        """Its routes."""
+        return [
+            *SsoPages(self._door, self._requests, self._participants, sign_in).routes(),
+            *self._logout.routes(),
+            *MetadataPages(self._door).routes(),
+        ]
+
+    async def leaving(self, browser: Browser, session: Session) -> str:
+        """Where a browser goes whose session has just ended."""
+        return await self._logout.leaving(browser, session)

@@ -1,0 +1,227 @@
+"""Single sign-on over SAML 2.0: the Web Browser SSO profile (saml-profiles-2.0-os section 4.1), by Redirect and POST.
+
+A request is checked, stored and resumed at `/saml/continue/{id}` by a GET of our own, so that SameSite cookies, a second tab and a
+step-up need no care: whatever the person has to prove first, he comes back there. The engine decides; one commit grants, uses the
+request up and notes the application among those of the session. Only then the Response is signed.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from wardgate.engine.outcome import Denied, Granted
+from wardgate.engine.session_first import MORE_NEEDED, NOT_TAKEN, SESSION_GONE, SESSION_OVER, SIGN_IN_AGAIN
+from wardgate.errors import SamlMessageError
+from wardgate.federation.answers import Telling, refusal
+from wardgate.federation.arriving import NotGiven, NotTrusted, sign_in_asked
+from wardgate.federation.door import CONTINUE_PATH, SSO_PATH, START_PATH, FederationDoor
+from wardgate.federation.pages import handing_over, refused, told
+from wardgate.federation.participants import Participants
+from wardgate.federation.posted import posted_message
+from wardgate.federation.purposes import purpose_of
+from wardgate.federation.relying_party import RelyingParty
+from wardgate.federation.saml import names
+from wardgate.federation.saml.bindings import Received, read_redirect
+from wardgate.federation.saml.consumers import default_consumer
+from wardgate.federation.stored_requests import SIGN_IN, Asked, StoredRequests, TooManyOpen, Waiting
+from wardgate.pages.browser import Browser, browser_of, drop_cookie
+from wardgate.pages.by_session import ask_engine
+from wardgate.pages.door import SESSION_COOKIE
+from wardgate.pages.purpose import Aim
+from wardgate.pages.refusing import status_of, wait_s
+from wardgate.pages.sign_in import AGAIN, SignInPages, session_name
+from wardgate.session.sessions import Session
+from wardgate.storage.port import Operation, Refused
+from wardgate.texts import Text
+from wardgate.web.access import client_address, require_known_host
+from wardgate.web.language import language_of_request
+
+# What a refusal of the engine is to an application that wanted nobody asked.
+_PASSIVE: Final = frozenset({MORE_NEEDED, SIGN_IN_AGAIN, SESSION_OVER})
+# The person has nothing by which he could prove what is asked for.
+NO_FACTOR: Final = "no_factor"
+_NOT_ACCEPTED: Final = 422
+
+
+class SsoPages:
+    """The endpoint, and the address at which a request goes on."""
+
+    def __init__(self, door: FederationDoor, requests: StoredRequests, participants: Participants, sign_in: SignInPages) -> None:
+        self._door = door
+        self._requests = requests
+        self._participants = participants
+        self._sign_in = sign_in
+
+    def routes(self) -> list[Route]:
+        """The routes."""
+        return [
+            Route(SSO_PATH, self.by_redirect, methods=["GET"]),
+            Route(SSO_PATH, self.by_post, methods=["POST"]),
+            Route(START_PATH + "/{name}", self.start, methods=["GET"]),
+            Route(CONTINUE_PATH + "/{id}", self.go_on, methods=["GET"]),
+        ]
+
+    # --- a request comes in ------------------------------------------------------------------------------------------
+
+    async def by_redirect(self, request: Request) -> Response:
+        """An AuthnRequest in the address."""
+        require_known_host(request, self._door.browser.context.hosts)
+        query: bytes = request.scope["query_string"]
+        try:
+            received = read_redirect(query)
+        except SamlMessageError as error:
+            return refused(self._door, request, NotTrusted("federation.malformed", error.message))
+        # Opened by a link of another site, the browser shows us its cookies: the request is its own from the start.
+        return await self._received(request, received, browser_of(request))
+
+    async def by_post(self, request: Request) -> Response:
+        """An AuthnRequest in a form of the application's: a POST of another site, which brings no cookie of ours."""
+        require_known_host(request, self._door.browser.context.hosts)
+        received = await posted_message(request)
+        if isinstance(received, NotTrusted):
+            return refused(self._door, request, received)
+        return await self._received(request, received, None)
+
+    async def _received(self, request: Request, received: Received, browser: Browser | None) -> Response:
+        found = sign_in_asked(self._door, received)
+        if isinstance(found, NotTrusted):
+            return refused(self._door, request, found)
+        party, asked = found
+        if isinstance(asked, NotGiven):
+            return self._error(request, party, asked.asked, asked.status, asked.second)
+        return await self._stored(request, party, asked, browser if browser is not None and not browser.fresh else None)
+
+    async def start(self, request: Request) -> Response:
+        """Begin by ourselves: a link on the launchpad, or anywhere. It leads where the launchpad leads, and nowhere else."""
+        require_known_host(request, self._door.browser.context.hosts)
+        party = self._door.party(request.path_params["name"])
+        if party is None or not party.unsolicited:
+            raise HTTPException(404)
+        asked = Asked(party.name, "", default_consumer(party.metadata).url, party.relay_state or None)
+        browser = browser_of(request)
+        return await self._stored(request, party, asked, None if browser.fresh else browser)
+
+    async def _stored(self, request: Request, party: RelyingParty, asked: Asked, browser: Browser | None) -> Response:
+        source = client_address(request, self._door.browser.context.proxies)
+        mac = browser.mac(self._door.browser.ring()) if browser is not None else None
+        try:
+            request_id = await self._requests.keep(asked, party.entity_id, source, mac)
+        except TooManyOpen as error:
+            raise HTTPException(429, headers={"retry-after": "60"}) from error
+        if request_id is None:
+            why = NotTrusted("federation.replayed", "a request of this id came before", party.entity_id)
+            return refused(self._door, request, why, 409)
+        return RedirectResponse(f"{CONTINUE_PATH}/{request_id}", status_code=303)
+
+    # --- and goes on -------------------------------------------------------------------------------------------------
+
+    async def go_on(self, request: Request) -> Response:
+        """Answer the application, or send the person to prove what is missing."""
+        require_known_host(request, self._door.browser.context.hosts)
+        browser = browser_of(request)
+        waiting = await self._requests.find(browser.mac(self._door.browser.ring()), request.path_params["id"])
+        party = self._door.party(waiting.asked.party) if waiting is not None else None
+        if waiting is None or party is None or waiting.asked.kind != SIGN_IN:
+            # Whether it is over or another browser's is not told.
+            return told(self._door, request, Text("federation.over"), 410)
+        if waiting.used:
+            return told(self._door, request, Text("federation.answered", {"application": party.title}), 409)
+        session = await self._door.browser.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        response = await self._answer(request, browser, party, waiting, session)
+        browser.keep(response)
+        return response
+
+    async def _answer(
+        self, request: Request, browser: Browser, party: RelyingParty, waiting: Waiting, session: Session | None
+    ) -> Response:
+        if session is None:
+            if waiting.asked.passive:
+                return await self._not_answered(request, browser, party, waiting, names.RESPONDER, names.NO_PASSIVE)
+            return await self._to_sign_in(browser, waiting)
+        bearer, purpose = request.cookies.get(SESSION_COOKIE, ""), purpose_of(party, waiting)
+        still, used = self._door.browser.sessions.still(bearer, session), self._requests.use(self._mac(browser), waiting)
+        telling = Telling(self._door, party, waiting.asked, session)
+
+        def writes(granted: Granted) -> Sequence[Operation] | None:
+            if not telling.can_be_told(granted):
+                return None
+            return (still, used, self._participants.joined(session, telling.participant, self._door.now_ms()))
+
+        can_challenge = not waiting.asked.passive
+        about = (session, purpose, writes)
+        counted, outcome = await ask_engine(self._door.browser, request, browser, *about, can_challenge=can_challenge)
+        match outcome:
+            case Granted():
+                return handing_over(self._door, request, telling.response(), self._title(request, party))
+            case Denied(reason=reason) if reason == NOT_TAKEN:
+                return await self._not_answered(request, browser, party, waiting, *telling.status)
+            case Denied():
+                return await self._refused(request, browser, party, waiting, bearer, outcome)
+        if not await self._requests.bind(self._mac(browser), waiting):
+            return told(self._door, request, Text("federation.over"), 410)
+        aim = Aim(_address(waiting), purpose, session, session_name(self._door.browser, session))
+        return await self._sign_in.prove_more(request, browser, aim, session, counted, outcome)
+
+    async def _refused(
+        self, request: Request, browser: Browser, party: RelyingParty, waiting: Waiting, bearer: str, denied: Denied
+    ) -> Response:
+        """The engine says no: because of the session, which the person can do something about, or because of him."""
+        asked, reason = waiting.asked, denied.reason
+        if reason == SESSION_GONE:
+            # Ended, renewed, or answered by another tab: whichever it was shows there.
+            return RedirectResponse(_address(waiting), status_code=303)
+        if asked.passive:
+            second = names.NO_PASSIVE if reason in _PASSIVE else names.REQUEST_DENIED
+            return await self._not_answered(request, browser, party, waiting, names.RESPONDER, second)
+        if reason == SESSION_OVER:
+            await self._door.browser.sessions.end(bearer, "account")
+            response = await self._to_sign_in(browser, waiting)
+            drop_cookie(response, SESSION_COOKIE)
+            return response
+        if reason == SIGN_IN_AGAIN:
+            return await self._to_sign_in(browser, waiting, f"&{AGAIN}=1")
+        if reason == NO_FACTOR and asked.contexts:
+            return await self._not_answered(request, browser, party, waiting, names.RESPONDER, names.NO_AUTHN_CONTEXT)
+        status = status_of(denied.text)
+        if status != _NOT_ACCEPTED:
+            page = told(self._door, request, denied.text, status)
+            page.headers["retry-after"] = str(wait_s(denied.text))
+            return page
+        form = refusal(self._door, party, asked, names.RESPONDER, names.REQUEST_DENIED)
+        return told(self._door, request, denied.text, 403, form, self._title(request, party))
+
+    async def _to_sign_in(self, browser: Browser, waiting: Waiting, more: str = "") -> Response:
+        """To the form, and back here afterwards."""
+        if not await self._requests.bind(self._mac(browser), waiting):
+            raise HTTPException(410)
+        return RedirectResponse(f"/sign-in?then={_address(waiting)}{more}", status_code=303)
+
+    async def _not_answered(
+        self, request: Request, browser: Browser, party: RelyingParty, waiting: Waiting, status: str, second: str
+    ) -> Response:
+        """The application hears why not, once."""
+        used = self._requests.use(self._mac(browser), waiting)
+        if isinstance(await self._door.browser.storage.commit([used]), Refused):
+            return RedirectResponse(_address(waiting), status_code=303)
+        return self._error(request, party, waiting.asked, status, second)
+
+    def _error(self, request: Request, party: RelyingParty, asked: Asked, status: str, second: str) -> Response:
+        trail = self._door.browser.trail(request)
+        trail.application, trail.result, trail.reason = party.name, "denied", "saml_not_given"
+        trail.note("an application was answered by an error", status=second.rpartition(":")[2] or status.rpartition(":")[2])
+        self._door.browser.recorder.publish(trail)
+        return handing_over(self._door, request, refusal(self._door, party, asked, status, second), self._title(request, party))
+
+    def _title(self, request: Request, party: RelyingParty) -> str:
+        return party.title_in(language_of_request(request))
+
+    def _mac(self, browser: Browser) -> bytes:
+        return browser.mac(self._door.browser.ring())
+
+
+def _address(waiting: Waiting) -> str:
+    return f"{CONTINUE_PATH}/{waiting.id}"

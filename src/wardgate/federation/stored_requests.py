@@ -1,0 +1,166 @@
+"""What an application asked for, kept here until its answer leaves: a row at one address, `/saml/continue/{id}`.
+
+An application's POST comes without our cookies (SameSite), so a request is stored before it is known whose browser it is in, under
+an id that is told to that browser alone. The first request for that address binds it to the browser; from then on it is nobody
+else's. It is used up by one conditional write, in the commit of the grant that it leads to: of many at once one gets an answer.
+
+The id of a request is remembered for longer than its message could be taken for a fresh one, so that none comes in twice.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from wardgate.clock import Clock, to_ms
+from wardgate.crypto import KeyRing, same
+from wardgate.errors import SealError
+from wardgate.jsons import dumps, loads
+from wardgate.storage.port import Insert, Operation, Refused, Row, Storage, Update, Where
+
+TABLE: Final = "saml_request"
+ID_BYTES: Final = 16
+# How long somebody may take to sign in.
+LIFE_MS: Final = 15 * 60_000
+# For longer than any message is taken after it was issued (`saml.requests`), clocks' errors included.
+KEPT_MS: Final = 30 * 60_000
+CLOCK_STEP_MS: Final = 60_000
+# What an office behind one address may have waiting at once.
+MAX_OPEN_OF_SOURCE: Final = 2_000
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
+OPEN, USED = "open", "used"
+SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an application asked for, checked against what its metadata says.
+
+    `party`: the application's name; `request_id`: of its message, empty where we began. `answer_to`: the address of its metadata
+    where the answer goes; `relay_state`: its own text, None where there was none. `name_id_format`: the one that it wants; empty:
+    any. `signed`: by a key of its metadata. `binding`, `name_id`, `session_indexes`: of a sign-out.
+    """
+
+    party: str
+    request_id: str
+    answer_to: str
+    relay_state: str | None
+    kind: str = SIGN_IN
+    fresh: bool = False
+    passive: bool = False
+    contexts: tuple[str, ...] = ()
+    comparison: str = "exact"
+    name_id_format: str = ""
+    attribute_index: int | None = None
+    signed: bool = False
+    binding: str = ""
+    name_id: tuple[str, str, str] = ("", "", "")
+    session_indexes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A stored request. `bound`: it belongs to a browser by now."""
+
+    id: str
+    asked: Asked
+    bound: bool
+    used: bool
+    created_at: int
+
+
+class TooManyOpen(Exception):
+    """One source has too many requests open."""
+
+
+class StoredRequests:
+    """The rows."""
+
+    def __init__(self, storage: Storage, ring: Callable[[], KeyRing], clock: Clock) -> None:
+        self._storage = storage
+        self._ring = ring
+        self._clock = clock
+
+    async def keep(self, asked: Asked, entity_id: str, source: str, browser: bytes | None = None) -> str | None:
+        """Store a request and return its id; None where the application sent one of this id before. Raises TooManyOpen.
+
+        `browser`: whose it is, where that is known already.
+        """
+        source_mac = self._ring().mac("saml-source", source.encode())
+        waiting = (Where("source_mac", "=", source_mac), Where("state", "=", OPEN))
+        if await self._storage.count(TABLE, waiting) >= MAX_OPEN_OF_SOURCE:
+            raise TooManyOpen
+        request_id, now_ms = secrets.token_urlsafe(ID_BYTES), to_ms(self._clock.now())
+        mac = self._mac(request_id)
+        once = self._ring().mac("saml-request-id", entity_id.encode(), asked.kind.encode(), asked.request_id.encode())
+        row: Row = {
+            "request_mac": mac,
+            "replay_mac": once if asked.request_id else mac,
+            "browser_mac": browser,
+            "source_mac": source_mac,
+            "state": OPEN,
+            "sealed": self._ring().seal(dumps(asdict(asked)).encode(), _bound_to(mac)),
+            "created_at": now_ms,
+            "expires_at": now_ms + KEPT_MS,
+        }
+        return None if isinstance(await self._storage.commit([Insert(TABLE, row)]), Refused) else request_id
+
+    async def find(self, browser: bytes, request_id: str) -> Waiting | None:
+        """What waits under this id, unless it is another browser's, or over."""
+        if not _ID.fullmatch(request_id):
+            return None
+        mac = self._mac(request_id)
+        row = await self._storage.get(TABLE, {"request_mac": mac})
+        if row is None:
+            return None
+        now_ms, created_at, bound_to = to_ms(self._clock.now()), int(row["created_at"] or 0), row["browser_mac"]
+        if not created_at - CLOCK_STEP_MS <= now_ms < created_at + LIFE_MS:
+            return None
+        if isinstance(bound_to, bytes) and not same(bound_to, browser):
+            return None
+        try:
+            body = loads(self._ring().open(_bytes(row["sealed"]), _bound_to(mac)))
+        except SealError:
+            return None
+        return Waiting(request_id, asked_of(body), isinstance(bound_to, bytes), row["state"] != OPEN, created_at)
+
+    async def bind(self, browser: bytes, waiting: Waiting) -> bool:
+        """Make it this browser's; False where another one was first."""
+        if waiting.bound:
+            return True
+        mine = Update(
+            TABLE, {"request_mac": self._mac(waiting.id)}, {"browser_mac": browser}, where=(Where("browser_mac", "is_null"),)
+        )
+        return not isinstance(await self._storage.commit([mine]), Refused)
+
+    def use(self, browser: bytes, waiting: Waiting) -> Operation:
+        """What uses it up, for whoever is first; refused for every other, and where it has become another browser's."""
+        whose = Where("browser_mac", "=", browser) if waiting.bound else Where("browser_mac", "is_null")
+        changes: Row = {"state": USED} if waiting.bound else {"state": USED, "browser_mac": browser}
+        where = (Where("state", "=", OPEN), whose)
+        return Update(TABLE, {"request_mac": self._mac(waiting.id)}, changes, where=where)
+
+    async def follow(self, old: bytes, new: bytes) -> None:
+        """A browser goes on under a new id, with all that it has waiting."""
+        mine = (Where("browser_mac", "=", old), Where("state", "=", OPEN))
+        for row in await self._storage.find(TABLE, mine, limit=MAX_OPEN_OF_SOURCE):
+            # In a commit of its own: one that was used meanwhile keeps no other back.
+            await self._storage.commit([Update(TABLE, {"request_mac": row["request_mac"]}, {"browser_mac": new}, where=mine)])
+
+    def _mac(self, request_id: str) -> bytes:
+        return self._ring().mac("saml-request", request_id.encode())
+
+
+def asked_of(body: Mapping[str, Any]) -> Asked:
+    """What `asdict` made plain, as it was."""
+    told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in body.items()}
+    return Asked(**told)
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _bound_to(mac: bytes) -> str:
+    return f"saml_request:{mac.hex()}"
