@@ -38,6 +38,8 @@ from wardgate.engine.reconciling import ASKED_EVERY_S, Reconciling
 from wardgate.engine.reminding import LOOKED_EVERY_S, Reminding
 from wardgate.engine.runtime import EngineParts
 from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
+from wardgate.federation.door import Trust
+from wardgate.federation.routes import federation_pages
 from wardgate.federation.signing_keys import TOPIC as FEDERATION
 from wardgate.federation.standing import Federation
 from wardgate.installation import Opened
@@ -296,7 +298,8 @@ class Worker:
 
     async def _start_https(self, guide: DemoGuide | None) -> None:
         data = self._opened.installation.data
-        portal = portal_pages(self._engine_parts(guide is not None))
+        trust = Trust(lambda: self._federation.parties, lambda: self._federation.keys)
+        portal = portal_pages(self._engine_parts(guide is not None), federation_pages(trust))
         for listener, sock, url in zip(self._settings.https_listeners, self._sockets.https, self._sockets.urls, strict=True):
             context = WebContext(
                 storage=self._storage,

@@ -28,15 +28,16 @@ from wardgate.engine.settings import ApplicationSettings
 from wardgate.federation.claims import ClaimRule, Values
 from wardgate.federation.door import Trust
 from wardgate.federation.relying_party import KeyKind, NameIdFormat, NameIdRule, RelyingParties, RelyingParty
-from wardgate.federation.routes import FOLDER, LARGER, Federation
+from wardgate.federation.routes import federation_pages
 from wardgate.federation.saml import names
 from wardgate.federation.saml.keys import load_signer
 from wardgate.federation.saml.values import Endpoint, Signer, SpMetadata
 from wardgate.federation.saml.verifying import verified
 from wardgate.federation.saml.xml import parse
 from wardgate.federation.signing_keys import SigningKey, SigningKeys
+from wardgate.pages.joined import Joining
 from wardgate.policy.rules import Policy
-from wardgate.portal.routes import Joining, portal_pages
+from wardgate.portal.routes import portal_pages
 from wardgate.web.app import build_web_app
 
 IDP = "https://login.acme.test"
@@ -105,8 +106,7 @@ class SamlWorld(PortalWorld):
 
     def joining(self) -> Joining:
         """The door that is joined to the portal."""
-        trust = Trust(lambda: RelyingParties(self.parties), self.keys)
-        return Joining(lambda door: Federation(door, trust), (FOLDER,), LARGER)
+        return federation_pages(Trust(lambda: RelyingParties(self.parties), self.keys))
 
     @asynccontextmanager
     async def browser(self, **options: Any) -> AsyncIterator["SamlBrowser"]:

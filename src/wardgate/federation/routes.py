@@ -16,6 +16,7 @@ from wardgate.federation.sso import SsoPages
 from wardgate.federation.stored_requests import StoredRequests
 from wardgate.pages.browser import Browser
 from wardgate.pages.door import BrowserDoor
+from wardgate.pages.joined import Joining
 from wardgate.pages.purpose import Purposes
 from wardgate.pages.sign_in import SignInPages
 from wardgate.session.sessions import Session
@@ -24,8 +25,13 @@ FOLDER: Final = Path(__file__).with_name("templates")
 LARGER: Final[Mapping[str, int]] = {SSO_PATH: MAX_POST_BYTES, SLO_PATH: MAX_POST_BYTES}
 
 
-class Federation:
-    """What the portal is joined by (`pages.joined`)."""
+def federation_pages(trust: Trust) -> Joining:
+    """What the portal is joined by."""
+    return Joining(lambda door: FederationPages(door, trust), (FOLDER,), LARGER)
+
+
+class FederationPages:
+    """The door on one listener (`pages.joined`)."""
 
     def __init__(self, browser: BrowserDoor, trust: Trust) -> None:
         self._door = FederationDoor(browser, trust)

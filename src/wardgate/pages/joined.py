@@ -1,11 +1,14 @@
 """A door that shares the pages of signing in: what the portal asks of it, and what it is given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from starlette.routing import BaseRoute
 
 from wardgate.pages.browser import Browser
+from wardgate.pages.door import BrowserDoor
 from wardgate.pages.purpose import Purposes
 from wardgate.pages.sign_in import SignInPages
 from wardgate.session.sessions import Session
@@ -29,3 +32,12 @@ class Joined(Protocol):
         `browser`: as it is from now on.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """How such a door is made for a listener, where its templates are, and which of its paths take a larger body, in bytes."""
+
+    make: Callable[[BrowserDoor], Joined]
+    folders: Sequence[Path]
+    larger: Mapping[str, int]

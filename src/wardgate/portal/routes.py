@@ -1,7 +1,7 @@
 """Puts the portal's pages together, for the listeners that have this door."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from wardgate.engine.self_service.names import UserNames
 from wardgate.engine.self_service.own_questions import OwnQuestions
 from wardgate.engine.self_service.undoing import Undoing
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.joined import Joined
+from wardgate.pages.joined import Joining
 from wardgate.pages.sign_in import SignInPages
 from wardgate.portal.account import AccountPages
 from wardgate.portal.activation import ActivationPages
@@ -47,15 +47,6 @@ from wardgate.web.context import WebContext
 from wardgate.web.render import Pages
 
 FOLDERS: Final = (Path(__file__).with_name("templates"), Path(__file__).parents[1] / "pages" / "templates")
-
-
-@dataclass(frozen=True, slots=True)
-class Joining:
-    """Another door on the portal's listener: how it is made, where its templates are, which paths take a larger body."""
-
-    make: Callable[[BrowserDoor], Joined]
-    folders: Sequence[Path]
-    larger: Mapping[str, int]
 
 
 def portal_pages(parts: EngineParts, joining: Joining | None = None) -> MorePages:
