@@ -28,7 +28,7 @@ from wardgate.engine.granting import Granting
 from wardgate.engine.holders import Contactless
 from wardgate.engine.meeting import Meeting
 from wardgate.engine.opening import Opening, proved_already
-from wardgate.engine.outcome import Denied, Origin, Outcome
+from wardgate.engine.outcome import Denied, Granted, Origin, Outcome
 from wardgate.engine.passkey_first import PasskeyFirst, PasskeyRequest, suffices, takes_passkeys
 from wardgate.engine.prior_proofs import PriorProofs
 from wardgate.engine.proved import Grant, commit_proved, proved_outcome
