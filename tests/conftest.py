@@ -14,6 +14,17 @@ from tests import neighbours
 
 # Real sockets, real clocks, real programs: one at a time, after everything else, so that they have the machine to themselves.
 SERIAL = ("tests/functional/", "tests/hostile/")
+# Of these, what starts no server of ours (but the demo, to look at its pages) and measures nothing: a portal in the test's own
+# process, whose clock is moved by hand, and directories and gateways that are asked. They wait for browsers and neighbours most of
+# the time, and give way to each other and to the rest like every other file.
+BESIDE = (
+    *("active_directory", "directory_listing", "directory_lockout", "directory_pages", "ldap_client", "openldap"),
+    *("sql_directory", "sql_neighbours", "http_sms_gateway", "smtp_gateway", "https"),
+    *("pages", "portal", "portal_activation", "portal_asked_first", "portal_brand", "portal_freeze", "portal_https"),
+    *("portal_journeys", "portal_look", "portal_own_contacts", "portal_passkeys", "portal_preferences", "portal_questions"),
+    *("portal_renaming", "portal_tokens"),
+)
+_BESIDE = frozenset(f"tests/functional/test_{name}.py" for name in BESIDE)
 
 # A time limit per example would measure how busy the machine is.
 # In CI the examples are the same each time, so that a failure can be repeated.
@@ -61,15 +72,20 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, p
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the serial folders to the end; within them and before them the order stays."""
-    items.sort(key=lambda item: item.nodeid.startswith(SERIAL))
+    """Move what is serial to the end; within it and before it the order stays."""
+    items.sort(key=lambda item: is_serial(item.nodeid))
+
+
+def is_serial(nodeid: str) -> bool:
+    """Whether a test has to have the machine to itself."""
+    return nodeid.startswith(SERIAL) and nodeid.split("::", 1)[0] not in _BESIDE
 
 
 class _FilesThenSerial(LoadScopeScheduling):  # type: ignore[misc]
-    """Deal out whole files, and the serial folders as one last piece of work."""
+    """Deal out whole files, and everything serial as one last piece of work."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "serial" if nodeid.startswith(SERIAL) else nodeid.split("::", 1)[0]
+        return "serial" if is_serial(nodeid) else nodeid.split("::", 1)[0]
 
 
 @pytest.hookimpl(tryfirst=True)
