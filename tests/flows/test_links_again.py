@@ -20,6 +20,7 @@ from tests.flows.test_short_links import (
 )
 from tests.flows.world import BACKENDS, PHONE_OF_TESTS, a_storage, is_granted, reason, rule, says
 from wardgate.engine.outcome import Challenge, Outcome
+from wardgate.texts import render
 
 PASSKEYS = [rule("passkeys", ("password",), ("passkey",))]
 
@@ -92,6 +93,23 @@ async def test_a_link_that_is_shown_is_no_message_and_is_not_sent(world: LinkWor
     again = await world.answer(asked, "passkey", name="ada")
     assert link_in(again) == link_in(asked)
     assert not await world.messages()
+
+
+async def test_who_types_too_early_is_told_the_word_before_the_question_once(world: LinkWorld) -> None:
+    asked = await carol(world)
+    early = await world.answer(asked, "123456", name="carol")
+    assert says(early).startswith("There is no code yet: open the link first. No message? Type link. Set up your second step:")
+    assert says(early).count("Type link") == 1
+
+
+@pytest.mark.parametrize("language", ["en", "tr"])
+async def test_what_is_said_of_a_link_that_was_sent_again_fits_a_small_window(world: LinkWorld, language: str) -> None:
+    asked = await carol(world)
+    assert len(says(asked, language)) <= 120
+    world.later(30)
+    again = await world.answer(asked, "link", name="carol")
+    assert isinstance(again, Challenge)
+    assert len(" ".join(render(text, language) for text in again.texts[:2])) <= 120
 
 
 # --- its limits ----------------------------------------------------------------------------------------------------------

@@ -257,7 +257,9 @@ class Answering:
                 return replace(answer, transaction=replace(transaction, factor=typed.kind))
         if judged is not None and judged.shown:
             return await self.rounds.wrong(answer, Wrong("code_wrong"))
-        return await self.rounds.ask_again(answer, "link_first", Text("approve.first"))
+        # A window that is too small for all has room for the word: who types now waits for a message that does not come.
+        again = self._asker.word_for_again(transaction)
+        return await self.rounds.ask_again(answer, "link_first", Text("approve.first"), *again)
 
     async def _right(self, answer: Answer, factor: Factor, verdict: Right) -> Step | None:
         transaction = answer.transaction

@@ -190,7 +190,8 @@ class Asker:
         """The open question once more, after what there is to say, without anything new being sent."""
         linked = self.by_link.repeat(transaction) if transaction.terms.links else None
         if linked is not None:
-            return Asked(transaction, (*status, linked, *self._ways_on(transaction, holder)))
+            ways = [text for text in self._ways_on(transaction, holder) if text not in status]
+            return Asked(transaction, (*status, linked, *ways))
         factor = BY_KIND[transaction.factor]
         asked = interviews.put_again(factor, holder, self._task(transaction), transaction.recall(factor.kind))
         # A window that is too small for both shows the question: nobody can answer one that he does not see.
@@ -314,10 +315,13 @@ class Asker:
             changed = replace(changed, sent_at=to_ms(self._parts.clock.now()))
         return Asked(changed, (linked.prompt,), linked.operations)
 
+    def word_for_again(self, transaction: Transaction) -> tuple[Text, ...]:
+        """By which word a link is sent again; nothing where it was not sent."""
+        return (Text("approve.again", {"word": AGAIN[0]}),) if self.by_link.is_sent(transaction) else ()
+
     def _ways_on(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
         """What else can be typed beside the code of a page."""
-        again = (Text("approve.again", {"word": AGAIN[0]}),) if self.by_link.is_sent(transaction) else ()
-        return (*again, *self.other_ways(transaction, holder))
+        return (*self.word_for_again(transaction), *self.other_ways(transaction, holder))
 
     def other_ways(self, transaction: Transaction, holder: Holder) -> tuple[Text, ...]:
         """The line that names the other factors' words; nothing when there are none."""
