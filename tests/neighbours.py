@@ -120,6 +120,13 @@ NEIGHBOURS = {
             programs=(("xmlsec1",),),
         ),
         Neighbour(
+            name="lasso",
+            purpose="the library under mod_auth_mellon plays a SAML application",
+            packages=("python3-lasso",),
+            programs=(("python3",),),
+            files=("/usr/lib/python3/dist-packages/lasso.py",),
+        ),
+        Neighbour(
             name="kerberos",
             purpose="browsers sign in by tickets of a domain; tools/kerberos builds the Python package",
             packages=("krb5-user", "libkrb5-dev", "gcc", "libc6-dev", "curl"),

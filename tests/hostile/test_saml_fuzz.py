@@ -54,6 +54,7 @@ PIECES = [
     ),
     *(b"\x00", b"\xff", b"\xc3", b"\xef\xbb\xbf", b" ", b"\n", b"xmlns", b"xml:", b"ds:", b"samlp:", b"saml:Issuer", b"ID=", b"#"),
     *(b"true", b"65536", b"-1", b"9" * 40, b"2026-11-18T11:06:40Z", b"=" * 9, b"A" * 700, "ığ𝒜".encode()),
+    *(b' xmlns:r="relative"', b' xmlns=""', b' ID="_request"', b"<ds:Object/>", b"#default"),
 ]
 
 

@@ -104,8 +104,9 @@ def parse(document: bytes, limits: Limits = MESSAGE) -> Element:
         raise refused("not UTF-8") from error
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise refused("a document type or an entity is declared", "saml_doctype")
-    if text.count("xmlns") > limits.namespaces:
-        raise refused("too many namespaces", "saml_too_large")
+    # Before a tree of them is made; an element has two tags at most, and what is no tag is counted with them.
+    if text.count("xmlns") > limits.namespaces or text.count("<") > 2 * limits.elements:
+        raise refused("too many elements or namespaces", "saml_too_large")
     try:
         root = etree.fromstring(document, _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
@@ -165,12 +166,16 @@ def canonical(element: Element, inclusive_prefixes: Iterable[str] = ()) -> bytes
     """The exclusive canonical form, without comments, of an element and all in it (Exclusive XML Canonicalization 1.0).
 
     An inner element is written out and read again first, which puts the namespaces in scope on itself: libxml2 looks for the
-    inclusive prefixes along parents, and lxml canonicalises an inner element without them.
+    inclusive prefixes along parents, and lxml canonicalises an inner element without them. Raises SamlMessageError for what has
+    no canonical form: a namespace with a relative address.
     """
-    apex = element if element.getparent() is None else etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
-    return etree.tostring(
-        apex, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=list(inclusive_prefixes) or None
-    )
+    try:
+        apex = element if element.getparent() is None else etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+        return etree.tostring(
+            apex, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=list(inclusive_prefixes) or None
+        )
+    except etree.LxmlError as error:
+        raise refused("no canonical form") from error
 
 
 # --- reading values ----------------------------------------------------------------------------------------------------------

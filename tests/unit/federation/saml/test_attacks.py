@@ -257,6 +257,12 @@ def test_altered_message_is_refused(kind: str) -> None:
     )
 
 
+@pytest.mark.parametrize("place", [b"<ds:SignedInfo", b"<ds:Reference", b"<samlp:AuthnRequest"])
+def test_namespace_without_a_canonical_form_is_refused(place: bytes) -> None:
+    """libxml2 raises for a relative address, and SignedInfo is canonicalised before its signature can be checked."""
+    assert refusal(signed().replace(place, place + b' xmlns:r="relative"', 1), CERTIFICATE) in ("saml_malformed", "saml_signature")
+
+
 @pytest.mark.parametrize(
     "transform",
     [
