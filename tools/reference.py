@@ -22,6 +22,7 @@ from wardgate.config.reference import FileReference
 from wardgate.config.schema import schema_of_document
 from wardgate.directory.active_directory.settings import KerberosSettings
 from wardgate.factors import SECOND_FACTORS
+from wardgate.federation.settings import ClaimSettings, MetadataSettings, NameIdSettings
 from wardgate.metrics import CATALOGUE, RESULTS, STEPS
 from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.vendors import VENDORS
@@ -82,8 +83,9 @@ def settings_page() -> Iterator[str]:
     yield "`wardgate config export` prints it, `wardgate config apply FILE` puts a version in force."
     for each in dataclasses.fields(Document):
         classes = settings_classes(each.name) if each.name in LISTS else {"": _hints(Document)[each.name]}
-        for word, cls in classes.items():
-            yield from _table(each.name + (f" (kind: {word})" if word else ""), cls)
+        for cls in dict.fromkeys(classes.values()):
+            words = ", ".join(word for word, owner in classes.items() if word and owner is cls)
+            yield from _table(each.name + (f" (kind: {words})" if words else ""), cls)
 
 
 def _hints(cls: type) -> dict[str, object]:
@@ -108,7 +110,7 @@ _COMMON = {"name": "what it is called; unique in its list", "kind": "which kind 
 
 
 # Settings that may be left out as a whole, and stand in one place only.
-_UNFOLDED = (KerberosSettings,)
+_UNFOLDED = (KerberosSettings, MetadataSettings, NameIdSettings)
 
 
 def _rows(prefix: str, cls: type) -> Iterator[str]:
@@ -127,6 +129,8 @@ def _rows(prefix: str, cls: type) -> Iterator[str]:
         for choice in typing.get_args(kind):
             if choice in _UNFOLDED:
                 yield from _rows(f"{prefix}{each.name}.", choice)
+            if ClaimSettings in typing.get_args(choice):
+                yield from _rows(f"{prefix}{each.name}.NAME.", ClaimSettings)
 
 
 def _item_of(kind: object) -> type | None:

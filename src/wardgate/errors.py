@@ -53,6 +53,12 @@ class DirectoryUnavailable(UnavailableError):
     code = "directory_unavailable"
 
 
+class MetadataUnavailable(UnavailableError):
+    """What a relying party says of itself could not be fetched from its address, or may not be."""
+
+    code = "metadata_unavailable"
+
+
 class KerberosUnavailable(UnavailableError):
     """No Kerberos ticket can be checked now: the library or the keytab is not there."""
 

@@ -4,9 +4,9 @@ Nothing is taken over in parts: a version that cannot be built whole raises Sett
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from wardgate.brand.looks import PLAIN, Looks, build_looks
+from wardgate.brand.looks import PLAIN, BrandFile, Looks, build_looks, shown_picture
 from wardgate.brand.settings import merged
 from wardgate.clock import Clock
 from wardgate.config.document import Document, map_secrets
@@ -26,6 +26,8 @@ from wardgate.engine.runtime import PRODUCT, Application, EngineConfiguration, T
 from wardgate.engine.settings import ReleaseRuleSettings, with_portal
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
+from wardgate.federation.settings import SamlApplicationSettings
+from wardgate.federation.standing import Configured
 from wardgate.kba.asking import Questioner
 from wardgate.kba.catalogue import compile_catalogue
 from wardgate.kerberos.port import Service
@@ -52,6 +54,7 @@ class Runtime:
     gateways: tuple[Gateway, ...]
     directories: tuple[Directory, ...] = ()
     looks: Looks = PLAIN
+    relying_parties: Configured = field(default_factory=Configured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,10 @@ class Builder:
             notices=document.notices,
             brands=_brands(document),
         )
-        radius, looks = self._radius(document, secret), looks_of(document)
-        runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks)
+        radius, looks, icons = self._radius(document, secret), looks_of(document), _icons(document)
+        looks = replace(looks, files={**looks.files, **{icon.name: icon for icon in icons.values()}})
+        parties = Configured(saml_of(document), {name: icon.address for name, icon in icons.items()})
+        runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks, parties)
         self._gateways, self._directories, self._risk = built, kept, engine.risk
         return runtime
 
@@ -186,6 +191,17 @@ def _ticket_places(document: Document, realms: Sequence[Realm]) -> tuple[TicketP
         networks = tuple(network for name in kerberos.networks for network in named[name])
         found.append(TicketPlace(directory, realm, service, networks, kerberos.max_age_s, kerberos.channel == "any"))
     return tuple(found)
+
+
+def saml_of(document: Document) -> tuple[SamlApplicationSettings, ...]:
+    """The applications that trust our SAML statements."""
+    return tuple(each for each in document.applications if isinstance(each, SamlApplicationSettings))
+
+
+def _icons(document: Document) -> Mapping[str, BrandFile]:
+    """The pictures of applications, by their names; one that cannot be used is told in the log and not shown."""
+    shown = {each.name: shown_picture(each.launchpad.icon_file) for each in saml_of(document)}
+    return {name: picture.file for name, picture in shown.items() if picture is not None}
 
 
 def looks_of(document: Document) -> Looks:

@@ -41,7 +41,10 @@ from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
 from wardgate.federation.door import Trust
 from wardgate.federation.routes import federation_pages
 from wardgate.federation.signing_keys import TOPIC as FEDERATION
+from wardgate.federation.signing_keys import forget_old_keys
 from wardgate.federation.standing import Federation
+from wardgate.federation.stored_metadata import LOOKED_EVERY_S as METADATA_LOOKED_EVERY_S
+from wardgate.federation.stored_metadata import Refreshing
 from wardgate.installation import Opened
 from wardgate.janitor import EVERY_S as SWEEP_EVERY_S
 from wardgate.janitor import Janitor
@@ -81,7 +84,8 @@ JANITOR: Final = "janitor"
 HEADS: Final = "audit heads"
 PASSWORDS: Final = "passwords"
 REMINDERS: Final = "reminders"
-JOBS: Final = (JANITOR, HEADS, PASSWORDS, REMINDERS)
+METADATA: Final = "metadata"
+JOBS: Final = (JANITOR, HEADS, PASSWORDS, REMINDERS, METADATA)
 _SIGNS: Final = "message-authenticator:"
 _EPOCH_ID: Final = Find("installation", (Where("name", "=", "epoch_id"),), limit=1)
 
@@ -138,7 +142,7 @@ class Worker:
         self._janitor = Janitor(opened.storage, clock, settings=lambda: self._now().document.retention)
         self._scheduler: Scheduler | None = None
         self._tickets = Acceptor()
-        self._federation = Federation(opened.storage, opened.rings, clock)
+        self._federation = Federation(opened.storage, opened.rings, clock, lambda: self._now().relying_parties)
         self._streams = Streams()
         # Not at one number: Status-Server and probes would send the traffic to and fro.
         self._crowded = Threshold(MAX_WAITING_PASSWORDS, MAX_WAITING_PASSWORDS // 2)
@@ -175,7 +179,7 @@ class Worker:
         await self._reload()
         self._storage.subscribe(CONFIGURATION, lambda _: self._own(self._reload_or_keep(), "reload"))
         self._storage.subscribe(DATA_KEY, self._key_announced)
-        self._storage.subscribe(FEDERATION, lambda _: self._own(self._federation.refresh(), "federation"))
+        self._storage.subscribe(FEDERATION, lambda _: self._own(self._take_up_parties(), "federation"))
         self._storage.subscribe(SIGNING, lambda _: self._own(self._read_signing(), "signing NAS"))
         self._measure()
         await self._node.start()
@@ -241,6 +245,7 @@ class Worker:
                 Job(JANITOR, SWEEP_EVERY_S, self._sweep),
                 Job(HEADS, SIGN_EVERY_S, self._sign_heads, at_once=True),
                 Job(REMINDERS, LOOKED_EVERY_S, Reminding(self._engine_parts(demo)).run_once),
+                Job(METADATA, METADATA_LOOKED_EVERY_S, self._renew_metadata, at_once=True),
                 Job(PASSWORDS, ASKED_EVERY_S, Reconciling(self._engine_parts(demo)).run_once, at_once=True),
             ]
             self._scheduler = Scheduler(Leases(self._storage, self._clock, self._holder), jobs, self._clock)
@@ -391,6 +396,7 @@ class Worker:
         """Take up a new version; one that cannot run leaves the present one in force, and says so."""
         try:
             await self._reload(fresh)
+            await self._begin_federation()
             log.info("configuration_in_force", version=self._now().version)
         except WardgateError as error:
             log.error("configuration_not_taken_over", error=error.message, in_force=self._now().version)
@@ -471,6 +477,19 @@ class Worker:
             await self._federation.begin()
         except WardgateError as error:
             log.error("federation_not_begun", error=error.message)
+        self._tell_parties()
+
+    async def _take_up_parties(self) -> None:
+        """Keys or metadata have changed: those of before stay where the new ones cannot be read."""
+        try:
+            await self._federation.refresh()
+        except WardgateError as error:
+            log.error("relying_parties_not_taken_over", error=error.message)
+        self._tell_parties()
+
+    def _tell_parties(self) -> None:
+        for name, problem in self._federation.parties.problems.items():
+            log.warning("relying_party_left_out", application=name, problem=problem)
 
     async def _read_signing(self) -> None:
         """Which NAS sign. Read, and not taken from the announcement: one may have been lost before it, or be somebody else's."""
@@ -575,6 +594,13 @@ class Worker:
         if self._watch.problem is not None:
             raise ClockWrong(self._watch.problem)
         await self._janitor.sweep()
+
+    async def _renew_metadata(self) -> None:
+        """What relying parties say of themselves, and keys that nobody believes any more."""
+        refreshing = Refreshing(self._storage, self._clock, lambda: self._now().relying_parties.applications)
+        await refreshing.run_once()
+        if not all(key.is_published(to_ms(self._clock.now())) for key in self._federation.keys.all):
+            await forget_old_keys(self._storage, self._clock)
 
     async def _sign_heads(self) -> None:
         await sign_all_heads(self._storage, self._opened.rings, self._clock)

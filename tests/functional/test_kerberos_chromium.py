@@ -5,27 +5,18 @@ What a browser wants before it shows a ticket is in tests/functional/domain_brow
 
 import base64
 import secrets
-import ssl
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, Playwright, Response, expect, sync_playwright
 
-from tests.functional.chromium import new_tls_files
 from tests.functional.domain_browser import DomainBrowser
 from tests.functional.harness import cli, totp_code
 from tests.functional.ticket_place import WHERE, Place
 from tests.kerberos import Computer
 from tests.samba_dc import cast
-from wardgate.certificates import endpoint_binding
 from wardgate.texts import Text, render
 
 pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("kerberos"), pytest.mark.neighbour("chromium")]
@@ -66,46 +57,6 @@ def is_signed_in(page: Page, place: Place, name: str, *factors: str) -> None:
     page.wait_for_url(f"{origin(place)}/account")
     expect(page.get_by_role("main")).to_contain_text(name)
     assert [each["factors"] for each in place.granted(name)] == [list(factors)]
-
-
-@contextmanager
-def asking_server(folder: Path) -> Iterator[tuple[int, list[str]]]:
-    """The port of somebody else's server that asks for a ticket, and what it is shown."""
-    shown = list[str]()
-
-    class Asking(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            given = self.headers.get("authorization")
-            shown.extend([given] if given else [])
-            self.send_response(200 if given else 401)
-            self.send_header("www-authenticate", "Negotiate")
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *told: Any) -> None:
-            """Say nothing."""
-
-    files, server = new_tls_files(folder), ThreadingHTTPServer(("127.0.0.1", 0), Asking)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files.certificate, files.key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1], shown
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def taken_with(place: Place, token: bytes, bindings: bytes) -> bool:
-    """Whether the Kerberos library takes a ticket on a connection with these bindings; without memory of used ones."""
-    asked = "import sys,gssapi as g;c=g.Credentials(usage='accept',store={'keytab':sys.argv[1],'rcache':'none:'});"
-    asked += "b=g.raw.ChannelBindings(application_data=bytes.fromhex(sys.argv[2]));"
-    asked += "g.raw.accept_sec_context(bytes.fromhex(sys.argv[3]),c,channel_bindings=b)"
-    given = [sys.executable, "-c", asked, str(place.keytab), bindings.hex(), token.hex()]
-    return subprocess.run(given, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("script", "language"), [(True, "tr"), (False, "en")])
@@ -159,15 +110,6 @@ def test_chromium_asks_for_a_ticket_of_the_name_that_an_alias_leads_to_unless_to
     with DomainBrowser(playwright, computer, place.host, told).opened(alias) as window:
         opened(window.pages[0], place)
         is_signed_in(window.pages[0], place, name, "kerberos")
-
-
-def test_chromium_on_linux_names_no_certificate_in_its_ticket(place: Place, playwright: Playwright, tmp_path: Path) -> None:
-    """So it is taken behind any (RFC 5929 is of no use here): TLS alone keeps out who stands in between."""
-    computer, another = place.computer(place.person()), b"tls-server-end-point:" + bytes(32)
-    with asking_server(tmp_path) as (port, shown), DomainBrowser(playwright, computer, place.host, ALLOWED).opened() as window:
-        window.pages[0].goto(f"https://{place.host}:{port}/")
-    assert taken_with(place, base64.b64decode(shown[0].removeprefix("Negotiate ")), another)
-    assert not taken_with(place, computer.token(place.host, endpoint_binding(place.served.ca_file)), another)
 
 
 @pytest.mark.parametrize("told", [ALLOWED, {"AuthServerAllowlist": "*.elsewhere.test"}])

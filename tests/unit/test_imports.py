@@ -74,7 +74,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "simulator": frozenset({"config", "factors", "radius"}),
     # management: uses the ports to manage things, never to log anyone in
     "config": frozenset(
-        {"audit", "brand", "delivery", "directory", "engine", "factors", "kba", "policy", "radius", "risk", "storage"}
+        {"audit", "brand", "delivery", "directory", "engine", "factors", "federation", "kba", "policy", "radius", "risk", "storage"}
     ),
     "settings": frozenset({"config", "storage"}),
     "logs": frozenset({"settings"}),
@@ -157,6 +157,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "directory",
             "engine",
             "factors",
+            "federation",
             "kba",
             "kerberos",
             "passwords",
@@ -269,8 +270,9 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("radius", "engine"): frozenset({"engine.engine", "engine.outcome", "engine.request", "engine.settings"}),
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
     ("federation", "audit"): frozenset({"audit.events"}),
-    ("federation", "engine"): frozenset({"engine.outcome", "engine.session_first"}),
+    ("federation", "engine"): frozenset({"engine.outcome", "engine.session_first", "engine.settings"}),
     ("federation", "storage"): frozenset({"storage.port"}),
+    ("config", "federation"): frozenset({"federation.checking", "federation.settings"}),
     # Claims share the names of groups with policy, and nothing else of it.
     ("federation", "policy"): frozenset({"policy.groups"}),
     ("web", "admin"): frozenset({"admin.links"}),

@@ -19,7 +19,7 @@ from wardgate.config.sources import Source
 from wardgate.config.store import load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
 from wardgate.engine.holders import holder_of, to_renew
-from wardgate.engine.settings import ApplicationSettings, with_portal
+from wardgate.engine.settings import AnyApplicationSettings, with_portal
 from wardgate.errors import NotFound, SettingsError, UsageError
 from wardgate.factors import KERBEROS, KINDS, PASSWORD, SECOND_FACTORS, STRONG_KINDS, USUAL_KINDS
 from wardgate.kba.standing import NOT_ANSWERED
@@ -158,7 +158,7 @@ async def _facts(
     document: Document,
     person: Person,
     realm: str,
-    application: ApplicationSettings,
+    application: AnyApplicationSettings,
     policy: Policy,
     nas: NasSettings | None,
     asked: Asked,
@@ -234,7 +234,7 @@ def _nas(document: Document, name: str | None) -> NasSettings | None:
     return found
 
 
-def _application(document: Document, name: str | None) -> ApplicationSettings:
+def _application(document: Document, name: str | None) -> AnyApplicationSettings:
     applications = with_portal(document.applications, "")
     known = ", ".join(each.name for each in applications[:20])
     if name is None:
@@ -245,14 +245,14 @@ def _application(document: Document, name: str | None) -> ApplicationSettings:
     return found
 
 
-def _policy(document: Document, application: ApplicationSettings) -> Policy:
+def _policy(document: Document, application: AnyApplicationSettings) -> Policy:
     settings = next((each for each in document.policies if each.name == application.policy), None)
     if settings is None:
         return default_policy(USUAL_KINDS, STRONG_KINDS)
     return compile_policy(settings, KINDS, STRONG_KINDS, document.networks)
 
 
-def _explained(policy: Policy, application: ApplicationSettings, facts: Facts, zone: tzinfo) -> dict[str, Any]:
+def _explained(policy: Policy, application: AnyApplicationSettings, facts: Facts, zone: tzinfo) -> dict[str, Any]:
     decision = decide(policy, facts)
     why = explain(policy, facts)
     refused = isinstance(decision, NoEntry)

@@ -21,7 +21,7 @@ from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import Realm, Realms
 from wardgate.engine.notices import Addressee, dispute_link, each_once, everywhere, tell, to_security
 from wardgate.engine.runtime import PRODUCT, Application, EngineConfiguration, EngineParts
-from wardgate.engine.settings import ApplicationSettings, with_portal
+from wardgate.engine.settings import AnyApplicationSettings, with_portal
 from wardgate.engine.terms import ADMINISTRATORS_STRONG_FACTORS
 from wardgate.engine.wording import Notice, Whom, way_named
 from wardgate.errors import NotFound, SettingsError, UnavailableError
@@ -124,7 +124,7 @@ def whom_of(
     return Whom(subject_id or "", shown, _portal(document).name, "", reference, language, realm.name if realm is not None else "")
 
 
-def _portal(document: Document) -> ApplicationSettings:
+def _portal(document: Document) -> AnyApplicationSettings:
     return next(each for each in with_portal(document.applications, "") if each.kind == "portal")
 
 
@@ -166,7 +166,7 @@ def _is_administrator(office: Office, document: Document, realm: str, user: Dire
     return False
 
 
-def _facts(office: Office, application: ApplicationSettings, realm: str, user: DirectoryUser) -> Facts:
+def _facts(office: Office, application: AnyApplicationSettings, realm: str, user: DirectoryUser) -> Facts:
     return Facts(
         goal="login",
         application=application.name,

@@ -172,15 +172,16 @@ def _look(brand: BrandSettings) -> Look:
     return Look(
         name=brand.name,
         stylesheet=stylesheet,
-        logo=_shown(brand.logo_file),
-        logo_dark=_shown(brand.logo_dark_file),
+        logo=shown_picture(brand.logo_file),
+        logo_dark=shown_picture(brand.logo_dark_file),
         help_text=Words(brand.help_text),
         contact=Contact(brand.help_contact, address) if brand.help_contact and address else None,
         legal=tuple(LegalLink(each.address, Words(each.text)) for each in brand.legal),
     )
 
 
-def _shown(path: str | None) -> Logo | None:
+def shown_picture(path: str | None) -> Logo | None:
+    """The cleaned picture of a file; None, told in the log, for one that cannot be used."""
     if path is None:
         return None
     try:

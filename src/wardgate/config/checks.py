@@ -18,6 +18,8 @@ from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, ReleaseRuleSettings, SendingSettings
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS
+from wardgate.federation import checking as relying_parties
+from wardgate.federation.settings import SamlApplicationSettings
 from wardgate.kba.settings import MAX_COMMON, KbaSettings
 from wardgate.kba.settings import faults as kba_faults
 from wardgate.policy.needs import SELF_SERVICE
@@ -115,6 +117,7 @@ RANGES: Final[Mapping[tuple[type, str], tuple[float, float]]] = {
     (SendingSettings, "email_per_day"): (0, 10_000_000),
     (SendingSettings, "sms_per_source_per_hour"): (0, 1_000_000),
     **RISK_RANGES,
+    **relying_parties.RANGES,
 }
 
 # What is said of a condition on what nothing tells, and the cure.
@@ -148,6 +151,7 @@ LIST_LIMITS: Final[Mapping[str, int]] = {
     "common": MAX_COMMON,
     "organisation": 50,
     "reputation": MAX_LISTS,
+    **relying_parties.LIST_LIMITS,
 }
 
 
@@ -166,6 +170,7 @@ def check(document: "Document") -> list[Fault]:
         *_questions(document),
         *_risk(document),
         *_releases(document),
+        *_relying_parties(document),
         *_sending(document.sending),
         *_brands(document),
         *(Fault(path_of(("notices", *below)), problem) for below, problem in check_notices(document.notices)),
@@ -181,6 +186,8 @@ def doubts(document: "Document") -> list[Fault]:
     for number, policy in enumerate(document.policies):
         found += _walls(policy, ("policies", number, "rules"))
         found += _mistyped(policy, _group_owners(document), ("policies", number, "tests"))
+    for number, party in _saml(document):
+        found += [Fault(path_of(("applications", number, *below)), problem) for below, problem in relying_parties.doubts(party)]
     return found
 
 
@@ -309,7 +316,7 @@ def _realms(document: "Document") -> Iterator[Fault]:
 
 def _references(document: "Document") -> Iterator[Fault]:
     policies = {policy.name for policy in document.policies}
-    applications = {application.name for application in document.applications}
+    applications = {each.name for each in document.applications if not isinstance(each, SamlApplicationSettings)}
     for number, nas in enumerate(document.nas):
         yield from _known(nas.application, applications, "application", ("nas", number, "application"))
     portals = [number for number, each in enumerate(document.applications) if each.kind == "portal"]
@@ -559,6 +566,27 @@ def _releases(document: "Document") -> Iterator[Fault]:
             yield from _groups(rule.when, owners, (*at, "when"))
             names = [fault for name in rule.add for fault in _attribute(name, (*at, "add"))]
             yield from names or _compiles_release(rule, at)
+
+
+def _saml(document: "Document") -> Iterator[tuple[int, SamlApplicationSettings]]:
+    return ((number, each) for number, each in enumerate(document.applications) if isinstance(each, SamlApplicationSettings))
+
+
+def _relying_parties(document: "Document") -> Iterator[Fault]:
+    owners = _group_owners(document)
+    taken: dict[str, int] = {}
+    for number, party in _saml(document):
+        at = ("applications", number)
+        found = list(relying_parties.faults(party))
+        yield from (Fault(path_of((*at, *below)), problem) for below, problem in found)
+        for below, owner in relying_parties.owners_of(party):
+            yield from _known(owner.lower(), set(owners), "directory or realm", (*at, *below))
+        entity_id = "" if found else relying_parties.entity_id_of(party)
+        first = taken.setdefault(entity_id, number) if entity_id else number
+        if first != number:
+            yield Fault(
+                path_of((*at, "entity_id")), f"the entity id {entity_id!r} is also that of", path_of(("applications", first))
+            )
 
 
 def _compiles_release(rule: ReleaseRuleSettings, at: tuple[str | int, ...]) -> Iterator[Fault]:

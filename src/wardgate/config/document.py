@@ -23,6 +23,7 @@ from wardgate.directory.kind import DirectorySettings
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, NoticeSettings, SendingSettings
 from wardgate.errors import SettingsError
+from wardgate.federation.settings import SamlApplicationSettings
 from wardgate.kba.settings import MAX_QUESTIONS, KbaSettings, QuestionSettings
 from wardgate.policy.settings import NetworkSettings, PolicySettings
 from wardgate.radius.settings import NasSettings
@@ -62,7 +63,7 @@ class Document:
     directories: tuple[DirectorySettings, ...] = ()
     gateways: tuple[GatewaySettings, ...] = ()
     nas: tuple[NasSettings, ...] = ()
-    applications: tuple[ApplicationSettings, ...] = ()
+    applications: tuple[ApplicationSettings | SamlApplicationSettings, ...] = ()
     networks: tuple[NetworkSettings, ...] = ()
     policies: tuple[PolicySettings, ...] = ()
     questions: tuple[QuestionSettings, ...] = ()
@@ -229,13 +230,20 @@ def _classes_of(item: Any) -> Mapping[str, type]:
     classes = get_args(item) or (item,)
     if len(classes) == 1 and not _kind_words(classes[0]):
         return {"": classes[0]}
-    return {word: cls for cls in classes for word in _kind_words(cls)}
+    return {word: cls for cls in classes for word in (_kind_words(cls) or get_args(get_type_hints(cls)["kind"]))}
 
 
 def _kind_words(cls: type) -> tuple[str, ...]:
     """The values of a required `kind`; nothing when `kind` may be left out or does not exist."""
     required = any(item.name == "kind" and item.default is MISSING for item in fields(cls))
     return tuple(get_args(get_type_hints(cls)["kind"])) if required else ()
+
+
+@lru_cache(maxsize=32)
+def _usual_kind(section: str) -> str | None:
+    """The kind of a thing that does not say it, where it need not."""
+    kinds = (item.default for cls in settings_classes(section).values() for item in fields(cls) if item.name == "kind")
+    return next((str(kind) for kind in kinds if kind is not MISSING), None)
 
 
 @lru_cache(maxsize=64)
@@ -266,7 +274,7 @@ def _item(section: str, plain: Plain, at: tuple[str | int, ...], faults: list[Fa
     if not isinstance(plain, Mapping):
         faults.append(Fault(path_of(at), "must be keys with values"))
         return None
-    kind = plain.get("kind")
+    kind = plain.get("kind", _usual_kind(section))
     cls = kinds.get(kind) if isinstance(kind, str) else None
     if cls is None:
         near = nearest(kind, kinds) if isinstance(kind, str) else ""

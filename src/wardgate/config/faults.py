@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, get_args
+from functools import lru_cache
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -73,8 +74,9 @@ def refuse(faults: Sequence[Fault], what: str) -> SettingsError:
 def from_pydantic(error: ValidationError, root: type, at: Sequence[str | int] = ()) -> list[Fault]:
     """The faults of one validation of `root`, whose own place in the file is `at`. The first part of each location is dropped."""
     found: dict[str, Fault] = {}
+    choices = _choices_of(root)
     for item in error.errors(include_url=False, include_input=False):
-        location = _without_choices(item["loc"][1:], str(item["type"]))
+        location = _without_choices(item["loc"][1:], str(item["type"]), choices)
         secret_at = next((n for n, part in enumerate(location) if part in _SECRET_CLASSES), None)
         if secret_at is not None:
             fault = Fault(path_of((*at, *location[:secret_at])), HOW_TO_NAME_ONE)
@@ -83,12 +85,39 @@ def from_pydantic(error: ValidationError, root: type, at: Sequence[str | int] = 
         else:
             fault = Fault(path_of((*at, *location)), _problem(item))
         found.setdefault(f"{fault.path} {fault.problem}", fault)
-    return list(found.values())
+    return _told_once(list(found.values()))
 
 
-def _without_choices(location: tuple[str | int, ...], kind: str) -> tuple[str | int, ...]:
+def _told_once(faults: list[Fault]) -> list[Fault]:
+    """For a setting that takes a text or keys, one fault: what is wrong inside it, or that it is neither."""
+    no_text = {fault.path for fault in faults if fault.problem == _WANTED["string_type"]}
+    no_keys = {fault.path for fault in faults if fault.problem == _WANTED["dataclass_type"]}
+    inside = [fault.path for fault in faults]
+    told = []
+    for fault in faults:
+        if fault.path in no_text & no_keys:
+            if fault.problem == _WANTED["string_type"]:
+                told.append(Fault(fault.path, "must be text, or keys with values"))
+        elif fault.path not in no_text or not any(path.startswith((f"{fault.path}.", f"{fault.path}[")) for path in inside):
+            told.append(fault)
+    return told
+
+
+@lru_cache(maxsize=64)
+def _choices_of(root: type) -> frozenset[str]:
+    """The names of settings classes that stand beside a text as the value of a setting: pydantic puts them into its locations."""
+    return frozenset(
+        choice.__name__
+        for item in fields(root)
+        if get_origin(item.type) is Mapping
+        for choice in get_args(get_args(item.type)[1])
+        if hasattr(choice, "__dataclass_fields__")
+    )
+
+
+def _without_choices(location: tuple[str | int, ...], kind: str, choices: frozenset[str]) -> tuple[str | int, ...]:
     """A location without the names of types: for a setting that takes a text or a list, pydantic tells what is wrong with each."""
-    kept = tuple(part for part in location if part not in _LISTS)
+    kept = tuple(part for part in location if part not in _LISTS and part not in choices)
     return kept[:-1] if kept and kept[-1] in _CHOICES and kind.endswith("_type") else kept
 
 
@@ -132,9 +161,11 @@ def _class_at(root: type, location: Sequence[str | int]) -> type | None:
     """The settings class that stands at `location` inside `root`, to name its keys."""
     here: Any = root
     for part in location:
-        if isinstance(part, str):
+        if get_origin(here) is Mapping:
+            here = get_args(here)[1]
+        elif isinstance(part, str):
             here = next((item.type for item in fields(here) if item.name == part), None) if isinstance(here, type) else None
-        here = _inner(here)
+        here = here if get_origin(here) is Mapping else _inner(here)
         if here is None:
             return None
     return here if isinstance(here, type) else None

@@ -9,7 +9,7 @@ from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import Directory, DirectoryUser
 from wardgate.directory.realm import Realm, Realms
-from wardgate.engine.settings import ApplicationSettings, BrakeSettings, CodeSettings, NoticeSettings, SendingSettings
+from wardgate.engine.settings import AnyApplicationSettings, BrakeSettings, CodeSettings, NoticeSettings, SendingSettings
 from wardgate.kba.asking import Questioner
 from wardgate.kerberos.port import Service, TicketChecking
 from wardgate.policy.groups import asked_groups, gives_any_group, group_form, looks_like_alias
@@ -28,7 +28,7 @@ class Application:
     `named`: the groups that its release rules ask about. `gives_any`: they may give any of a user's groups away.
     """
 
-    settings: ApplicationSettings
+    settings: AnyApplicationSettings
     policy: Policy
     named: frozenset[str] = field(init=False)
     gives_any: bool = field(init=False)

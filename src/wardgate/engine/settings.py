@@ -20,19 +20,14 @@ class ReleaseRuleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplicationSettings:
-    """What a login is for. Policy and released attributes hang here."""
+class AnyApplicationSettings:
+    """What every application has, whatever its kind: a name, a policy, and the words of the messages that its logins send."""
 
     name: str
-    kind: Literal["radius", "portal"] = field(
-        default="radius", metadata={"help": "what it is: NAS that ask by RADIUS, or Wardgate's own pages for people (one at most)"}
-    )
+    kind: str
     title: str | None = field(default=None, metadata={"help": "the name that people read in messages; default: the name"})
     policy: str | None = field(
         default=None, metadata={"help": "policy by name; default: password and any one enrolled second factor"}
-    )
-    release: tuple[ReleaseRuleSettings, ...] = field(
-        default=(), metadata={"help": "what an accepted login is given; all matching rules add"}
     )
     sms_text: Mapping[str, str] = field(
         default_factory=dict, metadata={"help": "own SMS text per language, with {code}, {application}, {brand}, {act} and {min}"}
@@ -45,6 +40,38 @@ class ApplicationSettings:
         default_factory=dict, metadata={"help": "own e-mail subject per language, with {application}, {brand} and {act}"}
     )
     sms_domain: str | None = field(default=None, metadata={"help": "host of the domain-bound last line (@host #code) of an SMS"})
+
+    @property
+    def release(self) -> tuple[ReleaseRuleSettings, ...]:
+        """What an accepted login is given by RADIUS."""
+        return ()
+
+    @property
+    def hand_over_s(self) -> int:
+        """For how long a full login spares a gateway's request a code of its own."""
+        return 0
+
+    @property
+    def page_link(self) -> Literal["off", "shown", "sent"]:
+        """Whether what only a page can ask for is asked for by a short link."""
+        return "off"
+
+    @property
+    def enrol_by_link(self) -> bool:
+        """Whether a link leads to a page to set a second factor up."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationSettings(AnyApplicationSettings):
+    """What a login is for. Policy and released attributes hang here."""
+
+    kind: Literal["radius", "portal"] = field(
+        default="radius", metadata={"help": "what it is: NAS that ask by RADIUS, or Wardgate's own pages for people (one at most)"}
+    )
+    release: tuple[ReleaseRuleSettings, ...] = field(
+        default=(), metadata={"help": "what an accepted login is given; all matching rules add"}
+    )
     hand_over_s: int = field(
         default=0,
         metadata={
@@ -68,7 +95,7 @@ class ApplicationSettings:
     )
 
 
-def with_portal(applications: Sequence[ApplicationSettings], title: str) -> Sequence[ApplicationSettings]:
+def with_portal(applications: Sequence[AnyApplicationSettings], title: str) -> Sequence[AnyApplicationSettings]:
     """The applications with the one for our own pages, which exists without being written down; `title`: what it is called then."""
     if any(settings.kind == "portal" for settings in applications):
         return applications

@@ -167,7 +167,7 @@ async def roll_key(storage: Storage, ring: KeyRing, clock: Clock, change: Change
 
 async def forget_old_keys(storage: Storage, clock: Clock) -> None:
     """Delete keys that are published no more: what nobody believes need not be kept."""
-    await storage.commit([Delete(TABLE, (Where("published_until", "<", to_ms(clock.now())),))])
+    await storage.commit([Delete(TABLE, (Where("published_until", "<=", to_ms(clock.now())),)), Announce(TOPIC, "keys")])
 
 
 def fingerprint(certificate: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from wardgate.config.document import Document
 from wardgate.delivery.port import Channel
 from wardgate.delivery.registry import kind_of
-from wardgate.engine.settings import ApplicationSettings
+from wardgate.engine.settings import AnyApplicationSettings
 from wardgate.factors import KINDS, SECOND_FACTORS, STRONG_KINDS, USUAL_KINDS
 from wardgate.policy.conditions import AllOf, AnyOf, Leaf, Network, Node, Not
 from wardgate.policy.rules import Policy, compile_policy, default_policy
@@ -36,7 +36,7 @@ class Standing:
         return frozenset((realm.name, directory) for realm in self.document.realms for directory in realm.directories)
 
     @cached_property
-    def applications(self) -> Mapping[str, ApplicationSettings]:
+    def applications(self) -> Mapping[str, AnyApplicationSettings]:
         """By name."""
         return {each.name: each for each in self.document.applications}
 

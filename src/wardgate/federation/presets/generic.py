@@ -1,0 +1,21 @@
+"""Any application that speaks SAML 2.0."""
+
+from wardgate.federation.presets.preset import Preset
+from wardgate.federation.settings import NameIdSettings
+
+GENERIC = Preset(
+    name="generic",
+    title="Any SAML 2.0 application",
+    name_id=NameIdSettings(format="persistent"),
+    name_id_formats=("transient",),
+    there=(
+        "Give the application our metadata: its address, or the file that it answers with.",
+        "Where it asks for single values instead: our entity id, the sign-in address, the logout address and the certificate, "
+        "all of which stand in the metadata.",
+        "Have it take our persistent name for a person, or set name_id to what its accounts are called by.",
+    ),
+    own_login=(
+        "Turn off every other way to sign in at the application (its own password form, the API with passwords, the mobile app's "
+        "own login), and keep one local administrator for emergencies behind a strong password that nobody uses."
+    ),
+)
