@@ -58,3 +58,9 @@ def to_ms(moment: datetime) -> int:
 def from_ms(value: int) -> datetime:
     """The aware UTC datetime of a stored time."""
     return datetime.fromtimestamp(value / 1000, UTC)
+
+
+def offset_of(local: datetime) -> str:
+    """How far a zone is from UTC at this moment, as people write it: `UTC+03:00`."""
+    offset = local.strftime("%z")
+    return f"UTC{f'{offset[:3]}:{offset[3:5]}' if local.utcoffset() else ''}"

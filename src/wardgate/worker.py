@@ -317,6 +317,7 @@ class Worker:
                 proxies=tuple(ip_network(each) for each in listener.trusted_proxies),
                 ready=self.problems,
                 looks=lambda: self._now().looks,
+                zone_of=lambda realm: self._now().engine.zone_of(realm),
                 guide=guide,
                 node=self._node,
                 streams=self._streams,

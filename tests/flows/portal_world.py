@@ -65,6 +65,7 @@ class PortalWorld(World):
             origin=self.origin,
             ready=list,
             hosts=self.hosts,
+            zone_of=lambda realm: self.configuration().zone_of(realm),
         )
 
     @asynccontextmanager

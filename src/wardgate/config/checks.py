@@ -39,7 +39,7 @@ from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.release import compile_release
 from wardgate.radius.settings import NasSettings
 from wardgate.radius.vendors import VENDORS
-from wardgate.risk.checking import MAX_LISTS, check_risk
+from wardgate.risk.checking import MAX_LISTS, check_risk, is_zone
 from wardgate.risk.checking import RANGES as RISK_RANGES
 from wardgate.texts import LANGUAGES
 
@@ -173,6 +173,7 @@ def check(document: "Document") -> list[Fault]:
         *_relying_parties(document),
         *_sending(document.sending),
         *_brands(document),
+        *_zones(document),
         *(Fault(path_of(("notices", *below)), problem) for below, problem in check_notices(document.notices)),
         *(Fault(f"retention.{name}", problem) for name, problem in check_retention(document.retention)),
     ]
@@ -595,6 +596,13 @@ def _compiles_release(rule: ReleaseRuleSettings, at: tuple[str | int, ...]) -> I
         compile_release((rule,), BUILT_IN)
     except SettingsError as error:
         yield Fault(path_of(at), error.message.removeprefix("release: "))
+
+
+def _zones(document: "Document") -> Iterator[Fault]:
+    for number, realm in enumerate(document.realms):
+        if realm.time_zone and not is_zone(realm.time_zone):
+            told = "is no time zone that is known here; write UTC or a name such as Europe/Istanbul"
+            yield Fault(path_of(("realms", number, "time_zone")), told)
 
 
 def _brands(document: "Document") -> Iterator[Fault]:

@@ -28,6 +28,10 @@ class RealmSettings:
     region: str | None = field(
         default=None, metadata={"help": "country whose national phone numbers are understood, such as TR; default: none"}
     )
+    time_zone: str = field(
+        default="",
+        metadata={"help": "the zone in which its people read times, such as Europe/Istanbul; empty: that of `notices`"},
+    )
     brand: BrandSettings | None = field(
         default=None, metadata={"help": "what is different for this realm from the `brand` of the document"}
     )

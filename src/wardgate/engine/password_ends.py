@@ -66,7 +66,7 @@ def word_of(parts: EngineParts, user: DirectoryUser, known: Row | None, now: dat
     if known is not None and _was_told(known, step, ends):
         return None
     values: dict[str, str | int] = {"n": days, "address": page_address(parts, CHANGE_PAGE)}
-    values["until"] = moment_in(parts.configuration(), user.password_expires_at)
+    values["until"] = moment_in(parts.configuration(), whom.realm, user.password_expires_at)
     # A link is not what to press in a mail about a password: the address is there to be typed.
     subject = "" if days > 1 else "notice.password_ends_last_subject"
     happened = "password_ends" if values["address"] else "password_ends_nowhere"

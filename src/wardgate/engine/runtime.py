@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from zoneinfo import ZoneInfo
 
 from wardgate.clock import Clock
 from wardgate.crypto import KeyRing
@@ -109,6 +110,11 @@ class EngineConfiguration:
     def brand_of(self, realm: str) -> str:
         """What whoever runs a realm is called."""
         return self.brands.get(realm) or self.brands.get("") or PRODUCT
+
+    def zone_of(self, realm: str) -> ZoneInfo:
+        """In which zone its people read times: on pages without script, and in messages. Of a realm unknown: the default's."""
+        own = {each.name: each.settings.time_zone for each in self.realms}
+        return ZoneInfo(own.get(realm, self.realms.default.settings.time_zone) or self.notices.time_zone)
 
     def named(self, application: str, realm: str) -> str:
         """What people call an application: our own pages bear the name of whoever runs them."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
+from wardgate.clock import offset_of
 from wardgate.delivery.gsm import narrowest
 from wardgate.engine.runtime import EngineConfiguration
 from wardgate.texts import Text, catalogue, language_of, render
@@ -56,11 +56,10 @@ class Notice:
     call: bool = False
 
 
-def moment_in(configuration: EngineConfiguration, at: datetime) -> str:
-    """A time with its zone, as people of this organisation read it."""
-    local = at.astimezone(ZoneInfo(configuration.notices.time_zone))
-    offset = local.strftime("%z")
-    return f"{local:%Y-%m-%d %H:%M} UTC{'' if not local.utcoffset() else f'{offset[:3]}:{offset[3:]}'}"
+def moment_in(configuration: EngineConfiguration, realm: str, at: datetime) -> str:
+    """A time with its zone, as people of this realm read it."""
+    local = at.astimezone(configuration.zone_of(realm))
+    return f"{local:%Y-%m-%d %H:%M} {offset_of(local)}"
 
 
 def mail_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, linked: bool, now: datetime) -> tuple[str, str]:
@@ -68,7 +67,7 @@ def mail_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, link
     values = _values(configuration, whom, notice)
     where = ", ".join(part for part in (whom.device, whom.place) if part)
     reference = render(Text("notice.frame", values), whom.language)
-    parts = (moment_in(configuration, now), where, configuration.named(whom.application, whom.realm), reference)
+    parts = (moment_in(configuration, whom.realm, now), where, configuration.named(whom.application, whom.realm), reference)
     frame = " · ".join(part for part in parts if part)
     lines = [render(Text(f"notice.{notice.happened}_body", values), whom.language).strip(), frame]
     lines += [_link(notice, "body", whom.language, values) if linked else _call(notice, "body", whom.language, values)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from wardgate.audit.recorder import Recorder
@@ -56,15 +57,21 @@ class Endpoint:
     binding: bytes = b""
 
 
+def utc(_: str) -> tzinfo:
+    """Of every realm: what is read where nothing is configured."""
+    return UTC
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebContext:
     """Everything the pages need.
 
     `origin`: how people reach us (`https://login.acme.test`). `guide`: the demo's, None under `serve`; with it the outbox exists
     and the log is open to this machine. `hosts`: names that the Host header may bear under `serve`; empty: any. `proxies`: those
-    whose word about a browser's address is taken. `looks`: the brands in force. `ready`: what keeps this worker
-    from doing its work, as sentences for operators, empty when nothing does (storage is asked by the page itself). `node`: all
-    workers of this machine; None where there is one. `endpoint`: the certificate that browsers see, if they see ours.
+    whose word about a browser's address is taken. `looks`: the brands in force; `zone_of`: in which zone a realm reads times.
+    `ready`: what keeps this worker from doing its work, as sentences for operators, empty when nothing does (storage is asked by
+    the page itself). `node`: all workers of this machine; None where there is one. `endpoint`: the certificate that browsers see,
+    if they see ours.
     """
 
     storage: Storage
@@ -79,6 +86,7 @@ class WebContext:
     metrics_networks: tuple[Network, ...] = LOOPBACK
     proxies: tuple[Network, ...] = ()
     looks: Callable[[], Looks] = plain_looks
+    zone_of: Callable[[str], tzinfo] = utc
     streams: Streams = field(default_factory=Streams)
     node: Node | None = None
     endpoint: Endpoint = field(default_factory=Endpoint)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -13,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from wardgate.audit.timeline import Trail
 from wardgate.brand.looks import Look, Looks
+from wardgate.clock import offset_of
 from wardgate.texts import LANGUAGES, Text, catalogue, render
 from wardgate.web import language as words
 from wardgate.web.access import client_address
@@ -51,7 +53,7 @@ class Pages:
             environment(language, self._folders)
             .get_template(template)
             .render(
-                **self._speech(language, self._look(request)),
+                **self._speech(language, self._look(request), self._zone(request)),
                 path=request.url.path,
                 theme=theme_of_request(request),
                 language_links=_language_links(request),
@@ -98,10 +100,14 @@ class Pages:
         self._context.recorder.page(trail)
         return trail.reference
 
+    def _zone(self, request: Request) -> tzinfo:
+        """In which zone times stand before script puts the browser's in their place; operators' pages are in UTC."""
+        return self._context.zone_of(realm_of(request)) if self._looks is not None else UTC
+
     def _look(self, request: Request) -> Look | None:
         return self._looks().of(realm_of(request)) if self._looks is not None else None
 
-    def _speech(self, language: str, brand: Look | None = None) -> dict[str, object]:
+    def _speech(self, language: str, brand: Look | None = None, zone: tzinfo = UTC) -> dict[str, object]:
         translate = partial(_translate, language)
         return {
             **self._same,
@@ -113,8 +119,17 @@ class Pages:
             "number": _in(language, words.number),
             "duration": _in(language, words.duration),
             "round_duration": _in(language, words.round_duration),
+            "in_zone": lambda at: at.astimezone(zone),
+            "offset_of": offset_of,
+            "zone": zone_words(zone, self._context.clock.now()),
             "reason_text": _in(language, reason_text),
         }
+
+
+def zone_words(zone: tzinfo, now: datetime) -> str:
+    """A zone by its name and by how far it is from UTC now."""
+    name, offset = str(zone), offset_of(now.astimezone(zone))
+    return offset if name == offset else f"{name} ({offset})"
 
 
 def _translate(language: str, text_id: str, /, **values: str | int) -> str:

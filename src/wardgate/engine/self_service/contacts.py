@@ -529,7 +529,7 @@ class OwnContacts:
 
     def _hold_ends(self, owner: Owner) -> str:
         ends = self._parts.clock.now() + timedelta(seconds=self._hold_s(owner.application))
-        return moment_in(self._parts.configuration(), ends)
+        return moment_in(self._parts.configuration(), owner.whose.realm, ends)
 
     # --- small things ----------------------------------------------------------------------------------------------
 
