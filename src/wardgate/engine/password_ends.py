@@ -56,8 +56,11 @@ class Ending:
         return Modify(TABLE, {"subject_id": subject_id, "action": ACTION}, note_told, arguments)
 
 
-def word_of(parts: EngineParts, user: DirectoryUser, known: Row | None, now: datetime) -> Ending | None:
-    """What is to be told of the end of this password now; None for nothing, or nothing new. `known`: what was told."""
+def word_of(parts: EngineParts, realm: str, user: DirectoryUser, known: Row | None, now: datetime) -> Ending | None:
+    """What is to be told of the end of this password now; None for nothing, or nothing new. `known`: what was told.
+
+    `realm`: in whose zone the mail tells when.
+    """
     days = days_left(user, now)
     step = _step(parts.configuration().notices.password_days, days)
     if step is None or days is None or user.password_expires_at is None:
@@ -66,7 +69,7 @@ def word_of(parts: EngineParts, user: DirectoryUser, known: Row | None, now: dat
     if known is not None and _was_told(known, step, ends):
         return None
     values: dict[str, str | int] = {"n": days, "address": page_address(parts, CHANGE_PAGE)}
-    values["until"] = moment_in(parts.configuration(), whom.realm, user.password_expires_at)
+    values["until"] = moment_in(parts.configuration(), realm, user.password_expires_at)
     # A link is not what to press in a mail about a password: the address is there to be typed.
     subject = "" if days > 1 else "notice.password_ends_last_subject"
     happened = "password_ends" if values["address"] else "password_ends_nowhere"
@@ -85,7 +88,7 @@ async def with_ending(
         return due
     subject_id = SubjectId(whom.subject_id)
     rows = await parts.storage.find(TABLE, [Where("subject_id", "=", subject_id), Where("action", "=", ACTION)], limit=1)
-    ending = word_of(parts, user, rows[0] if rows else None, now)
+    ending = word_of(parts, whom.realm, user, rows[0] if rows else None, now)
     if ending is None:
         return due
     # Not on condition: of two logins at once neither may fail for it.

@@ -128,7 +128,7 @@ class Reminding:
     async def _remind(self, person: _Person) -> bool:
         now = self._parts.clock.now()
         settings, known, done = self._parts.configuration().notices, person.demands, False
-        ends = password_ends.word_of(self._parts, person.user, known.get(password_ends.ACTION), now)
+        ends = password_ends.word_of(self._parts, person.realm.name, person.user, known.get(password_ends.ACTION), now)
         if ends is not None:
             done = await self._send(person, ends.notice, ends.noted(person.subject_id, now), "password", now)
         if settings.contact_days and self._is_due(person, now, settings.contact_days * _DAY_MS):

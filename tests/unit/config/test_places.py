@@ -40,7 +40,7 @@ def places(*sources: Source) -> list[tuple[str, int, int, str]]:
         ("kind: local", "kind: locl", (6, 19, "directories[0].kind")),
         ("kind: local", "kind: local, keep_hashes: 1", (6, 32, "directories[0].keep_hashes")),
         ("[staff]", "[staff, stuff]", (4, 26, "realms[0].directories[1]")),
-        ("default: true", "time_zone: Mars/Olympus", (3, 16, "realms[0].time_zone")),
+        ("default: true", "default: true\n    time_zone: Mars/Olympus", (4, 5, "realms[0].time_zone")),
         ("{name: vpn}", "{title: x}", (8, 5, "applications[0].name")),
         ("applications:", "aplications:", (7, 1, "aplications")),
         ("{name: vpn}", "{name: vpn, policy: web}", (8, 17, "applications[0].policy")),
