@@ -210,6 +210,36 @@ async def test_contact_on_hold_is_on_hold_however_it_is_written() -> None:
     assert contact_key(world.ring, subject, ContactKind.MAIL, "bob@XN--BCHER-KVA.test") == key
 
 
+async def test_code_that_has_run_out_is_told_after_the_first_proof_and_never_before() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada", phone="+905321234567"))
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="sms", act="choose")
+        code = await newest_code(world)
+        world.later(200)
+        page = await browser.post(code=code, act="answer")
+        assert page.status_code == 422
+        assert "run out" not in page.text
+        assert len(await world.messages()) == 1
+    world.later(3600)
+    async with world.browser() as browser:
+        await browser.get("/forgot")
+        await browser.post("/forgot", username="ada")
+        await browser.post(method="totp", act="choose")
+        await browser.post(code=world.totp(), act="answer")
+        await browser.post(method="sms", act="choose")
+        code, sent = await newest_code(world), len([each for each in await world.messages() if each.code])
+        world.later(200)
+        page = await browser.post(code=code, act="answer")
+        assert page.status_code == 422
+        assert "That code has run out. A new one is on its way." in page.text
+        assert len([each for each in await world.messages() if each.code]) == sent + 1
+        page = await browser.post(code=await newest_code(world), act="answer")
+        assert "Choose a new password" in page.text
+
+
 async def test_private_mailbox_and_phone_are_enough_after_the_hold_and_not_before() -> None:
     world = PortalWorld()
     user = await world.person("bob", phone="+905321234567")

@@ -107,6 +107,37 @@ async def test_another_way_and_another_code() -> None:
         assert browser.path == "/account"
 
 
+async def test_right_code_that_has_run_out_is_told_and_another_one_is_sent() -> None:
+    """Whoever looks for his phone longer than a code lives does not begin anew."""
+    world = PortalWorld()
+    await world.person("bob", phone="+905321234567")
+    async with world.browser() as browser:
+        await browser.sign_in("bob")
+        [sent] = await world.messages()
+        world.later(200)
+        page = await browser.post(code=sent.code, act="answer")
+        assert page.status_code == 422
+        assert "That code has run out. A new one is on its way." in page.text
+        newer, _ = await world.messages()
+        await browser.post(code=newer.code, act="answer")
+        assert browser.path == "/account"
+    [granted] = await world.payloads("engine:login:granted")
+    assert granted["factors"] == ["password", "sms"]
+
+
+async def test_sign_in_is_over_after_ten_minutes_whatever_was_sent() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada"))
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        world.later(599)
+        assert (await browser.get(browser.path)).status_code == 200
+        world.later(2)
+        page = await browser.post(code=world.totp(), act="answer")
+        assert page.status_code == 410
+        assert "took too long" in page.text
+
+
 async def test_way_that_was_not_offered_is_refused() -> None:
     world = PortalWorld()
     await world.give_totp(await world.person("ada"))

@@ -87,7 +87,43 @@ async def test_an_expired_code_is_refused_though_its_login_still_lives(world: Wo
     challenge = await world.answer(challenge, "", name="bob")
     world.later(0.001)
     again = await world.answer(challenge, old, name="bob")
-    assert says(again).startswith("The code is not right")
+    assert isinstance(again, Challenge)
+    assert says(again).startswith("That code has run out. A new one is on its way")
+
+
+async def test_right_code_that_came_too_late_brings_another_one_and_costs_no_try(world: World) -> None:
+    challenge, old = await bob_challenged(world), await world.code()
+    world.later(60)
+    resent = await world.answer(challenge, "sms", name="bob")
+    assert isinstance(resent, Challenge)
+    world.later(125)
+    sent = len(await world.messages())
+    late = await world.answer(resent, old, name="bob")
+    assert isinstance(late, Challenge)
+    assert says(late).startswith("That code has run out. A new one is on its way")
+    assert len(await world.messages()) == sent + 1
+    assert await world.failures() == 0
+    # The one that has just gone out is waited for.
+    again = await world.answer(late, old, name="bob")
+    assert isinstance(again, Challenge)
+    assert len(await world.messages()) == sent + 1
+    wrong = await world.answer(again, world.wrong_code(), name="bob")
+    assert isinstance(wrong, Challenge)
+    assert "2 tries left" in says(wrong)
+    assert is_granted(await world.answer(wrong, await world.code(), name="bob"))
+
+
+async def test_right_code_that_came_too_late_pumps_no_messages(world: World) -> None:
+    world.codes = CodeSettings(resend_after_s=(30,))
+    challenge, old = await bob_challenged(world), await world.code()
+    world.later(60)
+    challenge = await world.answer(challenge, "sms", name="bob")
+    assert isinstance(challenge, Challenge)
+    world.later(125)
+    sent = len(await world.messages())
+    late = await world.answer(challenge, old, name="bob")
+    assert "No more codes for now" in says(late)
+    assert len(await world.messages()) == sent
 
 
 async def test_an_earlier_code_works_after_a_resend(world: World) -> None:

@@ -149,6 +149,22 @@ def test_earlier_code_stays_good_after_another_was_sent_and_cancel_ends_it(site:
     bob.page.wait_for_url("**/account")
 
 
+@looks(OTHER)
+def test_right_code_that_has_run_out_is_answered_by_another_one(site: Site, visit: Visit) -> None:
+    site.run(site.world.person("bob", PASSWORD, phone=PHONE))
+    bob = visit()
+    bob.sign_in("bob")
+    bob.page.wait_for_url("**/step/*")
+    late = site.newest_code()
+    site.later(181)
+    bob.type_code(late)
+    bob.sees("code-expired", bob.t("sign.step_sms"), status=422, error=True)
+    bob.reads("code.expired")
+    assert site.sent("sms") == 2
+    bob.type_code(site.newest_code())
+    bob.page.wait_for_url("**/account")
+
+
 # --- forgotten password, locked account ----------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ MAX_WORD_BYTES = 32
 # Why a step was left out, in audit and timeline.
 GATEWAY_DOWN = "gateway_down"
 # Why nothing was asked, in audit and timeline, by what the person is told.
+_RESENT = Text("code.resent")
 _NOTHING = {"policy.no_factor": "no_factor", "policy.not_here": "factor_not_here"}
 # Any other answer is no choice, and spares the look at what the person has.
 _WORDS = frozenset([word for factor in SECOND_FACTORS for word in factor.words])
@@ -356,8 +357,10 @@ class Asker:
         """Whether the word was typed by which a link is sent again."""
         return len(answer) <= MAX_WORD_BYTES and self.by_link.is_sent(transaction) and _word(answer) in AGAIN
 
-    async def resend(self, transaction: Transaction, holder: Holder, application: Application, trail: Trail) -> Asked | Text:
-        """Send another code for the open factor, or its link once more; earlier ones keep their life."""
+    async def resend(
+        self, transaction: Transaction, holder: Holder, application: Application, trail: Trail, status: Text = _RESENT
+    ) -> Asked | Text:
+        """Send another code for the open factor, or its link once more; earlier ones keep their life. `status`: said of a code."""
         if self.by_link.is_sent(transaction):
             linked = await self.by_link.send_again(transaction, holder, application, trail)
             if isinstance(linked, Text):
@@ -365,7 +368,7 @@ class Asker:
             led = self._asked_by_link(transaction.factor, transaction.moved(resends=transaction.resends + 1), linked)
             return replace(led, texts=(Text("approve.resent"), linked.prompt, *self._ways_on(led.transaction, holder)))
         factor = BY_KIND[transaction.factor]
-        return await self.ask_by(factor, transaction.moved(), holder, application, trail, Text("code.resent"), resend=True)
+        return await self.ask_by(factor, transaction.moved(), holder, application, trail, status, resend=True)
 
     async def _may_send(
         self, factor: Factor, holder: Holder, resend: bool, trail: Trail, application: Application, user: str

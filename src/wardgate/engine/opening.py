@@ -13,7 +13,7 @@ from wardgate.engine.outcome import Outcome
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import BeginRequest
 from wardgate.engine.runtime import EngineParts
-from wardgate.engine.terms import dump_terms
+from wardgate.engine.terms import Terms, dump_terms
 from wardgate.engine.transaction import Transaction
 from wardgate.errors import Overloaded
 from wardgate.factors import PASSWORD
@@ -81,7 +81,7 @@ class Opening:
             proved=course.proved or proved_already(request),
             tries_left=attempt.configuration.codes.tries,
             created_at=attempt.now_ms,
-            expires_at=attempt.now_ms + (terms.longest_ms if terms.login_s else attempt.configuration.codes.life_s * 1000),
+            expires_at=attempt.now_ms + self._life_ms(attempt, terms),
             fold_key=fold_key,
             refusal=person.refusal,
             grace=seal_user(self._parts.ring(), person.user, trail.transaction_id) if person.grace else "",
@@ -92,6 +92,12 @@ class Opening:
             held=self._held(attempt, person, course, trail.transaction_id),
             lane=person.lane,
         )
+
+    def _life_ms(self, attempt: Attempt, terms: Terms) -> int:
+        """How long the login may rest: a window waits as long as a code lives, and on a page one reads, looks around and types."""
+        if terms.login_s or attempt.request.origin.shows_pages:
+            return terms.longest_ms
+        return attempt.configuration.codes.life_s * 1000
 
     def _held(self, attempt: Attempt, person: Person, course: Course, transaction_id: str) -> str:
         """The password, where it has to be changed before the grant at a door where that can be done: it is typed only once."""

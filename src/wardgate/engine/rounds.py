@@ -34,6 +34,7 @@ from wardgate.engine.transaction import (
 )
 from wardgate.factors import ON_PAGES, QUESTIONING
 from wardgate.factors.port import Factor, Holder, Right, Wrong
+from wardgate.factors.sent_code import CODE_EXPIRED
 from wardgate.storage.port import Operation, Refused, Row
 from wardgate.texts import Text
 from wardgate.values import quick_value
@@ -98,6 +99,8 @@ class Rounds:
         answer.trail.note("code checked", verdict=verdict.reason, factor=transaction.factor)
         if verdict.told is not None:
             return await self.ask_again(answer, verdict.reason, verdict.told)
+        if verdict.reason == CODE_EXPIRED:
+            return await self._late(answer)
         settle = (
             brakes.settle_wrong(answer.keys, self._parts.configuration().brakes, answer.now_ms, reserved=False)
             if verdict.counted
@@ -111,6 +114,19 @@ class Rounds:
         status = Text("code.reused") if verdict.reason == "code_replayed" else _wrong(tries_left, typed)
         again = self._again(answer, replace(transaction, tries_left=tries_left), status)
         return await self.put(answer, again, settle, verdict.reason, Kind.LOGIN_ANSWER_WRONG)
+
+    async def _late(self, answer: Answer) -> Step | None:
+        """The code was right and came too late: another one goes out, where one may and none is on its way already."""
+        transaction, told = answer.transaction, Text("code.expired")
+        wait_s = self._asker.resend_wait_s(transaction, answer.now_ms)
+        if wait_s is None or transaction.sequence >= MAX_ROUNDS:
+            return await self.ask_again(answer, CODE_EXPIRED, Text("code.no_more"))
+        if wait_s > 0:
+            return await self.ask_again(answer, CODE_EXPIRED, told)
+        asked = await self._asker.resend(transaction, answer.holder, answer.application, answer.trail, told)
+        if isinstance(asked, Text):
+            return await self.ask_again(answer, CODE_EXPIRED, asked)
+        return await self.put(answer, asked, (), CODE_EXPIRED, Kind.LOGIN_CHALLENGED)
 
     async def ask_again(self, answer: Answer, reason: str, *status: Text) -> Step | None:
         """The open question once more, as often as a login has rounds."""

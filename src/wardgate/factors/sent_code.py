@@ -1,7 +1,7 @@
 """What SMS and e-mail codes share: made at random, remembered as a fingerprint, good for one transaction and a few minutes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from wardgate.clock import to_ms
 from wardgate.crypto import KeyRing, numeric_code, same
@@ -10,26 +10,37 @@ from wardgate.factors.port import Asked, Right, Sending, Task, Verdict, Wrong, d
 from wardgate.texts import Text
 
 MAX_CODES = 8
+# Why a code that was right is not taken.
+CODE_EXPIRED: Final = "code_expired"
 
 
 def ask_with_code(channel: Channel, to: str, prompt: Text, task: Task, memory: Mapping[str, object]) -> Asked:
     """Make a code; earlier ones of this transaction still work until they run out."""
     code = numeric_code(task.codes.digits)
     now_ms = to_ms(task.now)
-    alive = [each for each in codes_in(memory) if int(each["until"]) > now_ms][-(MAX_CODES - 1) :]
-    alive.append({"mac": _mac(task.ring, task.transaction_id, code), "until": now_ms + task.codes.life_s * 1000})
-    return Asked(prompt, {"codes": alive, "masked": prompt.values.get("masked", "")}, Sending(channel, to, code))
+    made = {"mac": _mac(task.ring, task.transaction_id, code), "until": now_ms + task.codes.life_s * 1000}
+    # Those that have run out stay, to be told from wrong ones.
+    return Asked(
+        prompt,
+        {"codes": [*codes_in(memory)[-(MAX_CODES - 1) :], made], "masked": prompt.values.get("masked", "")},
+        Sending(channel, to, code),
+    )
 
 
 def verify_sent_code(task: Task, memory: Mapping[str, object], answer: bytes) -> Verdict:
-    """Compare with every code of this transaction that is still alive. The transaction's own step makes it single-use."""
+    """Compare with every code of this transaction. Its own step makes each single-use.
+
+    One that has run out proves nothing, but it was the person's: that he was slow is no guess.
+    """
     code = digits_of(answer)
     if code is None:
         return Wrong("code_wrong")
     given = _mac(task.ring, task.transaction_id, code)
     now_ms = to_ms(task.now)
-    matches = [same(str(each["mac"]).encode(), given.encode()) and int(each["until"]) > now_ms for each in codes_in(memory)]
-    return Right() if any(matches) else Wrong("code_wrong")
+    matches = [(same(str(each["mac"]).encode(), given.encode()), int(each["until"]) > now_ms) for each in codes_in(memory)]
+    if (True, True) in matches:
+        return Right()
+    return Wrong(CODE_EXPIRED, counted=False) if (True, False) in matches else Wrong("code_wrong")
 
 
 def codes_in(memory: Mapping[str, object]) -> list[dict[str, Any]]:

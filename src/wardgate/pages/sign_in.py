@@ -56,7 +56,7 @@ AGAIN: Final = "again"
 _ANSWER, _RESEND, _OTHER, _CANCEL = "answer", "resend", "other", "cancel"
 _HINTS: Final = ("code.ask_", "kba.ask")
 _WRONG: Final = (
-    *("code.wrong", "code.wrong_last", "code.reused", "passkey.wrong", "passkey.wrong_last", "passkey.unknown"),
+    *("code.wrong", "code.wrong_last", "code.reused", "code.expired", "passkey.wrong", "passkey.wrong_last", "passkey.unknown"),
     *("kba.wrong", "kba.wrong_last"),
 )
 _OTHER_WAYS: Final = "code.other_ways"

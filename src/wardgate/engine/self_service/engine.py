@@ -44,6 +44,7 @@ from wardgate.engine.wording import Notice, Whom, way_named
 from wardgate.errors import ClockWrong, DirectoryUnavailable
 from wardgate.factors import BY_PAGE, QUESTIONING
 from wardgate.factors.port import Factor, More, Right, Wrong
+from wardgate.factors.sent_code import CODE_EXPIRED
 from wardgate.storage.port import Operation
 from wardgate.texts import Text
 
@@ -153,6 +154,14 @@ class SelfService:
                 return self.asking.question(flow, person, told, wrong=False)
             return replace(self.asking.choice(flow, person), text=told)
         resend = factor.channel is not None and bool(flow.recall(factor.kind))
+        return await self._send(flow, person, factor, trail, origin, Text("code.resent") if resend else None)
+
+    async def _send(
+        self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, origin: Origin, told: Text | None
+    ) -> SelfServiceOutcome:
+        """Ask by this factor. `told`: another code goes out, and why."""
+        again = flow.stage is Stage.ASKED and flow.kind == factor.kind
+        now_ms, resend = to_ms(self._parts.clock.now()), told is not None
         memory, operations = await self.asking.begun(flow, person, factor, trail, origin, resend)
         moved = flow.moved(
             stage=Stage.ASKED,
@@ -166,8 +175,7 @@ class SelfService:
         trail.note("asked for a proof", factor=factor.kind)
         if not await self.records.step(flow, moved, trail, "asked", operations):
             return await self.show(flow.id, trail)
-        text = Text("code.resent") if resend else None
-        return self.asking.question(moved, person, text, wrong=False)
+        return self.asking.question(moved, person, told, wrong=told is not None and told.id == "code.expired")
 
     async def answer(self, flow_id: str, sequence: int, given: Secret, trail: Trail, origin: Origin) -> SelfServiceOutcome:
         """Judge an answer to the proof that is asked. `sequence`: of the page that it comes from; an older one answers nothing."""
@@ -187,10 +195,23 @@ class SelfService:
         verdict = await self.asking.verdict(flow, person, factor, raw, origin)
         if isinstance(verdict, More):
             return await self._next_question(flow, person, verdict, trail)
+        if isinstance(verdict, Wrong) and verdict.reason == CODE_EXPIRED and flow.proofs:
+            return await self._late(flow, person, factor, trail, origin)
         if person is None or isinstance(verdict, Wrong):
             wrong = verdict if isinstance(verdict, Wrong) else Wrong("unknown_user")
             return await self._wrong(flow, person, wrong, keys, trail)
         return await self._right(flow, person, factor, verdict, keys, trail, origin)
+
+    async def _late(self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, origin: Origin) -> SelfServiceOutcome:
+        """The code was right and came too late: another one, where one may go out and none is on its way already.
+
+        Only where something was proved before: a stranger must not learn that there was a code.
+        """
+        trail.note("proof checked", verdict=CODE_EXPIRED, factor=factor.kind)
+        told, wait_s = Text("code.expired"), self.asking.resend_wait_s(flow, to_ms(self._parts.clock.now()))
+        if wait_s == 0:
+            return await self._send(flow, person, factor, trail, origin, told)
+        return self.asking.question(flow, person, told if wait_s else Text("code.no_more"), wrong=True)
 
     async def _next_question(self, flow: Flow, person: Person | None, more: More, trail: Trail) -> SelfServiceOutcome:
         """One answer of several was taken; nothing is told of it."""
