@@ -4,7 +4,7 @@ import random
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.saml import ARRIVAL, LOGOUT_REQUEST, LOGOUT_RESPONSE, NOW_MS, answered, authn_request, pair, posted, signer
@@ -101,7 +101,7 @@ def test_the_seeds_are_good() -> None:
 
 
 @given(document=bent(SEEDS))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_bent_messages_end_in_a_value_or_in_one_error(document: bytes) -> None:
     for received in (posted(document), answered(document)):
         found = read(received)
@@ -110,7 +110,7 @@ def test_bent_messages_end_in_a_value_or_in_one_error(document: bytes) -> None:
 
 
 @given(document=bent([REQUEST]), data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_bent_queries_end_in_a_value_or_in_one_error(document: bytes, data: st.DataObject) -> None:
     url = bindings.redirect_url("https://login.acme.test/sso", bindings.REQUEST, document, "state", BY)
     query = data.draw(bent([url.partition("?")[2].encode()]))
@@ -121,7 +121,7 @@ def test_bent_queries_end_in_a_value_or_in_one_error(document: bytes, data: st.D
 
 
 @given(document=bent([METADATA]))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_bent_metadata_ends_in_a_value_or_in_one_error(document: bytes) -> None:
     try:
         found = parse_sp_metadata(document, NOW_MS)
@@ -132,7 +132,7 @@ def test_bent_metadata_ends_in_a_value_or_in_one_error(document: bytes) -> None:
 
 
 @given(raw=st.binary(max_size=200), state=st.text(max_size=50))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_anything_in_a_form_or_a_query_ends_in_one_error(raw: bytes, state: str) -> None:
     for make in (
         lambda: bindings.read_post([("SAMLRequest", raw.decode("latin-1")), ("RelayState", state)]),

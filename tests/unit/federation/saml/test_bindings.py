@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.saml import SSO_URL, authn_request, pair, signer
@@ -34,7 +34,7 @@ def code_of(query: str) -> str:
 
 
 @given(relay_state=st.none() | RELAY_STATES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_relay_state_comes_back_untouched(relay_state: str | None) -> None:
     url = bindings.redirect_url(SSO_URL, REQUEST, DOCUMENT, relay_state, signer("p256"))
     received = bindings.read_redirect(urlsplit(url).query.encode())

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from saml2 import saml, samlp
@@ -164,7 +164,7 @@ def test_an_error_nests_its_second_status() -> None:
     ).map(tuple),
     name=XML_TEXT.filter(str.strip),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_we_build_another_maker_reads_back_equal(attributes: tuple[Attribute, ...], name: str) -> None:
     made = content(attributes=attributes, name_id=NameId(name))
     document = building.response(made, ResponseSettings(), signer("p256"))
@@ -180,7 +180,7 @@ def test_what_we_build_another_maker_reads_back_equal(attributes: tuple[Attribut
 
 
 @given(text=st.text(st.characters(categories=["Cc", "Cs"], exclude_characters="\t\n\r\x7f" + "".join(map(chr, range(0x80, 0xA0))))))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_xml_cannot_hold_is_refused_and_never_altered(text: str) -> None:
     if not text:
         return
