@@ -127,6 +127,13 @@ NEIGHBOURS = {
             files=("/usr/lib/python3/dist-packages/lasso.py",),
         ),
         Neighbour(
+            name="mellon",
+            purpose="another maker's application signs in and out by SAML",
+            packages=("apache2-bin", "libapache2-mod-auth-mellon"),
+            programs=(("apache2", "httpd"),),
+            files=("/usr/lib/apache2/modules/mod_auth_mellon.so",),
+        ),
+        Neighbour(
             name="kerberos",
             purpose="browsers sign in by tickets of a domain; tools/kerberos builds the Python package",
             packages=("krb5-user", "libkrb5-dev", "gcc", "libc6-dev", "curl"),

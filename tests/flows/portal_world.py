@@ -17,6 +17,7 @@ from wardgate.engine.runtime import Application, EngineConfiguration, EnginePart
 from wardgate.engine.settings import ApplicationSettings
 from wardgate.kerberos.port import TicketChecking
 from wardgate.metrics import Metrics
+from wardgate.pages.joined import Joining
 from wardgate.portal.routes import portal_pages
 from wardgate.session.sessions import Sessions
 from wardgate.web.app import build_web_app
@@ -68,13 +69,17 @@ class PortalWorld(World):
             zone_of=lambda realm: self.configuration().zone_of(realm),
         )
 
+    def joining(self) -> Joining | None:
+        """A door that is joined to the portal."""
+        return None
+
     @asynccontextmanager
     async def browser(self, **options: Any) -> AsyncIterator["BrowserOfTests"]:
         """A browser with a cookie jar of its own."""
         parts = EngineParts(
             self.storage, self.clock, lambda: self.ring, self.configuration, keep_messages=True, tickets=self.tickets
         )
-        app = build_web_app(self.context(), ("portal",), [portal_pages(parts)])
+        app = build_web_app(self.context(), ("portal",), [portal_pages(parts, self.joining())])
         transport = httpx.ASGITransport(app=app, client=(self.address, 50_000))
         async with httpx.AsyncClient(transport=transport, base_url=self.origin, **options) as client:
             yield BrowserOfTests(client)

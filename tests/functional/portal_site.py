@@ -91,7 +91,7 @@ class Site:
         parts = EngineParts(
             world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True, tickets=world.tickets
         )
-        app = build_web_app(context, ("portal",), [portal_pages(parts)])
+        app = build_web_app(context, ("portal",), [portal_pages(parts, world.joining())])
         self._server = HttpsServer(app, listener, new_tls_files(folder), context.streams.close)
         self.run(self._server.start())
 

@@ -24,6 +24,7 @@ from wardgate.crypto import MAC_ROOT, KeyRing, Secret, new_key, sealed_with, wra
 from wardgate.delivery.outbox import bound_to as message_place
 from wardgate.engine.transaction import outcome_bound_to as outcome_place
 from wardgate.errors import Conflict, SealError
+from wardgate.federation.participants import bound_to as participant_place
 from wardgate.federation.signing_keys import bound_to as federation_key_place
 from wardgate.kba.answers import bound_to as question_place
 from wardgate.storage.port import Announce, Committed, Delete, Insert, Operation, Reader, Row, Update, Value, Where
@@ -76,6 +77,12 @@ SEALED: Final = (
     SealedColumn("activation", ("subject_id",), "sealed", lambda row: activation_place(str(row["subject_id"]))),
     SealedColumn("mail_link", ("link_mac",), "sealed", lambda row: link_place(_bytes(row["link_mac"]))),
     SealedColumn("short_link", ("link_mac",), "sealed", lambda row: short_link_place(_bytes(row["link_mac"]))),
+    SealedColumn(
+        "saml_participant",
+        ("session_id", "application"),
+        "sealed",
+        lambda row: participant_place(str(row["session_id"]), str(row["application"])),
+    ),
     SealedColumn(
         "federation_key",
         ("kind", "number"),

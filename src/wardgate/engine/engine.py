@@ -5,6 +5,7 @@ what came back. Both end in one commit that holds the state change, the audit ev
 conditions hold decides. Refusals before the password is proved are alike and carry the moment before which they must not leave.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -211,6 +212,24 @@ class Engine:
             skipped = self._asker.unsendable(course.steps, course.proved, person.holder, trail)
             course = replace(course, steps=course.steps[skipped:], fail_open=GATEWAY_DOWN) if skipped else course
         return course.proved, await self._after_session(request, attempt, person, course)
+
+    async def opened_by(self, request: SessionRequest, applications: Sequence[str]) -> Mapping[str, bool]:
+        """Which of these applications policy opens to the person of a session, and whether it asks for more."""
+        proved = await self._session_first.prove(request)
+        if isinstance(proved, Denied):
+            return {}
+        person = await self._meeting.meet(proved.attempt, proved.candidate)
+        opened: dict[str, bool] = {}
+        for name in applications:
+            application = proved.attempt.configuration.applications.get(name)
+            if application is None:
+                continue
+            attempt = replace(proved.attempt, application=application)
+            plan = decide(application.policy, self._meeting.facts(attempt, person))
+            if not isinstance(plan, NoEntry):
+                terms = course_of(plan, 0, True, request.origin.site is not None).terms
+                opened[name] = bool(unmet(plan, aged(request.session, plan, terms, person.user, attempt.now_ms)))
+        return opened
 
     async def confirms_by_factor(self, request: SessionRequest) -> bool:
         """Whether the person of a session confirms a change by something else than his password. Changes nothing."""

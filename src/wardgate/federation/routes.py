@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from wardgate.federation.door import SLO_PATH, SSO_PATH, FederationDoor, Trust
+from wardgate.federation.launchpad import Applications
 from wardgate.federation.own_metadata import MetadataPages
 from wardgate.federation.participants import Participants
 from wardgate.federation.posted import MAX_POST_BYTES
@@ -16,7 +18,7 @@ from wardgate.federation.sso import SsoPages
 from wardgate.federation.stored_requests import StoredRequests
 from wardgate.pages.browser import Browser
 from wardgate.pages.door import BrowserDoor
-from wardgate.pages.joined import Joining
+from wardgate.pages.joined import Joining, Tile
 from wardgate.pages.purpose import Purposes
 from wardgate.pages.sign_in import SignInPages
 from wardgate.session.sessions import Session
@@ -38,6 +40,7 @@ class FederationPages:
         context = browser.context
         self._requests = StoredRequests(context.storage, context.ring, context.clock)
         self._participants = Participants(context.storage, context.ring)
+        self._applications = Applications(self._door, self._participants)
         self._logout = SloPages(self._door, self._requests, self._participants)
         self.purposes: Purposes = WaitingRequests(self._door, self._requests)
 
@@ -48,6 +51,18 @@ class FederationPages:
             *self._logout.routes(),
             *MetadataPages(self._door).routes(),
         ]
+
+    def has_tiles(self) -> bool:
+        """Whether a launchpad has anything to show."""
+        return self._applications.any()
+
+    async def tiles(self, request: Request, browser: Browser, session: Session) -> Sequence[Tile]:
+        """The applications of a person."""
+        return await self._applications.tiles(request, browser, session)
+
+    async def reached(self, sessions: Sequence[Session], language: str) -> Mapping[str, Sequence[str]]:
+        """The applications of each session."""
+        return await self._applications.reached(sessions, language)
 
     async def leaving(self, browser: Browser, session: Session) -> str:
         """Where a browser goes whose session has just ended."""

@@ -33,7 +33,10 @@ LONGEST_HOLD_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserDoor:
-    """Everything that a page of a login needs. `purposes`: what waits for a sign-in beside our own pages."""
+    """Everything that a page of a login needs. `purposes`: what waits for a sign-in beside our own pages.
+
+    `has_applications`: whether there is a launchpad.
+    """
 
     context: WebContext
     pages: Pages
@@ -42,6 +45,7 @@ class BrowserDoor:
     sessions: Sessions
     parts: EngineParts
     purposes: Purposes = NOTHING_WAITS
+    has_applications: Callable[[], bool] = lambda: False
 
     @property
     def storage(self) -> Storage:

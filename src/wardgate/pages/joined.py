@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from wardgate.pages.browser import Browser
@@ -12,6 +13,20 @@ from wardgate.pages.door import BrowserDoor
 from wardgate.pages.purpose import Purposes
 from wardgate.pages.sign_in import SignInPages
 from wardgate.session.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """An application that a person may open. `icon`: its picture at our own address, empty where it has none.
+
+    `asks`: he has to prove something more for it.
+    """
+
+    name: str
+    title: str
+    address: str
+    icon: str = ""
+    asks: bool = False
 
 
 class Joined(Protocol):
@@ -24,6 +39,18 @@ class Joined(Protocol):
 
     def routes(self, sign_in: SignInPages) -> Sequence[BaseRoute]:
         """Its routes."""
+        ...
+
+    def has_tiles(self) -> bool:
+        """Whether it has applications to show to anybody."""
+        ...
+
+    async def tiles(self, request: Request, browser: Browser, session: Session) -> Sequence[Tile]:
+        """The applications that policy opens to this person, by their titles."""
+        ...
+
+    async def reached(self, sessions: Sequence[Session], language: str) -> Mapping[str, Sequence[str]]:
+        """The titles of the applications that each session was used for, by the session's id."""
         ...
 
     async def leaving(self, browser: Browser, session: Session) -> str:

@@ -102,9 +102,11 @@ class AccountPages:
 
     async def _sessions_page(self, request: Request, present: Present, error: Text | None = None, status: int = 200) -> Response:
         found = await self._door.sessions.of_subject(present.session.whose.subject_id)
+        language = language_of_request(request)
+        reached = await self._joined.reached(found, language) if self._joined is not None else {}
         rows = [
-            {"id": each.id, "device": each.device, "address": each.address, "begun": from_ms(each.created_at),
-             "seen": from_ms(each.seen_at), "this": each.id == present.session.id}
+            {"id": each.id, "reached": reached.get(each.id, ()), "device": each.device, "address": each.address,
+             "begun": from_ms(each.created_at), "seen": from_ms(each.seen_at), "this": each.id == present.session.id}
             for each in found
         ]  # fmt: skip
         return self._page(request, present, "sessions.html", status, rows=rows, error=error)

@@ -22,7 +22,7 @@ from wardgate.session.sessions import Session, end_all
 from wardgate.storage.port import Where
 from wardgate.web.access import client_address, require_known_host
 from wardgate.web.language import speaks
-from wardgate.web.render import asks_questions, belongs_to, tell_of_freeze
+from wardgate.web.render import asks_questions, belongs_to, offers_apps, tell_of_freeze
 
 DIRECTORY_TIMEOUT_S: Final = 3.0
 # How long a proof that it is him lets a person change what protects his account; it is not prolonged.
@@ -75,6 +75,8 @@ class Gate:
         speaks(request, session.whose.language)
         if self._door.configuration().questioner is not None:
             asks_questions(request)
+        if self._door.has_applications():
+            offers_apps(request)
         subject_id = session.whose.subject_id
         finds = [asked(subject_id), kept_authenticators(subject_id), kept_contacts(subject_id)]
         frozen, rows, contacts = await self._door.storage.read(finds)

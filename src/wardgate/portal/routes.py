@@ -24,6 +24,7 @@ from wardgate.portal.account import AccountPages
 from wardgate.portal.activation import ActivationPages
 from wardgate.portal.activity import ActivityPages
 from wardgate.portal.approve import ApprovePages
+from wardgate.portal.apps import AppPages
 from wardgate.portal.contacts import ContactPages
 from wardgate.portal.devices import DevicePages
 from wardgate.portal.enrolment import EnrolmentPages
@@ -66,13 +67,13 @@ def portal_pages(parts: EngineParts, joining: Joining | None = None) -> MorePage
         )
         joined = joining.make(door) if joining is not None else None
         if joined is not None:
-            door = replace(door, purposes=joined.purposes)
+            door = replace(door, purposes=joined.purposes, has_applications=joined.has_tiles)
         gate, undoing = Gate(door), Undoing(own)
         activity = ActivityPages(door, gate, undoing)
 
         async def start(request: Request) -> Response:
             require_known_host(request, context.hosts)
-            return RedirectResponse("/account", status_code=303)
+            return RedirectResponse("/apps" if door.has_applications() else "/account", status_code=303)
 
         sign_in, service = SignInPages(door), SelfService(own)
         recovery = RecoveryPages(door, service, sign_in.go_on_waiting)
@@ -95,7 +96,7 @@ def portal_pages(parts: EngineParts, joining: Joining | None = None) -> MorePage
             *NamePages(door, UserNames(own)).routes(),
             *PasskeyPages(door, gate).routes(),
             *HelpPages(door).routes(),
-            *(joined.routes(sign_in) if joined is not None else ()),
+            *((*joined.routes(sign_in), *AppPages(door, gate, joined).routes()) if joined is not None else ()),
             *BrandFiles(context).routes(),
             Route("/", start),
         ]

@@ -58,6 +58,7 @@ class Pages:
                 theme=theme_of_request(request),
                 language_links=_language_links(request),
                 asks_questions=getattr(request.state, "asks_questions", False),
+                offers_apps=getattr(request.state, "offers_apps", False),
                 frozen=_is_frozen(request),
                 **values,
             )
@@ -149,6 +150,11 @@ def belongs_to(request: Request, realm: str) -> None:
 def asks_questions(request: Request) -> None:
     """Have the pages that answer this request lead to the person's challenge questions."""
     request.state.asks_questions = True
+
+
+def offers_apps(request: Request) -> None:
+    """Have the pages that answer this request lead to the launchpad."""
+    request.state.offers_apps = True
 
 
 def tell_of_freeze(request: Request) -> None:
