@@ -11,7 +11,7 @@ from tests.flows.world import World
 from tests.mmdb import country_record, write_mmdb
 from wardgate.account.contact import Source, create_contact
 from wardgate.clock import to_ms
-from wardgate.delivery.outbox import OutboxEntry
+from wardgate.delivery.outbox import OutboxEntry, open_body
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.engine.outcome import Granted
@@ -196,6 +196,37 @@ async def test_places_are_kept_as_fingerprints_and_told_to_nobody_where_that_is_
     assert not any(code in repr(rows) for code in ("TR", "KP"))
     await world.storage.commit([forget_habits(str(rows[0]["subject_id"]))])
     assert await world.rows("habit") == []
+
+
+# --- wrong tries from everywhere ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "said"),
+    [
+        ("en", "Wrong tries on your account", ("Somebody tried 50 times", "Your account is still yours", "Give no code to anyone")),
+        ("tr", "Hesabınızda hatalı denemeler", ("50 kez", "Hesabınız hâlâ sizin", "kod")),
+    ],
+)
+async def test_owner_reads_how_often_somebody_tried_that_he_can_go_on_and_where_to_look(
+    language: str, subject: str, said: tuple[str, ...]
+) -> None:
+    world, _ = await a_world(language=language)
+    for number in range(world.brakes.user_failures):
+        world.address = f"10.{number}.0.1"
+        async with world.browser() as browser:
+            page = await browser.sign_in("ada", "guess")
+            assert "tried" not in page.text
+    [row] = await world.rows("outbox")
+    sealed = row["sealed"]
+    assert isinstance(sealed, bytes)
+    body = open_body(world.ring, str(row["id"]), sealed)
+    assert (body.to, body.subject, row["channel"]) == (MAIL, subject, "email")
+    for words in said:
+        assert words in body.text
+    assert "https://login.acme.test/account/activity" in body.text
+    assert "/l/" not in body.text
+    assert "10." not in body.text
 
 
 # --- a password that runs out ----------------------------------------------------------------------------------------

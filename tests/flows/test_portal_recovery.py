@@ -204,7 +204,7 @@ async def test_contact_on_hold_is_on_hold_however_it_is_written() -> None:
     made = create_contact(world.ring, subject, ContactKind.MAIL, "bob@bücher.test", Source.PERSON, now_ms, now_ms)
     await world.storage.commit(made)
     [rows] = await world.storage.read([kept_contacts(subject)])
-    ages = ages_of(world.ring, rows, ())
+    ages = ages_of(world.ring, rows, (), {})
     assert ages.contacts[compared("BOB@xn--bcher-kva.test")] == now_ms
     [key] = [row["value_key"] for row in rows]
     assert contact_key(world.ring, subject, ContactKind.MAIL, "bob@XN--BCHER-KVA.test") == key

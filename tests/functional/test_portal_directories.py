@@ -15,6 +15,7 @@ from tests.functional.harness import (
     Served,
     Wire,
     cli,
+    cli_json,
     csv_of,
     ended,
     last_login,
@@ -139,3 +140,50 @@ def test_old_password_that_active_directory_still_takes_is_refused_by_our_doors(
     assert account.binds(account.password), "the domain takes the password of before for an hour"
     assert log_in(served, sms, account, account.password) is Code.ACCESS_REJECT
     assert log_in(served, sms, account, NEW) is Code.ACCESS_ACCEPT
+
+
+def moved_in_active_directory(phone: str) -> tuple[Account, Callable[[str], None]]:
+    """Somebody, and what gives him another number in the domain."""
+    one = in_active_directory(phone)
+    return one, lambda number: samba.shared().set(one.dn, mobile=number)
+
+
+def moved_in_openldap(phone: str) -> tuple[Account, Callable[[str], None]]:
+    one = in_openldap(phone)
+    return one, lambda number: slapd.shared().replace(one.dn, "mobile", number)
+
+
+MOVED = [
+    (moved_in_active_directory, "0544 000 00 31", "+905440000033"),
+    (moved_in_openldap, "+905440000032", "+905440000034"),
+]
+
+
+@pytest.mark.parametrize(("made", "phone", "other"), MOVED, ids=("active directory", "openldap"))
+def test_thief_who_changes_a_phone_in_the_directory_resets_nothing_with_it(
+    served: Served, sms: SmsService, made: Callable[[str], tuple[Account, Callable[[str], None]]], phone: str, other: str
+) -> None:
+    """He may write there, found a sheet of recovery codes, and asks for a new password the same day."""
+    account, move = made(phone)
+    cli("authenticator", "add", account.login, "totp", "--secret-hex", TOTP_HEX, data=served.data)
+    codes = cli_json("authenticator", "add", account.login, "recovery", data=served.data)["codes"]
+    owner = PlainVisitor(served)
+    owner.open("/sign-in")
+    owner.send(username=account.login, password=account.password)
+    owner.send(code=totp_code(TOTP_HEX), act="answer")
+    assert str(owner.page.url).endswith("/account"), owner.page.text
+    owner.close()
+
+    def asked(code: str) -> str:
+        thief = PlainVisitor(served)
+        thief.open("/forgot")
+        thief.send(username=account.login)
+        thief.send(method="recovery_code", act="choose")
+        thief.send(code=code, act="answer")
+        thief.close()
+        return thief.page.text
+
+    assert 'value="sms"' in asked(codes[0])
+    move(other)
+    assert 'value="sms"' not in asked(codes[1])
+    assert not sms.codes_to(other)

@@ -17,6 +17,7 @@ from wardgate.account.contact import (
     remove_contact,
     usable_contacts,
 )
+from wardgate.account.directory_contact import vouched
 from wardgate.account.subject import NO_SUBJECT, SubjectId
 from wardgate.admin import fields
 from wardgate.admin.office import Office
@@ -187,7 +188,9 @@ async def _write(office: Office, person: Person, kind: ContactKind, value: str |
     async def note(outcome: str) -> None:
         event = _event(office, Kind.CONTACT_WRITTEN, person, person.subject_id, kind, value, {"outcome": outcome})
         # What may have been written is told like what was.
-        told = await _word(office, person, person.subject_id, act) if outcome != "refused" else ()
+        told = await _word(office, person, person.subject_id, act) if outcome != "refused" else []
+        if outcome != "refused" and value is not None and person.subject_id is not None:
+            told.append(vouched(office.ring, person.subject_id, user.directory, value))
         await office.storage.commit([event, *told])
 
     try:

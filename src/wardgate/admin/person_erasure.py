@@ -33,6 +33,7 @@ BELONGINGS: Final = (
     "kba_state",
     "authenticator",
     "contact",
+    "directory_contact",
     "mail_link",
     "short_link",
     "freeze",

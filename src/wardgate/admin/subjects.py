@@ -355,6 +355,7 @@ def _ended(source: SubjectId | None, emptied: bool) -> Iterable[Operation]:
     yield forget_habits(source)
     if emptied:
         yield Delete("demand", (Where("subject_id", "=", source),))
+        yield Delete("directory_contact", (Where("subject_id", "=", source),))
         yield Delete("subject", (Where("id", "=", source),))
 
 

@@ -341,6 +341,7 @@ async def _subject_removal(office: Office, subject_id: SubjectId) -> list[Operat
         *kba.erased(office.ring, subject_id),
         forget_all(subject_id),
         Delete("demand", (mine,)),
+        Delete("directory_contact", (mine,)),
         forget_habits(subject_id),
         Delete("subject", (Where("id", "=", subject_id),)),
     ]

@@ -312,6 +312,16 @@ class Finding:
     grant: tuple[str, ...] = ()
 
 
+@runtime_checkable
+class ContactsKeptHere(Protocol):
+    """Tells no phone and no mail address but what operators, or the people themselves, put there through Wardgate."""
+
+    @property
+    def contacts_kept_here(self) -> bool:
+        """Always true."""
+        ...
+
+
 USERS_PER_PAGE: Final = 500
 
 

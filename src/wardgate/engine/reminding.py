@@ -1,7 +1,8 @@
 """The daily round: mails to people whose password runs out soon, or whose contacts nobody has looked at for long.
 
 Whoever signs in is told of his password by that (`password_ends.py`); here are those who do not come by. All directories that can
-list their people are gone through, page by page, and of these people only those whom Wardgate has met. Runs as a job of one
+list their people are gone through, page by page, and of these people only those whom Wardgate has met. Which contacts they tell of
+them is noted as well, so that one that is new resets nothing at once (`account/directory_contact.py`). Runs as a job of one
 worker; what was told is one conditional write in the commit of the mail, so that two rounds at once tell it once.
 """
 
@@ -15,6 +16,8 @@ from typing import Final
 import structlog
 
 from wardgate.account.contact import TABLE as CONTACTS
+from wardgate.account.directory_contact import TABLE as SEEN
+from wardgate.account.directory_contact import sighting
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
@@ -69,20 +72,17 @@ class Reminding:
 
     async def run_once(self) -> int:
         """Go round where that is due; how many people were told. A directory that does not answer is left out this time."""
-        notices = self._parts.configuration().notices
         now_ms = to_ms(self._parts.clock.now())
         row = await self._storage.get("installation", {"name": _DONE})
         last = int(json.loads(str(row["value"]))) if row is not None else 0
         if now_ms - ROUND_EVERY_MS < last <= now_ms + CLOCK_STEP_MS or self._parts.clock_problem() is not None:
             return 0
-        told = 0
-        if Channel.EMAIL in self._parts.configuration().channels and (notices.password_days or notices.contact_days):
-            seen = set[str]()
-            for realm in self._parts.configuration().realms:
-                for directory in realm.directories:
-                    if directory.name not in seen:
-                        seen.add(directory.name)
-                        told += await self._round(realm, directory)
+        told, seen = 0, set[str]()
+        for realm in self._parts.configuration().realms:
+            for directory in realm.directories:
+                if directory.name not in seen:
+                    seen.add(directory.name)
+                    told += await self._round(realm, directory)
         await self._storage.commit([Upsert("installation", {"name": _DONE, "value": json.dumps(now_ms)})])
         return told
 
@@ -95,16 +95,16 @@ class Reminding:
                 async for page in pages:
                     live = [each for each in page if each.state is AccountState.ACTIVE]
                     for at in range(0, len(live), AT_ONCE):
-                        for person in await self._met(realm, directory.name, live[at : at + AT_ONCE]):
-                            told += await self._remind(person)
+                        people = await self._met(realm, directory, live[at : at + AT_ONCE])
+                        told += sum([await self._remind(person) for person in people])
         except (DirectoryUnavailable, RightMissing) as error:
             log.info("nobody of a directory is reminded this time", directory=directory.name, error=error.message)
         return told
 
-    async def _met(self, realm: Realm, directory: str, users: Sequence[DirectoryUser]) -> list[_Person]:
-        """Those of them whom we know, with what is kept of them."""
+    async def _met(self, realm: Realm, directory: Directory, users: Sequence[DirectoryUser]) -> list[_Person]:
+        """Those of them whom we know, with what is kept of them; what the directory tells of them is remembered."""
         ids = tuple(each.immutable_id for each in users)
-        where = [Where("directory", "=", directory), Where("immutable_id", "in", ids)]
+        where = [Where("directory", "=", directory.name), Where("immutable_id", "in", ids)]
         links = await self._storage.find("subject_link", where, limit=len(ids)) if ids else []
         subjects = {str(row["immutable_id"]): str(row["subject_id"]) for row in links}
         if not subjects:
@@ -113,17 +113,21 @@ class Reminding:
         contacts = await self._storage.find(CONTACTS, [mine], limit=_MOST_ROWS)
         kinds = Where("action", "in", (password_ends.ACTION, CHECK, CONFIRM_CONTACT))
         demands = await self._storage.find(TABLE, [mine, kinds], limit=_MOST_ROWS)
-        return [
-            _Person(
-                user,
-                realm,
-                SubjectId(subject_id),
-                [row for row in contacts if row["subject_id"] == subject_id],
-                {str(row["action"]): row for row in demands if row["subject_id"] == subject_id},
-            )
-            for user in users
-            if (subject_id := subjects.get(user.immutable_id)) is not None
-        ]
+        here = (mine, Where("directory", "=", directory.name))
+        seen = {str(row["subject_id"]): [row] for row in await self._storage.find(SEEN, here, limit=_MOST_ROWS)}
+        people, sightings = list[_Person](), list[Operation]()
+        for user in users:
+            subject_id = SubjectId(subjects.get(user.immutable_id, ""))
+            if not subject_id:
+                continue
+            known = (row for row in contacts if row["subject_id"] == subject_id)
+            done = {str(row["action"]): row for row in demands if row["subject_id"] == subject_id}
+            people.append(_Person(user, realm, subject_id, list(known), done))
+            about = (self._parts.ring(), subject_id, directory, user, seen.get(subject_id, ()), to_ms(self._parts.clock.now()))
+            sightings += sighting(*about)
+        if sightings:
+            await self._storage.commit(sightings)
+        return people
 
     async def _remind(self, person: _Person) -> bool:
         now = self._parts.clock.now()

@@ -1,6 +1,7 @@
 """Lets a signed-in person in, with his account as it is now."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -8,18 +9,21 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from wardgate.account import directory_contact
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
 from wardgate.account.freeze import asked
+from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
+from wardgate.engine.answering import directory_of
 from wardgate.engine.holders import holder_of
 from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, may_add
 from wardgate.pages.browser import drop_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.site import site_of
 from wardgate.session.sessions import Session, end_all
-from wardgate.storage.port import Where
+from wardgate.storage.port import Row, Where
 from wardgate.web.access import client_address, require_known_host
 from wardgate.web.language import speaks
 from wardgate.web.render import asks_questions, belongs_to, offers_apps, tell_of_freeze
@@ -78,8 +82,10 @@ class Gate:
         if self._door.has_applications():
             offers_apps(request)
         subject_id = session.whose.subject_id
-        finds = [asked(subject_id), kept_authenticators(subject_id), kept_contacts(subject_id)]
-        frozen, rows, contacts = await self._door.storage.read(finds)
+        told = directory_contact.asked(subject_id, user.directory)
+        finds = [asked(subject_id), kept_authenticators(subject_id), kept_contacts(subject_id), told]
+        frozen, rows, contacts, seen = await self._door.storage.read(finds)
+        await self._note_contacts(subject_id, user, seen)
         if frozen:
             tell_of_freeze(request)
         older = [row for row in rows if int(row["created_at"] or 0) < session.confirmed_at]
@@ -88,6 +94,15 @@ class Gate:
         has_site = site_of(request, self._door.context) is not None
         confirms = confirming_kinds(holder, has_site, self._door.configuration(), self._door.parts.channel_down)
         return Present(session, bearer, user, confirms, client_address(request, self._door.context.proxies))
+
+    async def _note_contacts(self, subject_id: SubjectId, user: DirectoryUser, seen: Sequence[Row]) -> None:
+        """Remember which contacts the directory tells of who is signed in, where they are new."""
+        directory = directory_of(self._door.configuration(), user.directory)
+        if directory is not None:
+            about = (self._door.ring(), subject_id, directory, user, seen, to_ms(self._door.clock.now()))
+            noted = directory_contact.sighting(*about)
+            if noted:
+                await self._door.storage.commit(noted)
 
     def is_fresh(self, present: Present, *, adds: bool = False) -> bool:
         """Whether the person has proved in this session, a short while ago, that it is him. Asked by every POST that changes.

@@ -52,6 +52,17 @@ subject = Table(
     PrimaryKeyConstraint("id"),
 )
 
+# What a directory told of a person's phones and addresses: `marks` are fingerprints, as JSON, each with when it was first seen.
+directory_contact = Table(
+    "directory_contact",
+    metadata,
+    _text("subject_id"),
+    _text("directory"),
+    _text("marks"),
+    _number("seen_at"),
+    PrimaryKeyConstraint("subject_id", "directory"),
+)
+
 # What a freeze is about, and what it took away: few rows, as a frozen account is a rare one.
 freeze = Table(
     "freeze",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.admin.memory_kind import configure, register
 from wardgate.account.contact import MAX_CONTACTS
+from wardgate.account.directory_contact import asked, first_seen, sighting
+from wardgate.account.subject import create_subject
 from wardgate.admin import contacts
 from wardgate.admin.office import Office
 from wardgate.audit.events import Kind
@@ -125,7 +127,14 @@ async def test_somebody_new_with_an_old_name_inherits_no_contact(desk: Office, a
 
 
 async def test_a_contact_is_written_to_the_directory_and_not_to_the_profile(desk: Office, acme: Acme) -> None:
+    [user] = [each async for page in acme.users(1.0) for each in page]
+    subject, met = create_subject("acme", user.immutable_id, desk.now_ms())
+    await desk.storage.commit([*met, *sighting(desk.ring, subject, acme, user, (), desk.now_ms())])
     told = await contacts.add_contact(desk, name="ada", value=OWN, to_directory=True)
+    now = await acme.get(user.immutable_id, 1.0)
+    [rows] = await desk.storage.read([asked(subject, "acme")])
+    assert now is not None
+    assert first_seen(desk.ring, subject, acme, now, rows, desk.now_ms()) == {}, "the help desk set it up"
     assert acme.written == ("ada", ContactKind.PHONE, OWN)
     assert told["codes_go_to"]["phone"] == OWN
     assert (await contacts.list_contacts(desk, name="ada"))["contacts"] == []

@@ -265,7 +265,7 @@ async def test_a_backup_before_an_upgrade_takes_the_tables_as_they_are(plant: Pl
     newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
     newer += ("page_step", "self_service", "sso_session", "mail_link")
     newer += ("activation", "short_link", "token", "password_write")
-    newer += ("freeze",)
+    newer += ("freeze", "directory_contact")
     newer += ("federation_key", "party_metadata", "saml_request", "saml_participant")
     for table in newer:
         change(plant, f"DROP TABLE {table}")

@@ -364,7 +364,7 @@ async def test_a_backup_of_an_older_schema_migrates_forward(plant: Plant) -> Non
     newer += ("hand_over", "demand", "trusted_device", "habit", "sending", "kba_answer", "kba_state", "kba_round")
     newer += ("page_step", "self_service", "sso_session", "mail_link")
     newer += ("activation", "short_link", "token", "password_write")
-    newer += ("freeze",)
+    newer += ("freeze", "directory_contact")
     newer += ("federation_key", "party_metadata", "saml_request", "saml_participant")
     dropped = "".join(f"DROP TABLE {table};" for table in newer) + "ALTER TABLE brake DROP COLUMN label;"
     dropped += "ALTER TABLE subject DROP COLUMN frozen_at; ALTER TABLE subject DROP COLUMN new_browser_at;"

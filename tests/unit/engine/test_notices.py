@@ -20,8 +20,10 @@ from wardgate.factors.port import Holder
 from wardgate.texts import LANGUAGES, Text, catalogue, render
 
 CONTACTS = ("contact_added", "contact_removed", "contact_replaced")
-PERSONAL = (*TOLD, *CONTACTS, "contact_undone", "frozen")
+PERSONAL = (*TOLD, *CONTACTS, "contact_undone", "frozen", "desk", "desk_contacts")
 BY_MAIL = ("activated_issuer", "frozen_desk", "new_sign_in", "wrong_tries", "password_ends", "admin_reset")
+BY_MAIL += ("far_sign_in", "contacts_check", "contacts_check_nowhere", "desk_admin")
+OTHER_SUBJECTS = {"desk_contacts": "notice.desk_subject", "contacts_check_nowhere": "notice.contacts_check_subject"}
 SITE = "https://login.acme.test"
 LINK = f"{SITE}/l/" + "x" * 43
 SECRETS = ("correct horse", "482913", "203.0.113.7", "ada.lovelace@home.test", "+905321234567")
@@ -36,6 +38,7 @@ VALUES: dict[str, str | int] = {
     "name": "bob",
     "why": "an operator set it",
     "kinds": "Passkey, SMS",
+    "by": "operator:olga",
     "address": f"{SITE}/account/password",
 }
 
@@ -51,7 +54,9 @@ def whom_in(language: str, **more: Any) -> Whom:
 
 
 def values_in(language: str) -> dict[str, str | int]:
-    return {**VALUES, "what": way_named("totp", "Çağrı's phone", language)}
+    what = way_named("totp", "Çağrı's phone", language)
+    acts = [render(Text(key, {"what": what}), language) for key in catalogue(language) if key.startswith("notice.act_")]
+    return {**VALUES, "what": what, "act": max(acts, key=len)}
 
 
 async def told(world: World, notice: Notice, language: str, places: list[Addressee] = PLACES, **more: Any) -> list[str]:
@@ -60,7 +65,7 @@ async def told(world: World, notice: Notice, language: str, places: list[Address
 
 
 def notice_of(happened: str, language: str, link: str = LINK) -> Notice:
-    subject = "notice.contact_subject_phone" if happened in CONTACTS else ""
+    subject = "notice.contact_subject_phone" if happened in CONTACTS else OTHER_SUBJECTS.get(happened, "")
     return Notice(happened, values_in(language), subject, link, "notice.link_undo", call=happened != "frozen")
 
 

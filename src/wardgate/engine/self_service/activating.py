@@ -7,6 +7,7 @@ ones up to the answer, and say the same.
 
 from dataclasses import replace
 
+from wardgate.account import directory_contact
 from wardgate.account.activation import Activation, code_fits, link_mac_of, of_link, of_subject, read_one
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
@@ -142,11 +143,14 @@ class Activating:
 
     async def _person(self, flow: Flow, user: DirectoryUser, directory: Directory) -> Person | None:
         subject_id, ring = SubjectId(flow.subject_id), self._parts.ring()
-        rows, contacts, frozen, issued = await self._storage.read(
-            [kept_authenticators(subject_id), kept_contacts(subject_id), asked(subject_id), of_subject(subject_id)]
+        seen = directory_contact.asked(subject_id, user.directory)
+        rows, contacts, frozen, issued, told = await self._storage.read(
+            [kept_authenticators(subject_id), kept_contacts(subject_id), asked(subject_id), of_subject(subject_id), seen]
         )
         holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts)
-        person = Person(user, directory, holder, ages_of(ring, contacts, rows), bool(frozen))
+        about = (ring, subject_id, directory, user, told, to_ms(self._parts.clock.now()))
+        ages = ages_of(ring, contacts, rows, directory_contact.first_seen(*about))
+        person = Person(user, directory, holder, ages, bool(frozen), sighting=directory_contact.sighting(*about))
         return self._service.people.with_activation(flow, person, read_one(issued))
 
 

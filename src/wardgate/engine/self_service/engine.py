@@ -299,7 +299,12 @@ class SelfService:
             moved = with_it.moved(stage=Stage.CHOOSING)
         if factor.kind == RECOVERY_CODE:
             first = (*first, *await recovery_code_used(self._parts, _whom(flow), person.holder, not verdict.claim))
-        operations = [*verdict.claim, *first, *([unfrozen(person.holder.subject_id)] if moved.stage is Stage.WRITING else [])]
+        operations = [
+            *verdict.claim,
+            *first,
+            *person.sighting,
+            *([unfrozen(person.holder.subject_id)] if moved.stage is Stage.WRITING else []),
+        ]
         reason = "frozen" if person.frozen else "proved"
         if not await self.records.step(flow, moved, trail, reason, operations, denied=moved.stage is Stage.CLOSED):
             return await self._wrong(flow, person, verdict.refused, keys, trail)
@@ -326,7 +331,7 @@ class SelfService:
         now_ms, activation = to_ms(self._parts.clock.now()), person.activation
         if activation is None:
             return Closed("activation_over", Text("activate.over", {"ref": flow.reference}))
-        operations: list[Operation] = [*verdict.claim, unchanged(activation, now_ms)]
+        operations: list[Operation] = [*verdict.claim, *person.sighting, unchanged(activation, now_ms)]
         after = self.after_proof(with_it, person, weighed, trail, origin)
         if isinstance(after, Closed):
             return await self.records.close(flow, trail, after.reason, after.text)

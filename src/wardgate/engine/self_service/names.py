@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from wardgate.account import directory_contact
 from wardgate.account.contact import Source, compared, open_contact, owners_of
 from wardgate.account.subject import SubjectId, link_of, subject_in
 from wardgate.audit.events import AuditEvent, Kind, record
@@ -118,7 +119,7 @@ class UserNames:
     async def _found(self, asking: Asking, kind: ContactKind, value: str) -> list[_Found]:
         """The accounts: of the people who verified the contact, and those whose directory tells the mail address."""
         own = await self._of_owners(asking, kind, value)
-        told = await self._of_directories(value) if kind is ContactKind.MAIL else []
+        told = await self._of_directories(asking, value) if kind is ContactKind.MAIL else []
         once = {(each.user.directory, each.user.immutable_id): each for each in [*own, *told] if each.user.state in _MAY}
         return list(once.values())[:MAX_OWNERS]
 
@@ -156,7 +157,7 @@ class UserNames:
                 return _Found(to, subject_id, user, realm) if user is not None else None
         return None
 
-    async def _of_directories(self, mail: str) -> list[_Found]:
+    async def _of_directories(self, asking: Asking, mail: str) -> list[_Found]:
         """Those who have exactly this address: a directory finds by login name as well, which is no mailbox."""
         wanted, found = compared(mail), list[_Found]()
         for realm, directory in self._directories():
@@ -165,8 +166,17 @@ class UserNames:
             to = next((each for each in mails if each and compared(each) == wanted), None)
             if user is not None and to is not None:
                 known = subject_in(*await self._storage.read([link_of(user.directory, user.immutable_id)]))
-                found.append(_Found(to, known, user, realm))
+                if known is None or not await self._is_held(asking, known, directory, user, to):
+                    found.append(_Found(to, known, user, realm))
         return found
+
+    async def _is_held(self, asking: Asking, subject_id: SubjectId, directory: Directory, user: DirectoryUser, to: str) -> bool:
+        """Whether the directory tells this address for too short a time."""
+        now_ms = to_ms(self._parts.clock.now())
+        [rows] = await self._storage.read([directory_contact.asked(subject_id, user.directory)])
+        since = directory_contact.first_seen(self._parts.ring(), subject_id, directory, user, rows, now_ms).get(compared(to))
+        hold_s = self._parts.configuration().applications[asking.application].policy.self_service.contact_hold_s
+        return since is not None and now_ms < since + hold_s * 1000
 
     def _directories(self) -> list[tuple[Realm, Directory]]:
         """Each once, with the first realm that asks it."""

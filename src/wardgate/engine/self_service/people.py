@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from wardgate.account import directory_contact
 from wardgate.account.activation import Activation, of_subject, read_one
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
@@ -17,11 +18,15 @@ from wardgate.engine.self_service.flow import Flow
 from wardgate.engine.self_service.start_code import held_code
 from wardgate.engine.self_service.weighing import Ages, ages_of
 from wardgate.factors.port import Holder
+from wardgate.storage.port import Operation
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who a flow is about, as directory and storage tell him now. `activation`: the one that the flow began with."""
+    """Who a flow is about, as directory and storage tell him now. `activation`: the one that the flow began with.
+
+    `sighting`: what remembers the contacts that the directory tells, once he has proved something.
+    """
 
     user: DirectoryUser
     directory: Directory
@@ -29,6 +34,7 @@ class Person:
     ages: Ages
     frozen: bool = False
     activation: Activation | None = None
+    sighting: tuple[Operation, ...] = ()
 
 
 class People:
@@ -63,14 +69,17 @@ class People:
         subject_id = SubjectId(flow.subject_id)
         configuration = self._parts.configuration()
         questions = interviews.reads(configuration, configuration.applications[flow.application].policy, subject_id)
-        finds = [kept_authenticators(subject_id), kept_contacts(subject_id), asked(subject_id), *questions]
+        seen = directory_contact.asked(subject_id, flow.directory)
+        finds = [kept_authenticators(subject_id), kept_contacts(subject_id), asked(subject_id), seen, *questions]
         if flow.activation:
             finds.append(of_subject(subject_id))
-        rows, contacts, frozen, *answers = await self._storage.read(finds)
+        rows, contacts, frozen, told, *answers = await self._storage.read(finds)
         issued = answers.pop() if flow.activation else []
         ring, answered = self._parts.ring(), interviews.read(configuration, answers)
         holder = holder_of(ring, subject_id, user, *active_and_held(rows), contacts, answered)
-        person = Person(user, directory, holder, ages_of(ring, contacts, rows), bool(frozen))
+        about = (ring, subject_id, directory, user, told, to_ms(self._parts.clock.now()))
+        ages = ages_of(ring, contacts, rows, directory_contact.first_seen(*about))
+        person = Person(user, directory, holder, ages, bool(frozen), sighting=directory_contact.sighting(*about))
         return self.with_activation(flow, person, read_one(issued)) if flow.activation else person
 
     def with_activation(self, flow: Flow, person: Person, activation: Activation | None) -> Person | None:

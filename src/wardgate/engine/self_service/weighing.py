@@ -40,19 +40,27 @@ class Weighed:
 class Ages:
     """Since when what the person set up himself exists, in milliseconds.
 
-    Contacts by their value as it is `compared`, authenticators by their id. What is not here an operator or the directory gave him:
-    it counts at once.
+    Contacts by their value as it is `compared`, authenticators by their id. What is not here an operator gave him, or the directory
+    told it from the first: it counts at once.
     """
 
     contacts: Mapping[str, int] = field(repr=False)
     authenticators: Mapping[str, int]
 
 
-def ages_of(ring: KeyRing, contacts: Sequence[Row], authenticators: Sequence[Row]) -> Ages:
-    """The ages in the rows of a person."""
-    own = [each for each in usable_contacts(ring, contacts) if each.source == Source.PERSON.value]
+def ages_of(ring: KeyRing, contacts: Sequence[Row], authenticators: Sequence[Row], told: Mapping[str, int]) -> Ages:
+    """The ages in the rows of a person. `told`: since when his directory tells what is new there.
+
+    What the person verified here himself, or an operator did, is as old as that, whatever the directory tells of it.
+    """
+    usable = usable_contacts(ring, contacts)
+    ours = {compared(each.value) for each in usable}
+    own = [each for each in usable if each.source == Source.PERSON.value]
     return Ages(
-        {compared(each.value): to_ms(each.verified_at or each.created_at) for each in own},
+        {
+            **{value: at_ms for value, at_ms in told.items() if value not in ours},
+            **{compared(each.value): to_ms(each.verified_at or each.created_at) for each in own},
+        },
         {str(row["id"]): int(row["created_at"] or 0) for row in authenticators if BY_PERSON in str(row["settings"])},
     )
 

@@ -26,6 +26,18 @@ def upgrade(op: Operations) -> None:
     _password_write(op)
     _short_link(op)
     _freezes(op)
+    _directory_contacts(op)
+
+
+def _directory_contacts(op: Operations) -> None:
+    op.create_table(
+        "directory_contact",
+        _text("subject_id"),
+        _text("directory"),
+        _text("marks"),
+        _number("seen_at"),
+        PrimaryKeyConstraint("subject_id", "directory"),
+    )
 
 
 def _activation(op: Operations) -> None:
