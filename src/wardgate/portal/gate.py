@@ -16,7 +16,7 @@ from wardgate.account.freeze import asked
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
-from wardgate.engine.answering import directory_of
+from wardgate.engine.accounts import directory_of
 from wardgate.engine.holders import holder_of
 from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, may_add
 from wardgate.pages.browser import drop_cookie
