@@ -22,7 +22,7 @@ from wardgate.factors import PASSWORD
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.place import then_of
-from wardgate.pages.refusing import status_of
+from wardgate.pages.refusing import status_of, wait_s
 from wardgate.pages.steps import Step
 from wardgate.session.sessions import Session
 from wardgate.texts import Text
@@ -130,7 +130,10 @@ class ConfirmPages:
         self, request: Request, browser: Browser, about: Mapping[str, object], error: Text | None = None, status: int = 422
     ) -> Response:
         csrf = browser.csrf(self._door.ring(), CONFIRM)
-        values = {"by_factor": False, **about, "csrf": csrf, "error": error}
-        page = self._door.pages.page(request, "confirm.html", status if error is not None else 200, posts=True, **values)
+        status = 200 if error is None else status
+        values = {"by_factor": False, **about, "csrf": csrf, "error": error, "throttled": status == 429}
+        page = self._door.pages.page(request, "confirm.html", status, posts=True, **values)
+        if status in (429, 503):
+            page.headers["retry-after"] = str(wait_s(error))
         browser.keep(page)
         return page

@@ -158,6 +158,7 @@ class ActivationPages:
             csrf=browser.csrf(self._door.ring(), ACTIVATE),
             user_name=name,
             error=error,
+            throttled=status == 429,
             signed_in=await self._is_signed_in(request),
         )
         if status in (429, 503):

@@ -70,7 +70,9 @@ class NamePages:
 
     def _form(self, request: Request, browser: Browser, typed: str = "", error: Text | None = None, status: int = 200) -> Response:
         csrf = browser.csrf(self._door.ring(), NAMES)
-        response = self._door.pages.page(request, "names.html", status, posts=True, csrf=csrf, typed=typed[:MAX_CHARS], error=error)
+        response = self._door.pages.page(
+            request, "names.html", status, posts=True, csrf=csrf, typed=typed[:MAX_CHARS], error=error, throttled=status == 429
+        )
         if status in (429, 503):
             response.headers["retry-after"] = str(int(error.values.get("min", 1)) * 60 if error is not None else 60)
         browser.keep(response)

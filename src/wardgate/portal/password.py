@@ -118,6 +118,7 @@ class PasswordPages:
             user=present.user,
             policy=await self._changing.rules(present.user) if status != 503 else None,
             error=error,
+            throttled=status == 429,
             done=done,
             reference=told_reference(request),
         )

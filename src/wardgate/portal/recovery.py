@@ -127,6 +127,7 @@ class RecoveryPages:
             csrf=browser.csrf(self._door.ring(), goal),
             user_name=name[:MAX_USER_NAME_CHARS],
             error=error,
+            throttled=status == 429,
         )
         if status in (429, 503):
             response.headers["retry-after"] = str(int(error.values.get("min", 1)) * 60 if error is not None else 60)
