@@ -104,6 +104,17 @@ JOBS_HELD = _gauge("wardgate_job_held", "1 where this worker does the scheduled 
 LOOP_LAG = _histogram("wardgate_loop_lag_seconds", "By how much a timer of the event loop came late.", LAG_BUCKETS_S)
 PROBLEMS = _gauge("wardgate_problems", "What keeps this worker from serving logins, counted; /readyz tells them in words.")
 CERTIFICATE = _gauge("wardgate_certificate_expiry_timestamp_seconds", "When the certificate of the HTTPS listener ends.")
+SIGNING_CERTIFICATE = _gauge(
+    "wardgate_signing_certificate_expiry_timestamp_seconds",
+    "When the certificate of a key ends that signs for applications.",
+    "key",
+)
+PARTY_METADATA = _gauge(
+    "wardgate_relying_party_metadata_expiry_timestamp_seconds",
+    "Until when an application's metadata counts; nothing where it has no end.",
+    "application",
+)
+PARTIES_LEFT_OUT = _gauge("wardgate_relying_parties_left_out", "Applications that cannot be served; the log says why.")
 WORKERS = _gauge("wardgate_workers", "Worker processes that this node should have.", shared=True)
 WORKERS_MISSING = _gauge("wardgate_workers_missing", "Workers of this node that did not answer.", shared=True)
 
@@ -119,6 +130,7 @@ CATALOGUE: Final[tuple[Described, ...]] = (
     *(BATCH_UNITS, BATCH_SECONDS, FAILED_BATCHES, UNITS_WAITING, READS_WAITING),
     *(OUTBOX, OUTBOX_OLDEST, TIMELINE_DROPPED, CONNECTIONS, STREAMS),
     *(BUILD, CONFIGURATION, EPOCH, JOBS_HELD, LOOP_LAG, PROBLEMS, CERTIFICATE, WORKERS, WORKERS_MISSING),
+    *(SIGNING_CERTIFICATE, PARTY_METADATA, PARTIES_LEFT_OUT),
     *(CPU, MEMORY, OPEN_FILES, MAX_FILES, STARTED),
 )
 BY_NAME: Final[Mapping[str, Described]] = {each.name: each for each in CATALOGUE}

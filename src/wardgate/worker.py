@@ -214,6 +214,9 @@ class Worker:
             epoch=lambda: self._opened.epoch,
             problems=self.problems,
             directory_servers=lambda: servers_up(self._now().directories),
+            signing_certificates=self._federation.certificate_ends,
+            party_metadata=self._federation.metadata_ends,
+            parties_left_out=lambda: len(self._federation.parties.problems),
             jobs=JOBS if "jobs" in self._settings.server.roles else (),
             jobs_held=lambda: self._scheduler.holds if self._scheduler is not None else (),
         )

@@ -14,6 +14,7 @@ from wardgate.admin.directory_files import unreadable_files, without_library
 from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.machine_checks import look_at_machine
 from wardgate.admin.office import Office
+from wardgate.admin.party_checks import party_findings
 from wardgate.admin.questions import question_findings
 from wardgate.admin.risk import risk_findings
 from wardgate.admin.user_import import check_foreign_hashes
@@ -105,6 +106,8 @@ async def _document(office: Office, settings: StartSettings, online: bool) -> As
         yield Finding(Level.ERROR, *split(SettingsError(message)))
     found = [*_directory_files(document), *_nas(office, document), *_secret_files(document), *_channels(document)]
     for finding in (*found, *_links(document, settings), *_logos(document), *_lapses(office, document)):
+        yield finding
+    for finding in await party_findings(office, document, settings):
         yield finding
     for finding in await asyncio.to_thread(risk_findings, document):
         yield finding

@@ -9,6 +9,7 @@ from typing import Any, Final
 from wardgate.admin import impact
 from wardgate.admin.directory_files import unreadable_files, without_library
 from wardgate.admin.office import Office
+from wardgate.admin.party_checks import unserved
 from wardgate.admin.policy import failing_tests, prove_policies
 from wardgate.audit.retention import RetentionSettings, shortened
 from wardgate.brand.looks import logo_problems
@@ -77,7 +78,7 @@ async def apply_document(
     sources = (Source(name, text), *included)
     wanted = await _wanted(office, sources, present)
     warnings = [*_proved(office, wanted, sources), *await _strangers(office, present, wanted), *_shorter(present, wanted)]
-    warnings += [*map(str, in_their_places(sources, doubts(wanted))), *_lapses(office, wanted)]
+    warnings += [*map(str, in_their_places(sources, doubts(wanted))), *_lapses(office, wanted), *unserved(wanted)]
     changes = compare(present, wanted)
     if dry_run:
         told = await _foreseen(present, wanted, changes, version, name)

@@ -26,6 +26,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("kba", "wardgate.cli.kba", "Challenge questions: the catalogue, prepared answers, who has set which."),
     ("directory", "wardgate.cli.directory", "Directories: what they answer, what their users look like, what is wrong."),
     ("nas", "wardgate.cli.nas", "NAS: the firewalls, VPNs and switches that ask by RADIUS."),
+    ("relying-party", "wardgate.cli.relying_party", "Web applications that trust our statements, and the keys that sign them."),
     ("gateway", "wardgate.cli.gateway", "Gateways that send SMS and e-mail."),
     ("lock", "wardgate.cli.lock", "Brakes that hold: who has to wait, and lifting it."),
     ("config", "wardgate.cli.config", "The configuration document: apply, export, compare, roll back."),

@@ -30,7 +30,8 @@ MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 MAX_UNITS: Final = 500_000
 CHARS_PER_UNIT: Final = 16
 MAX_DEPTH: Final = 40
-MAX_TEXT_CHARS: Final = 16_384
+# An application's metadata, with its certificates and a logo, is the longest text that anybody writes.
+MAX_TEXT_CHARS: Final = 65_536
 
 Plain = dict[str, "Plain"] | list["Plain"] | str | int | float | bool | None
 

@@ -49,7 +49,7 @@ class Granted:
     `session_s`, `idle_s`: how long it may last, and without use; None: as the door has it. `texts`: what the person is told
     besides, in `language`. `device`: what a trusted device has to show from now on instead of what it showed. `own_language`: that
     of the person, where the directory tells it. `proved_at`: when what stands among `factors` and was proved before was proved, in
-    milliseconds, where that is known.
+    milliseconds, where that is known. `phone`: his number, for applications that are told it.
     """
 
     subject_id: str
@@ -72,6 +72,7 @@ class Granted:
     device: Secret | None = field(default=None, repr=False)
     own_language: str = ""
     proved_at: Mapping[str, int] = field(default_factory=dict)
+    phone: str = ""
 
 
 @quick_value

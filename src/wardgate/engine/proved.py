@@ -150,6 +150,7 @@ def proved_outcome(
         texts=due.texts,
         device=device,
         own_language=user.language or "",
+        phone=(user.phone or "") if application.settings.tells_phone else "",
     )
 
 

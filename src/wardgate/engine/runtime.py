@@ -45,6 +45,8 @@ class Application:
 
         Somebody may be in hundreds of groups, each with a DN and a SID.
         """
+        if self.settings.keeps_group_aliases:
+            return user.groups, user.group_aliases
         if not user.groups or (self.gives_any and not self.named):
             return user.groups, {}
         places = (user.directory, realm)

@@ -47,6 +47,16 @@ class AnyApplicationSettings:
         return ()
 
     @property
+    def keeps_group_aliases(self) -> bool:
+        """Whether what else a user's groups are called is needed for what the application is told."""
+        return False
+
+    @property
+    def tells_phone(self) -> bool:
+        """Whether the application is told a person's phone number."""
+        return False
+
+    @property
     def hand_over_s(self) -> int:
         """For how long a full login spares a gateway's request a code of its own."""
         return 0

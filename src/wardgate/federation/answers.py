@@ -101,6 +101,7 @@ def person_of(door: FederationDoor, party: RelyingParty, granted: Granted) -> Pe
         directory=granted.directory,
         display_name=granted.display_name,
         mail=granted.mail or "",
+        phone=granted.phone,
         language=granted.own_language,
         groups=granted.groups,
         group_aliases=granted.group_aliases,

@@ -155,3 +155,15 @@ class SamlApplicationSettings(AnyApplicationSettings):
     relay_state: str = field(default="", metadata={"help": "what goes along then: often the page to open"})
     launchpad: LaunchpadSettings = field(default_factory=LaunchpadSettings, metadata={"help": "how people see it on the portal"})
     logout: bool = field(default=True, metadata={"help": "whether it is told when a person signs out"})
+
+    @property
+    def keeps_group_aliases(self) -> bool:
+        """Where groups are filtered or mapped: they may be written by DN or SID, and no group passes for another by its name."""
+        return any(claim.only or claim.map for claim in self.claims.values() if not isinstance(claim, str))
+
+    @property
+    def tells_phone(self) -> bool:
+        """Whether a claim or the name is filled from it."""
+        texts = [claim if isinstance(claim, str) else claim.source or claim.template or "" for claim in self.claims.values()]
+        texts += [self.name_id.source or self.name_id.template or ""] if self.name_id is not None else []
+        return any(text == "phone" or "{phone}" in text for text in texts)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wardgate.clock import Clock
+from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing
 from wardgate.errors import SettingsError
 from wardgate.federation.building import build_party, metadata_by_hand
@@ -55,6 +55,16 @@ class Federation:
             # In a thread: reading hundreds of documents takes a second, and logins go on beside it.
             self.parties = await asyncio.to_thread(assemble, configured, stored)
             self.keys = keys
+
+    def certificate_ends(self) -> Mapping[tuple[str, ...], float]:
+        """When the certificates of the keys that are published end, in seconds, by the key's name."""
+        now_ms = to_ms(self._clock.now())
+        return {(key.name,): key.ends_at / 1000 for key in self.keys.published(now_ms)}
+
+    def metadata_ends(self) -> Mapping[tuple[str, ...], float]:
+        """When the metadata of applications ends, in seconds, by the application's name."""
+        ends = {party.name: party.metadata.valid_until for party in self.parties}
+        return {(name,): until / 1000 for name, until in ends.items() if until is not None}
 
     def _kinds(self) -> set[KeyKind]:
         """RSA always: our metadata is read before the first application is there."""

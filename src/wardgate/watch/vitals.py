@@ -36,7 +36,7 @@ def _nobody() -> Sequence[str]:
     return ()
 
 
-def _no_servers() -> Mapping[Labels, float]:
+def _of_nothing() -> Mapping[Labels, float]:
     return {}
 
 
@@ -45,6 +45,7 @@ class Gauges:
     """Where a worker's figures are read whenever the metrics are asked for. All are asked on the event loop.
 
     `passwords_pending`: checks that wait or run. `directory_servers`: 1 or 0 by directory and server.
+    `signing_certificates` and `party_metadata`: when they end, by key and by application.
     `jobs`: every scheduled job; `jobs_held`: those that this worker does for all.
     """
 
@@ -59,7 +60,10 @@ class Gauges:
     configuration_version: Callable[[], float] = _nothing
     epoch: Callable[[], float] = _nothing
     problems: Callable[[], Sequence[str]] = _nobody
-    directory_servers: Callable[[], Mapping[Labels, float]] = _no_servers
+    directory_servers: Callable[[], Mapping[Labels, float]] = _of_nothing
+    signing_certificates: Callable[[], Mapping[Labels, float]] = _of_nothing
+    party_metadata: Callable[[], Mapping[Labels, float]] = _of_nothing
+    parties_left_out: Callable[[], float] = _nothing
     jobs: Sequence[str] = ()
     jobs_held: Callable[[], Iterable[str]] = _nobody
 
@@ -88,6 +92,9 @@ class Vitals:
             (metrics.CONFIGURATION, gauges.configuration_version),
             (metrics.EPOCH, gauges.epoch),
             (metrics.PROBLEMS, lambda: len(gauges.problems())),
+            (metrics.SIGNING_CERTIFICATE, gauges.signing_certificates),
+            (metrics.PARTY_METADATA, gauges.party_metadata),
+            (metrics.PARTIES_LEFT_OUT, gauges.parties_left_out),
             (metrics.JOBS_HELD, lambda: _held(gauges)),
             (metrics.BUILD, lambda: _build(node)),
             (metrics.CERTIFICATE, self._certificate_ends),

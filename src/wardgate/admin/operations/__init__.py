@@ -17,6 +17,7 @@ from wardgate.admin.operations import (
     installation,
     people,
     questions,
+    relying_parties,
     tokens,
     users,
 )
@@ -30,6 +31,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **tokens.OPERATIONS,
     **questions.OPERATIONS,
     **devices.OPERATIONS,
+    **relying_parties.OPERATIONS,
     **documents.OPERATIONS,
     **brakes.OPERATIONS,
     **audit.OPERATIONS,
