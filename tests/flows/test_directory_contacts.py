@@ -1,6 +1,7 @@
 """Phones and addresses that were changed in the directory itself: what they open, and when."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,23 @@ async def test_nothing_is_kept_of_a_directory_that_only_wardgate_writes() -> Non
     other = (*about[:2], world.directory, *about[3:])
     assert len(sighting(*other)) == 1
     assert sorted(first_seen(*other)) == sorted((OLD, MAIL))
+
+
+async def test_page_of_contacts_tells_until_when_a_changed_one_resets_nothing() -> None:
+    world = a_world()
+    user, _ = await ada(world)
+    await looked_at(world)
+    await changed(world, user)
+    async with world.browser() as browser:
+        world.later(60)
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        page = await browser.get("/account/contacts")
+        until = re.findall(r"it works for signing in, not for resets", page.text)
+        assert len(until) == 1
+        assert "2026-11-22" in page.text
+        world.later(DAY_S + 60)
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        assert "not for resets" not in (await browser.get("/account/contacts")).text

@@ -23,6 +23,7 @@ from tests.functional.harness import (
     message_of,
     serve,
     totp_code,
+    wait_for,
 )
 from tests.functional.sms_service import SmsService
 from tests.functional.three_directories import Account, PlainVisitor, in_active_directory, in_openldap, three_directories
@@ -167,6 +168,9 @@ def test_thief_who_changes_a_phone_in_the_directory_resets_nothing_with_it(
     account, move = made(phone)
     cli("authenticator", "add", account.login, "totp", "--secret-hex", TOTP_HEX, data=served.data)
     codes = cli_json("authenticator", "add", account.login, "recovery", data=served.data)["codes"]
+    # What the help desk did, he was told of.
+    told = wait_for(lambda: [each["text"] for each in sms.messages() if each["to"] == account.phone])
+    assert any("The help desk changed your account. Added as a way to sign in: Authenticator app" in each for each in told), told
     owner = PlainVisitor(served)
     owner.open("/sign-in")
     owner.send(username=account.login, password=account.password)

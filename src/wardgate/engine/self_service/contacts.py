@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from wardgate.account import directory_contact
 from wardgate.account.authenticator import Authenticator, AuthenticatorState, active_and_held, kept_authenticators
 from wardgate.account.contact import (
     MAX_CONTACTS,
@@ -32,7 +33,7 @@ from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
-from wardgate.clock import to_ms
+from wardgate.clock import from_ms, to_ms
 from wardgate.contacts import is_costly, mask_mail, mask_phone, normalise_mail, normalise_phone
 from wardgate.crypto import new_id
 from wardgate.directory.names import canonical_domain, canonical_name
@@ -164,12 +165,16 @@ class OwnContacts:
 
     async def listed(self, owner: Owner) -> list[Shown]:
         """All contacts of a person: his own, then the directory's."""
-        rows = await self._rows(owner)
-        reach = merge(owner.user, usable_contacts(self._parts.ring(), rows))
+        subject_id, ring = owner.whose.subject_id, self._parts.ring()
+        rows, seen = await self._storage.read(
+            [kept_contacts(subject_id), directory_contact.asked(subject_id, owner.user.directory)]
+        )
+        usable = usable_contacts(ring, rows)
+        reach, since = merge(owner.user, usable), self._new_there(owner, seen, usable)
         used = {ContactKind.PHONE: reach.phone, ContactKind.MAIL: reach.mail}
         own = [self._shown(owner, each, used[each.kind]) for each in self._opened(rows)]
         return own + [
-            self._of_directory(owner, kind, value, used[kind])
+            self._of_directory(owner, kind, value, used[kind], since.get(compared(value)))
             for kind, values in _of_directory(owner.user).items()
             for value in values
         ]
@@ -192,7 +197,15 @@ class OwnContacts:
             writable=True,
         )
 
-    def _of_directory(self, owner: Owner, kind: ContactKind, value: str, used: str | None) -> Shown:
+    def _new_there(self, owner: Owner, seen: Sequence[Row], usable: Sequence[Contact]) -> Mapping[str, int]:
+        """Since when the directory tells what is new there, but for what is one of his own as well."""
+        if owner.directory is None:
+            return {}
+        now_ms, ours = to_ms(self._parts.clock.now()), {compared(each.value) for each in usable}
+        about = (self._parts.ring(), owner.whose.subject_id, owner.directory, owner.user, seen, now_ms)
+        return {value: at_ms for value, at_ms in directory_contact.first_seen(*about).items() if value not in ours}
+
+    def _of_directory(self, owner: Owner, kind: ContactKind, value: str, used: str | None, since_ms: int | None) -> Shown:
         first = value == _first(owner.user, kind)
         writable = first and _writer(owner.directory, kind) is not None
         return Shown(
@@ -203,7 +216,7 @@ class OwnContacts:
             verified=True,
             used=used is not None and compared(value) == compared(used),
             preferred=False,
-            held_until=None,
+            held_until=self._hold_of(owner, from_ms(since_ms)) if since_ms is not None else None,
             writable=writable,
         )
 
@@ -211,7 +224,11 @@ class OwnContacts:
         """Until when a contact that he set up himself resets nothing; None where it does."""
         if contact.source != Source.PERSON.value or contact.verified_at is None:
             return None
-        until = contact.verified_at + timedelta(seconds=self._hold_s(owner.application))
+        return self._hold_of(owner, contact.verified_at)
+
+    def _hold_of(self, owner: Owner, since: datetime) -> datetime | None:
+        """Until when a contact of that age resets nothing; None where it does."""
+        until = since + timedelta(seconds=self._hold_s(owner.application))
         return until if until > self._parts.clock.now() else None
 
     def _hold_s(self, application: str) -> int:
