@@ -301,11 +301,12 @@ class Guest:
         content = self.page.content()
         assert [secret for secret in self.secrets if secret in content] == [], name
         self.shown[name] = self.page.get_by_role("main").inner_text()
-        self._examine(name)
+        self.examine(name)
         if self._last.request.method == "GET" and not settled:
             self._reloads(heading)
 
-    def _examine(self, name: str) -> None:
+    def examine(self, name: str) -> None:
+        """How the page looks and is used, whatever its heading."""
         page, look = self.page, self.look
         paint(page, f"portal-{name}-{look}")
         assert self._axe() == {"v": [], "i": []}, name

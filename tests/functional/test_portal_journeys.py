@@ -108,3 +108,47 @@ def test_session_that_ends_while_a_page_is_open_leads_to_the_sign_in_and_back(si
     ada.page.wait_for_url("**/account/contacts")
     ada.page.go_back()
     assert "ada@acme.test" not in ada.page.content()
+
+
+# Without script nothing can be told while a page lies there; what it says at its end is the same.
+WITH_SCRIPT = (*ONE[:1], *FOURTH[:1], *OTHER[:1], *THIRD[:1])
+
+
+@pytest.mark.parametrize("look", WITH_SCRIPT, ids=str)
+def test_end_of_an_idle_session_is_told_two_minutes_before_and_who_stays_stays(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.page.clock.install()
+    ada.sign_in_by_app()
+    ada.open("/account/contacts")
+    warning = ada.page.locator("form.staying")
+    for seconds in (20 * 60, 8 * 60):
+        expect(warning).to_be_hidden()
+        site.later(seconds)
+        ada.page.clock.run_for(seconds * 1000)
+    expect(warning).to_contain_text(ada.t("session.warning", s=120))
+    # The examination loads the page again, which would be use of the session.
+    ada.examine("idle-warning")
+    site.later(60)
+    ada.page.clock.run_for(60_000)
+    expect(warning).to_contain_text(ada.t("session.warning", s=60))
+    ada.page.get_by_role("button", name=ada.t("account.stay"), exact=True).click()
+    expect(warning).to_be_hidden()
+    site.later(29 * 60)
+    ada.page.clock.run_for(29 * 60_000)
+    expect(warning).to_contain_text(ada.t("session.warning", s=60))
+    site.later(60)
+    ada.page.clock.run_for(61_000)
+    ada.page.wait_for_url("**/sign-in?**")
+    ada.sees("idle-ended", ada.t("sign.in_to", application="portal"))
+    ada.reads("session.idle")
+
+
+@looks(FOURTH)
+def test_session_that_was_not_used_says_so_at_the_sign_in(site: Site, visit: Visit) -> None:
+    site.ada()
+    ada = visit()
+    ada.sign_in_by_app()
+    site.later(31 * 60)
+    ada.open("/account/sessions")
+    ada.reads("session.idle")

@@ -19,14 +19,14 @@ from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.accounts import directory_of
 from wardgate.engine.holders import holder_of
 from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, may_add
-from wardgate.pages.browser import drop_cookie
+from wardgate.pages.browser import browser_of, drop_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.site import site_of
-from wardgate.session.sessions import Session, end_all
+from wardgate.session.sessions import Session, end_all, left_ms
 from wardgate.storage.port import Row, Where
 from wardgate.web.access import client_address, require_known_host
 from wardgate.web.language import speaks
-from wardgate.web.render import asks_questions, belongs_to, offers_apps, tell_of_freeze
+from wardgate.web.render import asks_questions, belongs_to, offers_apps, tell_of_end, tell_of_freeze
 
 DIRECTORY_TIMEOUT_S: Final = 3.0
 # How long a proof that it is him lets a person change what protects his account; it is not prolonged.
@@ -34,6 +34,8 @@ CONFIRMED_FOR_S: Final = 300
 # An account that is switched off is out within this time, on every page of every worker.
 ACCOUNT_FRESH_S: Final = 1.0
 MAX_REMEMBERED: Final = 2000
+# The purpose of the form by which somebody says that he is still there; it stands on every page of the account.
+STAYING: Final = "staying"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Gate:
         bearer = request.cookies.get(SESSION_COOKIE, "")
         session = await self._door.sessions.find(bearer)
         if session is None:
-            return self._to_sign_in(request, bearer)
+            rested = await self._door.sessions.has_rested(bearer)
+            return self._to_sign_in(request, bearer, "idle" if rested else "ended")
         if session.application != self._door.portal() and not to_leave:
             # It was begun for another application, whose policy may ask for less than that of these pages.
             return RedirectResponse(f"/sign-in?then={quote(request.url.path)}", status_code=303)
@@ -76,6 +79,8 @@ class Gate:
             await self._door.storage.commit([end_all(session.whose.subject_id)])
             return self._to_sign_in(request, bearer)
         belongs_to(request, session.whose.realm)
+        left_s = -(-left_ms(session, to_ms(self._door.clock.now())) // 1000)
+        tell_of_end(request, left_s, browser_of(request).csrf(self._door.ring(), STAYING))
         speaks(request, session.whose.language)
         if self._door.configuration().questioner is not None:
             asks_questions(request)
@@ -148,8 +153,8 @@ class Gate:
             return None
         return await directory.get(str(links[0]["immutable_id"]), DIRECTORY_TIMEOUT_S)
 
-    def _to_sign_in(self, request: Request, bearer: str) -> Response:
-        why = "&why=ended" if bearer else ""
+    def _to_sign_in(self, request: Request, bearer: str, why: str = "ended") -> Response:
+        why = f"&why={why}" if bearer else ""
         response = RedirectResponse(f"/sign-in?then={quote(request.url.path)}{why}", status_code=303)
         if bearer:
             drop_cookie(response, SESSION_COOKIE)

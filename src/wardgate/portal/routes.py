@@ -38,6 +38,7 @@ from wardgate.portal.preferences import PreferencePages
 from wardgate.portal.questions import QuestionPages
 from wardgate.portal.recovery import RecoveryPages
 from wardgate.portal.renaming import RenamingPages
+from wardgate.portal.staying import StayingPages
 from wardgate.portal.tokens import TokenPages
 from wardgate.portal.well_known import well_known_routes
 from wardgate.session.sessions import Sessions
@@ -89,6 +90,7 @@ def portal_pages(parts: EngineParts, joining: Joining | None = None) -> MorePage
             *PasswordPages(door, gate).routes(),
             *DevicePages(door, gate).routes(),
             *PreferencePages(door, gate).routes(),
+            *StayingPages(door, gate).routes(),
             *ContactPages(door, gate, OwnContacts(own)).routes(),
             *ApprovePages(door).routes(),
             *QuestionPages(door, gate, OwnQuestions(own)).routes(),

@@ -129,21 +129,31 @@ class Sessions:
 
         How long it had rested by now is in it already.
         """
-        if not _is_bearer(bearer):
-            return None
-        mac = self._mac(bearer)
-        row = await self._storage.get("sso_session", {"session_mac": mac})
-        session = _from_row(row) if row is not None else None
-        now_ms = to_ms(self._clock.now())
-        if session is None or not is_live(session, now_ms):
+        session, now_ms = await self.look(bearer), to_ms(self._clock.now())
+        if session is None:
             return None
         session = replace(session, rested_ms=max(session.rested_ms, now_ms - session.seen_at))
         if now_ms - session.seen_at >= SEEN_EVERY_MS:
             # Whether this one or another request notes it does not matter; that it brings no ended session back does.
             seen = (Where("seen_at", "=", session.seen_at),)
             changes: Row = {"seen_at": now_ms, "body": _body(session)}
-            await self._storage.commit([Update("sso_session", {"session_mac": mac}, changes, where=seen)])
+            await self._storage.commit([Update("sso_session", {"session_mac": self._mac(bearer)}, changes, where=seen)])
+            session = replace(session, seen_at=now_ms)
         return session
+
+    async def look(self, bearer: str) -> Session | None:
+        """The same, and it stays unused."""
+        session = await self._stored(bearer)
+        return session if session is not None and is_live(session, to_ms(self._clock.now())) else None
+
+    async def has_rested(self, bearer: str) -> bool:
+        """Whether the session of this value ended because it was not used."""
+        session, now_ms = await self._stored(bearer), to_ms(self._clock.now())
+        return session is not None and session.seen_at + session.idle_ms <= now_ms < session.ends_at
+
+    async def _stored(self, bearer: str) -> Session | None:
+        row = await self._storage.get("sso_session", {"session_mac": self._mac(bearer)}) if _is_bearer(bearer) else None
+        return _from_row(row) if row is not None else None
 
     async def confirm(self, bearer: str, subject_id: SubjectId, factors: Sequence[str]) -> str | None:
         """The person has just proved again that it is him: the session goes on under a new bearer value, which is returned.
@@ -267,6 +277,11 @@ def is_live(session: Session, now_ms: int) -> bool:
     if not session.created_at - CLOCK_STEP_MS <= now_ms < session.ends_at:
         return False
     return now_ms < session.seen_at + session.idle_ms
+
+
+def left_ms(session: Session, now_ms: int) -> int:
+    """How long it still lives if nobody does anything any more."""
+    return max(0, min(session.ends_at, session.seen_at + session.idle_ms) - now_ms)
 
 
 async def count_live(storage: Reader, clock: Clock) -> int:

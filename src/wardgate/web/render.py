@@ -60,6 +60,7 @@ class Pages:
                 asks_questions=getattr(request.state, "asks_questions", False),
                 offers_apps=getattr(request.state, "offers_apps", False),
                 frozen=_is_frozen(request),
+                session_end=getattr(request.state, "session_end", None),
                 **values,
             )
         )
@@ -160,6 +161,11 @@ def offers_apps(request: Request) -> None:
 def tell_of_freeze(request: Request) -> None:
     """Have the pages of the account that answer this request say that it is frozen."""
     request.state.frozen = True
+
+
+def tell_of_end(request: Request, left_s: int, csrf: str) -> None:
+    """Have the pages of the account that answer this request warn before the session ends. `csrf`: of the form to stay by."""
+    request.state.session_end = {"left_s": left_s, "csrf": csrf}
 
 
 def _is_frozen(request: Request) -> bool:

@@ -212,6 +212,55 @@ function offerPrint() {
   }
 }
 
+// --- the end of a session that nobody uses is told before it comes. It is asked for first: somebody may have gone on in another tab.
+
+const WARN_S = 120;
+const ASK_AGAIN_S = 10;
+const SAID_AT_S = [120, 60, 30, 10]; // not every second: who cannot see the page hears nothing else then
+
+class Staying {
+  constructor(form) {
+    this.form = form;
+    this.words = form.querySelector("[data-words]");
+    form.addEventListener("submit", (event) => this.stay(event));
+    document.addEventListener("visibilitychange", () => document.hidden || this.look());
+    this.plan(Number(form.dataset.left));
+  }
+
+  plan(left) {
+    clearTimeout(this.timer);
+    const warns = left <= WARN_S;
+    this.form.hidden = !warns;
+    this.words.textContent = warns ? this.words.dataset.words.replace("{s}", left) : "";
+    const next = warns ? SAID_AT_S.find((each) => each < left) ?? 0 : WARN_S;
+    this.timer = setTimeout(() => this.look(), Math.max(1, left - next) * 1000);
+  }
+
+  async look() {
+    clearTimeout(this.timer);
+    const left = await this.told(() => fetch(this.form.dataset.ask));
+    if (left === 0) return location.reload();
+    if (left === undefined) this.timer = setTimeout(() => this.look(), ASK_AGAIN_S * 1000);
+    else this.plan(left);
+  }
+
+  async stay(event) {
+    event.preventDefault();
+    const body = new URLSearchParams(new FormData(this.form));
+    const left = await this.told(() => fetch(this.form.action, { method: "POST", body }));
+    if (left) return this.plan(left);
+    location.reload();
+  }
+
+  async told(ask) {
+    try {
+      return (await (await ask()).json()).left_s;
+    } catch {
+      return undefined; // no way to the server just now, or a page instead of the number
+    }
+  }
+}
+
 // --- passkeys: the server's question goes to the browser, and what that says back by the forms of the page. In this file and not in
 // one of its own, because the sign-in page asks for them: each request more is one more to wait for.
 
@@ -297,6 +346,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest?.("button.copy");
   if (button) copy(button);
 });
+for (const form of document.querySelectorAll("form.staying")) new Staying(form);
 for (const panel of document.querySelectorAll(".live[data-stream]")) new LiveList(panel);
 if (can?.parseRequestOptionsFromJSON) {
   for (const form of document.querySelectorAll("form.passkey")) offer(form);
