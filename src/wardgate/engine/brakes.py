@@ -93,7 +93,7 @@ def brake_keys(
     ring: KeyRing, who: str, client: str | None, binding: str, typed: str | None = None, of_name: bool = False
 ) -> BrakeKeys:
     """`who`: subject id of a known user, else the name as it was looked up. `typed`: that name, for a known user."""
-    source = _connection(client) if client else None
+    source = connection(client) if client else None
     name = typed if typed is not None else who
     return BrakeKeys(
         user_source=ring.remembered_mac("brake-user-source", who.encode(), (source or binding).encode()),
@@ -107,7 +107,7 @@ def brake_keys(
 
 def source_key(ring: KeyRing, client: str) -> bytes:
     """The row of a client address."""
-    return ring.remembered_mac("brake-source", _connection(client).encode())
+    return ring.remembered_mac("brake-source", connection(client).encode())
 
 
 def _buckets(ring: KeyRing, client: str | None, binding: str, name: str, settings: BrakeSettings) -> tuple[Bucket, ...]:
@@ -121,10 +121,10 @@ def _name_keys(ring: KeyRing, typed: str, client: str | None, binding: str) -> B
 
 def asker(client: str | None, binding: str) -> str:
     """On whose behalf a password is checked: those who wait for a check take turns by this."""
-    return _connection(client) if client else binding
+    return connection(client) if client else binding
 
 
-def _connection(client: str) -> str:
+def connection(client: str) -> str:
     """What counts as one source: an IPv6 client by its /64, which one connection is given whole, to take addresses from at will."""
     if ":" not in client:
         return client

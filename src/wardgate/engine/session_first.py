@@ -137,14 +137,16 @@ def aged(session: Session, plan: Plan, terms: Terms, user: DirectoryUser, now_ms
     """The proofs of a session that are not too old for this plan, each with its date.
 
     A password that was changed since proves nothing any more, where the directory tells when. A trusted device is dated by when it
-    was trusted, and has a life of its own.
+    was trusted, and has a life of its own. A ticket says what the computer was told this morning: for whoever wants a proof of now
+    it is none, however late it was shown.
     """
     if terms.idle_s is not None and session.rested_ms > terms.idle_s * 1000:
         return {}
     lives = [life for life in (terms.session_s, plan.lifetimes.reauthentication_s) if life is not None]
     oldest = max(fresh_after, now_ms - min(lives) * 1000) if lives else fresh_after
     changed, newest = user.password_changed_at, now_ms + CLOCK_STEP_MS
-    good = {kind: at for kind, at in session.proofs.items() if kind in _COUNTED and oldest <= at <= newest}
+    none = KERBEROS if fresh_after else ""
+    good = {kind: at for kind, at in session.proofs.items() if kind in _COUNTED and kind != none and oldest <= at <= newest}
     if changed is not None:
         since = to_ms(changed - CLOCK_SLACK)
         good = {kind: at for kind, at in good.items() if kind not in _OF_A_PASSWORD or at >= since}

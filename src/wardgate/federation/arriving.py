@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wardgate.errors import SamlMessageError
-from wardgate.federation.contexts import Wanted
+from wardgate.federation.contexts import Wanted, known_classes
 from wardgate.federation.door import SLO_PATH, SSO_PATH, FederationDoor
 from wardgate.federation.relying_party import NameIdFormat, RelyingParty
 from wardgate.federation.saml import names
@@ -69,7 +69,7 @@ def sign_in_asked(door: FederationDoor, received: Received) -> tuple[RelyingPart
         relay_state=received.relay_state,
         fresh=request.force_authn,
         passive=request.is_passive,
-        contexts=request.contexts,
+        contexts=known_classes(request.contexts),
         comparison=request.comparison,
         name_id_format=request.name_id_format if request.name_id_format in _FORMATS else "",
         attribute_index=request.attribute_index,

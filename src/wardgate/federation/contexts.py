@@ -8,13 +8,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from wardgate.factors import BY_KIND, KERBEROS, PASSWORD, USUAL_KINDS
+from wardgate.factors import KERBEROS, PASSWORD, USUAL_KINDS
 from wardgate.federation.saml import names
 
 # The profile for several factors (refeds.org/profile/mfa), and the name by which Microsoft's applications ask for the same.
 _SEVERAL: Final = (names.CONTEXT_REFEDS_MFA, "http://schemas.microsoft.com/claims/multipleauthn")
 _USER_VERIFIED: Final = "user_verified"
 _TIMED: Final = "totp"
+_KNOWN_BY_HEART: Final = frozenset({PASSWORD, KERBEROS})
+_HELD: Final = frozenset(USUAL_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,12 @@ class ContextClass:
 
 
 def _is_several(proved: Collection[str]) -> bool:
-    """Two factors proved, or a passkey that a PIN or finger unlocked. A trusted device proves nothing of who sits there now."""
-    kinds = {kind for kind in proved if kind in BY_KIND or kind in (PASSWORD, KERBEROS)}
-    return len(kinds - {KERBEROS, PASSWORD}) + bool(kinds & {KERBEROS, PASSWORD}) > 1 or _USER_VERIFIED in proved
+    """The password and something that the person has, or a passkey that a PIN or finger unlocked.
+
+    Factors of different kinds, as the profile says: questions are known as a password is, and an app and a phone are both held. A
+    trusted device proves nothing of who sits there now.
+    """
+    return (not _KNOWN_BY_HEART.isdisjoint(proved) and not _HELD.isdisjoint(proved)) or _USER_VERIFIED in proved
 
 
 # From the strongest: the first that is true is told where nothing was asked for.
@@ -93,6 +98,11 @@ class Wanted:
             case "maximum":
                 return [each for each in CLASSES if each.rank <= max(ranks)]
         return ()
+
+
+def known_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Those of them that we know, each once: nothing else of a request is worth keeping."""
+    return tuple(dict.fromkeys(uri for uri in classes if uri in _KNOWN))
 
 
 NOTHING_WANTED: Final = Wanted()

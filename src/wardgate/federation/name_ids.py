@@ -8,7 +8,7 @@ import secrets
 from typing import Final
 
 from wardgate.crypto import KeyRing
-from wardgate.federation.claims import Person, is_xml_text
+from wardgate.federation.claims import Person, Values, is_xml_text
 from wardgate.federation.relying_party import NameIdFormat, RelyingParty
 from wardgate.federation.saml.values import NameId
 
@@ -28,8 +28,12 @@ def name_for(party: RelyingParty, wanted: NameIdFormat, person: Person, issuer: 
         return NameId(person.subject, wanted.value, issuer, party.entity_id)
     if wanted is NameIdFormat.TRANSIENT:
         return NameId(f"_{secrets.token_hex(TRANSIENT_BYTES)}", wanted.value, issuer, party.entity_id)
-    values = party.name_id.values.of(person) if wanted is party.name_id.format else ()
-    value = next(iter(values), person.mail if wanted is NameIdFormat.EMAIL else person.user_name)
+    rule = party.name_id
+    if wanted is rule.format and rule.values != Values():
+        # Nothing stands in for a value that he does not have: his user name may be somebody else's number.
+        value = next(iter(rule.values.of(person)), "")
+    else:
+        value = person.mail if wanted is NameIdFormat.EMAIL else person.user_name
     if not value or len(value) > MAX_NAME_CHARS or not is_xml_text(value):
         return None
     return NameId(value, wanted.value)

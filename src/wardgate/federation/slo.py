@@ -29,7 +29,7 @@ from wardgate.federation.posted import posted_message
 from wardgate.federation.relying_party import RelyingParty
 from wardgate.federation.saml import building, names
 from wardgate.federation.saml.bindings import REQUEST, RESPONSE, Form, Received, post_form, read_redirect, redirect_url
-from wardgate.federation.saml.consumers import logout_endpoint
+from wardgate.federation.saml.consumers import hears_of_logouts, logout_endpoint
 from wardgate.federation.saml.requests import OpenMessage, logout_response, open_message
 from wardgate.federation.saml.values import Binding, LogoutRequest, LogoutResponse
 from wardgate.federation.stored_requests import SIGN_OUT, Asked, StoredRequests, TooManyOpen, Waiting
@@ -140,7 +140,7 @@ class SloPages:
         require_known_host(request, self._door.browser.context.hosts)
         waiting = await self._requests.find(self._mac(browser_of(request)), request.path_params["id"])
         party = self._door.party(waiting.asked.party) if waiting is not None else None
-        if waiting is None or party is None or waiting.used or waiting.asked.kind != SIGN_OUT:
+        if waiting is None or party is None or waiting.used or not _is_for(party, waiting.asked):
             raise HTTPException(410)
         return waiting, party
 
@@ -208,7 +208,7 @@ class SloPages:
             return self._telling(request, browser, leaving, left)
         asked = leaving.asked
         asker = self._door.party(asked.party) if asked is not None else None
-        if asked is not None and asker is not None:
+        if asked is not None and asker is not None and _is_for(asker, asked):
             second = names.PARTIAL_LOGOUT if leaving.is_partial else ""
             return self._answer(request, asker, asked, names.SUCCESS, second)
         return self._door.browser.pages.page(request, "left.html", leaving=leaving)
@@ -294,6 +294,11 @@ def signed_out(response: Response, browser: Browser) -> Response:
     drop_cookie(response, SESSION_COOKIE)
     browser.keep(response)
     return response
+
+
+def _is_for(party: RelyingParty, asked: Asked) -> bool:
+    """Whether this is a logout that the application asked for and, as its metadata is now, may hear the end of."""
+    return asked.kind == SIGN_OUT and hears_of_logouts(party.metadata, asked.answer_to)
 
 
 def _place(leaving: Leaving) -> str:

@@ -26,7 +26,7 @@ from wardgate.federation.purposes import purpose_of
 from wardgate.federation.relying_party import RelyingParty
 from wardgate.federation.saml import names
 from wardgate.federation.saml.bindings import Received, read_redirect
-from wardgate.federation.saml.consumers import default_consumer
+from wardgate.federation.saml.consumers import default_consumer, is_consumer
 from wardgate.federation.stored_requests import SIGN_IN, Asked, StoredRequests, TooManyOpen, Waiting
 from wardgate.pages.browser import Browser, browser_of, drop_cookie
 from wardgate.pages.by_session import ask_engine
@@ -125,7 +125,12 @@ class SsoPages:
         browser = browser_of(request)
         waiting = await self._requests.find(browser.mac(self._door.browser.ring()), request.path_params["id"])
         party = self._door.party(waiting.asked.party) if waiting is not None else None
-        if waiting is None or party is None or waiting.asked.kind != SIGN_IN:
+        if (
+            waiting is None
+            or party is None
+            or waiting.asked.kind != SIGN_IN
+            or not is_consumer(party.metadata, waiting.asked.answer_to)
+        ):
             # Whether it is over or another browser's is not told.
             return told(self._door, request, Text("federation.over"), 410)
         if waiting.used:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing, same
+from wardgate.engine.brakes import connection
 from wardgate.errors import SealError
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Insert, Operation, Refused, Row, Storage, Update, Where
@@ -28,6 +29,8 @@ KEPT_MS: Final = 30 * 60_000
 CLOCK_STEP_MS: Final = 60_000
 # What an office behind one address may have waiting at once.
 MAX_OPEN_OF_SOURCE: Final = 2_000
+# What a browser takes along to its new id: nobody has more tabs waiting, and each is a commit.
+MAX_FOLLOWING: Final = 32
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 OPEN, USED = "open", "used"
 SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
@@ -87,7 +90,7 @@ class StoredRequests:
 
         `browser`: whose it is, where that is known already.
         """
-        source_mac = self._ring().mac("saml-source", source.encode())
+        source_mac = self._ring().mac("saml-source", connection(source).encode())
         waiting = (Where("source_mac", "=", source_mac), Where("state", "=", OPEN))
         if await self._storage.count(TABLE, waiting) >= MAX_OPEN_OF_SOURCE:
             raise TooManyOpen
@@ -142,9 +145,10 @@ class StoredRequests:
         return Update(TABLE, {"request_mac": self._mac(waiting.id)}, changes, where=where)
 
     async def follow(self, old: bytes, new: bytes) -> None:
-        """A browser goes on under a new id, with all that it has waiting."""
+        """A browser goes on under a new id, with what it has waiting: the newest, for what is heaped up is nobody's sign-in."""
         mine = (Where("browser_mac", "=", old), Where("state", "=", OPEN))
-        for row in await self._storage.find(TABLE, mine, limit=MAX_OPEN_OF_SOURCE):
+        found = await self._storage.find(TABLE, mine, order_by="created_at", descending=True, limit=MAX_FOLLOWING)
+        for row in found:
             # In a commit of its own: one that was used meanwhile keeps no other back.
             await self._storage.commit([Update(TABLE, {"request_mac": row["request_mac"]}, {"browser_mac": new}, where=mine)])
 

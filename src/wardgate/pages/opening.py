@@ -1,5 +1,6 @@
 """From a grant to the session that it opens."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from wardgate.account.subject import SubjectId
@@ -36,6 +37,13 @@ def opening_of(granted: Granted, agent: str, address: str, language: str) -> Ope
         idle_s=granted.idle_s or DEFAULT_IDLE_S,
         # Who has just signed in has just proved who he is; an activation is never one proof alone.
         confirms=ACTIVATED in granted.factors or len(set(granted.factors) - PROVED_BEFORE) > 1,
-        # Of what was proved at a time that nobody knows by now, a session knows no more: it counts for nothing.
-        proved_at={**dict.fromkeys(PROVED_BEFORE.intersection(granted.factors), 0), **granted.proved_at},
+        proved_at=proved_before(granted),
     )
+
+
+def proved_before(granted: Granted) -> Mapping[str, int]:
+    """When those of its factors were proved that were not proved just now.
+
+    Of what was proved at a time that nobody knows by now, a session knows no more: it counts for nothing.
+    """
+    return {**dict.fromkeys(PROVED_BEFORE.intersection(granted.factors), 0), **granted.proved_at}

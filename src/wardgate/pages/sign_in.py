@@ -32,7 +32,7 @@ from wardgate.pages.by_session import ask_engine
 from wardgate.pages.confirming import MAX_PASSWORD_BYTES, ConfirmPages
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.known_browser import is_known, keep_known
-from wardgate.pages.opening import opening_of
+from wardgate.pages.opening import opening_of, proved_before
 from wardgate.pages.place import then_of
 from wardgate.pages.purpose import Aim
 from wardgate.pages.questions import answers_to
@@ -470,7 +470,7 @@ class SignInPages:
     async def _proved(self, request: Request, step: Step, granted: Granted) -> str | None:
         """What was proved now counts in the session from now on; what counted already keeps its date."""
         held, new = request.cookies.get(SESSION_COOKIE, ""), granted.factors[len(step.counted) :]
-        about = (SubjectId(granted.subject_id), new, step.application, granted.assurance)
+        about = (SubjectId(granted.subject_id), new, step.application, granted.assurance, proved_before(granted))
         return await self._door.sessions.prove(held, step.confirms, *about)
 
     def _signed_in(self, step: Step, bearer: str, browser: Browser) -> Response:

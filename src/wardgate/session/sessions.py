@@ -30,6 +30,7 @@ SEEN_EVERY_MS: Final = 60_000
 CLOCK_STEP_MS: Final = 60_000
 MAX_SESSIONS: Final = 20
 MAX_DEVICE_CHARS: Final = 200
+_JUST_NOW: Final[Mapping[str, int]] = {}
 _BEARER: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -170,17 +171,26 @@ class Sessions:
         return await self._moved(bearer, moved, value, Kind.SESSION_CONFIRMED, details)
 
     async def prove(
-        self, bearer: str, session_id: str, subject_id: SubjectId, factors: Sequence[str], application: str, assurance: int
+        self,
+        bearer: str,
+        session_id: str,
+        subject_id: SubjectId,
+        factors: Sequence[str],
+        application: str,
+        assurance: int,
+        proved_at: Mapping[str, int] = _JUST_NOW,
     ) -> str | None:
         """The person has proved more for the sake of this application: the session goes on under a new bearer value, with it.
 
-        It confirms no change of his account: what that takes is not what an application asks for. None as for `confirm`.
+        It confirms no change of his account: what that takes is not what an application asks for. `proved_at`: as of an `Opening`;
+        a browser that was trusted long ago is not trusted anew by being shown. None as for `confirm`.
         """
         session = await self.find(bearer)
         if session is None or session.id != session_id or session.whose.subject_id != subject_id:
             return None
         now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
-        proofs = {**session.proofs, **dict.fromkeys(factors, now_ms)}
+        dated = {kind: max(proved_at.get(kind, now_ms), session.proofs.get(kind, 0)) for kind in factors}
+        proofs = {**session.proofs, **dated}
         reached = max(session.assurance, assurance)
         moved = replace(session, proofs=proofs, seen_at=now_ms, rested_ms=0, assurance=reached)
         details = {"session": session.id, "factors": list(factors), "application": application}

@@ -8,6 +8,8 @@ from wardgate.federation.saml.xml import MAX_URI_CHARS, refused
 
 # Visible ASCII without what browsers and parsers read in different ways: no white space, quotes, angle brackets or backslash.
 _PRINTABLE = re.compile(r"[!#-;=?-\[\]^_a-z{|}~]+")
+# A name or an address with its port. It goes into a Content-Security-Policy, where a star would stand for every host.
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 def checked_url(url: str) -> str:
@@ -24,6 +26,8 @@ def checked_url(url: str) -> str:
         raise refused("an address that cannot be read", "saml_address") from error
     if not host or "@" in parts.netloc:
         raise refused("an address without a host, or with a user name", "saml_address")
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        raise refused("an address whose host holds characters that no host has", "saml_address")
     if "#" in url:
         raise refused("an address with a fragment", "saml_address")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):

@@ -45,6 +45,16 @@ def logout_endpoint(metadata: SpMetadata) -> Endpoint | None:
     return None
 
 
+def is_consumer(metadata: SpMetadata, url: str) -> bool:
+    """Say whether answers to sign-ins go there, as the metadata is now: a request may have waited while it changed."""
+    return any(each.url == url for each in metadata.acs)
+
+
+def hears_of_logouts(metadata: SpMetadata, url: str) -> bool:
+    """The same of answers to logouts."""
+    return any(url == (each.response_url or each.url) for each in metadata.slo)
+
+
 def attribute_service(metadata: SpMetadata, index: int | None) -> AttributeService | None:
     """The set of claims asked for, the default one, or None without any. Raises SamlMessageError for an unknown number."""
     services = metadata.attribute_services

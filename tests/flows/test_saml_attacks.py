@@ -1,0 +1,215 @@
+"""What somebody who reads our source would try at single sign-on; each test is named after the attack."""
+
+import base64
+import html
+from dataclasses import replace
+
+import pytest
+
+from tests.flows.plans import use_plan
+from tests.flows.saml_world import ACS, SamlBrowser, SamlWorld, a_party, by_redirect
+from tests.flows.test_portal_tickets import TicketWorld
+from tests.flows.test_saml_sign_in import a_world, sign_in, wanting
+from wardgate.errors import SamlMessageError
+from wardgate.federation import stored_requests
+from wardgate.federation.claims import Values
+from wardgate.federation.contexts import Wanted
+from wardgate.federation.relying_party import NameIdFormat, NameIdRule
+from wardgate.federation.saml import names
+from wardgate.federation.saml.addresses import checked_url
+from wardgate.federation.saml.values import Endpoint
+from wardgate.federation.stored_requests import MAX_FOLLOWING, Asked, StoredRequests, TooManyOpen
+from wardgate.policy.settings import LifetimesThenSettings
+
+MFA = names.CONTEXT_REFEDS_MFA
+
+
+class TicketedApplications(TicketWorld, SamlWorld):
+    """Computers of a domain, and applications."""
+
+
+async def waiting(browser: SamlBrowser) -> str:
+    """The address at which the request of the open sign-in goes on."""
+    return html.unescape(browser.page.text).split('name="then" value="', 1)[1].split('"', 1)[0]
+
+
+# --- proofs that are none -------------------------------------------------------------------------------------------------------
+
+
+async def test_force_authn_is_not_passed_by_the_ticket_of_an_unlocked_computer() -> None:
+    """The form does not offer a ticket then; whoever sits there types the address."""
+    world = TicketedApplications()
+    await world.ada()
+    async with world.browser() as browser:
+        await browser.ask(ForceAuthn="true")
+        then = await waiting(browser)
+        shown = base64.b64encode(world.ticket()).decode()
+        browser.page = await browser.client.get(f"/sign-in/kerberos?then={then}", headers={"authorization": f"Negotiate {shown}"})
+        await browser.get(then)
+        assert "SAMLResponse" not in browser.page.text
+        assert browser.path == "/sign-in"
+
+
+async def test_ticket_still_counts_where_nothing_fresh_is_asked_for() -> None:
+    world = TicketedApplications()
+    await world.ada()
+    async with world.browser() as browser:
+        await browser.ask()
+        then = await waiting(browser)
+        shown = base64.b64encode(world.ticket()).decode()
+        browser.page = await browser.client.get(f"/sign-in/kerberos?then={then}", headers={"authorization": f"Negotiate {shown}"})
+        await browser.get(then)
+        assert browser.told().context == names.CONTEXT_KERBEROS
+
+
+async def test_trust_in_a_browser_is_not_made_younger_by_signing_in_again() -> None:
+    """One application trusts a browser for a month, another for an hour: the password alone does not open the second."""
+    world = await a_world()
+    use_plan(world, ("password",), ("totp",), lifetimes=LifetimesThenSettings(trusted_device="30d", reauthentication="10m"))
+    long = world.policy
+    use_plan(world, ("password",), ("totp",), lifetimes=LifetimesThenSettings(trusted_device="1h", reauthentication="10m"))
+    world.policies = {"wiki": long, "mail": world.policy}
+    world.policy = long
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer", trust_device="yes")
+        assert browser.path == "/account"
+        world.later(2 * 3600)
+        await browser.sign_in("ada")
+        assert browser.path == "/account", "the browser is trusted"
+        world.later(900)
+        await browser.ask()
+        assert browser.path == "/sign-in"
+        await browser.post("/sign-in", password="correct horse")
+        assert browser.told().status == ("Success", "")
+        await browser.ask("mail")
+        assert browser.path.startswith("/step/")
+
+
+@pytest.mark.parametrize("steps", [(("password",), ("kba",)), (("totp",), ("sms",))])
+def test_two_things_known_or_two_things_held_are_not_several_factors(steps: tuple[tuple[str, ...], ...]) -> None:
+    """The profile asks for factors of different kinds: what somebody knows twice is one of them."""
+    proved = [step[0] for step in steps]
+    assert Wanted((MFA,)).told(proved) is None
+    assert Wanted().told(proved) != MFA
+
+
+# --- answers about, and to, somebody else ---------------------------------------------------------------------------------------
+
+
+async def test_user_name_does_not_pass_for_the_number_of_somebody_else() -> None:
+    """An application that knows people by their number: who has none is not named by a user name that looks like one."""
+    rule = NameIdRule(NameIdFormat.UNSPECIFIED, Values("attribute.employeeNumber"))
+    world = SamlWorld(parties=(a_party(name_id=rule),))
+    user = await world.person("1001")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await browser.ask()
+        await browser.post("/sign-in", username="1001", password="correct horse")
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.told().status == ("Responder", "InvalidNameIDPolicy")
+
+
+async def test_mail_of_our_own_does_not_pass_for_the_one_that_the_application_goes_by() -> None:
+    rule = NameIdRule(NameIdFormat.EMAIL, Values("attribute.workMail"))
+    world = await a_world(parties=(a_party(name_id=rule),))
+    async with world.browser() as browser:
+        await browser.ask()
+        await sign_in(browser, world)
+        assert browser.told().status == ("Responder", "InvalidNameIDPolicy")
+
+
+async def test_address_that_was_taken_out_of_the_metadata_meanwhile_gets_no_answer() -> None:
+    """Its owner lost it to somebody: requests that wait must not still be answered there."""
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.ask()
+        moved = Endpoint("https://wiki.acme.test/sp/new", names.POST, 0, True)
+        world.parties = (a_party(metadata={"acs": (moved,)}),)
+        await sign_in(browser, world)
+        assert browser.page.status_code == 410
+        assert ACS not in browser.page.text
+    assert await world.rows("saml_participant") == []
+
+
+async def test_name_that_became_another_applications_answers_nobody() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.ask()
+        other = a_party("mail")
+        world.parties = (replace(other, name="wiki"),)
+        await sign_in(browser, world)
+        assert browser.page.status_code == 410
+
+
+# --- work that somebody else has us do ------------------------------------------------------------------------------------------
+
+
+async def test_thousands_of_waiting_requests_do_not_make_a_sign_in_dear() -> None:
+    """What waits follows its browser to its new id, one commit each: the newest few, and not all that somebody heaped up."""
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.get("/sign-in")
+        for _ in range(MAX_FOLLOWING + 8):
+            await browser.ask()
+        await sign_in(browser, world)
+        assert browser.told().status == ("Success", "")
+    rows = await world.rows("saml_request")
+    [newest] = {row["browser_mac"] for row in rows if row["state"] == "used"}
+    assert len([row for row in rows if row["browser_mac"] == newest]) <= MAX_FOLLOWING
+
+
+async def test_classes_that_nobody_knows_are_not_kept() -> None:
+    """Two thousand requests of one source with 32 KiB of nothing each."""
+    world = await a_world()
+    junk = [f"urn:{number}:{'x' * 2000}" for number in range(15)]
+    async with world.browser() as browser:
+        await browser.ask(inside=wanting(*junk, names.CONTEXT_PASSWORD))
+        [row] = await world.rows("saml_request")
+        assert isinstance(row["sealed"], bytes)
+        assert len(row["sealed"]) < 4096
+        await sign_in(browser, world)
+        assert browser.told().context == names.CONTEXT_PASSWORD
+
+
+async def test_second_load_of_a_waiting_request_sends_no_second_message() -> None:
+    world = SamlWorld()
+    await world.person("ada", phone="+905321234567")
+    use_plan(world, ("password",))
+    portal = world.policy
+    use_plan(world, ("password",), ("sms",))
+    world.policies, world.policy = {"wiki": world.policy}, portal
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        reply = await browser.client.get(by_redirect(world.request()))
+        place = reply.headers["location"]
+        await browser.get(place)
+        assert browser.path.startswith("/step/"), browser.page.text
+        assert len(await world.messages()) == 1
+        await browser.get(place)
+        assert len(await world.messages()) == 1
+
+
+async def test_owner_of_an_ipv6_network_is_one_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """He has more addresses than we have room for rows."""
+    monkeypatch.setattr(stored_requests, "MAX_OPEN_OF_SOURCE", 3)
+    world = SamlWorld()
+    requests = StoredRequests(world.storage, lambda: world.ring, world.clock)
+    for number in range(3):
+        assert await requests.keep(Asked("wiki", f"_{number}", ACS, None), "wiki", f"2001:db8::{number}")
+    with pytest.raises(TooManyOpen):
+        await requests.keep(Asked("wiki", "_3", ACS, None), "wiki", "2001:db8::3:1")
+    assert await requests.keep(Asked("wiki", "_3", ACS, None), "wiki", "2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize(
+    "host", ["*", "*.evil.test", "a.test;sandbox", "a.test,b.test", "'self'", "a.test:*", "[::1", "a.test:1:2"]
+)
+def test_host_of_an_application_does_not_widen_the_policy_of_our_page(host: str) -> None:
+    with pytest.raises(SamlMessageError):
+        checked_url(f"https://{host}/acs")
+
+
+@pytest.mark.parametrize("host", ["wiki", "wiki.acme.test:8443", "[2001:db8::1]:443", "my_wiki.acme.test", "192.0.2.1"])
+def test_hosts_that_are_hosts_are_taken(host: str) -> None:
+    assert checked_url(f"https://{host}/acs")
