@@ -270,7 +270,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("radius", "engine"): frozenset({"engine.engine", "engine.outcome", "engine.request", "engine.settings"}),
     ("radius", "policy"): frozenset({"policy.conditions", "policy.facts", "policy.groups"}),
     ("federation", "audit"): frozenset({"audit.events"}),
-    ("federation", "engine"): frozenset({"engine.outcome", "engine.session_first", "engine.settings"}),
+    ("federation", "engine"): frozenset({"engine.brakes", "engine.outcome", "engine.session_first", "engine.settings"}),
     ("federation", "storage"): frozenset({"storage.port"}),
     ("config", "federation"): frozenset({"federation.checking", "federation.settings"}),
     # Claims share the names of groups with policy, and nothing else of it.
