@@ -148,7 +148,7 @@ async def test_thief_in_a_frozen_account_renames_nothing() -> None:
     assert await label(world, "authenticator", app) == "totp"
 
 
-async def test_of_two_tabs_the_second_is_told_that_it_was_done() -> None:
+async def test_what_was_removed_meanwhile_is_not_renamed() -> None:
     world, _, app = await a_world()
     async with world.browser() as browser:
         await signed_in(world, browser)
