@@ -57,7 +57,9 @@ async def test_person_signs_in_once_and_the_application_is_told_who_it_is(posted
         assert told.context == MFA
         assert html.unescape(told.relay_state or "") == state
         policy = browser.page.headers["content-security-policy"]
-        assert "form-action 'self' https://wiki.acme.test;" in policy
+        assert "form-action 'self' https:;" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "script-src 'self';" in policy
         assert browser.page.headers["cache-control"] == "no-store"
         assert browser.page.headers["x-frame-options"] == "DENY"
 
@@ -407,3 +409,21 @@ async def test_party_that_is_gone_meanwhile_gets_no_answer() -> None:
         world.parties = ()
         await sign_in(browser, world)
         assert browser.page.status_code in (404, 410)
+
+
+async def test_who_does_not_want_to_sign_in_goes_back_and_the_application_hears_only_that() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.ask(relay_state="there")
+        place = str(browser.page.url.params["then"])
+        reply = await browser.client.post(place, data={"csrf": "0" * 32}, headers=OURS)
+        assert reply.headers["location"] == place
+        await browser.post("/sign-in", username="ada", password="correct horse")
+        await browser.post(act="cancel")
+        assert browser.path == "/sign-in"
+        forms = browser.page.text.split("<form ")
+        [number] = [at for at, each in enumerate(forms) if f'action="{place}"' in each]
+        browser.page = await browser.client.post(place, data=browser.filled(number - 1, {}), headers=OURS)
+        told = browser.told()
+        assert (told.status, told.relay_state) == (("Responder", "AuthnFailed"), "there")
+        assert (await browser.get(place)).status_code == 409

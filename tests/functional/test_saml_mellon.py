@@ -1,9 +1,11 @@
 """Single sign-on and logout with mod_auth_mellon in a real Apache, by a real Chromium, with and without script."""
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,9 @@ from tests.functional.chromium import Loop, new_context
 from tests.functional.mellon import Mellon, mellon
 from tests.functional.portal_site import PASSWORD, Site
 from wardgate.clock import FixedClock, to_ms
+from wardgate.federation.saml import names
 from wardgate.federation.saml.sp_metadata import parse_sp_metadata
+from wardgate.federation.saml.values import Endpoint
 
 pytestmark = [pytest.mark.neighbour("chromium"), pytest.mark.neighbour("mellon")]
 
@@ -121,3 +125,32 @@ def test_sign_in_and_out_in_both_directions(idp: Site, sp: Mellon, page: Page) -
     their_button(page, sp)
     expect(page.get_by_role("heading", level=1)).to_contain_text("Sign in")
     assert not [text for text in said if "Content Security Policy" in text], said
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """An application whose consumer sends the browser on to another host, as those of AWS, Google and Salesforce do."""
+
+    onward = ""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(303)
+        self.send_header("location", self.onward)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_application_may_send_the_browser_on_to_another_host(idp: Site, page: Page) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+    _Elsewhere.onward = idp.origin.replace("localhost", "127.0.0.1") + "/help"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    consumer = f"http://localhost:{server.server_address[1]}/acs"
+    world = idp.world
+    assert isinstance(world, SamlWorld)
+    world.parties = (a_party("wiki", metadata={"acs": (Endpoint(consumer, names.POST),)}),)
+    page.goto(f"{idp.origin}/saml/start/wiki")
+    sign_in(page, idp)
+    page.wait_for_url(_Elsewhere.onward)
+    server.shutdown()

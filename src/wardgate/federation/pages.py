@@ -23,10 +23,17 @@ def handing_over(door: FederationDoor, request: Request, form: Form, title: str)
 
 
 def allowing(response: Response, address: str) -> Response:
-    """Let the forms of this page lead to this application as well, and to nobody else."""
+    """Let the forms of this page lead to an application.
+
+    Chromium holds `form-action` against every redirect that a form leads to as well (seen with 150): an application whose consumer
+    sends the browser on to another host, as AWS, Google and Salesforce do, would never be reached if its own origin alone were
+    allowed. So any https address is, and plain http where the metadata says so, which it may on this machine only. Where a form
+    leads is written by us, from the metadata; what would use this directive is an injected form, against which stand escaping and
+    the rest of the policy.
+    """
     parts = urlsplit(address)
-    # From the metadata, whose addresses are checked: nothing in it can end the directive.
-    policy = CONTENT_SECURITY_POLICY.replace(_OWN_FORMS, f"{_OWN_FORMS} {parts.scheme}://{parts.netloc}")
+    plain = f" {parts.scheme}://{parts.netloc}" if parts.scheme == "http" else ""
+    policy = CONTENT_SECURITY_POLICY.replace(_OWN_FORMS, f"{_OWN_FORMS} https:{plain}")
     response.headers[CONTENT_SECURITY_POLICY_HEADER] = policy
     return response
 

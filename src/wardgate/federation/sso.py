@@ -28,7 +28,7 @@ from wardgate.federation.saml import names
 from wardgate.federation.saml.bindings import Received, read_redirect
 from wardgate.federation.saml.consumers import default_consumer, is_consumer
 from wardgate.federation.stored_requests import SIGN_IN, Asked, StoredRequests, TooManyOpen, Waiting
-from wardgate.pages.browser import Browser, browser_of, drop_cookie
+from wardgate.pages.browser import Browser, browser_of, drop_cookie, form_of, is_ours
 from wardgate.pages.by_session import ask_engine
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.pages.purpose import Aim
@@ -63,6 +63,7 @@ class SsoPages:
             Route(SSO_PATH, self.by_post, methods=["POST"]),
             Route(START_PATH + "/{name}", self.start, methods=["GET"]),
             Route(CONTINUE_PATH + "/{id}", self.go_on, methods=["GET"]),
+            Route(CONTINUE_PATH + "/{id}", self.decline, methods=["POST"]),
         ]
 
     # --- a request comes in ------------------------------------------------------------------------------------------
@@ -139,6 +140,18 @@ class SsoPages:
         response = await self._answer(request, browser, party, waiting, session)
         browser.keep(response)
         return response
+
+    async def decline(self, request: Request) -> Response:
+        """The person does not want to sign in: the application hears that he did not, and nothing more."""
+        require_known_host(request, self._door.browser.context.hosts)
+        browser, form = browser_of(request), await form_of(request)
+        waiting = await self._requests.find(self._mac(browser), request.path_params["id"])
+        party = self._door.party(waiting.asked.party) if waiting is not None else None
+        if waiting is None or party is None or waiting.used or not waiting.bound or waiting.asked.kind != SIGN_IN:
+            return told(self._door, request, Text("federation.over"), 410)
+        if not is_ours(request, browser, self._door.browser.ring(), form, waiting.id, self._door.origin):
+            return RedirectResponse(_address(waiting), status_code=303)
+        return await self._not_answered(request, browser, party, waiting, names.RESPONDER, names.AUTHN_FAILED)
 
     async def _answer(
         self, request: Request, browser: Browser, party: RelyingParty, waiting: Waiting, session: Session | None

@@ -223,6 +223,8 @@ class SignInPages:
             forget=forget,
             tickets=f"{KERBEROS_FIRST}?then={quote(aim.then)}" if asks_ticket else "",
             title=aim.purpose.title,
+            decline=aim.purpose.decline,
+            decline_csrf=browser.csrf(self._door.ring(), aim.purpose.waits) if aim.purpose.decline else "",
         )
         if status in (429, 503):
             response.headers["retry-after"] = str(wait_s(error))
@@ -343,6 +345,9 @@ class SignInPages:
             trail = self._door.trail(request)
             await self._door.published(trail, await self._door.engine.cancel(handle, trail))
         await self._steps.move(browser.mac(self._door.ring()), step, _over(step, "cancelled", Text("flow.cancelled")))
+        if await self._door.purposes.of(browser.mac(self._door.ring()), step.then) is not None:
+            # Somebody waits to hear of it: back to where he can be told, whoever is signed in.
+            return RedirectResponse(f"/sign-in?then={quote(step.then)}&{AGAIN}=1", status_code=303)
         return RedirectResponse("/sign-in", status_code=303)
 
     async def _late(self, request: Request, browser: Browser, step: Step, form: Form) -> Response:

@@ -103,7 +103,9 @@ class LifetimesThenSettings:
     code: Span | None = field(default=None, metadata={"help": "a code that was sent, 60s to 600s"})
     session: Span | None = field(default=None, metadata={"help": "a session, 5m to 30d"})
     idle: Span | None = field(default=None, metadata={"help": "a session in which nothing happens, 1m to 1d"})
-    reauthentication: Span | None = field(default=None, metadata={"help": "a proof, before a sensitive change, 1m to 1d"})
+    reauthentication: Span | None = field(
+        default=None, metadata={"help": "a proof of a session, before another application asks for it again, 1m to 1d"}
+    )
     trusted_device: Span | None = field(
         default=None, metadata={"help": "a device that the person told us to trust, up to 30d; 0: none is trusted. Default: 7d"}
     )

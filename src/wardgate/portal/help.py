@@ -34,6 +34,7 @@ TOPICS: Final = (
     "contacts",
     "questions",
     "sessions",
+    "applications",
     "not-me",
 )
 _FOLDER: Final = Path(__file__).with_name("help_pages")
