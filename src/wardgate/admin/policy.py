@@ -169,8 +169,8 @@ async def _facts(
     return Facts(
         goal=asked.goal,
         application=application.name,
-        # Self-service and the portal's own logins have no other door.
-        door="portal" if application.kind == "portal" or asked.goal in SELF_SERVICE else "radius",
+        # Self-service and whoever comes by a browser have no other door.
+        door="radius" if application.kind == "radius" and asked.goal not in SELF_SERVICE else "portal",
         realm=realm,
         directory=user.directory,
         user=user.name,

@@ -171,7 +171,7 @@ def _facts(office: Office, application: AnyApplicationSettings, realm: str, user
         goal="login",
         application=application.name,
         application_kind=application.kind,
-        door="portal" if application.kind == "portal" else "radius",
+        door="radius" if application.kind == "radius" else "portal",
         realm=realm,
         directory=user.directory,
         user=user.name,

@@ -40,6 +40,7 @@ MAX_PATH_CHARS: Final = 500
 MAX_RELAY_STATE_OCTETS: Final = 80
 MAX_ENTITY_ID_CHARS: Final = 1_024
 MAX_URL_CHARS: Final = 2_048
+MAX_REMEMBERED_OCTETS: Final = 64 * 1024
 _ABSOLUTE: Final = "must be an absolute path: the server reads it, wherever it was started"
 _BY_HAND: Final = ("acs", "slo", "certificates")
 
@@ -74,9 +75,12 @@ def inline_metadata(text: str, entity_id: str) -> SpMetadata:
     return read_metadata(text.encode(), entity_id)
 
 
-@lru_cache(maxsize=256)
 def read_metadata(document: bytes, entity_id: str, trusted: tuple[bytes, ...] = ()) -> SpMetadata:
     """The application in a metadata document, whenever it ends. Raises SettingsError in an operator's words."""
+    return (_remembered if len(document) <= MAX_REMEMBERED_OCTETS else _read)(document, entity_id, trusted)
+
+
+def _read(document: bytes, entity_id: str, trusted: tuple[bytes, ...]) -> SpMetadata:
     # Imported here: a command that reads a document without a relying party needs no XML.
     from wardgate.federation.saml.sp_metadata import parse_sp_metadata
 
@@ -84,6 +88,10 @@ def read_metadata(document: bytes, entity_id: str, trusted: tuple[bytes, ...] = 
         return parse_sp_metadata(document, 0, entity_id, trusted)
     except MessageError as error:
         raise SettingsError(f"is not taken: {error.message}") from error
+
+
+# A document is parsed again and again while it is edited, and large metadata is few.
+_remembered: Final = lru_cache(maxsize=256)(_read)
 
 
 def _preset(settings: SamlApplicationSettings) -> Iterator[Problem]:

@@ -256,7 +256,7 @@ class _Walk:
         return Facts(
             goal=self._wanted.goal,
             application=application.name,
-            door="radius",
+            door="portal" if application.kinds[side] in ("portal", "saml") else "radius",
             realm=person.realm,
             directory=person.user.directory,
             user=person.user.name,
