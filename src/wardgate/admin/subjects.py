@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from wardgate.account.authenticator import AuthenticatorState, bound_to, fingerprint, from_row
 from wardgate.account.contact import TABLE as CONTACT
-from wardgate.account.contact import Source, contact_key, create_contact, open_contact
+from wardgate.account.contact import Source, contact_key, create_contact, open_contact, usable_contacts
 from wardgate.account.device import devices_of, forget, forget_all
 from wardgate.account.freeze import asked, freeze_in
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
@@ -18,12 +18,13 @@ from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin.authenticators import describe_all
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person, settings_of
-from wardgate.admin.telling import Act, Whose, word_of
+from wardgate.admin.telling import Act, Whose, looked_up, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import from_ms, to_ms
 from wardgate.config.store import load_current
 from wardgate.crypto import Secret
 from wardgate.engine import brakes
+from wardgate.engine.notices import everywhere
 from wardgate.errors import Conflict, NotFound, SealError, UsageError
 from wardgate.jsons import dumps
 from wardgate.kba import asking as kba
@@ -32,6 +33,8 @@ from wardgate.storage.port import MAX_IN_VALUES, Committed, Delete, Insert, Oper
 
 KEEPS: Final = ("account", "person")
 MAX_SHOWN: Final = 100
+# Accounts of a person whose directories are asked where he can be reached.
+MAX_TOLD: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +217,24 @@ async def relink(
         return {**plan.told, "undecided": list(plan.undecided), "done": False}
     if plan.undecided:
         raise Conflict(f"both have {' and '.join(plan.undecided)}: say whose stay, those of the account or of the person")
-    if plan.operations and not isinstance(await office.storage.commit(plan.operations), Committed):
+    told = await _word(office, account, target) if plan.operations else ()
+    if plan.operations and not isinstance(await office.storage.commit([*plan.operations, *told]), Committed):
         raise Conflict("something was changed meanwhile: look at it again")
     return {**plan.told, "to_subject": target, "undecided": [], "done": True}
+
+
+async def _word(office: Office, account: _Account, target: SubjectId) -> list[Operation]:
+    """Word to whoever either account is: at what the directories tell of all of them, and at the contacts of both people."""
+    if not office.tells:
+        return []
+    _, document = await load_current(office.storage)
+    source, person = await _belongings(office, account.subject_id), await _belongings(office, target)
+    places = everywhere(None, usable_contacts(office.ring, source.contacts))
+    for link in person.links[:MAX_TOLD]:
+        other = Whose(str(link["directory"]), str(link["immutable_id"]), "")
+        places += everywhere(await looked_up(office, document, other), ())
+    whose = Whose(account.directory, account.immutable_id, account.name, subject_id=target, also=tuple(places))
+    return await word_of(office, whose, Act("account_joined"))
 
 
 async def _plan(
@@ -269,7 +287,8 @@ async def _plan(
     unit += [_revoked_event(office, account, row) for row in revoked]
     details = {key: value for key, value in told.items() if key not in ("moved", "kept", "revoked", "moves")}
     details |= {"to_subject": target, "moved": len(moved), "revoked": len(revoked)}
-    unit.append(record(AuditEvent(Kind.SUBJECT_RELINKED, office.now_ms(), office.actor, subject_id=target, details=details)))
+    about = (office.now_ms(), office.actor, None, office.reference, target)
+    unit.append(record(AuditEvent(Kind.SUBJECT_RELINKED, *about, details=details)))
     return _Plan(account, target, tuple(unit) if moves or gone else (), told, undecided)
 
 

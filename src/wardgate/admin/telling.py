@@ -79,7 +79,7 @@ async def word_of(office: Office, whose: Whose, act: Act) -> list[Operation]:
     _, document = await load_current(office.storage)
     parts = parts_of(office, document)
     subject_id = whose.subject_id or await linked_subject(office.storage, whose.directory, whose.immutable_id)
-    user = whose.user or await _looked_up(office, document, whose)
+    user = whose.user or await looked_up(office, document, whose)
     [rows] = await office.storage.read([kept_contacts(subject_id or NO_SUBJECT)])
     whom = whom_of(office, document, whose.name, user, whose.directory, subject_id)
     found = [*everywhere(user, usable_contacts(office.ring, rows)), *whose.also]
@@ -128,7 +128,8 @@ def _portal(document: Document) -> AnyApplicationSettings:
     return next(each for each in with_portal(document.applications, "") if each.kind == "portal")
 
 
-async def _looked_up(office: Office, document: Document, whose: Whose) -> DirectoryUser | None:
+async def looked_up(office: Office, document: Document, whose: Whose) -> DirectoryUser | None:
+    """Somebody as his directory tells him; None where it does not answer, or not any more."""
     try:
         async with opened(office, document, settings_of(document, whose.directory)) as directory:
             return await directory.get(whose.immutable_id, TIMEOUT_S)

@@ -102,6 +102,11 @@ async def enable_locked(office: Office) -> object:
     return await users.enable_user(office, directory="staff", name="bob")
 
 
+async def join(office: Office) -> object:
+    await an_app(office)
+    return await subjects.relink(office, name="bob", directory="staff", to_name="ada", to_directory="acme")
+
+
 BOB = ["+905321111111", "bob@acme.test"]
 ADA = [PHONE, MAIL]
 ACTS: dict[str, tuple[Doing, str, list[str]]] = {
@@ -124,6 +129,11 @@ ACTS: dict[str, tuple[Doing, str, list[str]]] = {
     ),
     "add an unverified number": (lambda desk: contacts.add_contact(desk, name="ada", value=OWN), "Added: +90 *** ** 33.", ADA),
     "remove an address": (remove_contact, "Removed: o***@acme.test.", [PHONE, MAIL, "own@acme.test"]),
+    "join": (
+        join,
+        "Your account was joined with another one.",
+        [PHONE, MAIL, "bob@acme.test"],
+    ),
     "unlock": (lambda desk: subjects.unlock_subject(desk, name="ada"), "Your account was unlocked.", ADA),
     "lift": (lambda desk: locks.clear_locks(desk, user="ada", reason="called"), "Your account was unlocked.", ADA),
     "start code": (
