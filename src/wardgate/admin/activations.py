@@ -28,6 +28,7 @@ from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
 from wardgate.admin.telling import Act, Whose, word_of
 from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.brand.settings import merged
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
 from wardgate.config.store import load_current
@@ -37,7 +38,9 @@ from wardgate.delivery.outbox import enqueue
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import AccountState
 from wardgate.directory.realm import Realm, Realms, parse_login_name
+from wardgate.directory.settings import RealmSettings
 from wardgate.engine.finding import login_name
+from wardgate.engine.runtime import PRODUCT
 from wardgate.engine.settings import with_portal
 from wardgate.errors import Conflict, NotFound, UsageError
 from wardgate.storage.port import Committed, Operation
@@ -95,6 +98,8 @@ async def activate(
         "sent_to": _masked(channel, to),
         "code": issued.code.reveal().decode() if issued.code is not None else None,
         "address": f"{portal_url}/activate",
+        "brand": _brand(document, person),
+        "language": _language_of(document, person),
         "second_proofs": _second_proofs(ways, goes),
         **described(issued.activation, office.now_ms()),
     }
@@ -118,6 +123,12 @@ async def show_activation(office: Office, *, name: str, directory: str | None = 
         activation = await _of(office, person.subject_id)
         told = described(activation, office.now_ms()) if activation is not None else None
         return {"directory": person.user.directory, "user": person.user.name, "activation": told}
+
+
+async def open_activation(office: Office, subject_id: SubjectId | None) -> dict[str, Any] | None:
+    """The activation of a person that is open; None where there is none."""
+    activation = await _of(office, subject_id)
+    return described(activation, office.now_ms()) if activation is not None and activation.is_open(office.now_ms()) else None
 
 
 def described(activation: Activation, now_ms: int) -> dict[str, Any]:
@@ -193,7 +204,7 @@ def _message(
     portal = next(each.name for each in with_portal(document.applications, "") if each.kind == "portal")
     activation, now_ms, reference = issued.activation, office.now_ms(), new_reference()
     token = issued.token.reveal().decode() if issued.token is not None else ""
-    language = language_of(person.user.language or _language(document, person))
+    language = _language_of(document, person)
     values: dict[str, str | int] = {
         "link": f"{portal_url}/activate/{token}",
         "until": f"{from_ms(activation.link_until):%Y-%m-%d %H:%M} UTC",
@@ -221,8 +232,20 @@ def _message(
     )
 
 
-def _language(document: Document, person: Person) -> str:
-    return next((each.language for each in document.realms if person.user.directory in each.directories), "en")
+def _language_of(document: Document, person: Person) -> str:
+    """What he is told in."""
+    realm = _realm(document, person)
+    return language_of(person.user.language or (realm.language if realm is not None else "en"))
+
+
+def _brand(document: Document, person: Person) -> str:
+    """Whose account it is, as people of his realm know it."""
+    realm = _realm(document, person)
+    return merged(document.brand, realm.brand if realm is not None else None).name or PRODUCT
+
+
+def _realm(document: Document, person: Person) -> RealmSettings | None:
+    return next((each for each in document.realms if person.user.directory in each.directories), None)
 
 
 def _event(

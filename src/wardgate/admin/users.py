@@ -9,6 +9,7 @@ from wardgate.account.device import forget_all
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId, linked_subject
 from wardgate.admin import fields
+from wardgate.admin.activations import open_activation
 from wardgate.admin.authenticators import describe_all
 from wardgate.admin.office import Office
 from wardgate.admin.telling import Act, Whose, word_of
@@ -228,7 +229,8 @@ async def show_user(office: Office, *, directory: str, name: str) -> dict[str, A
     row = await user_row(office, directory, name)
     subject_id = await linked_subject(office.storage, directory, str(row["id"]))
     authenticators = await describe_all(office, subject_id) if subject_id is not None else []
-    return describe(row, office.now_ms()) | {"subject_id": subject_id, "authenticators": authenticators}
+    activation = await open_activation(office, subject_id)
+    return describe(row, office.now_ms()) | {"subject_id": subject_id, "authenticators": authenticators, "activation": activation}
 
 
 async def user_row(office: Office, directory: str, name: str) -> Row:

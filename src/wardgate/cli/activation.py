@@ -1,12 +1,13 @@
 """`wardgate user activate` and `wardgate user activation`: the first visit of new people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from wardgate.admin.activations import WAYS
+from wardgate.cli.activation_sheet import html_sheets
 from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example
 from wardgate.cli.output import emit, facts, note, say
@@ -24,7 +25,14 @@ def activate(
         list[str] | None, typer.Option("--by", help=f"{', '.join(WAYS)}; print beside mail or sms gives link and code.")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Many at once: one login name on each line.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write the codes as sheets to print into this new file.")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write the codes as sheets to print into this new file; one that ends with .html opens in a browser."),
+    ] = None,
+    all_unenrolled: Annotated[
+        bool, typer.Option("--all-unenrolled", help="Everybody who has no authenticator and no activation that is open.")
+    ] = False,
+    group: Annotated[str | None, typer.Option(help="With --all-unenrolled: only members of this group.")] = None,
     tell: Annotated[
         str | None, typer.Option(help="Mail address that gets word when the account is set up, or wrong answers ended it.")
     ] = None,
@@ -36,16 +44,23 @@ def activate(
 
     A code is shown here once and never again. An earlier activation of the same person ends. Exit code 1 when any was refused.
     """
-    names = _names(name, file)
+    if group is not None and not all_unenrolled:
+        raise UsageError("--group goes with --all-unenrolled")
+    if all_unenrolled and cancel:
+        raise UsageError("--cancel takes names: who has an activation that is open is not among --all-unenrolled")
+    names = _unenrolled(data, group, directory, name, file) if all_unenrolled else _names(name, file)
     if cancel:
         result = {"cancelled": [perform(data, "activation.cancel", {"name": each, "directory": directory}) for each in names]}
         emit(result, as_json, _show_cancelled)
         return
     if sheet is not None and "print" not in (by or []):
         raise UsageError("a sheet holds start codes: add --by print")
+    if sheet is not None:
+        # Before anything is issued: codes that could not be written would be lost.
+        _create(sheet)
     issued, refused = _issue(data, names, {"by": by or [], "tell": tell, "directory": directory})
     if sheet is not None:
-        _write(sheet, "\f".join(_sheet(each) for each in issued))
+        sheet.write_text(_sheets(issued, sheet), encoding="utf-8")
     emit({"issued": issued, "refused": refused}, as_json, lambda told: _show(told, with_codes=sheet is None))
     raise typer.Exit(1 if refused else 0)
 
@@ -65,6 +80,7 @@ def register(app: typer.Typer) -> None:
     lines = (
         "wardgate user activate grace --by mail --by print",
         "wardgate user activate --file new.txt --by print --sheet sheets.txt",
+        "wardgate user activate --all-unenrolled --group vpn-users --by print --sheet sheets.html",
         "wardgate user activate grace --cancel",
     )
     app.command(epilog=example(*lines))(activate)
@@ -97,13 +113,25 @@ def _issue(data: Path, names: list[str], params: Mapping[str, object]) -> tuple[
     return issued, refused
 
 
-def _write(sheet: Path, text: str) -> None:
+def _unenrolled(data: Path, group: str | None, directory: str | None, name: str | None, file: Path | None) -> list[str]:
+    if name is not None or file is not None:
+        raise UsageError("give a name, --file or --all-unenrolled, not several")
+    found: list[str] = perform(data, "activation.unenrolled", {"group": group, "directory": directory})["names"]
+    return found
+
+
+def _create(sheet: Path) -> None:
     """A new file that its owner alone reads."""
     try:
         sheet.touch(mode=0o600, exist_ok=False)
-        sheet.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{sheet}: cannot be written: {error.strerror}") from error
+
+
+def _sheets(issued: Sequence[Mapping[str, Any]], sheet: Path) -> str:
+    if sheet.suffix.lower() in (".html", ".htm"):
+        return html_sheets(issued)
+    return "\f".join(_sheet(each) for each in issued)
 
 
 def _sheet(told: Mapping[str, Any]) -> str:
@@ -119,6 +147,8 @@ def _sheet(told: Mapping[str, Any]) -> str:
 
 
 def _show(result: Mapping[str, Any], with_codes: bool) -> None:
+    if not result["issued"] and not result["refused"]:
+        say("Nobody is without an authenticator or an activation.")
     for each in result["issued"]:
         if each["sent_to"]:
             say(f"A link for {each['user']} is on its way to {each['sent_to']}; it works until {each['link_until']}.")

@@ -258,7 +258,10 @@ def _show_list(result: Mapping[str, Any]) -> None:
 
 
 def _show_user(user: Mapping[str, Any]) -> None:
-    facts([(name, value) for name, value in user.items() if name != "authenticators"])
+    facts([(name, value) for name, value in user.items() if name not in ("authenticators", "activation")])
+    if (activation := user["activation"]) is not None:
+        given = [each for each in (activation["link"], "print" if activation["has_code"] else None) if each]
+        say(f"activation open, by {' and '.join(given)}, issued by {activation['issuer']} at {activation['issued_at']}")
     for each in user["authenticators"]:
         say(f"{each['kind']:<14} {each['state']:<8} {each['id']}  {each['label']}".rstrip())
 

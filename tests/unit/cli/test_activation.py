@@ -35,3 +35,48 @@ def test_many_are_written_on_sheets_and_who_cannot_be_is_told(cli: Cli, tmp_path
     assert sheet.stat().st_mode & 0o077 == 0
     assert cli("user", "activate", "grace", "--by", "print", "--sheet", str(sheet)).code == 2
     assert cli("user", "activate", "grace", "--by", "mail", "--sheet", str(tmp_path / "other")).code == 2
+
+
+def test_whole_group_gets_sheets_and_who_has_something_gets_none(cli: Cli, tmp_path: Path) -> None:
+    for name, group in (("grace", "new"), ("heidi", "new"), ("ivan", "new"), ("judy", "other")):
+        cli("user", "add", name, "--no-password", "--mail", f"{name}@acme.test", "--group", group)
+    cli("user", "change", "heidi", "--display-name", "<b>Heidi</b>", "--language", "tr")
+    cli("authenticator", "add", "ivan", "recovery")
+    sheet = tmp_path / "sheets.html"
+    asked = ("user", "activate", "--all-unenrolled", "--group", "new", "--by", "print")
+    ran = cli(*asked, "--sheet", str(sheet), "--json").json("user-activate")
+    assert [each["user"] for each in ran["issued"]] == ["grace", "heidi"]
+    assert sheet.stat().st_mode & 0o077 == 0
+    text = sheet.read_text()
+    assert text.count('<section class="sheet"') == 2
+    assert all(each["code"] in text for each in ran["issued"])
+    assert "&lt;b&gt;Heidi&lt;/b&gt;" in text
+    assert "Wardgate hesabınızı kurun" in text
+    assert "src=" not in text
+    assert "<script" not in text
+    # Whoever has an activation is not among them: a second run takes no code from anybody.
+    assert cli(*asked, "--json").json("user-activate")["issued"] == []
+    assert cli("user", "activate", "--all-unenrolled", "grace", "--by", "print").code == 2
+    assert cli("user", "activate", "grace", "--group", "new", "--by", "print").code == 2
+    assert cli("user", "activate", "--all-unenrolled", "--cancel").code == 2
+
+
+def test_sheet_that_cannot_be_written_costs_nobody_his_code(cli: Cli, tmp_path: Path) -> None:
+    cli("user", "add", "grace", "--no-password")
+    there = tmp_path / "sheets.html"
+    there.write_text("another")
+    assert cli("user", "activate", "grace", "--by", "print", "--sheet", str(there)).code == 2
+    assert cli("user", "activation", "grace", "--json").json("user-activation")["activation"] is None
+    assert there.read_text() == "another"
+
+
+def test_user_show_tells_of_an_activation_that_is_open(cli: Cli) -> None:
+    cli("user", "add", "grace", "--no-password")
+    assert cli("user", "show", "grace", "--json").json("user-show")["activation"] is None
+    [issued] = cli("user", "activate", "grace", "--by", "print", "--json").json("user-activate")["issued"]
+    shown = cli("user", "show", "grace", "--json")
+    assert shown.json("user-show")["activation"]["has_code"] is True
+    assert issued["code"] not in shown.out
+    assert "activation open, by print" in cli("user", "show", "grace").out
+    cli("user", "activate", "grace", "--cancel")
+    assert cli("user", "show", "grace", "--json").json("user-show")["activation"] is None

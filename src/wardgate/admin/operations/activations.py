@@ -6,6 +6,7 @@ from typing import Final
 from wardgate.admin import activations
 from wardgate.admin.management import Desk
 from wardgate.admin.operations.places import Result
+from wardgate.admin.unenrolled import unenrolled
 from wardgate.control import Operation
 
 
@@ -25,8 +26,14 @@ async def activation_show(desk: Desk, name: str, directory: str | None = None) -
     return await activations.show_activation(desk.office, name=name, directory=directory)
 
 
+async def activation_unenrolled(desk: Desk, group: str | None = None, directory: str | None = None) -> Result:
+    """Who has nothing enrolled and no activation that is open."""
+    return await unenrolled(desk.office, group=group, directory=directory)
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "activation.issue": activation_issue,
     "activation.cancel": activation_cancel,
     "activation.show": activation_show,
+    "activation.unenrolled": activation_unenrolled,
 }
