@@ -2,6 +2,7 @@
 
 import base64
 import html
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -10,16 +11,18 @@ from tests.flows.plans import use_plan
 from tests.flows.saml_world import ACS, SamlBrowser, SamlWorld, a_party, by_redirect
 from tests.flows.test_portal_tickets import TicketWorld
 from tests.flows.test_saml_sign_in import a_world, sign_in, wanting
+from wardgate.backup.epoch import open_epoch
 from wardgate.errors import SamlMessageError
 from wardgate.federation import stored_requests
 from wardgate.federation.claims import Values
 from wardgate.federation.contexts import Wanted
 from wardgate.federation.relying_party import NameIdFormat, NameIdRule
-from wardgate.federation.saml import names
+from wardgate.federation.saml import encrypting, names
 from wardgate.federation.saml.addresses import checked_url
-from wardgate.federation.saml.values import Endpoint
+from wardgate.federation.saml.values import Endpoint, KeyTransport
 from wardgate.federation.stored_requests import MAX_FOLLOWING, Asked, StoredRequests, TooManyOpen
 from wardgate.policy.settings import LifetimesThenSettings
+from wardgate.storage.port import Upsert
 
 MFA = names.CONTEXT_REFEDS_MFA
 
@@ -151,6 +154,7 @@ async def test_thousands_of_waiting_requests_do_not_make_a_sign_in_dear() -> Non
     async with world.browser() as browser:
         await browser.get("/sign-in")
         for _ in range(MAX_FOLLOWING + 8):
+            world.later(1)
             await browser.ask()
         await sign_in(browser, world)
         assert browser.told().status == ("Success", "")
@@ -213,3 +217,68 @@ def test_host_of_an_application_does_not_widen_the_policy_of_our_page(host: str)
 @pytest.mark.parametrize("host", ["wiki", "wiki.acme.test:8443", "[2001:db8::1]:443", "my_wiki.acme.test", "192.0.2.1"])
 def test_hosts_that_are_hosts_are_taken(host: str) -> None:
     assert checked_url(f"https://{host}/acs")
+
+
+# --- around the answer ----------------------------------------------------------------------------------------------------------
+
+
+async def test_pages_of_applications_are_neither_framed_nor_kept() -> None:
+    """Clickjacking, and an answer that the next person at the computer finds in the cache."""
+    world = await a_world()
+    async with world.browser() as browser:
+        unknown = (await browser.get("/saml/sso?SAMLRequest=none"), 400)
+        passive = (await browser.ask(IsPassive="true"), 200)
+        asked = (await browser.ask(), 200)
+        place = await waiting(browser)
+        await sign_in(browser, world)
+        told, again = (browser.page, 200), (await browser.get(place), 409)
+        logout, over = (await browser.get("/saml/slo?SAMLRequest=none"), 400), (await browser.get("/saml/leaving/" + "a" * 22), 410)
+        for page, status in (unknown, passive, asked, told, again, logout, over):
+            assert page.status_code == status
+            assert page.headers["cache-control"] == "no-store"
+            assert page.headers["x-frame-options"] == "DENY"
+            assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+            assert page.headers["referrer-policy"] in ("no-referrer", "same-origin")
+            assert page.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_trusted_browser_does_not_date_a_sign_in_by_weeks_ago() -> None:
+    """Applications refuse a sign-in that is too old, and this one is of now."""
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer", trust_device="yes")
+        await browser.get("/sign-out")
+        browser.client.cookies.delete("__Host-wg_session")
+        world.later(2 * 24 * 3600)
+        await browser.ask()
+        await browser.post("/sign-in", username="ada", password="correct horse")
+        told = browser.told()
+        assert told.one("//@AuthnInstant").startswith(world.clock.now().strftime("%Y-%m-%dT%H:%M:%S"))
+        assert told.context == names.CONTEXT_PROTECTED_PASSWORD
+
+
+async def test_restore_brings_no_waiting_request_and_no_session_back() -> None:
+    world = await a_world()
+    await world.storage.commit([Upsert("installation", {"name": "epoch", "value": "1"})])
+    async with world.browser() as browser:
+        await browser.ask()
+        place = await waiting(browser)
+        await sign_in(browser, world)
+        await browser.ask("mail")
+        assert len(await world.rows("saml_participant")) == 2
+        await open_epoch(world.storage, world.ring, world.clock, "test", {})
+        for table in ("saml_request", "saml_participant", "sso_session"):
+            assert await world.rows(table) == []
+        assert (await browser.get(place)).status_code == 410
+        await browser.ask()
+        assert browser.path == "/sign-in"
+
+
+def test_no_key_is_ever_wrapped_by_the_first_version_of_pkcs1() -> None:
+    """RSA PKCS #1 v1.5 tells an attacker who may ask often what is inside."""
+    with pytest.raises(ValueError, match="rsa-1_5"):
+        KeyTransport("http://www.w3.org/2001/04/xmlenc#rsa-1_5")
+    assert not [each for each in KeyTransport if "oaep" not in each.value]
+    assert "rsa-1_5" not in inspect.getsource(encrypting)
+    assert not hasattr(encrypting, "PKCS1v15")

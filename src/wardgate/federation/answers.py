@@ -17,6 +17,7 @@ from wardgate.federation.saml.bindings import RESPONSE, Form, post_form
 from wardgate.federation.saml.consumers import attribute_service
 from wardgate.federation.saml.values import AssertionContent, ErrorContent, NameId
 from wardgate.federation.stored_requests import Asked
+from wardgate.pages.opening import PROVED_BEFORE
 from wardgate.session.sessions import Session
 
 ID_BYTES: Final = 20
@@ -59,9 +60,14 @@ class Telling:
             # Core section 3.4.1.4: who is named in the request, or nobody.
             self.status = names.RESPONDER, names.UNKNOWN_PRINCIPAL
         else:
-            dates = [self._session.proofs[kind] for kind in granted.factors if kind in self._session.proofs]
-            self._told = person, name, How(context, min(dates, default=self._session.created_at))
+            self._told = person, name, How(context, self._proved_at(granted))
         return self._told is not None
+
+    def _proved_at(self, granted: Granted) -> int:
+        """When the person signed in, by the oldest proof that counted. That a browser was trusted weeks ago is no sign-in."""
+        proofs = self._session.proofs
+        dates = [proofs[kind] for kind in granted.factors if kind in proofs and kind not in PROVED_BEFORE]
+        return min(dates, default=self._session.created_at)
 
     @property
     def participant(self) -> Participant:

@@ -124,16 +124,11 @@ class SsoPages:
         """Answer the application, or send the person to prove what is missing."""
         require_known_host(request, self._door.browser.context.hosts)
         browser = browser_of(request)
-        waiting = await self._requests.find(browser.mac(self._door.browser.ring()), request.path_params["id"])
-        party = self._door.party(waiting.asked.party) if waiting is not None else None
-        if (
-            waiting is None
-            or party is None
-            or waiting.asked.kind != SIGN_IN
-            or not is_consumer(party.metadata, waiting.asked.answer_to)
-        ):
+        found = await self._waiting(request, browser)
+        if found is None:
             # Whether it is over or another browser's is not told.
             return told(self._door, request, Text("federation.over"), 410)
+        waiting, party = found
         if waiting.used:
             return told(self._door, request, Text("federation.answered", {"application": party.title}), 409)
         session = await self._door.browser.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
@@ -145,13 +140,21 @@ class SsoPages:
         """The person does not want to sign in: the application hears that he did not, and nothing more."""
         require_known_host(request, self._door.browser.context.hosts)
         browser, form = browser_of(request), await form_of(request)
-        waiting = await self._requests.find(self._mac(browser), request.path_params["id"])
-        party = self._door.party(waiting.asked.party) if waiting is not None else None
-        if waiting is None or party is None or waiting.used or not waiting.bound or waiting.asked.kind != SIGN_IN:
+        found = await self._waiting(request, browser)
+        if found is None or found[0].used or not found[0].bound:
             return told(self._door, request, Text("federation.over"), 410)
+        waiting, party = found
         if not is_ours(request, browser, self._door.browser.ring(), form, waiting.id, self._door.origin):
             return RedirectResponse(_address(waiting), status_code=303)
         return await self._not_answered(request, browser, party, waiting, names.RESPONDER, names.AUTHN_FAILED)
+
+    async def _waiting(self, request: Request, browser: Browser) -> tuple[Waiting, RelyingParty] | None:
+        """What waits at this address for this browser, and whose it is; None where its answer would have nowhere to go by now."""
+        waiting = await self._requests.find(self._mac(browser), request.path_params["id"])
+        party = self._door.party(waiting.asked.party) if waiting is not None else None
+        if waiting is None or party is None or waiting.asked.kind != SIGN_IN:
+            return None
+        return (waiting, party) if is_consumer(party.metadata, waiting.asked.answer_to) else None
 
     async def _answer(
         self, request: Request, browser: Browser, party: RelyingParty, waiting: Waiting, session: Session | None

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -114,6 +114,8 @@ class Boundary:
                 return await self._app(scope, counting_receive, counting_send)
         except _BodyTooLarge:
             status = 413
+        except ClientDisconnect:
+            return  # nobody is there to be answered, and who hangs up fills no log
         except Exception as error:  # a door catches broadly, once
             reference = new_reference()
             _report(scope, error, reference)
