@@ -12,6 +12,7 @@ from cryptography import x509
 from wardgate.admin.findings import Finding, Level
 from wardgate.admin.office import Office
 from wardgate.admin.relying_parties import find_party, parties_of
+from wardgate.brand.looks import read_logo
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
 from wardgate.config.store import load_current
@@ -70,6 +71,7 @@ async def party_findings(office: Office, document: Document, settings: StartSett
         findings += [*_serving(each, stored.get(each.name), now_ms), *_keys(each, keys, now_ms)]
         party = _party(each, stored.get(each.name))
         findings += _certificates(party, now_ms) if party is not None else ()
+        findings += await asyncio.to_thread(list, _icon(each))
     return list(dict.fromkeys(findings))
 
 
@@ -124,6 +126,17 @@ def _serving(settings: SamlApplicationSettings, stored: Stored | None, now_ms: i
     elif party.metadata.valid_until is not None and party.metadata.valid_until < now_ms + METADATA_DAYS * DAY_MS and stored is None:
         until = from_ms(party.metadata.valid_until)
         yield Finding(Level.WARNING, f"{name}: its metadata ends on {until:%Y-%m-%d %H:%M} UTC", _cure(settings))
+
+
+def _icon(settings: SamlApplicationSettings) -> Iterator[Finding]:
+    path = settings.launchpad.icon_file
+    if path is None:
+        return
+    try:
+        read_logo(path)
+    except SettingsError as error:
+        what = f"relying party {settings.name}: its icon {path} {error.message}"
+        yield Finding(Level.WARNING, what, "put it right, then systemctl reload wardgate; it is shown without one until then")
 
 
 def _cure(settings: SamlApplicationSettings) -> str:

@@ -51,6 +51,8 @@ MAX_ADDRESSES: Final = 256
 MAX_CIDR: Final = 1_000
 MAX_RULES: Final = 500
 MAX_TICKET_DIRECTORIES: Final = 8
+# What directories tell of an account without being asked for it: its place.
+DN_NAMES: Final = ("dn", "distinguishedname")
 MAX_NAMES_TOLD: Final = 10
 MAX_PREFIXES: Final = 500
 MAX_PRICE: Final = 1_000.0
@@ -188,6 +190,7 @@ def doubts(document: "Document") -> list[Fault]:
         found += _walls(policy, ("policies", number, "rules"))
         found += _mistyped(policy, _group_owners(document), ("policies", number, "tests"))
     for number, party in _saml(document):
+        found += _unread(document, party, ("applications", number, "claims"))
         found += [Fault(path_of(("applications", number, *below)), problem) for below, problem in relying_parties.doubts(party)]
     return found
 
@@ -567,6 +570,19 @@ def _releases(document: "Document") -> Iterator[Fault]:
             yield from _groups(rule.when, owners, (*at, "when"))
             names = [fault for name in rule.add for fault in _attribute(name, (*at, "add"))]
             yield from names or _compiles_release(rule, at)
+
+
+def _unread(document: "Document", party: SamlApplicationSettings, at: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Claims from an attribute that no directory reads, where every directory says which it reads."""
+    read = set(DN_NAMES)
+    for directory in document.directories:
+        more = getattr(getattr(directory, "attributes", None), "more", None)
+        if more is None:
+            return
+        read.update(each.lower() for each in more)
+    for name, attribute in relying_parties.attributes_of(party):
+        if attribute.lower() not in read:
+            yield Fault(path_of((*at, name)), f"no directory reads {attribute}: list it under attributes.more of a directory")
 
 
 def _saml(document: "Document") -> Iterator[tuple[int, SamlApplicationSettings]]:

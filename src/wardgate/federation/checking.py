@@ -8,8 +8,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from wardgate.errors import MessageError, SettingsError
-from wardgate.federation.building import all_claims, build_party, certificate_of, metadata_by_hand, unfolded
-from wardgate.federation.claims import GROUPS, MAX_CLAIMS, MAX_VALUE_CHARS, check_source, check_template, is_xml_text
+from wardgate.federation.building import build_party, certificate_of, metadata_by_hand, unfolded
+from wardgate.federation.claims import (
+    ATTRIBUTE,
+    GROUPS,
+    MAX_CLAIMS,
+    MAX_VALUE_CHARS,
+    check_source,
+    check_template,
+    is_xml_text,
+    places_of,
+)
 from wardgate.federation.presets import preset_of
 from wardgate.federation.saml.values import SpMetadata
 from wardgate.federation.settings import ClaimSettings, MetadataSettings, NameIdSettings, SamlApplicationSettings
@@ -303,9 +312,13 @@ def entity_id_of(settings: SamlApplicationSettings) -> str:
     return inline_metadata(text, "").entity_id if text is not None else ""
 
 
-def asks_for_groups(settings: SamlApplicationSettings) -> bool:
-    """Whether anything that it is told comes from groups."""
-    return any(unfolded(claim).source == GROUPS for claim in all_claims(settings, preset_of(settings.preset)).values())
+def attributes_of(settings: SamlApplicationSettings) -> Iterator[tuple[str, str]]:
+    """The directory's attributes that the document's claims take, each with the claim's name."""
+    for name, written in settings.claims.items():
+        claim = unfolded(written)
+        for source in (claim.source or "", *places_of(claim.template or "")):
+            if source.startswith(ATTRIBUTE):
+                yield name, source.removeprefix(ATTRIBUTE)
 
 
 # --- what people see ---------------------------------------------------------------------------------------------------

@@ -193,6 +193,11 @@ def fill(template: str, person: Person) -> str:
     return "" if missing else filled
 
 
+def places_of(template: str) -> list[str]:
+    """The sources that a template names."""
+    return _PLACE.findall(template)
+
+
 def check_source(source: str, *, in_template: bool = False) -> None:
     """Raises SettingsError for what is no source, or for one that holds secrets."""
     if source == GROUPS:
@@ -209,7 +214,7 @@ def check_source(source: str, *, in_template: bool = False) -> None:
 
 def check_template(template: str) -> None:
     """Raises SettingsError for a template with a place that nothing fills, or with none."""
-    places = _PLACE.findall(template)
+    places = places_of(template)
     rest = _PLACE.sub("", template)
     if "{" in rest or "}" in rest:
         raise SettingsError("every { needs its }, with one source between them")

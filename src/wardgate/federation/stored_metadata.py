@@ -140,7 +140,7 @@ class Refreshing:
         return replace(before, failures=failures, problem=problem, next_at=now_ms + wait_s * 1000)
 
     def _unit(self, settings: SamlApplicationSettings, before: Stored, after: Stored) -> list[Operation]:
-        unit: list[Operation] = [Upsert(TABLE, _row(after))]
+        unit: list[Operation] = [Upsert(TABLE, row_of(after))]
         if after.document != before.document or after.valid_until != before.valid_until:
             unit.append(Announce(TOPIC, settings.name))
         if after.document != before.document:
@@ -192,7 +192,8 @@ def _parsed(settings: SamlApplicationSettings, stored: Stored) -> SpMetadata | N
         return None
 
 
-def _row(stored: Stored) -> Row:
+def row_of(stored: Stored) -> Row:
+    """It as it is stored."""
     return {
         "application": stored.application,
         "url": stored.url,
