@@ -520,6 +520,28 @@ async def test_locked_account_is_opened_and_one_that_is_not_locked_is_told_so() 
     assert "was not locked" in results[1]
 
 
+async def test_account_that_an_administrator_closed_is_told_of_after_the_proof_and_looks_like_nobodys_before() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("bob", state=AccountState.DISABLED))
+    seen = []
+    for name in ("bob", "nobody"):
+        pages = []
+        async with world.browser() as browser:
+            await browser.get("/unlock")
+            for sent in ({"username": name}, {"method": "totp", "act": "choose"}, {"code": world.wrong_code(), "act": "answer"}):
+                page = await browser.post(**sent)
+                pages.append((page.status_code, re.sub(UNLIKE, "", page.text).replace(name, "")))
+            page = await browser.post(code=world.totp(), act="answer")
+            pages.append(("cannot be opened here" in page.text, page.status_code))
+        seen.append(pages)
+    assert seen[0][:3] == seen[1][:3]
+    assert seen[0][3] == (True, 410)
+    assert seen[1][3] == (False, 422)
+    user = await world.directory.find("bob", 1.0)
+    assert user is not None
+    assert user.state is AccountState.DISABLED
+
+
 async def test_reset_pumps_no_messages_to_a_closed_prefix_and_looks_as_ever() -> None:
     world = PortalWorld()
     await world.person("ada", phone="+882123456789")

@@ -107,9 +107,9 @@ def sign_in(guest: Guest, account: Account, shift: int = 0) -> None:
     guest.type_code(totp_code(TOTP_HEX, shift=shift))
 
 
-def forgot(guest: Guest, login: str, kind: str) -> None:
-    """Say that the password is forgotten, and choose a proof."""
-    guest.open("/forgot")
+def forgot(guest: Guest, login: str, kind: str, path: str = "/forgot") -> None:
+    """Say that the password is forgotten, or that the account is locked, and choose a proof."""
+    guest.open(path)
     guest.page.locator("#username").fill(login)
     guest.press("sign.continue")
     guest.choose(kind)

@@ -140,6 +140,9 @@ class Acting:
 
     async def unlock(self, directory: Directory, user: DirectoryUser, trail: Trail) -> bool | Refusal:
         """Lift the directory's lock: True when there was one."""
+        if user.state in (AccountState.DISABLED, AccountState.EXPIRED):
+            trail.note("no lock but the account itself is closed", state=user.state.value)
+            return Refusal("unlock_refused", Text("unlock.refused"), final=True)
         if user.state is not AccountState.LOCKED:
             return False
         if not isinstance(directory, Unlocking):

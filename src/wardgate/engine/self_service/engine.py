@@ -16,7 +16,7 @@ from wardgate.audit.events import Kind
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
-from wardgate.directory.port import AccountState, PasswordPolicyTelling
+from wardgate.directory.port import PasswordPolicyTelling
 from wardgate.engine import brakes
 from wardgate.engine.activated import tell_issuer
 from wardgate.engine.finding import Finding
@@ -35,7 +35,7 @@ from wardgate.engine.self_service.flow import (
 )
 from wardgate.engine.self_service.handing_over import hand_over
 from wardgate.engine.self_service.outcome import ChoosePassword, Closed, Done, HandedOver, SelfServiceOutcome
-from wardgate.engine.self_service.people import People, Person
+from wardgate.engine.self_service.people import People, Person, may_take_part
 from wardgate.engine.self_service.records import Records
 from wardgate.engine.self_service.starting import Start, Starting
 from wardgate.engine.self_service.weighing import Weighed, Weighing
@@ -82,7 +82,7 @@ class SelfService:
         if found.down is not None or not await self.starting.all_answer(attempt):
             return "", self.down(start.trail)
         flow = self.starting.new_flow(start, attempt)
-        if found.user is not None and found.user.state in (AccountState.ACTIVE, AccountState.LOCKED):
+        if found.user is not None and may_take_part(start.goal, found.user.state):
             subject_id = await self.starting.subject(found.user, attempt.now_ms)
             flow = replace(flow, subject_id=subject_id, directory=found.user.directory, immutable_id=found.user.immutable_id)
         elif found.user is not None:

@@ -37,6 +37,14 @@ class Person:
     sighting: tuple[Operation, ...] = ()
 
 
+def may_take_part(goal: str, state: AccountState) -> bool:
+    """Whether there is anything to prove for whose account is in this state; all others are treated like nobody.
+
+    Who wants his lock lifted hears in the end that his account is closed in another way, once he has proved who he is.
+    """
+    return goal == "unlock" or state in (AccountState.ACTIVE, AccountState.LOCKED)
+
+
 class People:
     """Finds them. One per engine."""
 
@@ -64,7 +72,7 @@ class People:
             return None
         directory = next((each for realm in realms for each in realm.directories if each.name == flow.directory), None)
         user = await directory.get(flow.immutable_id, self._parts.directory_timeout_s) if directory is not None else None
-        if user is None or directory is None or user.state not in (AccountState.ACTIVE, AccountState.LOCKED):
+        if user is None or directory is None or not may_take_part(flow.goal, user.state):
             return None
         subject_id = SubjectId(flow.subject_id)
         configuration = self._parts.configuration()
