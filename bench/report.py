@@ -4,7 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -172,21 +172,29 @@ def _row(series: Series, sessions: int) -> tuple[str, ...]:
 
 def as_text(report: Report, ratios: Sequence[tuple[str, float]]) -> str:
     """For a terminal."""
-    parts = [_about(report)]
-    for title, columns, rows in tables(report, ratios):
-        widths = [max(len(row[at]) for row in [columns, *rows]) for at in range(len(columns))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [columns, *rows]]
-        parts.append("\n".join([title, *(f"  {line}" for line in lines)]))
+    parts = [about(report.machine, report.generator), *map(text_table, tables(report, ratios))]
     return "\n\n".join([*parts, *(f"not measured: {each}" for each in report.missing)])
+
+
+def text_table(table: Table) -> str:
+    """One table for a terminal."""
+    title, columns, rows = table
+    widths = [max(len(row[at]) for row in [columns, *rows]) for at in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [columns, *rows]]
+    return "\n".join([title, *(f"  {line}" for line in lines)])
 
 
 def as_markdown(report: Report, ratios: Sequence[tuple[str, float]]) -> str:
     """For the documents."""
-    parts = [_about(report)]
-    for title, columns, rows in tables(report, ratios):
-        lines = ["| " + " | ".join(row) + " |" for row in (columns, ("---",) * len(columns), *rows)]
-        parts.append("\n".join([f"### {title}", "", *lines]))
+    parts = [about(report.machine, report.generator), *map(markdown_table, tables(report, ratios))]
     return "\n\n".join([*parts, *(f"Not measured: {each}." for each in report.missing)])
+
+
+def markdown_table(table: Table) -> str:
+    """One table for the documents."""
+    title, columns, rows = table
+    lines = ["| " + " | ".join(row) + " |" for row in (columns, ("---",) * len(columns), *rows)]
+    return "\n".join([f"### {title}", "", *lines])
 
 
 def put_into(file: Path, name: str, text: str) -> None:
@@ -232,11 +240,11 @@ def as_json(report: Report, ratios: Sequence[tuple[str, float]]) -> dict[str, ob
     }
 
 
-def _about(report: Report) -> str:
-    about = report.machine
+def about(where: Mapping[str, object], generator: str) -> str:
+    """Where it was measured, and by what."""
     return (
-        f"{about['cores']} cores ({about['processor']}), {about['memory_gib']} GiB, Python {about['python']}, "
-        f"load {about['load']} at the start, commit {about['commit']}. Generator: {report.generator}; it shares the cores."
+        f"{where['cores']} cores ({where['processor']}), {where['memory_gib']} GiB, Python {where['python']}, "
+        f"load {where['load']} at the start, commit {where['commit']}. Generator: {generator}; it shares the cores."
     )
 
 
