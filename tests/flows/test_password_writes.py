@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.flows.portal_world import PortalWorld
+from tests.flows.portal_world import BrowserOfTests, PortalWorld
 from tests.flows.test_portal_actions import right
 from tests.flows.test_portal_recovery import NEW, newest_code, reset_with_app_and_text_message
 from tests.flows.world import BACKENDS, START, a_storage, reason
@@ -170,24 +171,71 @@ def _whom(subject_id: str) -> Whom:
 
 async def reset_and_lose_the_answer(world: LingeringWorld, *, writes: bool) -> None:
     """The directory does it, or does not, and its answer does not come."""
+    async with world.browser() as browser:
+        await lose_the_answer(world, browser, writes=writes)
+
+
+async def lose_the_answer(world: LingeringWorld, browser: BrowserOfTests, *, writes: bool) -> None:
+    """The same in a browser that stays open."""
 
     async def die(user: DirectoryUser, new: Secret, must_change: bool, timeout_s: float) -> None:
         if writes:
             await MemoryDirectory.reset_password(world.directory, user, new, must_change, timeout_s)
         raise DirectoryUnavailable("the connection broke")
 
+    await browser.get("/forgot")
+    await browser.post("/forgot", username="ada")
+    await browser.post(method="totp", act="choose")
+    await browser.post(code=world.totp(), act="answer")
+    await browser.post(method="sms", act="choose")
+    await browser.post(code=await newest_code(world), act="answer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.directory, "reset_password", die)
+        page = await browser.post(new_password=NEW, act="password")
+    assert page.status_code == 503
+    assert "We cannot tell yet" in page.text
+
+
+@pytest.mark.parametrize(
+    ("writes", "said"), [(True, "Your password was changed after all"), (False, "Your password was not changed")]
+)
+async def test_page_of_a_lost_answer_tells_what_came_of_it_once_that_is_known(writes: bool, said: str) -> None:
+    world, _ = await a_world()
     async with world.browser() as browser:
-        await browser.get("/forgot")
-        await browser.post("/forgot", username="ada")
-        await browser.post(method="totp", act="choose")
-        await browser.post(code=world.totp(), act="answer")
-        await browser.post(method="sms", act="choose")
-        await browser.post(code=await newest_code(world), act="answer")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(world.directory, "reset_password", die)
-            page = await browser.post(new_password=NEW, act="password")
-        assert page.status_code == 503
+        await lose_the_answer(world, browser, writes=writes)
+        page = await browser.get(browser.path)
         assert "We cannot tell yet" in page.text
+        assert f'href="{browser.path}">Look again' in page.text
+        world.later(61 if writes else UNSET_AFTER_MS / 1000)
+        assert await Reconciling(world.parts()).run_once() == 1
+        page = await browser.get(browser.path)
+        assert said in page.text
+        assert ('href="/sign-in">Sign in' in page.text) == writes
+
+
+async def test_account_page_tells_what_came_of_a_lost_answer_to_its_own_person_alone() -> None:
+    world, _ = await a_world()
+    await world.give_totp(await world.person("eve"))
+
+    async def die(*_: object) -> None:
+        raise DirectoryUnavailable("the connection broke")
+
+    async with world.browser() as browser, world.browser() as eves:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        await browser.get("/account/password")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.directory, "change_password", die)
+            page = await browser.post(password=OLD, new_password=NEW)
+        assert page.status_code == 503
+        [address] = re.findall(r'href="([^"]+)">Look again', page.text.replace("&amp;", "&"))
+        assert "We cannot tell yet" in (await browser.get(address)).text
+        world.later(UNSET_AFTER_MS / 1000)
+        assert await Reconciling(world.parts()).run_once() == 1
+        assert "Your password was not changed" in (await browser.get(address)).text
+        await eves.sign_in("eve")
+        await eves.post(code=world.totp(), act="answer")
+        assert "We cannot tell yet" in (await eves.get(address)).text
 
 
 async def truth(world: LingeringWorld) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ audit trail, and the person hears of a password that was changed after all. Runs
 two at once tell it once.
 """
 
+import json
 from typing import Final
 
 import structlog
@@ -12,7 +13,7 @@ import structlog
 from wardgate.account.contact import kept_contacts
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
-from wardgate.audit.timeline import Trail
+from wardgate.audit.timeline import Trail, by_reference
 from wardgate.clock import to_ms
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.accounts import directory_of
@@ -21,7 +22,8 @@ from wardgate.engine.notices import notify
 from wardgate.engine.password_writes import GIVEN_UP_MS, TABLE, PasswordWrites, Pending, pending_in, put_off_write
 from wardgate.engine.runtime import EngineParts
 from wardgate.errors import DirectoryUnavailable
-from wardgate.storage.port import Committed, Modify, Operation, Row, Where
+from wardgate.storage.port import Committed, Modify, Operation, Reader, Row, Where
+from wardgate.texts import Text
 
 # So many at a time, of which each costs one question to a directory.
 AT_ONCE: Final = 50
@@ -30,6 +32,12 @@ ASKED_EVERY_S: Final = 60.0
 # That it was not set is believed later than that it was: the server that is asked may hear of it from another one.
 UNSET_AFTER_MS: Final = 5 * 60_000
 _NOTICES: Final = {"self_service": "password_reset"}
+# Why it is known, and what the person is told.
+_TOLD: Final = {
+    "password_found_set": "pw.found_set",
+    "password_found_unset": "pw.found_unset",
+    "password_not_found_out": "pw.not_found_out",
+}
 
 log = structlog.get_logger("wardgate.reconciling")
 
@@ -109,3 +117,13 @@ class Reconciling:
             holder = holder_of(ring, SubjectId(whom.subject_id), truth, (), (), contacts)
             unit += notify(self._parts, whom, holder, _NOTICES.get(pending.how, "password_changed"))
         return isinstance(await self._storage.commit(unit), Committed)
+
+
+async def found_out(storage: Reader, reference: str, user_name: str) -> Text | None:
+    """What came of a new password of this person's whose answer was lost; None while that is not known."""
+    for row in reversed(await by_reference(storage, reference)):
+        body = json.loads(str(row["body"]))
+        told = _TOLD.get(str(body.get("reason")))
+        if told is not None and body.get("user") == user_name:
+            return Text(told, {"ref": reference})
+    return None

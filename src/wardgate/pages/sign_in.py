@@ -22,6 +22,7 @@ from wardgate.engine.finding import login_name
 from wardgate.engine.new_browser import Seen, tell_of_sign_in
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted, Outcome, Waiting
 from wardgate.engine.passkey_first import PasskeyRequest, new_challenge
+from wardgate.engine.reconciling import found_out
 from wardgate.engine.request import MAX_USER_NAME_CHARS, AnswerRequest, BeginRequest
 from wardgate.engine.session_first import SESSION_GONE, SESSION_OVER, SIGN_IN_AGAIN
 from wardgate.factors import BY_KIND, ON_PAGES
@@ -271,6 +272,8 @@ class SignInPages:
         step = await self._step(request)
         if step.action and not step.ended:
             return await self._actions.show(request, browser_of(request), step)
+        if step.text is not None and step.text.id == "pw.unknown_result":
+            step = step.changed(text=await found_out(self._door.storage, step.reference, step.user_name) or step.text)
         return self._shown(request, browser_of(request), step)
 
     async def answer(self, request: Request) -> Response:

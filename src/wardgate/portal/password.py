@@ -11,6 +11,7 @@ from wardgate.account.contact import kept_contacts
 from wardgate.crypto import Secret
 from wardgate.engine.changing import ChangeRequest, Changing
 from wardgate.engine.holders import holder_of
+from wardgate.engine.reconciling import found_out
 from wardgate.factors import SECOND_FACTORS
 from wardgate.pages.browser import Form, browser_of, drop_cookie, form_of, is_ours, new_browser, set_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
@@ -43,6 +44,10 @@ class PasswordPages:
         if isinstance(present, Response):
             return present
         done = request.query_params.get("done") == "1"
+        asked = request.query_params.get("asked") == "1" and told_reference(request)
+        if asked:
+            found = await found_out(self._door.storage, asked, present.user.name)
+            return await self._page(request, present, found or Text("pw.unknown_result", {"ref": asked}))
         if not done and await self._has_to_confirm(present):
             return self._gate.to_confirm(PAGE)
         return await self._page(request, present, done=done)
@@ -118,6 +123,7 @@ class PasswordPages:
             user=present.user,
             policy=await self._changing.rules(present.user) if status != 503 else None,
             error=error,
+            asks=with_reference(f"{PAGE}?asked=1", str(error.values["ref"])) if error and error.id == "pw.unknown_result" else "",
             throttled=status == 429,
             done=done,
             reference=told_reference(request),

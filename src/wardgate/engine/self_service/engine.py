@@ -22,6 +22,7 @@ from wardgate.engine.activated import tell_issuer
 from wardgate.engine.finding import Finding
 from wardgate.engine.notices import TOLD, notify, recovery_code_used, to_security
 from wardgate.engine.outcome import Origin
+from wardgate.engine.reconciling import found_out
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.acting import Acting, Refusal
 from wardgate.engine.self_service.asking import ASKED, Asking
@@ -112,11 +113,18 @@ class SelfService:
             case Stage.PASSWORD:
                 return await self._choose_password(flow, person, text)
             case Stage.WRITING:
-                return Closed("unknown_result", Text("pw.unknown_result", {"ref": flow.reference}))
+                return await self._found_out(flow)
             case Stage.DONE:
                 return Done(Text(_DONE.get(flow.goal, "unlock.done"), {"ref": flow.reference}))
             case Stage.CLOSED:
                 return Closed("closed", Text("flow.expired", {"ref": flow.reference}))
+
+    async def _found_out(self, flow: Flow) -> SelfServiceOutcome:
+        """What came of a new password whose answer was lost, once the directory has told."""
+        found = await found_out(self._storage, flow.reference, flow.user_name)
+        if found is None:
+            return Closed("unknown_result", Text("pw.unknown_result", {"ref": flow.reference}))
+        return Done(found) if found.id == "pw.found_set" else Closed("found_out", found)
 
     async def _choose_password(self, flow: Flow, person: Person | None, text: Text | None = None) -> SelfServiceOutcome:
         if person is None:
