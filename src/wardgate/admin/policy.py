@@ -238,10 +238,10 @@ def _application(document: Document, name: str | None) -> AnyApplicationSettings
     applications = with_portal(document.applications, "")
     known = ", ".join(each.name for each in applications[:20])
     if name is None:
-        raise UsageError(f"say for which application, or from which NAS: {known}")
+        raise UsageError(f"say for which application, or from which NAS; the applications are {known}")
     found = next((each for each in applications if each.name == name), None)
     if found is None:
-        raise NotFound(f"there is no application {name[:64]}: {known}")
+        raise NotFound(f"there is no application {name[:64]}; the applications are {known}")
     return found
 
 
