@@ -148,6 +148,7 @@ class Worker:
         self._crowded = Threshold(MAX_WAITING_PASSWORDS, MAX_WAITING_PASSWORDS // 2)
         self._signing: set[str] = set()
         self._signing_due = False
+        self._federation_due = False
         self._seen_version = 0
         self._stopping = False
         self._storage_down = False
@@ -436,6 +437,8 @@ class Worker:
                     await self._opened.reload_keys()
                 if self._signing_due:
                     await self._read_signing()
+                if self._federation_due:
+                    await self._begin_federation()
             except WardgateError as error:
                 log.debug("changes_not_looked_for", error=error.message)
                 continue
@@ -479,7 +482,9 @@ class Worker:
         """In its own time: making the first key takes longer than all the rest of the first start."""
         try:
             await self._federation.begin()
+            self._federation_due = False
         except WardgateError as error:
+            self._federation_due = True
             log.error("federation_not_begun", error=error.message)
         self._tell_parties()
 
@@ -488,6 +493,7 @@ class Worker:
         try:
             await self._federation.refresh()
         except WardgateError as error:
+            self._federation_due = True
             log.error("relying_parties_not_taken_over", error=error.message)
         self._tell_parties()
 

@@ -1,8 +1,11 @@
 """Relying parties beside a real server: keys that it makes, our metadata while they change, and metadata that it fetches."""
 
+import base64
 import re
+import secrets
 import ssl
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +19,7 @@ from tests.functional.harness import Served, audit_events, cli, cli_json, ended,
 from tests.unit.cli.schemas import validate
 from tests.unit.federation.parties import ACS, ENTITY_ID, metadata
 from wardgate.certificates import self_signed
+from wardgate.federation.saml import names
 
 PATIENCE_S = 60.0
 _CERTIFICATE = re.compile(r"<ds:X509Certificate>([^<]+)</ds:X509Certificate>")
@@ -123,3 +127,25 @@ def test_an_address_that_answers_with_nonsense_adds_nothing(served: Served, appl
     refused = cli(*add, "--allow", "127.0.0.1/32", "--allow", "::1/128", data=served.data, expect=1)
     assert "its metadata is not taken" in refused.stderr
     assert cli_json("relying-party", "list", data=served.data)["relying_parties"] == []
+
+
+def ask(served: Served, entity_id: str) -> int:
+    """The status of the page that a browser gets which an application sent here."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    request = (
+        f'<samlp:AuthnRequest xmlns:samlp="{names.PROTOCOL}" xmlns:saml="{names.ASSERTION}" ID="_{secrets.token_hex(16)}" '
+        f'Version="2.0" IssueInstant="{now}"><saml:Issuer>{entity_id}</saml:Issuer></samlp:AuthnRequest>'
+    )
+    packed = zlib.compressobj(wbits=-15)
+    octets = packed.compress(request.encode()) + packed.flush()
+    with served.web() as web:
+        return web.get("/saml/sso", params={"SAMLRequest": base64.b64encode(octets).decode()}, follow_redirects=True).status_code
+
+
+def test_an_application_is_served_as_soon_as_it_is_added_and_no_more_once_it_is_removed(served: Served) -> None:
+    assert ask(served, ENTITY_ID) == 400
+    cli_json("relying-party", "add", "wiki", "--entity-id", ENTITY_ID, "--acs", ACS, data=served.data)
+    wait_for(lambda: ask(served, ENTITY_ID) == 200, PATIENCE_S)
+    assert ask(served, f"{ENTITY_ID}/") == 400
+    cli_json("relying-party", "remove", "wiki", data=served.data)
+    wait_for(lambda: ask(served, ENTITY_ID) == 400, PATIENCE_S)

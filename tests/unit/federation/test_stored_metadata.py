@@ -10,7 +10,7 @@ from tests.unit.federation.parties import ACS, ENTITY_ID, certificate, metadata,
 from wardgate.audit.trail import chain_for, verify
 from wardgate.clock import FixedClock, to_ms
 from wardgate.crypto import KeyRing, new_key
-from wardgate.errors import MetadataUnavailable, SettingsError
+from wardgate.errors import MetadataUnavailable, SettingsError, StorageUnavailable
 from wardgate.federation import stored_metadata
 from wardgate.federation.saml.writing import instant
 from wardgate.federation.settings import MetadataSettings, SamlApplicationSettings
@@ -225,3 +225,21 @@ async def test_a_clock_that_was_ahead_does_not_keep_the_address_from_being_asked
     await bench.look()
     stored = await bench.stored()
     assert stored_metadata.is_due(bench.applications[0], stored, bench.now_ms - 86_400_000)
+
+
+async def test_a_database_that_fails_takes_no_application_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bench.look()
+    federation = Federation(bench.storage, lambda: bench.ring, bench.clock, lambda: Configured(bench.applications))
+    await federation.begin()
+    before = federation.keys.all
+
+    async def down(*_: object, **__: object) -> None:
+        raise StorageUnavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.storage, "find", down)
+        with pytest.raises(StorageUnavailable):
+            await federation.refresh()
+    assert [party.name for party in federation.parties] == ["wiki"]
+    assert federation.keys.all == before
+    assert [key.name for key in before] == ["rsa-1"]
