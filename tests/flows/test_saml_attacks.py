@@ -199,11 +199,15 @@ async def test_owner_of_an_ipv6_network_is_one_source(monkeypatch: pytest.Monkey
     monkeypatch.setattr(stored_requests, "MAX_OPEN_OF_SOURCE", 3)
     world = SamlWorld()
     requests = StoredRequests(world.storage, lambda: world.ring, world.clock)
+
+    async def keep(number: int, source: str) -> bool:
+        return await requests.keep(requests.draft(Asked("wiki", f"_{number}", ACS, None), "wiki", source))
+
     for number in range(3):
-        assert await requests.keep(Asked("wiki", f"_{number}", ACS, None), "wiki", f"2001:db8::{number}")
+        assert await keep(number, f"2001:db8::{number}")
     with pytest.raises(TooManyOpen):
-        await requests.keep(Asked("wiki", "_3", ACS, None), "wiki", "2001:db8::3:1")
-    assert await requests.keep(Asked("wiki", "_3", ACS, None), "wiki", "2001:db8:0:1::1")
+        await keep(3, "2001:db8::3:1")
+    assert await keep(3, "2001:db8:0:1::1")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ SIGN_IN_AGAIN: Final = "session_too_old"
 MORE_NEEDED: Final = "session_not_enough"
 SESSION_GONE: Final = "session_gone"
 NOT_TAKEN: Final = "session_not_taken"
+SESSION_REASONS: Final = frozenset({SESSION_OVER, SIGN_IN_AGAIN, MORE_NEEDED, SESSION_GONE, NOT_TAKEN})
 # The directory's clock may be ahead of ours where a new password was chosen in the login that the session began with.
 CLOCK_SLACK: Final = timedelta(seconds=60)
 _OF_A_PASSWORD: Final = frozenset({PASSWORD, KERBEROS})

@@ -100,13 +100,14 @@ class SloPages:
         party, asked = found
         source = client_address(request, self._door.browser.context.proxies)
         mac = self._mac(browser) if browser is not None else None
+        draft = self._requests.draft(asked, party.entity_id, source, mac)
         try:
-            request_id = await self._requests.keep(asked, party.entity_id, source, mac)
+            is_first = await self._requests.keep(draft)
         except TooManyOpen as error:
             raise HTTPException(429, headers={"retry-after": "60"}) from error
-        if request_id is None:
+        if not is_first:
             return refused(self._door, request, NotTrusted("federation.replayed", "a request of this id came before"), 409)
-        return RedirectResponse(f"{LOGOUT_PATH}/{request_id}", status_code=303)
+        return RedirectResponse(f"{LOGOUT_PATH}/{draft.waiting.id}", status_code=303)
 
     # --- an application asks -----------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ step-up need no care: whatever the person has to prove first, he comes back ther
 request up and notes the application among those of the session. Only then the Response is signed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from wardgate.engine.outcome import Denied, Granted
-from wardgate.engine.session_first import MORE_NEEDED, NOT_TAKEN, SESSION_GONE, SESSION_OVER, SIGN_IN_AGAIN
+from wardgate.engine.session_first import MORE_NEEDED, NOT_TAKEN, SESSION_GONE, SESSION_OVER, SESSION_REASONS, SIGN_IN_AGAIN
 from wardgate.errors import SamlMessageError
 from wardgate.federation.answers import Telling, refusal
 from wardgate.federation.arriving import NotGiven, NotTrusted, sign_in_asked
@@ -27,7 +27,7 @@ from wardgate.federation.relying_party import RelyingParty
 from wardgate.federation.saml import names
 from wardgate.federation.saml.bindings import Received, read_redirect
 from wardgate.federation.saml.consumers import default_consumer, is_consumer
-from wardgate.federation.stored_requests import SIGN_IN, Asked, StoredRequests, TooManyOpen, Waiting
+from wardgate.federation.stored_requests import SIGN_IN, Asked, Draft, StoredRequests, TooManyOpen, Waiting
 from wardgate.pages.browser import Browser, browser_of, drop_cookie, form_of, is_ours
 from wardgate.pages.by_session import ask_engine
 from wardgate.pages.door import SESSION_COOKIE
@@ -40,6 +40,7 @@ from wardgate.texts import Text
 from wardgate.web.access import client_address, require_known_host
 from wardgate.web.language import language_of_request
 
+Writes = Callable[[Granted], Sequence[Operation] | None]
 # What a refusal of the engine is to an application that wanted nobody asked.
 _PASSIVE: Final = frozenset({MORE_NEEDED, SIGN_IN_AGAIN, SESSION_OVER})
 # The person has nothing by which he could prove what is asked for.
@@ -108,15 +109,51 @@ class SsoPages:
 
     async def _stored(self, request: Request, party: RelyingParty, asked: Asked, browser: Browser | None) -> Response:
         source = client_address(request, self._door.browser.context.proxies)
-        mac = browser.mac(self._door.browser.ring()) if browser is not None else None
+        mac = self._mac(browser) if browser is not None else None
+        draft = self._requests.draft(asked, party.entity_id, source, mac)
+        if browser is not None:
+            answered = await self._at_once(request, browser, party, draft)
+            if answered is not None:
+                return answered
         try:
-            request_id = await self._requests.keep(asked, party.entity_id, source, mac)
+            is_first = await self._requests.keep(draft)
         except TooManyOpen as error:
             raise HTTPException(429, headers={"retry-after": "60"}) from error
-        if request_id is None:
+        if not is_first:
             why = NotTrusted("federation.replayed", "a request of this id came before", party.entity_id)
             return refused(self._door, request, why, 409)
-        return RedirectResponse(f"{CONTINUE_PATH}/{request_id}", status_code=303)
+        return RedirectResponse(_address(draft.waiting), status_code=303)
+
+    async def _at_once(self, request: Request, browser: Browser, party: RelyingParty, draft: Draft) -> Response | None:
+        """The answer, where the browser has a session that is enough; None where anything else has to be done or said.
+
+        Nothing is stored first then: the commit of the grant writes the request down as used.
+        """
+        session = await self._door.browser.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        if session is None:
+            return None
+        telling = Telling(self._door, party, draft.waiting.asked, session)
+        about = (session, purpose_of(party, draft.waiting))
+        writes = self._writes(request, telling, session, self._requests.use_at_once(draft))
+        _, outcome = await ask_engine(self._door.browser, request, browser, *about, writes, can_challenge=False)
+        if isinstance(outcome, Granted):
+            return handing_over(self._door, request, telling.response(), self._title(request, party))
+        if isinstance(outcome, Denied) and outcome.reason not in SESSION_REASONS and await self._requests.keep(draft):
+            # Refused for good, and written down: it is not asked for again.
+            bearer = request.cookies.get(SESSION_COOKIE, "")
+            return await self._refused(request, browser, party, draft.waiting, bearer, outcome)
+        return None
+
+    def _writes(self, request: Request, telling: Telling, session: Session, used: Operation) -> Writes:
+        """What the grant writes besides: the request is used up, and the application is one of the session's."""
+        still = self._door.browser.sessions.still(request.cookies.get(SESSION_COOKIE, ""), session)
+
+        def writes(granted: Granted) -> Sequence[Operation] | None:
+            if not telling.can_be_told(granted):
+                return None
+            return (still, used, self._participants.joined(session, telling.participant, self._door.now_ms()))
+
+        return writes
 
     # --- and goes on -------------------------------------------------------------------------------------------------
 
@@ -164,14 +201,8 @@ class SsoPages:
                 return await self._not_answered(request, browser, party, waiting, names.RESPONDER, names.NO_PASSIVE)
             return await self._to_sign_in(browser, waiting)
         bearer, purpose = request.cookies.get(SESSION_COOKIE, ""), purpose_of(party, waiting)
-        still, used = self._door.browser.sessions.still(bearer, session), self._requests.use(self._mac(browser), waiting)
         telling = Telling(self._door, party, waiting.asked, session)
-
-        def writes(granted: Granted) -> Sequence[Operation] | None:
-            if not telling.can_be_told(granted):
-                return None
-            return (still, used, self._participants.joined(session, telling.participant, self._door.now_ms()))
-
+        writes = self._writes(request, telling, session, self._requests.use(self._mac(browser), waiting))
         can_challenge = not waiting.asked.passive
         about = (session, purpose, writes)
         counted, outcome = await ask_engine(self._door.browser, request, browser, *about, can_challenge=can_challenge)

@@ -73,6 +73,14 @@ class Waiting:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request that is not stored yet, and its row."""
+
+    waiting: Waiting
+    row: Row
+
+
 class TooManyOpen(Exception):
     """One source has too many requests open."""
 
@@ -85,15 +93,8 @@ class StoredRequests:
         self._ring = ring
         self._clock = clock
 
-    async def keep(self, asked: Asked, entity_id: str, source: str, browser: bytes | None = None) -> str | None:
-        """Store a request and return its id; None where the application sent one of this id before. Raises TooManyOpen.
-
-        `browser`: whose it is, where that is known already.
-        """
-        source_mac = self._ring().mac("saml-source", connection(source).encode())
-        waiting = (Where("source_mac", "=", source_mac), Where("state", "=", OPEN))
-        if await self._storage.count(TABLE, waiting) >= MAX_OPEN_OF_SOURCE:
-            raise TooManyOpen
+    def draft(self, asked: Asked, entity_id: str, source: str, browser: bytes | None = None) -> Draft:
+        """A request that came in just now, not stored yet. `browser`: whose it is, where that is known already."""
         request_id, now_ms = secrets.token_urlsafe(ID_BYTES), to_ms(self._clock.now())
         mac = self._mac(request_id)
         once = self._ring().mac("saml-request-id", entity_id.encode(), asked.kind.encode(), asked.request_id.encode())
@@ -101,13 +102,25 @@ class StoredRequests:
             "request_mac": mac,
             "replay_mac": once if asked.request_id else mac,
             "browser_mac": browser,
-            "source_mac": source_mac,
+            "source_mac": self._ring().mac("saml-source", connection(source).encode()),
             "state": OPEN,
             "sealed": self._ring().seal(dumps(asdict(asked)).encode(), _bound_to(mac)),
             "created_at": now_ms,
             "expires_at": now_ms + KEPT_MS,
         }
-        return None if isinstance(await self._storage.commit([Insert(TABLE, row)]), Refused) else request_id
+        return Draft(Waiting(request_id, asked, browser is not None, False, now_ms), row)
+
+    async def keep(self, draft: Draft) -> bool:
+        """Store it; False where the application sent one of its id before. Raises TooManyOpen."""
+        waiting = (Where("source_mac", "=", draft.row["source_mac"]), Where("state", "=", OPEN))
+        if await self._storage.count(TABLE, waiting) >= MAX_OPEN_OF_SOURCE:
+            raise TooManyOpen
+        return not isinstance(await self._storage.commit([Insert(TABLE, draft.row)]), Refused)
+
+    @staticmethod
+    def use_at_once(draft: Draft) -> Operation:
+        """What stores it as used, for a grant that needs no second look; refused where one of its id came before."""
+        return Insert(TABLE, {**draft.row, "state": USED})
 
     async def find(self, browser: bytes, request_id: str) -> Waiting | None:
         """What waits under this id, unless it is another browser's, or over."""
