@@ -3,8 +3,8 @@
     python -m bench.sso [--seconds 2] [--rounds 3] [--live 10000] [--storm 50] [--json | --markdown] [--into docs/performance.md]
 
 **A Response.** Wardgate is served over HTTPS on SQLite as in production, with session store, policy, brakes, claims, single use and
-audit. A browser that has a session comes with an AuthnRequest by the Redirect binding and gets the form with the signed Response, in
-one exchange (a session that is not enough is sent on to `/saml/continue`). CPU time is that of the server's whole process tree.
+audit. A browser that has a session comes with an AuthnRequest by the Redirect binding and gets the form with the signed Response,
+in one exchange (one whose session is not enough is sent on to `/saml/continue`). CPU time is that of the server's whole process tree.
 SimpleSAMLphp answers at once, keeps no audit and does not remember which requests it answered. Slices of both go round, ratios are
 taken within a round and their middle counts. The floor is `openssl speed` in the same run.
 
