@@ -4,7 +4,7 @@
 
 **A Response.** Wardgate is served over HTTPS on SQLite as in production, with session store, policy, brakes, claims, single use and
 audit. A browser that has a session comes with an AuthnRequest by the Redirect binding and gets the form with the signed Response,
-in one exchange (one whose session is not enough is sent on to `/saml/continue`). CPU time is that of the server's whole process tree.
+in one exchange (one whose session is not enough is sent on to `/saml/continue`). CPU time is of the server's whole process tree.
 SimpleSAMLphp answers at once, keeps no audit and does not remember which requests it answered. Slices of both go round, ratios are
 taken within a round and their middle counts. The floor is `openssl speed` in the same run.
 
