@@ -36,12 +36,14 @@ async def test_password_and_app_code_open_the_account_page() -> None:
         assert browser.client.cookies[SESSION_COOKIE].encode() not in repr(sessions).encode()
 
 
-async def test_wrong_password_unknown_name_and_disabled_user_get_equal_pages() -> None:
+async def test_wrong_password_unknown_name_disabled_and_locked_user_get_equal_pages() -> None:
     world = PortalWorld()
     await world.person("ada")
     await world.person("bob", state=AccountState.DISABLED)
+    await world.person("dave", state=AccountState.LOCKED)
     seen = set()
-    for name, password in (("ada", "wrong"), ("nobody", "wrong"), ("bob", "correct horse"), ("bob", "wrong")):
+    tried = [("ada", "wrong"), ("nobody", "wrong"), ("bob", "correct horse"), ("bob", "wrong"), ("dave", "correct horse")]
+    for name, password in tried:
         async with world.browser() as browser:
             page = await browser.sign_in(name, password)
             assert page.status_code == 422

@@ -46,11 +46,12 @@ def test_password_and_app_code_and_the_same_code_again(site: Site, visit: Visit)
 
 
 @looks(OTHER)
-def test_wrong_unknown_and_disabled_see_one_page(site: Site, visit: Visit) -> None:
+def test_wrong_unknown_disabled_and_locked_see_one_page(site: Site, visit: Visit) -> None:
     site.ada()
     site.run(site.world.person("bob", PASSWORD, state=AccountState.DISABLED))
+    site.run(site.world.person("dave", PASSWORD, state=AccountState.LOCKED))
     pages = set()
-    for name, password in (("ada", "wrong password"), ("nobody", "wrong password"), ("bob", PASSWORD)):
+    for name, password in (("ada", "wrong password"), ("nobody", "wrong password"), ("bob", PASSWORD), ("dave", PASSWORD)):
         one = visit()
         one.open("/sign-in")
         one.field("sign.user_name").fill(name)

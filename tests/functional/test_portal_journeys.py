@@ -69,9 +69,20 @@ def test_second_step_is_put_off_three_times_and_then_set_up(site: Site, visit: V
     carol.page.locator("#code").fill(site.world.totp(secret=secret))
     carol.press("account.activate")
     carol.sees("offer-codes", carol.t("account.recovery_codes"), settled=True)
+    codes = carol.page.locator(".codes code").all_inner_texts()
+    with carol.page.expect_download() as kept:
+        carol.page.get_by_role("link", name=carol.t("do.download")).click()
+    written = kept.value.path().read_text(encoding="utf-8")
+    assert len(codes) == 10
+    assert [each for each in codes if each not in written] == []
+    carol.prints("offer-codes", [carol.page.locator(".codes code")], [carol.page.get_by_role("link", name=carol.t("do.download"))])
+    address = carol.page.url
     carol.page.get_by_role("checkbox").check()
     carol.press("sign.continue")
     carol.sees("offer-done", carol.t("account.overview"))
+    for gone in (address, f"{address}/recovery-codes.txt"):
+        reply = carol.page.request.get(gone)
+        assert [each for each in codes if each in reply.text()] == []
 
 
 @looks(ONE)

@@ -99,7 +99,7 @@ def mirrored(page: Page, name: str) -> None:
 
 
 def test_pages_mirror_for_who_writes_from_right_to_left(browser: Browser, site: Site) -> None:
-    site.ada()
+    codes = site.ada()
     ada = Visitor(browser, site, ONE[0])
     for path in OPEN:
         ada.open(path)
@@ -109,7 +109,14 @@ def test_pages_mirror_for_who_writes_from_right_to_left(browser: Browser, site: 
         assert help_link is not None
         assert logo is not None
         assert help_link["x"] < logo["x"], path
-    ada.sign_in_by_app()
+    choose_password(ada, codes[0])
+    mirrored(ada.page, "new password")
+    paint(ada.page, "portal-new-password-rtl-1280")
+    ada.sign_in()
+    mirrored(ada.page, "code")
+    paint(ada.page, "portal-code-rtl-1280")
+    ada.type_code(site.world.totp())
+    ada.page.wait_for_url("**/account")
     for path in OWN:
         ada.page.set_viewport_size({"width": 1280, "height": 800})
         ada.open(path)
