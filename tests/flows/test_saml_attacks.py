@@ -12,6 +12,7 @@ from tests.flows.saml_world import ACS, SamlBrowser, SamlWorld, a_party, by_redi
 from tests.flows.test_portal_tickets import TicketWorld
 from tests.flows.test_saml_sign_in import a_world, sign_in, wanting
 from wardgate.backup.epoch import open_epoch
+from wardgate.directory.port import AccountState
 from wardgate.errors import SamlMessageError
 from wardgate.federation import stored_requests
 from wardgate.federation.claims import Values
@@ -21,7 +22,7 @@ from wardgate.federation.saml import encrypting, names
 from wardgate.federation.saml.addresses import checked_url
 from wardgate.federation.saml.values import Endpoint, KeyTransport
 from wardgate.federation.stored_requests import MAX_FOLLOWING, Asked, StoredRequests, TooManyOpen
-from wardgate.policy.settings import LifetimesThenSettings
+from wardgate.policy.settings import ActionEntrySettings, FloorSettings, FloorThenSettings, LifetimesThenSettings
 from wardgate.storage.port import Upsert
 
 MFA = names.CONTEXT_REFEDS_MFA
@@ -95,6 +96,48 @@ def test_two_things_known_or_two_things_held_are_not_several_factors(steps: tupl
     proved = [step[0] for step in steps]
     assert Wanted((MFA,)).told(proved) is None
     assert Wanted().told(proved) != MFA
+
+
+async def test_application_does_not_ask_for_what_a_floor_lets_nobody_prove_anything_by() -> None:
+    world = SamlWorld()
+    await world.person("ada", phone="+905321234567")
+    floors = [FloorSettings(name="no-sms", then=FloorThenSettings(never=("sms",)))]
+    use_plan(world, ("password",), floors=floors)
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        assert browser.path == "/account"
+        await browser.ask(inside=wanting(MFA))
+        assert browser.told().status == ("Responder", "NoAuthnContext")
+    assert await world.messages() == []
+
+
+async def test_passive_request_does_not_pass_over_what_has_to_be_done() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        use_plan(world, demands=[ActionEntrySettings(enrol="recovery_code", level="forced", deferrals=0)])
+        world.later(90)
+        await browser.ask(IsPassive="true")
+        assert browser.told().status == ("Responder", "NoPassive")
+
+
+@pytest.mark.parametrize("state", [AccountState.DISABLED, AccountState.EXPIRED])
+@pytest.mark.parametrize("passive", ["true", ""])
+async def test_session_of_an_account_that_was_closed_tells_no_application(state: AccountState, passive: str) -> None:
+    world = SamlWorld()
+    user = await world.person("ada")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        world.directory.change_state(user, state)
+        await browser.ask(IsPassive=passive)
+        if passive:
+            assert browser.told().status == ("Responder", "NoPassive")
+        else:
+            assert browser.path == "/sign-in"
+            assert await world.rows("sso_session") == []
 
 
 # --- answers about, and to, somebody else ---------------------------------------------------------------------------------------

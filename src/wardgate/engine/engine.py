@@ -132,7 +132,7 @@ class Engine:
             text = refusal_told(decision, person.language, attempt.application.title, reference)
             return name, await self._refusing.deny_known(attempt, person, decision.reason, text)
         if request.asked:
-            decision = replace(decision, steps=with_asked(decision.steps, request.asked))
+            decision = replace(decision, steps=with_asked(decision.steps, request.asked, decision.never))
         request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
         if not suffices(decision, proved.verdict) or any(PASSWORD in each for each in request.asked):
             text = Text("passkey.not_taken", {"application": attempt.application.title, "ref": reference})
@@ -197,7 +197,7 @@ class Engine:
         if isinstance(decision, NoEntry):
             text = refusal_told(decision, person.language, attempt.application.title, trail.reference)
             return (), await self._refusing.deny_known(attempt, person, decision.reason, text)
-        plan = replace(decision, steps=with_asked(decision.steps, request.asked)) if request.asked else decision
+        plan = replace(decision, steps=with_asked(decision.steps, request.asked, decision.never)) if request.asked else decision
         trail.note("policy decided", rule=plan.rule, steps=" then ".join("/".join(step) for step in plan.steps))
         site = request.origin.site is not None
         counted = aged(
@@ -318,7 +318,7 @@ class Engine:
         decision = decide(attempt.application.policy, self._meeting.facts(attempt, person))
         self._steps.end(POLICY, began)
         if request.asked and not isinstance(decision, NoEntry):
-            decision = replace(decision, steps=with_asked(decision.steps, request.asked))
+            decision = replace(decision, steps=with_asked(decision.steps, request.asked, decision.never))
         if isinstance(decision, NoEntry):
             trail.note("policy refuses", reason=decision.reason, rule=decision.rule)
             text = refusal_told(decision, person.language, attempt.application.title, trail.reference)

@@ -9,7 +9,7 @@ first, for at an unlocked computer a session says little about who sits there.
 What is granted by a session alone forgets no failures, opens no questions and teaches no habits: nobody has proved anything now.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -174,12 +174,17 @@ def unmet(plan: Plan, counted: Mapping[str, int], asked: Sequence[Sequence[str]]
     return left
 
 
-def with_asked(steps: tuple[tuple[str, ...], ...], asked: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The steps of a plan with what the application asks for: the step that takes it takes nothing else, or it is one step more."""
+def with_asked(
+    steps: tuple[tuple[str, ...], ...], asked: Sequence[Sequence[str]], never: Collection[str] = ()
+) -> tuple[tuple[str, ...], ...]:
+    """The steps of a plan with what the application asks for: the step that takes it takes nothing else, or it is one step more.
+
+    `never`: what the plan lets nobody prove anything by. Where that is all that is asked for, nobody meets the step.
+    """
     for wanted in asked:
         at = next((number for number, step in enumerate(steps) if not set(step).isdisjoint(wanted)), None)
         if at is None:
-            steps = (*steps, tuple(wanted))
+            steps = (*steps, tuple(kind for kind in wanted if kind not in never))
         else:
             steps = (*steps[:at], tuple(kind for kind in steps[at] if kind in wanted), *steps[at + 1 :])
     return steps

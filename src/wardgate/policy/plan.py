@@ -66,7 +66,7 @@ class Plan:
 
     `strong_factors`: how many the floors demand; two are what administrators have to prove. `demands`: what has to be done once
     all is proved, in the order in which it is asked for; `actions`: the entry of `actions` that said so. `text`: what the rule has
-    a person told: pairs of a language and its words.
+    a person told: pairs of a language and its words. `never`: what the floors let nobody prove anything by, whoever asks for it.
     """
 
     steps: tuple[tuple[str, ...], ...]
@@ -78,6 +78,7 @@ class Plan:
     lifetimes: Lifetimes = NO_LIFETIMES
     fail: FailModes = CLOSED
     text: tuple[tuple[str, str], ...] = ()
+    never: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

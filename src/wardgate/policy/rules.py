@@ -28,6 +28,9 @@ MAX_STEPS = 4
 NO_RULE = NoEntry("no_rule")
 
 
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A compiled rule with the plan that it leads to where no floor matches and nothing follows, or with its refusal."""
@@ -188,17 +191,21 @@ def plan_of(
         _lifetimes_under(floors, lifetimes),
         policy.fail,
         rule.plan.text,
+        _never(floors) if floors else _NOTHING,
     )
 
 
 def _steps_under(policy: Policy, facts: Facts, rule: Rule, floors: Sequence[Floor], needed: int) -> tuple[tuple[str, ...], ...]:
-    never = frozenset(factor for floor in floors for factor in floor.then.never)
-    if PASSWORD in never:
-        never |= {KERBEROS}
+    never = _never(floors)
     steps = [tuple(factor for factor in step if factor not in never) for step in rule.then.steps]
     if needed:
         steps = _strengthen(steps, tuple(factor for factor in policy.strong if factor not in never), needed)
     return tuple(step for step in steps if not _proved_elsewhere(step, facts))
+
+
+def _never(floors: Sequence[Floor]) -> frozenset[str]:
+    never = frozenset(factor for floor in floors for factor in floor.then.never)
+    return never | {KERBEROS} if PASSWORD in never else never
 
 
 def _unmet(demands: tuple[Demand, ...], facts: Facts) -> tuple[Demand, ...]:
