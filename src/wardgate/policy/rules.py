@@ -26,9 +26,7 @@ KERBEROS = "kerberos"
 FIRST_STEPS = ((PASSWORD,), (PASSWORD, KERBEROS), (KERBEROS, PASSWORD))
 MAX_STEPS = 4
 NO_RULE = NoEntry("no_rule")
-
-
-_NOTHING: Final[frozenset[str]] = frozenset()
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
