@@ -75,7 +75,8 @@ def test_second_step_is_put_off_three_times_and_then_set_up(site: Site, visit: V
     written = kept.value.path().read_text(encoding="utf-8")
     assert len(codes) == 10
     assert [each for each in codes if each not in written] == []
-    carol.prints("offer-codes", [carol.page.locator(".codes code")], [carol.page.get_by_role("link", name=carol.t("do.download"))])
+    sheet, link = carol.page.locator(".sheet"), carol.page.get_by_role("link", name=carol.t("do.download"))
+    carol.prints("offer-codes", [sheet.locator("time"), sheet.locator("code")], [carol.page.locator("main form"), link])
     address = carol.page.url
     carol.page.get_by_role("checkbox").check()
     carol.press("sign.continue")

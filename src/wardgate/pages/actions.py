@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.account.subject import SubjectId
 from wardgate.audit.timeline import Trail
+from wardgate.clock import from_ms
 from wardgate.crypto import Secret
 from wardgate.engine.actions import Awaited
 from wardgate.engine.changing import Changing
@@ -94,7 +95,7 @@ class ActionPages:
             values |= {"several": len(self._offered(request, step)) > 1, **shown_key(self._door, name, step.secret)}
             return self._page(request, browser, step, "do_app.html", status, values)
         if step.pending.startswith(_MADE):
-            codes = {"codes": self.made(step), "name": name}
+            codes = {"codes": self.made(step), "name": name, "made": from_ms(step.created_at)}
             return self._page(request, browser, step, "do_codes.html", status, {**values, **codes})
         return self._page(request, browser, step, "do_offer.html", status, {**values, "kinds": self._offered(request, step)})
 

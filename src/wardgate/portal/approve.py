@@ -16,6 +16,7 @@ from starlette.routing import Route
 from wardgate.account.authenticator import active_and_held
 from wardgate.account.recovery_code import MAX_TYPED_CHARS
 from wardgate.account.short_link import Purpose
+from wardgate.clock import from_ms
 from wardgate.crypto import random_bytes
 from wardgate.engine.approvals import OVER, Approvals, Owner, Visit
 from wardgate.factors.passkey import CHALLENGE_BYTES, MAX_ASSERTION_BYTES, PasskeyFactor
@@ -323,7 +324,14 @@ class ApprovePages:
         return await self._shown(request, step, page, told, status_of(told))
 
     async def _codes_page(self, request: Request, step: Step, page: Page, error: Text | None) -> Response:
-        values = {"error": error, "codes": page.codes, "name": step.user_name, "action": f"{OPENED}/{step.id}", "step": step}
+        values = {
+            "error": error,
+            "codes": page.codes,
+            "name": step.user_name,
+            "made": from_ms(step.created_at),
+            "action": f"{OPENED}/{step.id}",
+            "step": step,
+        }
         return self._rendered(request, step, "do_codes.html", 200 if error is None else 422, values)
 
     def _ended(self, request: Request, step: Step, page: Page, status: int = 200) -> Response:
