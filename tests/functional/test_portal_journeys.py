@@ -1,15 +1,22 @@
 """What has to be done before a sign-in goes on, and what people see when a neighbour is down, in a real Chromium."""
 
 import base64
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.flows.plans import use_plan
-from tests.functional.portal_site import FOURTH, ONE, OTHER, THIRD, Site, Visit, Visitor, looks
-from wardgate.directory.memory import Behaviour
+from tests.flows.portal_world import PortalWorld
+from tests.functional.chromium import Loop
+from tests.functional.portal_site import FOURTH, ONE, OTHER, RULES, THIRD, Look, Site, Visit, Visitor, looks
+from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import PasswordVerdict
+from wardgate.errors import StorageUnavailable
 from wardgate.policy.settings import ActionEntrySettings
+from wardgate.storage.memory import MemoryStorage
+from wardgate.storage.port import Storage
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -164,3 +171,48 @@ def test_session_that_was_not_used_says_so_at_the_sign_in(site: Site, visit: Vis
     site.later(31 * 60)
     ada.open("/account/sessions")
     ada.reads("session.idle")
+
+
+class Switched:
+    """A storage that can be switched off."""
+
+    def __init__(self, inner: Storage) -> None:
+        self._inner = inner
+        self.down = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.down:
+            raise StorageUnavailable("the database does not answer")
+        return getattr(self._inner, name)
+
+
+@looks(OTHER)
+def test_database_that_is_down_is_told_and_nothing_is_half_done(browser: Browser, loop: Loop, tmp_path: Path, look: Look) -> None:
+    storage = Switched(MemoryStorage())
+    site = Site(loop, tmp_path, PortalWorld(storage=cast(Storage, storage), directory=MemoryDirectory("local", policy=RULES)))
+    ada = Visitor(browser, site, look)
+    try:
+        site.ada()
+        ada.open("/sign-in")
+        ada.field("sign.user_name").fill("ada")
+        ada.field("sign.password").fill("correct horse")
+        storage.down = True
+        ada.press("sign.in")
+        ada.sees("database-down-sign-in", ada.t("page.error_503"), status=503)
+        storage.down = False
+        ada.sign_in_by_app()
+        ada.open("/account/password")
+        ada.page.locator("#password").fill("correct horse")
+        ada.page.locator("#new_password").fill(NEW)
+        storage.down = True
+        ada.press("recover.set_password")
+        ada.sees("database-down-change", ada.t("page.error_503"), status=503)
+        storage.down = False
+        again = Visitor(browser, site, look)
+        site.later(60)
+        again.sign_in_by_app()
+        again.close()
+    finally:
+        storage.down = False
+        ada.close()
+        site.close()

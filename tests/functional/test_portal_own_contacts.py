@@ -6,7 +6,10 @@ import pytest
 from playwright.sync_api import Locator
 
 from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, Visitor, looks
+from wardgate.account.contact import Source, create_contact
+from wardgate.clock import to_ms
 from wardgate.delivery.outbox import OutboxEntry
+from wardgate.directory.port import ContactKind
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -113,16 +116,33 @@ def test_not_me_link_asks_before_it_ends_anything(site: Site, visit: Visit) -> N
     ada.sees("link-not-me-done", ada.t("link.heading_done"))
 
 
+async def give_team_mail(site: Site, name: str) -> None:
+    """Somebody who verified a mailbox that he shares."""
+    world = site.world
+    subject, at_ms = await world.subject_of(await world.person(name)), to_ms(world.clock.now()) - 2 * 86_400_000
+    contact = create_contact(world.ring, subject, ContactKind.MAIL, "team@acme.test", Source.PERSON, at_ms, at_ms)
+    await world.storage.commit(contact)
+
+
 @looks(ONE)
 def test_user_name_is_sent_and_the_page_never_shows_it(site: Site, visit: Visit) -> None:
     site.ada()
+    for name in ("team-a", "team-b"):
+        site.run(give_team_mail(site, name))
     ada = visit()
     ada.open("/sign-in")
     ada.follow("sign.forgot_name")
     ada.sees("username", ada.t("username.heading"))
-    for contact in ("ada@acme.test", "nobody@acme.test"):
+    said = set()
+    for contact in ("ada@acme.test", "team@acme.test", "nobody@acme.test"):
         ada.open("/username")
         ada.field("username.contact").fill(contact)
         ada.press("username.send")
         ada.sees("username-sent", ada.t("username.heading"))
-    assert len(site.run(site.world.messages())) == 1
+        said.add(ada.words())
+    assert len(said) == 1
+    sent = {each.to: each.text for each in site.run(site.world.messages())}
+    assert set(sent) == {"ada@acme.test", "team@acme.test"}
+    assert len(site.run(site.world.messages())) == len(sent)
+    assert "team-a" in sent["team@acme.test"]
+    assert "team-b" in sent["team@acme.test"]
