@@ -12,6 +12,7 @@ from tests.flows.saml_world import ACS, SamlBrowser, SamlWorld, a_party, by_redi
 from tests.flows.test_portal_tickets import TicketWorld
 from tests.flows.test_saml_sign_in import a_world, sign_in, wanting
 from wardgate.backup.epoch import open_epoch
+from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState
 from wardgate.errors import SamlMessageError
 from wardgate.federation import stored_requests
@@ -329,3 +330,27 @@ def test_no_key_is_ever_wrapped_by_the_first_version_of_pkcs1() -> None:
     assert not [each for each in KeyTransport if "oaep" not in each.value]
     assert "rsa-1_5" not in inspect.getsource(encrypting)
     assert not hasattr(encrypting, "PKCS1v15")
+
+
+async def test_refusal_of_a_policy_at_a_full_source_is_no_failure_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        use_plan(world, deny=True)
+        monkeypatch.setattr(stored_requests, "MAX_OPEN_OF_SOURCE", 0)
+        assert (await browser.ask()).status_code == 429
+
+
+async def test_directory_that_was_away_does_not_spend_the_request() -> None:
+    """The page says to try again: loading it again is no replay."""
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        world.directory.behaviour = Behaviour.UNAVAILABLE
+        page = await browser.ask()
+        assert page.status_code == 503
+        world.directory.behaviour = Behaviour.ANSWERS
+        await browser.get(str(page.url.raw_path, "ascii"))
+        assert browser.told().status == ("Success", "")

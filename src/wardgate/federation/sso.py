@@ -111,11 +111,10 @@ class SsoPages:
         source = client_address(request, self._door.browser.context.proxies)
         mac = self._mac(browser) if browser is not None else None
         draft = self._requests.draft(asked, party.entity_id, source, mac)
-        if browser is not None:
-            answered = await self._at_once(request, browser, party, draft)
+        try:
+            answered = await self._at_once(request, browser, party, draft) if browser is not None else None
             if answered is not None:
                 return answered
-        try:
             is_first = await self._requests.keep(draft)
         except TooManyOpen as error:
             raise HTTPException(429, headers={"retry-after": "60"}) from error
@@ -138,7 +137,9 @@ class SsoPages:
         _, outcome = await ask_engine(self._door.browser, request, browser, *about, writes, can_challenge=False)
         if isinstance(outcome, Granted):
             return handing_over(self._door, request, telling.response(), self._title(request, party))
-        if isinstance(outcome, Denied) and outcome.reason not in SESSION_REASONS and await self._requests.keep(draft):
+        # What a neighbour or a brake keeps back is asked again, at an address that may be loaded twice.
+        final = isinstance(outcome, Denied) and outcome.reason not in SESSION_REASONS and status_of(outcome.text) == _NOT_ACCEPTED
+        if isinstance(outcome, Denied) and final and await self._requests.keep(draft):
             # Refused for good, and written down: it is not asked for again.
             bearer = request.cookies.get(SESSION_COOKIE, "")
             return await self._refused(request, browser, party, draft.waiting, bearer, outcome)
