@@ -3,6 +3,7 @@
 import secrets
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,8 +32,10 @@ class MetadataPages:
         return [Route(METADATA_PATH, self.show, methods=["GET"])]
 
     async def show(self, request: Request) -> Response:
-        """The signed document."""
+        """The signed document; 503 in the moment after the very first start in which no key is made yet."""
         require_known_host(request, self._door.browser.context.hosts)
+        if not self._door.trust.keys().published(self._door.now_ms()):
+            raise HTTPException(503, headers={"retry-after": "5"})
         return Response(self.document(), media_type=MEDIA_TYPE)
 
     def document(self) -> bytes:
