@@ -3,10 +3,10 @@
     python -m bench.sso [--seconds 2] [--rounds 3] [--live 10000] [--storm 50] [--json | --markdown] [--into docs/performance.md]
 
 **A Response.** Wardgate is served over HTTPS on SQLite as in production, with session store, policy, brakes, claims, single use and
-audit. A browser that has a session comes with an AuthnRequest by the Redirect binding and gets the form with the signed Response,
-in one exchange (one whose session is not enough is sent on to `/saml/continue`). CPU time is of the server's whole process tree.
-SimpleSAMLphp answers at once, keeps no audit and does not remember which requests it answered. Slices of both go round, ratios are
-taken within a round and their middle counts. The floor is `openssl speed` in the same run.
+audit. A browser that has a session comes with an AuthnRequest by the Redirect binding and gets the form with the signed Response.
+CPU time is that of the server's whole process tree. SimpleSAMLphp does the same, but keeps no audit
+and does not remember which requests it answered. Slices of both go round, ratios are taken within a round and their
+middle counts. The floor is `openssl speed` in the same run.
 
 **Live sessions.** So many people sign in for an application by password (remembered, so that none is hashed), and stay. Told: what
 memory (PSS of all processes) and database grew by, for each 10,000. What each sign-in leaves is in it: its audit, its used request,
