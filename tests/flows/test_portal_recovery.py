@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.flows.portal_world import OURS, PortalWorld
+from tests.flows.world import elsewhere
 from wardgate.account.contact import Source, compared, contact_key, create_contact, kept_contacts, prefer
 from wardgate.account.subject import create_subject
 from wardgate.clock import to_ms
@@ -564,3 +565,43 @@ async def test_resets_of_many_names_send_no_more_than_the_cap() -> None:
             await browser.post("/forgot", username=f"user{number}")
             await browser.post(method="sms", act="choose")
     assert len(await world.messages()) == 3
+
+
+async def attacked(world: PortalWorld, name: str, network: int) -> None:
+    """Others guess at it until no stranger's password is looked at any more."""
+    for number in range(world.brakes.user_failures):
+        await world.begin(name, "guess", origin=elsewhere(client=f"10.{network}.{number}.1"), application="portal")
+
+
+async def greeted(world: PortalWorld, address: str, name: str = "dave") -> bool:
+    """Whether his password is looked at when it comes from there."""
+    world.address = address
+    async with world.browser() as browser:
+        page = await browser.sign_in(name)
+        return "Too many tries" not in page.text
+
+
+async def test_unlock_clears_our_own_waits_too_and_his_home_stays_known() -> None:
+    world, home = PortalWorld(), "203.0.113.7"
+    user = await world.person("dave", phone="+905321234567")
+    await world.give_totp(user)
+    async with world.browser() as browser:
+        await browser.sign_in("dave")
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.path == "/account"
+    world.directory.change_state(user, AccountState.LOCKED)
+    await attacked(world, "dave", 0)
+    world.later(60)
+    assert not await greeted(world, "198.51.100.1")
+    world.address = home
+    async with world.browser() as browser:
+        await browser.get("/unlock")
+        await browser.post("/unlock", username="dave")
+        await browser.post(method="totp", act="choose")
+        page = await browser.post(code=world.totp(), act="answer")
+        assert "is open again" in page.text
+    assert await greeted(world, "198.51.100.1")
+    # The guesses go on: they make a stranger wait again, and not him at home.
+    await attacked(world, "dave", 1)
+    assert not await greeted(world, "198.51.100.2")
+    assert await greeted(world, home)

@@ -465,7 +465,7 @@ def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
 
 
 async def lift_user(storage: Reader, ring: KeyRing, who: Iterable[str], now_ms: int) -> list[Operation]:
-    """Lift every wait of a person, for an operator: `who` as in `release_user`. Where he logged in from stays known as his.
+    """Lift every wait of a person who is helped: `who` as in `release_user`. Where he logged in from stays known as his.
 
     Else whoever is helped while he is attacked would be a stranger at home, whom the next guesses of others keep out.
     """

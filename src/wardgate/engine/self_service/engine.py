@@ -439,12 +439,22 @@ class SelfService:
         done = flow.moved(stage=Stage.DONE)
         operations = [
             *self._acting.aftermath(flow, reason),
-            *brakes.release_user(self._parts.ring(), [flow.subject_id, f"{flow.realm}:{flow.user_name}"]),
+            *await self._brakes_cleared(flow, reason),
             *notify(self._parts, _whom(flow), person.holder, reason),
             *self._of_administrator(flow, person, reason),
         ]
         await self.records.step(flow, done, trail, reason, operations, kind=Kind.SELF_SERVICE_DONE)
         return Done(text)
+
+    async def _brakes_cleared(self, flow: Flow, reason: str) -> list[Operation]:
+        """With a new password all is forgotten; who only opens his account stays known where he signs in from.
+
+        Else he would be a stranger at home, whom the next guesses of others keep out.
+        """
+        ring, who = self._parts.ring(), [flow.subject_id, f"{flow.realm}:{flow.user_name}"]
+        if reason == "password_reset":
+            return brakes.release_user(ring, who)
+        return await brakes.lift_user(self._storage, ring, who, to_ms(self._parts.clock.now()))
 
     def _of_administrator(self, flow: Flow, person: Person, reason: str) -> tuple[Operation, ...]:
         """Word of an administrator's account to those who look after security: it is the one that opens all others."""
