@@ -5,6 +5,7 @@ import base64
 import html
 import re
 import zlib
+from dataclasses import replace
 from urllib.parse import quote
 
 import httpx
@@ -14,6 +15,8 @@ from tests.flows.portal_world import OURS
 from tests.flows.saml_world import IDP, SamlBrowser, SamlWorld, a_party, a_signer, query_of
 from tests.flows.test_saml_sign_in import a_world, sign_in
 from wardgate.clock import to_ms
+from wardgate.federation.claims import Values
+from wardgate.federation.relying_party import NameIdFormat, NameIdRule
 from wardgate.federation.saml import building, names
 from wardgate.federation.saml.bindings import REQUEST, RESPONSE, redirect_url
 from wardgate.federation.saml.values import Endpoint, LogoutRequest, LogoutResponse, NameId
@@ -22,9 +25,10 @@ from wardgate.federation.saml.xml import parse
 SLO = f"{IDP}/saml/slo"
 
 
-def with_key(name: str = "wiki", **changes: object):  # type: ignore[no-untyped-def]
+def with_key(name: str = "wiki", rule: NameIdRule | None = None, **changes: object):  # type: ignore[no-untyped-def]
     """An application whose metadata has a key."""
-    return a_party(name, metadata={"signing_certificates": (a_signer(name).certificate,), **changes})
+    party = a_party(name, metadata={"signing_certificates": (a_signer(name).certificate,), **changes})
+    return party if rule is None else replace(party, name_id=rule)
 
 
 async def signed_in(browser: SamlBrowser, world: SamlWorld, *others: str) -> LogoutRequest:
@@ -210,6 +214,74 @@ async def test_no_redirect_to_anywhere_after_a_logout() -> None:
         for address in (f"/signed-out?then={evil}", f"/sign-out?return={evil}", f"/saml/slo?return={evil}"):
             reply = await browser.client.get(address)
             assert not reply.headers.get("location", "").startswith("https://evil")
+
+
+def under_the_name_of_mail():  # type: ignore[no-untyped-def]
+    """Another application to which an operator has given the name of the first one."""
+    return replace(with_key("evil"), name="mail")
+
+
+async def test_application_that_was_given_the_name_of_another_is_not_told_whom_that_one_knew() -> None:
+    world = await a_world(parties=(with_key(), with_key("mail")))
+    async with world.browser() as browser:
+        request = await signed_in(browser, world, "mail")
+        world.parties = (with_key(), under_the_name_of_mail())
+        reply = await outward(browser, address_of(request))
+        # It is passed over, which the application that asked hears.
+        assert status_in(reply.headers["location"]) == ["Success", "PartialLogout"]
+
+
+async def test_person_reads_that_an_application_is_unknown_whose_name_was_given_away() -> None:
+    world = await a_world(parties=(with_key("mail"), with_key("shop")))
+    async with world.browser() as browser:
+        await browser.ask("mail")
+        await sign_in(browser, world)
+        world.parties = (under_the_name_of_mail(),)
+        await browser.get("/sign-out")
+        await browser.post("/sign-out")
+        assert "Unknown application</dt><dd>cannot be told" in browser.page.text
+        assert "evil" not in browser.page.text
+
+
+async def test_name_that_is_given_away_during_a_sign_out_gets_nothing_either() -> None:
+    world = await a_world(parties=(with_key("mail"),))
+    async with world.browser() as browser:
+        await browser.ask("mail")
+        await sign_in(browser, world)
+        await browser.get("/sign-out")
+        await browser.post("/sign-out")
+        place = browser.path
+        assert "SAMLRequest" in browser.page.text
+        world.parties = (under_the_name_of_mail(),)
+        await browser.get(place)
+        assert "Mail" in browser.page.text
+        assert "evil" not in browser.page.text
+        assert "SAMLRequest" not in browser.page.text
+        await browser.post(place, form=0)
+        assert "no answer</dd>" in browser.page.text
+
+
+async def test_application_that_was_given_the_name_of_another_ends_no_session_of_that_one() -> None:
+    mail = NameIdRule(NameIdFormat.EMAIL, Values("mail"))
+    world = await a_world(parties=(with_key("mail", mail),))
+    async with world.browser() as browser:
+        await browser.ask("mail")
+        await sign_in(browser, world)
+        told = browser.told()
+        world.parties = (under_the_name_of_mail(),)
+        request = LogoutRequest(
+            id="_logout",
+            issuer="https://evil.acme.test/sp",
+            destination=SLO,
+            issued_at=to_ms(world.clock.now()),
+            not_on_or_after=None,
+            name_id=NameId(told.name, told.one("//a:NameID/@Format")),
+            session_indexes=(),
+            signed=True,
+        )
+        reply = await outward(browser, address_of(request, "evil"))
+        assert status_in(reply.headers["location"]) == ["Responder", "UnknownPrincipal"]
+        assert await is_signed_in(browser)
 
 
 async def test_forged_result_is_not_noted() -> None:

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from wardgate.federation.answers import session_index
 from wardgate.federation.door import FederationDoor
 from wardgate.federation.participants import Participant
+from wardgate.federation.relying_party import RelyingParty
 from wardgate.federation.saml.consumers import logout_endpoint
 from wardgate.federation.saml.values import NameId
 from wardgate.federation.stored_requests import Asked, asked_of
 from wardgate.jsons import dumps, loads
 from wardgate.pages.steps import Step, Steps
-from wardgate.texts import Text
+from wardgate.session.sessions import Session
+from wardgate.texts import Text, render
 
 FLOW: Final = "sign-out"
 # What became of an application: it said so; it said no; it was passed over; it has no address for this, or wants none.
@@ -25,11 +28,12 @@ RESULTS: Final = (DONE, FAILED, NO_ANSWER, CANNOT)
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """An application of the session that ended. `result`: empty while it is still to be told."""
+    """An application of the session that ended. `result`: empty while it is still to be told; `entity_id`: whose it was then."""
 
     participant: Participant
     title: str
     result: str = ""
+    entity_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,11 @@ class Leavings:
         self._steps = Steps(browser.storage, browser.ring, browser.clock)
 
     async def begin(
-        self, browser: bytes, participants: Sequence[Participant], language: str, asked: Asked | None = None
+        self, browser: bytes, session: Session, participants: Sequence[Participant], asked: Asked | None = None
     ) -> Leaving:
         """Begin one, for the browser as it is from now on."""
-        left = tuple(self._left(each, language) for each in participants)
+        language = session.whose.language
+        left = tuple(self._left(each, session, language) for each in participants)
         step = Step("", 0, "", "", "", language, "/signed-out", None, "closed", Text("flow.signed_out"), flow=FLOW)
         stored = await self._steps.begin(browser, step.changed(pending=_dumped(left, asked)))
         return Leaving(stored, left, asked)
@@ -85,12 +90,23 @@ class Leavings:
         mac = self._door.browser.ring().mac("saml-logout-request", leaving_id.encode(), party.encode())
         return f"_{mac.hex()[:40]}"
 
-    def _left(self, participant: Participant, language: str) -> Left:
+    def _left(self, participant: Participant, session: Session, language: str) -> Left:
         party = self._door.party(participant.party)
         if party is None:
             return Left(participant, participant.party, CANNOT)
+        if not is_known_to(self._door, session, party, participant):
+            return Left(participant, render(Text("logout.unknown"), language), CANNOT)
         reachable = party.slo_wanted and logout_endpoint(party.metadata) is not None
-        return Left(participant, party.title_in(language), "" if reachable else CANNOT)
+        return Left(participant, party.title_in(language), "" if reachable else CANNOT, party.entity_id)
+
+
+def is_known_to(door: FederationDoor, session: Session, party: RelyingParty, participant: Participant) -> bool:
+    """Whether whoever bears the application's name now is who was told of the session.
+
+    An operator may give the name to another relying party while sessions live: what the former one calls the person is none of its
+    business. The index is made of the entity id, so that it tells the two apart.
+    """
+    return participant.index == session_index(door, session, party)
 
 
 def _dumped(left: Sequence[Left], asked: Asked | None) -> str:
@@ -104,6 +120,7 @@ def _loaded(step: Step) -> Leaving:
             Participant(each["participant"]["party"], NameId(**each["participant"]["name_id"]), each["participant"]["index"]),
             each["title"],
             each["result"],
+            each["entity_id"],
         )
         for each in body["left"]
     )

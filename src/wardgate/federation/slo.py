@@ -22,7 +22,7 @@ from wardgate.errors import SamlMessageError
 from wardgate.federation.answers import new_message_id
 from wardgate.federation.arriving import NotTrusted, arrival, sign_out_asked
 from wardgate.federation.door import LEAVING_PATH, LOGOUT_PATH, SLO_PATH, FederationDoor
-from wardgate.federation.leaving import DONE, FAILED, NO_ANSWER, RESULTS, Leaving, Leavings, Left
+from wardgate.federation.leaving import DONE, FAILED, NO_ANSWER, RESULTS, Leaving, Leavings, Left, is_known_to
 from wardgate.federation.pages import allowing, handing_over, refused
 from wardgate.federation.participants import Participant, Participants
 from wardgate.federation.posted import posted_message
@@ -155,13 +155,13 @@ class SloPages:
             # It has ended already, which is what the application wanted.
             return self._answer(request, party, asked, names.SUCCESS, "")
         participants = (await self._participants.of([session.id]))[session.id]
-        if not any(_is_meant(each, asked) for each in participants):
+        if not any(_is_meant(each, asked) and is_known_to(self._door, session, party, each) for each in participants):
             return self._answer(request, party, asked, names.RESPONDER, names.UNKNOWN_PRINCIPAL)
         await self._door.browser.sessions.end(bearer, "application")
         others = [each for each in participants if each.party != party.name]
         after = new_browser()
         if others:
-            leaving = await self._leavings.begin(self._mac(after), others, session.whose.language, asked)
+            leaving = await self._leavings.begin(self._mac(after), session, others, asked)
             response: Response = RedirectResponse(_place(leaving), status_code=303)
         else:
             response = self._answer(request, party, asked, names.SUCCESS, "")
@@ -193,7 +193,7 @@ class SloPages:
         participants = (await self._participants.of([session.id]))[session.id]
         if not participants:
             return ""
-        return _place(await self._leavings.begin(self._mac(browser), participants, session.whose.language))
+        return _place(await self._leavings.begin(self._mac(browser), session, participants))
 
     async def show(self, request: Request) -> Response:
         """The next application, or what became of all."""
@@ -243,10 +243,10 @@ class SloPages:
         return allowing(page, form.action) if form is not None else page
 
     def _request_to(self, leaving: Leaving, left: Left) -> str | Form | None:
-        """The address that carries it, or the form; None where the application is gone meanwhile."""
+        """The address that carries it, or the form; None where the application is gone meanwhile, or another bears its name."""
         party = self._door.party(left.participant.party)
         endpoint = logout_endpoint(party.metadata) if party is not None else None
-        if party is None or endpoint is None:
+        if party is None or endpoint is None or party.entity_id != left.entity_id:
             return None
         now_ms, signer = self._door.now_ms(), self._door.signer_for(party)
         content = LogoutRequest(
