@@ -11,6 +11,7 @@ import httpx
 
 from tests.flows.world import World
 from wardgate.audit.recorder import Recorder
+from wardgate.delivery.port import Channel
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts, TicketPlace
@@ -40,6 +41,8 @@ class PortalWorld(World):
     origin: str = ORIGIN
     # Where browsers come from that are opened from now on.
     address: str = "203.0.113.7"
+    # Whose gateways have all failed lately.
+    down: frozenset[Channel] = frozenset()
     tickets: TicketChecking | None = None
     ticket_places: tuple[TicketPlace, ...] = ()
 
@@ -77,7 +80,13 @@ class PortalWorld(World):
     async def browser(self, **options: Any) -> AsyncIterator["BrowserOfTests"]:
         """A browser with a cookie jar of its own."""
         parts = EngineParts(
-            self.storage, self.clock, lambda: self.ring, self.configuration, keep_messages=True, tickets=self.tickets
+            self.storage,
+            self.clock,
+            lambda: self.ring,
+            self.configuration,
+            keep_messages=True,
+            channel_down=lambda channel: channel in self.down,
+            tickets=self.tickets,
         )
         app = build_web_app(self.context(), ("portal",), [portal_pages(parts, self.joining())])
         transport = httpx.ASGITransport(app=app, client=(self.address, 50_000))

@@ -30,6 +30,10 @@ MAX_WORD_BYTES = 32
 GATEWAY_DOWN = "gateway_down"
 # Why nothing was asked, in audit and timeline, by what the person is told.
 _RESENT = Text("code.resent")
+# While no gateway of the channel works: after a first proof only, or it would tell that there was something to send.
+NOT_SENT = Text("code.not_sent")
+# What would say of such a message that it is on its way.
+_SAYS_SENT = ("code.resent", "code.expired")
 _NOTHING = {"policy.no_factor": "no_factor", "policy.not_here": "factor_not_here"}
 # Any other answer is no choice, and spares the look at what the person has.
 _WORDS = frozenset([word for factor in SECOND_FACTORS for word in factor.words])
@@ -289,6 +293,9 @@ class Asker:
             factor, holder, resend, trail, application, transaction.user_name
         ):
             return Text("code.no_more")
+        if factor.channel is not None and transaction.proved and self._parts.channel_down(factor.channel):
+            trail.note("no gateway takes such messages", factor=factor.kind)
+            status = (NOT_SENT, *(text for text in status if text.id not in _SAYS_SENT))
         interview = interviews.of_login(self._parts.configuration(), transaction)
         asked = await interviews.ask(factor, holder, self._task(transaction), interview, transaction.recall(factor.kind))
         expires_at = max(transaction.expires_at, now_ms + codes.life_s * 1000)

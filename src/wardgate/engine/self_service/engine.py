@@ -19,6 +19,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.port import PasswordPolicyTelling
 from wardgate.engine import brakes
 from wardgate.engine.activated import tell_issuer
+from wardgate.engine.asking import NOT_SENT
 from wardgate.engine.finding import Finding
 from wardgate.engine.notices import TOLD, notify, recovery_code_used, to_security
 from wardgate.engine.outcome import Origin
@@ -181,6 +182,8 @@ class SelfService:
             proof_tries=flow.proof_tries if again else TRIES_OF_A_PROOF,
         )
         trail.note("asked for a proof", factor=factor.kind)
+        if flow.proofs and factor.channel is not None and self._parts.channel_down(factor.channel):
+            told = NOT_SENT
         if not await self.records.step(flow, moved, trail, "asked", operations):
             return await self.show(flow.id, trail)
         return self.asking.question(moved, person, told, wrong=told is not None and told.id == "code.expired")
