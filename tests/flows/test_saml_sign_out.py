@@ -83,20 +83,21 @@ def status_in(address: str) -> list[str]:
     return [str(each.get("Value")).rpartition(":")[2] for each in root.iter(f"{{{names.PROTOCOL}}}StatusCode")]
 
 
-def answer_to(address: str, world: SamlWorld, name: str = "mail", status: str = names.SUCCESS) -> str:
-    """The LogoutResponse of an application to our LogoutRequest in this address."""
+def answer_to(address: str, world: SamlWorld, name: str = "mail", signer: str | None = None) -> str:
+    """The LogoutResponse of an application to our LogoutRequest in this address. `signer`: who signs instead; empty: nobody."""
     content = LogoutResponse(
         id="_answer",
         in_response_to=str(message_in(address, REQUEST).get("ID")),
         issuer=f"https://{name}.acme.test/sp",
         destination=SLO,
         issued_at=to_ms(world.clock.now()),
-        status=status,
+        status=names.SUCCESS,
         second_status="",
         signed=True,
     )
     state = query_of(address)["RelayState"][0]
-    return redirect_url("/saml/slo", RESPONSE, building.logout_response(content, None), state, a_signer(name))
+    by = name if signer is None else signer
+    return redirect_url("/saml/slo", RESPONSE, building.logout_response(content, None), state, a_signer(by) if by else None)
 
 
 async def test_application_signs_the_person_out_and_is_answered() -> None:
@@ -214,6 +215,38 @@ async def test_no_redirect_to_anywhere_after_a_logout() -> None:
         for address in (f"/signed-out?then={evil}", f"/sign-out?return={evil}", f"/saml/slo?return={evil}"):
             reply = await browser.client.get(address)
             assert not reply.headers.get("location", "").startswith("https://evil")
+
+
+@pytest.mark.parametrize("signer", ["", "wiki"])
+async def test_logout_response_that_is_not_signed_by_the_application_notes_nothing(signer: str) -> None:
+    world = await a_world(parties=(with_key("mail"), with_key()))
+    async with world.browser() as browser:
+        await browser.ask("mail")
+        await sign_in(browser, world)
+        await browser.get("/sign-out")
+        await browser.post("/sign-out")
+        place = browser.path
+        link = re.search(r'href="(https://mail[^"]*/slo[^"]*)"', browser.page.text)
+        assert link is not None
+        address = html.unescape(link[1])
+        assert (await outward(browser, answer_to(address, world, signer=signer))).status_code == 400
+        await browser.get(place)
+        assert "not told yet" in browser.page.text
+        await outward(browser, answer_to(address, world))
+        assert "in every application" in browser.page.text
+
+
+async def test_application_without_a_key_answers_unsigned() -> None:
+    world = await a_world(parties=(a_party("mail"),))
+    async with world.browser() as browser:
+        await browser.ask("mail")
+        await sign_in(browser, world)
+        await browser.get("/sign-out")
+        await browser.post("/sign-out")
+        link = re.search(r'href="(https://mail[^"]*/slo[^"]*)"', browser.page.text)
+        assert link is not None
+        await outward(browser, answer_to(html.unescape(link[1]), world, signer=""))
+        assert "in every application" in browser.page.text
 
 
 def under_the_name_of_mail():  # type: ignore[no-untyped-def]

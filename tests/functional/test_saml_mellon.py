@@ -46,6 +46,8 @@ def sp(request: pytest.FixtureRequest, idp: Site, tmp_path: Path) -> Iterator[Me
         world = idp.world
         assert isinstance(world, SamlWorld)
         said = parse_sp_metadata(one.metadata, to_ms(world.clock.now()))
+        # With a key, so that nothing of it counts unsigned.
+        assert said.signing_certificates
         world.parties = (replace(a_party("wiki"), metadata=said),)
         yield one
 

@@ -272,6 +272,12 @@ class SloPages:
             answer = logout_response(message, party.metadata.signing_certificates, arrival(self._door, SLO_PATH))
         except SamlMessageError as error:
             return refused(self._door, request, NotTrusted("federation.not_trusted", error.message, message.issuer))
+        if party.metadata.signing_certificates and not answer.signed:
+            # Whoever could sign and does not may be anybody who saw our request: in the browser's history, in a log of addresses.
+            why = NotTrusted(
+                "federation.not_trusted", "its metadata has a key, and the LogoutResponse is not signed", message.issuer
+            )
+            return refused(self._door, request, why)
         leaving_id = message.received.relay_state or ""
         if answer.in_response_to != self._leavings.message_id(leaving_id, party.name):
             why = NotTrusted("federation.not_trusted", "an answer to no request of ours", message.issuer)
