@@ -72,7 +72,7 @@ async def test_a_sent_code_is_worth_nothing_after_the_life_that_the_plan_gives_i
     world.later(60)
     again = await world.answer(challenge, message.code, name="bob")
     assert isinstance(again, Challenge)
-    assert again.texts[0].id.startswith("code.wrong")
+    assert again.texts[0].id == "code.expired"
 
 
 async def test_a_login_keeps_the_plan_that_it_began_with(world: World) -> None:
