@@ -1,4 +1,4 @@
-"""Signing in as somebody else over a live session: forms of other sites, of older tabs and of half-made sign-ins change no account."""
+"""Signing in as somebody else over a live session: forms of other sites and older tabs and half-made sign-ins switch no account."""
 
 from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 
