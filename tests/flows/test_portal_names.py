@@ -81,6 +81,49 @@ async def test_several_accounts_are_listed_with_their_realms_in_one_message() ->
     assert "lovelace (partners)" in text
 
 
+async def test_people_of_one_directory_who_share_an_address_get_one_message_with_all_their_names() -> None:
+    world = PortalWorld()
+    for name, mail in (("ada", "Family@home.test"), ("bob", "family@home.test")):
+        await world.subject_of(await world.person(name, mail=mail))
+    await world.person("carol", mail="carol@home.test")
+    await world.person("dave", state=AccountState.DISABLED, mail="family@home.test")
+    await ask(world, "family@home.test")
+    [(to, text)] = await told(world)
+    assert to.lower() == "family@home.test"
+    assert sorted(re.findall(r"(\w+) \(acme\)", text)) == ["ada", "bob"]
+    [event] = await world.payloads("engine:name:sent")
+    assert event["accounts"] == 2
+
+
+async def test_address_of_a_crowd_lists_ten_and_costs_one_message() -> None:
+    world = PortalWorld()
+    for number in range(30):
+        world.directory.add(f"user{number:02}", None, mail="all@acme.test")
+    await ask(world, "all@acme.test")
+    [(_, text)] = await told(world)
+    assert text.count("(acme)") == 10
+
+
+@pytest.mark.parametrize(
+    "typed", ["*@acme.test", "ada@*", "%@acme.test", "ad_@acme.test", "x@y.z)(mail=*", "' OR 1=1 --@acme.test"]
+)
+async def test_wildcard_typed_for_an_address_sends_nothing(typed: str) -> None:
+    world = PortalWorld()
+    await world.person("ada", mail="ada@acme.test")
+    assert (await ask(world, typed)).status_code == 200
+    assert await told(world) == []
+
+
+async def test_directory_that_cannot_tell_of_several_still_finds_the_only_one() -> None:
+    class Plain(MemoryDirectory):
+        sharing_mail = None  # type: ignore[assignment]
+
+    world = PortalWorld(directory=Plain("acme"))
+    await world.person("ada", mail="ada@acme.test")
+    await ask(world, "ada@acme.test")
+    assert [to for to, _ in await told(world)] == ["ada@acme.test"]
+
+
 async def test_contact_of_one_person_twice_is_one_line() -> None:
     world = PortalWorld()
     await give(world, await world.person("ada", mail=HOME), HOME)
@@ -93,8 +136,10 @@ async def test_nobody_learns_whether_a_contact_is_known() -> None:
     world = PortalWorld()
     await give(world, await world.person("ada", mail="ada@acme.test"), PHONE)
     await world.person("bob", state=AccountState.DISABLED, mail="bob@acme.test")
+    for name in ("carol", "dave"):
+        await world.person(name, mail="two@acme.test")
     seen = []
-    for typed in ("ada@acme.test", "xyz@acme.test", "bob@acme.test", PHONE, "+905320000000", "ada", "???"):
+    for typed in ("ada@acme.test", "two@acme.test", "xyz@acme.test", "bob@acme.test", PHONE, "+905320000000", "ada", "???"):
         async with world.browser() as browser:
             first = await browser.get("/username")
             form = browser.filled(0, {"contact": typed})
@@ -107,8 +152,8 @@ async def test_nobody_learns_whether_a_contact_is_known() -> None:
                 (reply.status_code, reply.content, page.status_code, re.sub(UNLIKE, "", first.text + page.text), _plain(headers))
             )
     assert all(each == seen[0] for each in seen)
-    assert sorted(to for to, _ in await told(world)) == [PHONE, "ada@acme.test"]
-    assert len(await world.events("engine:name:sent")) == 7
+    assert sorted(to for to, _ in await told(world)) == [PHONE, "ada@acme.test", "two@acme.test"]
+    assert len(await world.events("engine:name:sent")) == 8
 
 
 def _plain(headers: list[list[tuple[str, str]]]) -> str:
@@ -118,8 +163,10 @@ def _plain(headers: list[list[tuple[str, str]]]) -> str:
 async def test_reply_leaves_at_its_moment_and_the_message_waits_for_the_outbox() -> None:
     world = PortalWorld(floor_ms=150)
     await world.person("ada", mail="ada@acme.test")
+    for name in ("bob", "carol"):
+        await world.person(name, mail="two@acme.test")
     loop, took = asyncio.get_running_loop(), []
-    for typed in ("ada@acme.test", "nobody@acme.test"):
+    for typed in ("ada@acme.test", "two@acme.test", "nobody@acme.test"):
         async with world.browser() as browser:
             await browser.get("/username")
             form = browser.filled(0, {"contact": typed})
@@ -127,8 +174,7 @@ async def test_reply_leaves_at_its_moment_and_the_message_waits_for_the_outbox()
             await browser.client.post("/username", data=form, headers=OURS)
             took.append(loop.time() - began)
     assert min(took) >= 0.14
-    [message] = await world.messages()
-    assert message.state == "queued"
+    assert [message.state for message in await world.messages()] == ["queued", "queued"]
 
 
 async def test_login_name_is_no_mailbox() -> None:

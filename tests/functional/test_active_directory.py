@@ -19,6 +19,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.active_directory import accounts
 from wardgate.directory.active_directory.directory import ActiveDirectory
 from wardgate.directory.active_directory.passwords import HELD_S, OUTCOME_UNKNOWN, POLICY_HINTS, POLICY_HINTS_OLD
+from wardgate.directory.active_directory.settings import ActiveDirectoryAttributes
 from wardgate.directory.ldap.port import Control, Entry, Result, Scope
 from wardgate.directory.ldap.settings import BindSettings, TimeoutSettings
 from wardgate.directory.port import (
@@ -226,6 +227,19 @@ async def test_a_letter_that_only_looks_alike_is_another_name(
     assert (await found(ad, sam)).name == sam
     for other in others:
         assert await ad.find(sam.replace(stored, other), SOON) is None
+
+
+async def test_a_upn_is_a_mail_address_of_those_alone_who_have_it_as_one(server: samba.DomainController, make: Make) -> None:
+    """Many domains give everybody a UPN that is one of the addresses of his `proxyAddresses`."""
+    ad, _ = make(attributes=ActiveDirectoryAttributes(other_mails=("otherMailbox",)))
+    shared, alone = f"{samba.name('team')}@acme.test", f"{samba.name('alone')}@acme.test"
+    one, two = samba.name("one"), samba.name("two")
+    server.add_user(one, userPrincipalName=shared, mail="first@acme.test", otherMailbox=f"smtp:{shared}")
+    server.add_user(two, mail=shared)
+    server.add_user(samba.name("three"), userPrincipalName=alone, mail="third@acme.test")
+
+    assert sorted(user.name for user in await ad.sharing_mail(shared.upper(), SOON, 10)) == sorted([one, two])
+    assert await ad.sharing_mail(alone, SOON, 10) == ()
 
 
 async def test_a_mail_address_that_is_anothers_upn_is_nobodys(server: samba.DomainController, ad: ActiveDirectory) -> None:

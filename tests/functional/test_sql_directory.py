@@ -131,6 +131,7 @@ async def test_sql_in_a_name_or_mail_finds_nobody_and_does_nothing(database: Dat
 
     for typed in (attack, f"{attack}@example.test", f"ada@example.test{attack}"):
         assert await directory.find(typed, SOON) is None
+        assert await directory.sharing_mail(typed, SOON, 10) == ()
     assert await directory.get(attack, SOON) is None
     assert (await found(directory, "ada")).name == "ada"
 
@@ -558,6 +559,17 @@ async def test_own_statements_over_two_tables(database: Database, opened: Open) 
         Verdict.GOOD,
         Verdict.WARNING,
     }
+
+
+async def test_an_own_statement_tells_everybody_who_shares_a_mail_address(database: Database, opened: Open) -> None:
+    for login in ("ada", "bob"):
+        await database.insert(login=login, email="Team@example.test")
+    await database.insert(login="team@example.test", email="other@example.test")
+    own = "SELECT * FROM employee WHERE lower(login) = :name OR lower(email) = :name"
+    directory = opened(database.settings(columns=databases.WHOLE, find_statement=own))
+
+    told = await directory.sharing_mail("team@example.test", SOON, 10)
+    assert sorted(user.name for user in told) == ["ada", "bob"]
 
 
 async def test_a_statement_that_cannot_demand_a_change_is_not_believed_to(database: Database, opened: Open) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from wardgate.clock import Clock
 from wardgate.crypto import Secret, new_id
-from wardgate.directory.names import canonical_name
+from wardgate.directory.names import canonical_name, mail_as_name
 from wardgate.directory.password_rules import Rule, broken_rules
 from wardgate.directory.port import (
     USERS_PER_PAGE,
@@ -188,6 +188,13 @@ class MemoryDirectory:
         if not found:
             found = [user for user in users if user.mail is not None and canonical_name(user.mail) == key]
         return found[0] if len(found) == 1 else None
+
+    async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
+        """Everybody with this mail address."""
+        await self._answer(timeout_s)
+        key = mail_as_name(address)
+        users = (entry.user for entry in self._entries.values() if key is not None)
+        return tuple(user for user in users if user.mail is not None and canonical_name(user.mail) == key)[:limit]
 
     async def find_by_sid(self, sid: bytes, timeout_s: float) -> DirectoryUser | None:
         """The user whose attribute `objectSid` is this in hexadecimal digits."""

@@ -31,6 +31,12 @@ def canonical_name(typed: str) -> str | None:
     return name if 0 < len(name) <= MAX_NAME_CHARS else None
 
 
+def mail_as_name(address: str) -> str | None:
+    """A mail address in the form of `canonical_name`, which is how directories compare it; None for what cannot be one."""
+    key = canonical_name(address)
+    return key if key is not None and "@" in key.strip("@") else None
+
+
 @lru_cache(maxsize=4096)
 def canonical_mail(address: str) -> str:
     """The form in which mail addresses are compared: the local part as `canonical_name` has it, the domain as `canonical_domain`.

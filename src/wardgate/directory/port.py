@@ -292,6 +292,22 @@ class ContactWriting(Protocol):
         ...
 
 
+# Beyond these a directory tells nobody of those who share a mail address; each of them is read.
+MAX_SHARING: Final = 20
+
+
+@runtime_checkable
+class MailSharing(Protocol):
+    """Tells everybody who has a mail address. By one that several people share, `find` means nobody."""
+
+    async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
+        """Those whose mail address this is, compared as in `find`, each once, as `get` tells him; a login name is none.
+
+        `limit`: no more than these, whichever they are. Nobody for what is no mail address.
+        """
+        ...
+
+
 class Verdict(StrEnum):
     """How one point of an examination came out. SKIPPED: not asked for, or it cannot be told from here."""
 

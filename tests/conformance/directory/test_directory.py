@@ -25,6 +25,7 @@ from wardgate.directory.port import (
     Directory,
     DirectoryUser,
     Listing,
+    MailSharing,
     PasswordChanging,
     PasswordNotAccepted,
     PasswordPolicy,
@@ -96,7 +97,7 @@ PROTOCOLS = {
 
 async def test_it_satisfies_the_port(subject: Subject, request: pytest.FixtureRequest) -> None:
     able = ABILITIES[request.node.callspec.params["subject"]]
-    for protocol in [Directory, *[each for ability, each in PROTOCOLS.items() if getattr(able, ability)]]:
+    for protocol in [Directory, MailSharing, *[each for ability, each in PROTOCOLS.items() if getattr(able, ability)]]:
         assert isinstance(subject.directory, protocol)
     assert subject.directory.name == "staff"
 
@@ -176,6 +177,80 @@ async def test_a_mail_address_of_an_active_and_a_disabled_user_finds_neither(sub
     await subject.add("bob", BAD.reveal(), mail="team@example.test")
 
     assert await subject.directory.find("team@example.test", SOON) is None
+
+
+async def test_everybody_who_shares_a_mail_address_is_told(subject: Subject) -> None:
+    one = await ada(subject, mail="team@example.test", groups=("vpn-users",))
+    await subject.add("bob", BAD.reveal(), mail="TEAM@example.test")
+    await subject.add("carol", BAD.reveal(), mail="other@example.test")
+    both = sorted([one, await found(subject, "bob")], key=lambda user: user.name)
+
+    told = await subject.directory.sharing_mail(" Team@example.TEST", SOON, 10)
+    assert sorted(told, key=lambda user: user.name) == both
+    assert [user.name for user in await subject.directory.sharing_mail("other@example.test", SOON, 10)] == ["carol"]
+    assert await subject.directory.sharing_mail("nobody@example.test", SOON, 10) == ()
+
+
+async def test_of_those_who_share_a_mail_address_no_more_are_told_than_the_limit(subject: Subject) -> None:
+    for name in ("ada", "bob", "carol"):
+        await subject.add(name, GOOD.reveal(), mail="team@example.test")
+
+    told = await subject.directory.sharing_mail("team@example.test", SOON, 2)
+    assert len({user.immutable_id for user in told}) == 2
+
+
+@needs("disables")
+async def test_a_disabled_user_shares_a_mail_address_as_what_he_is(subject: Subject) -> None:
+    await ada(subject, mail="team@example.test", state=AccountState.DISABLED)
+    await subject.add("bob", BAD.reveal(), mail="team@example.test")
+
+    told = await subject.directory.sharing_mail("team@example.test", SOON, 10)
+    assert {user.name: user.state for user in told} == {"Ada": AccountState.DISABLED, "bob": AccountState.ACTIVE}
+
+
+@needs("names_beside_mails")
+async def test_a_login_name_that_looks_like_it_is_no_mail_address(subject: Subject) -> None:
+    await subject.add("ada@example.test", GOOD.reveal(), mail="lovelace@example.test")
+    await subject.add("bob", BAD.reveal(), mail="ada@example.test")
+
+    assert [user.name for user in await subject.directory.sharing_mail("ada@example.test", SOON, 10)] == ["bob"]
+
+
+INJECTED = (
+    "*",
+    "*@*",
+    "*@example.test",
+    "a*@example.test",
+    "ada@*",
+    "%@example.test",
+    "ad_@example.test",
+    "ada@example.test)(uid=*",
+    "x@example.test)(|(mail=*",
+    "x@y)(objectClass=*))(|(a=b",
+    "x@example.test' OR '1'='1",
+    "x@y' UNION SELECT * FROM employee --",
+    "\\2a@example.test",
+    "ada@example.test\x00",
+    "",
+    "@",
+    "ada",
+    "ada@" + "x" * 300,
+)
+
+
+@pytest.mark.parametrize("typed", INJECTED)
+async def test_wildcards_and_filters_typed_for_a_mail_address_find_nobody(subject: Subject, typed: str) -> None:
+    await ada(subject, mail="ada@example.test")
+    assert len(await subject.directory.sharing_mail("ada@example.test", SOON, 10)) == 1
+
+    assert await subject.directory.sharing_mail(typed, SOON, 10) == ()
+
+
+@pytest.mark.parametrize("typed", ["ırem@example.test", "İrem@example.test", "ìrem@example.test"])
+async def test_a_letter_that_databases_fold_never_finds_another_persons_mail_address(subject: Subject, typed: str) -> None:
+    await subject.add("ada", GOOD.reveal(), mail="irem@example.test")
+
+    assert await subject.directory.sharing_mail(typed, SOON, 10) == ()
 
 
 @needs("names_beside_mails")

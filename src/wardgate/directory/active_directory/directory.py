@@ -4,6 +4,7 @@ A login costs three reads and a bind: the name, the entry (with state, rules and
 groups. Who was found is bound by the DN that was just read, so a rename between two logins disturbs nobody.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Set
 from contextlib import aclosing
@@ -24,7 +25,7 @@ from wardgate.directory.active_directory.domain import Domain
 from wardgate.directory.active_directory.errors import Refusal, refusal, trouble, verdict
 from wardgate.directory.active_directory.group_graph import MEMBERSHIP, GroupGraph
 from wardgate.directory.active_directory.groups import Group, Groups
-from wardgate.directory.active_directory.lookup import ACCOUNT, PRINCIPAL, look_up
+from wardgate.directory.active_directory.lookup import ACCOUNT, PRINCIPAL, LookUp, look_up
 from wardgate.directory.active_directory.passwords import Passwords
 from wardgate.directory.active_directory.reading import Budget, Reader
 from wardgate.directory.active_directory.settings import ActiveDirectorySettings, check
@@ -34,7 +35,7 @@ from wardgate.directory.ldap.client import Client
 from wardgate.directory.ldap.filters import escape
 from wardgate.directory.ldap.names import is_under
 from wardgate.directory.ldap.port import Change, ChangeKind, Entry, LdapClient, Scope
-from wardgate.directory.names import canonical_name
+from wardgate.directory.names import canonical_name, mail_as_name
 from wardgate.directory.port import (
     USERS_PER_PAGE,
     AccountState,
@@ -104,6 +105,22 @@ class ActiveDirectory:
         if user is not None:
             self._grace.seen(user)
         return user
+
+    async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
+        """Everybody with this mail address. All are read at once, so that two take hardly longer than one.
+
+        Who has it for a UPN is looked at too: it may be among his other addresses, which are not searched.
+        """
+        key = mail_as_name(address)
+        if key is None:
+            return ()
+        budget, mail = self._reader.budget(timeout_s), self._settings.attributes.mail
+        wanted = LookUp(((PRINCIPAL, key), (mail, key)), self._settings.user_filter)
+        told = ("objectGUID", PRINCIPAL, mail)
+        entries = await self._reader.entries(self._settings.base, Scope.SUBTREE, wanted.filter_text, told, budget, limit=MAX_HITS)
+        meant = [self._id(entry) for entry in entries if wanted.is_meant(entry)]
+        read = await asyncio.gather(*(self._read(each, budget) for each in meant))
+        return tuple(user for user in read if user is not None and _has_mail(user, key))[:limit]
 
     def might_hold(self, name: str) -> bool:
         """False for a name with another domain before a backslash, once the domain's own names were read, and for no name."""
@@ -312,6 +329,10 @@ class ActiveDirectory:
     async def close(self) -> None:
         """Give up all connections."""
         await self._client.close()
+
+
+def _has_mail(user: DirectoryUser, key: str) -> bool:
+    return any(mail is not None and canonical_name(mail) == key for mail in (user.mail, *user.other_mails))
 
 
 def _as_read_alone(entry: Entry, told: Set[str], sids: tuple[bytes, ...]) -> Entry:

@@ -13,7 +13,7 @@ from wardgate.directory.kind import DirectoryKind, DirectoryParts, setting_error
 from wardgate.directory.local.examination import examine
 from wardgate.directory.local.passwords import Earlier, NewPasswords
 from wardgate.directory.local.rows import TABLE, StoredPassword, number, state_of, stored_password
-from wardgate.directory.names import canonical_name
+from wardgate.directory.names import canonical_name, mail_as_name
 from wardgate.directory.password_rules import MAX_OWN_WORDS, MAX_PASSWORD_BYTES, normalised
 from wardgate.directory.port import (
     USERS_PER_PAGE,
@@ -84,6 +84,15 @@ class LocalDirectory:
     async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this immutable id."""
         return self._user(await self._in_time(self._row(immutable_id), timeout_s))
+
+    async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
+        """Everybody with this mail address, by name."""
+        key = mail_as_name(address)
+        if key is None:
+            return ()
+        wanted = (Where("directory", "=", self.name), Where("mail_key", "=", key))
+        rows = await self._in_time(self._storage.find(TABLE, wanted, order_by="name_key", limit=limit), timeout_s)
+        return tuple(filter(None, map(self._user, rows)))
 
     @property
     def contacts_kept_here(self) -> bool:

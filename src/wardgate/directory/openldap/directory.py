@@ -1,5 +1,6 @@
 """An OpenLDAP directory: looks users up, checks, changes and resets their passwords, lifts locks, writes contacts."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
@@ -10,7 +11,7 @@ from wardgate.crypto import Secret, new_id
 from wardgate.directory.ldap.filters import Filter, both, either, equal
 from wardgate.directory.ldap.names import escape_value
 from wardgate.directory.ldap.port import Change, ChangeKind, Code, Entry, LdapClient, LdapRefused, LdapSession, Result, Scope
-from wardgate.directory.names import canonical_name
+from wardgate.directory.names import canonical_name, mail_as_name
 from wardgate.directory.openldap import password_modify
 from wardgate.directory.openldap.answers import INVALID_SYNTAX, refuse_password, refuse_write, unexpected, verdict_of
 from wardgate.directory.openldap.budget import Budget
@@ -48,7 +49,7 @@ _ANY: Final = 0
 
 class OpenLdapDirectory:
     """Satisfies Directory, PasswordRemembering, PasswordGrace, PasswordChanging, PasswordResetting, PasswordPolicyTelling,
-    LockoutTelling, Unlocking, ContactWriting, Listing, Examining, ServerTelling and Closing of `port.py`."""
+    LockoutTelling, Unlocking, ContactWriting, Listing, MailSharing, Examining, ServerTelling and Closing of `port.py`."""
 
     def __init__(self, client: LdapClient, settings: OpenLdapSettings, clock: Clock, region: str | None = None) -> None:
         self._client = client
@@ -79,6 +80,17 @@ class OpenLdapDirectory:
         user = await self._user(entry, budget) if entry is not None else None
         self._grace.found(name, user)
         return user
+
+    async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
+        """Everybody with this mail address."""
+        key = mail_as_name(address)
+        if key is None:
+            return ()
+        budget = self._budget(timeout_s)
+        found = await self._search(equal(self._settings.attributes.mail, key), budget, None)
+        named = (entry for entry in found or () if entry.texts(self._settings.attributes.user_name))
+        hits = [entry for entry in named if self._reader.has_mail(entry, key)][:limit]
+        return tuple(await asyncio.gather(*(self._user(entry, budget) for entry in hits)))
 
     async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this immutable id, wherever the entry is by now and whatever it is called."""

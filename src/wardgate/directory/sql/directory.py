@@ -9,7 +9,7 @@ from wardgate.clock import Clock
 from wardgate.crypto import Secret
 from wardgate.directory.deadline import within
 from wardgate.directory.kind import DirectoryKind, DirectoryParts
-from wardgate.directory.names import canonical_name
+from wardgate.directory.names import canonical_name, mail_as_name
 from wardgate.directory.password_rules import broken_rules
 from wardgate.directory.port import (
     USERS_PER_PAGE,
@@ -30,7 +30,7 @@ from wardgate.directory.sql.engines.connecting import Connecting
 from wardgate.directory.sql.engines.engine import Limits, Result, SqlEngine, Writing
 from wardgate.directory.sql.engines.sqlite import SqliteEngine
 from wardgate.directory.sql.hashes import check_stored, make_hash
-from wardgate.directory.sql.rows import Account, Row, choose, columns_used, read_account, read_groups, rows_of
+from wardgate.directory.sql.rows import Account, Row, choose, columns_used, read_account, read_groups, rows_of, with_mail
 from wardgate.directory.sql.settings import SqlSettings
 from wardgate.directory.sql.spellings import exact_spellings, lowered_spellings
 from wardgate.directory.sql.statements import OWN, Statement, TableStatements, own_statement, page_of
@@ -102,6 +102,17 @@ class SqlDirectory:
         row = choose(rows, self._settings, key)
         groups = await self._groups(row, typed, timeout_s)
         return None if row is None else self._read(row, groups).user
+
+    async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
+        """Everybody with this mail address."""
+        key = mail_as_name(address)
+        return () if key is None else await self._in_time(self._sharing(key, address, timeout_s, limit), timeout_s)
+
+    async def _sharing(self, key: str, typed: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
+        rows = with_mail(await self._candidates(key, typed, timeout_s), self._settings, key)[:limit]
+        if not rows:
+            await self._groups(None, typed, timeout_s)
+        return tuple(await self._listed(rows, timeout_s))
 
     async def _candidates(self, key: str, typed: str, timeout_s: float) -> list[Row]:
         own = self._own.get("find_statement")

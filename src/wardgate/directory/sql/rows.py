@@ -99,6 +99,14 @@ def choose(rows: Sequence[Row], settings: SqlSettings, key: str) -> Row | None:
     return None
 
 
+def with_mail(rows: Sequence[Row], settings: SqlSettings, key: str) -> list[Row]:
+    """The rows of those with this mail address, each once: a database holds more letters for the same than we do."""
+    columns = settings.columns
+    mails = _present(columns.mail, *columns.other_mails)
+    found = {key_text(row[columns.id]): row for row in rows if any(canonical_name(text(row[mail])) == key for mail in mails)}
+    return list(found.values())
+
+
 def read_groups(result: Result) -> tuple[str, ...]:
     """The first column of each row, each name once."""
     return tuple(_unique([text(row[0]) for row in result.rows if len(text(row[0])) <= MAX_GROUP_CHARS]))

@@ -17,7 +17,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.contacts import normalise_mail, normalise_phone
 from wardgate.directory.names import canonical_name
-from wardgate.directory.port import AccountState, ContactKind, Directory, DirectoryUser
+from wardgate.directory.port import MAX_SHARING, AccountState, ContactKind, Directory, DirectoryUser, MailSharing
 from wardgate.directory.realm import Realm
 from wardgate.engine import brakes
 from wardgate.engine.notices import CHANNELS, Addressee, tell
@@ -161,14 +161,22 @@ class UserNames:
         """Those who have exactly this address: a directory finds by login name as well, which is no mailbox."""
         wanted, found = compared(mail), list[_Found]()
         for realm, directory in self._directories():
-            user = await directory.find(mail, self._parts.directory_timeout_s)
-            mails = (user.mail, *user.other_mails) if user is not None else ()
-            to = next((each for each in mails if each and compared(each) == wanted), None)
-            if user is not None and to is not None:
+            for user in await self._sharing(directory, mail):
+                to = next((each for each in (user.mail, *user.other_mails) if each and compared(each) == wanted), None)
+                if to is None or user.state not in _MAY:
+                    continue
                 known = subject_in(*await self._storage.read([link_of(user.directory, user.immutable_id)]))
                 if known is None or not await self._is_held(asking, known, directory, user, to):
                     found.append(_Found(to, known, user, realm))
         return found
+
+    async def _sharing(self, directory: Directory, mail: str) -> tuple[DirectoryUser, ...]:
+        """Whom the address may mean there. A directory that cannot tell of several finds the only one, or nobody."""
+        timeout_s = self._parts.directory_timeout_s
+        if isinstance(directory, MailSharing):
+            return await directory.sharing_mail(mail, timeout_s, MAX_SHARING)
+        user = await directory.find(mail, timeout_s)
+        return (user,) if user is not None else ()
 
     async def _is_held(self, asking: Asking, subject_id: SubjectId, directory: Directory, user: DirectoryUser, to: str) -> bool:
         """Whether the directory tells this address for too short a time."""
