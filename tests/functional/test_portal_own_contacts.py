@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, Visitor, looks
 from wardgate.account.contact import Source, create_contact
@@ -14,6 +14,7 @@ from wardgate.directory.port import ContactKind
 pytestmark = pytest.mark.neighbour("chromium")
 
 HOME = "ada@home.test"
+NEW_HOME = "ada@new.test"
 NEWER = "+905329876543"
 
 
@@ -82,6 +83,34 @@ def test_contact_is_added_replaced_preferred_and_removed(site: Site, visit: Visi
 
 
 @looks(OTHER)
+def test_contact_is_replaced_and_the_old_one_stays_until_the_code_was_right(site: Site, visit: Visit) -> None:
+    site.ada()
+    site.run(give_mail(site, "ada", HOME))
+    ada = visit()
+    ada.sign_in_by_app()
+    ada.open("/account/contacts")
+    go(ada, ada.page.get_by_role("link", name=re.compile("home.test")))
+    ada.follow("contact.replace_mail")
+    ada.sees("contact-replace", ada.t("contact.replace_mail"))
+    ada.reads("contact.replace_what")
+    ada.field("contact.kind_mail").fill(NEW_HOME)
+    ada.press("contact.send_code")
+    ada.sees("contact-replace-code", ada.t("contact.verify_mail"))
+    ada.open("/account/contacts")
+    expect(ada.page.get_by_role("link", name=re.compile("home.test"))).to_have_count(1)
+    expect(ada.page.get_by_role("link", name=re.compile("new.test"))).to_have_count(0)
+    ada.page.go_back()
+    verify(site, ada, NEW_HOME)
+    ada.sees("contact-replaced", ada.t("contact.saved"))
+    ada.open("/account/contacts")
+    expect(ada.page.get_by_role("link", name=re.compile("home.test"))).to_have_count(0)
+    expect(ada.page.get_by_role("link", name=re.compile("new.test"))).to_have_count(1)
+    # Told at the old place as well, with a link that undoes it.
+    link_to(site, HOME)
+    assert sent_to(site, NEW_HOME)
+
+
+@looks(OTHER)
 def test_link_of_a_notice_undoes_the_change_once(site: Site, visit: Visit) -> None:
     site.ada()
     thief, ada = visit(), visit()
@@ -118,10 +147,17 @@ def test_not_me_link_asks_before_it_ends_anything(site: Site, visit: Visit) -> N
 
 async def give_team_mail(site: Site, name: str) -> None:
     """Somebody who verified a mailbox that he shares."""
+    await site.world.person(name)
+    await give_mail(site, name, "team@acme.test")
+
+
+async def give_mail(site: Site, name: str, address: str) -> None:
+    """He verified it two days ago."""
     world = site.world
-    subject, at_ms = await world.subject_of(await world.person(name)), to_ms(world.clock.now()) - 2 * 86_400_000
-    contact = create_contact(world.ring, subject, ContactKind.MAIL, "team@acme.test", Source.PERSON, at_ms, at_ms)
-    await world.storage.commit(contact)
+    user = await world.directory.find(name, 1.0)
+    assert user is not None
+    subject, at_ms = await world.subject_of(user), to_ms(world.clock.now()) - 2 * 86_400_000
+    await world.storage.commit(create_contact(world.ring, subject, ContactKind.MAIL, address, Source.PERSON, at_ms, at_ms))
 
 
 @looks(ONE)

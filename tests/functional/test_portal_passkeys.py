@@ -13,10 +13,12 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expec
 from tests.flows.plans import use_plan
 from tests.flows.portal_world import PortalWorld
 from tests.functional.chromium import AXE, Loop, new_context, new_tls_files, overflow, paint
+from wardgate.crypto import Secret
 from wardgate.engine.runtime import EngineParts
 from wardgate.policy.settings import ActionEntrySettings
 from wardgate.portal.routes import portal_pages
 from wardgate.storage.port import Row, Update
+from wardgate.texts import Text, render
 from wardgate.web.app import build_web_app
 from wardgate.web.server import HttpsServer
 
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.neighbour("chromium")
 
 _T = TypeVar("_T")
 PASSWORD = "correct horse"
+NEW = "Correct-horse-4-battery-staples"
 # Asked by the session that has the authenticator: the end of another one would take that away.
 ASK_AXE = """(async () => {
   const found = await axe.run(document);
@@ -429,6 +432,40 @@ def test_change_is_confirmed_by_the_passkey_and_the_page_says_where_else(site: S
     ada.page.get_by_role("link", name="Back").click()
     ada.page.get_by_role("button", name="Continue with passkey").click()
     ada.at("/account/contacts/add/mail")
+
+
+def test_older_passkey_lifts_the_freeze_of_its_person_and_the_password_of_a_thief_is_gone(site: Site, ada: Person) -> None:
+    ada.sign_in_by_app()
+    ada.make_passkey()
+    ada.without_autofill()
+    site.world.later(8 * 86_400)
+    ada.go("/sign-in")
+    ada.page.get_by_role("button", name="Sign in with a passkey").click()
+    ada.at("/account")
+    ada.go("/account/activity")
+    ada.page.locator(".happened a").first.click()
+    ada.page.get_by_role("button", name=render(Text("link.act_not_me"), "en")).click()
+    ada.at("/sign-in")
+    assert len(site.run(site.world.rows("freeze"))) == 1
+    assert site.run(site.world.rows("sso_session")) == []
+    site.world.later(60)
+
+    async def set_by_the_thief() -> None:
+        user = await site.world.directory.find("ada", 1.0)
+        assert user is not None
+        await site.world.directory.reset_password(user, Secret("the thief's own choice"), False, 1.0)
+
+    site.run(set_by_the_thief())
+    ada.go("/sign-in")
+    ada.page.get_by_role("button", name="Sign in with a passkey").click()
+    ada.at("/step")
+    expect(ada.page.get_by_text(render(Text("freeze.lift"), "en"))).to_be_visible()
+    ada.is_clean("lift")
+    ada.page.locator("#new_password").fill(NEW)
+    ada.page.get_by_role("button", name=render(Text("recover.set_password"), "en")).click()
+    ada.at("/account")
+    assert site.run(site.world.rows("freeze")) == []
+    assert len(site.passkeys()) == 1
 
 
 def test_recovery_code_that_confirms_says_what_it_is_good_for(site: Site, browser: Browser, ada: Person) -> None:
