@@ -86,10 +86,13 @@ def a_party(name: str = "wiki", **changes: Any) -> RelyingParty:
 
 @dataclass
 class SamlWorld(PortalWorld):
-    """A world with applications beside the portal. `policies`: those of applications that have another one than the portal."""
+    """A world with applications beside the portal. `policies`: those of applications that have another one than the portal;
+    `signers`: our own keys.
+    """
 
     parties: tuple[RelyingParty, ...] = field(default_factory=lambda: (a_party(), a_party("mail")))
     policies: dict[str, Policy] = field(default_factory=dict)
+    signers: tuple[str, ...] = ("idp",)
 
     def configuration(self) -> EngineConfiguration:
         """The configuration in force."""
@@ -100,9 +103,10 @@ class SamlWorld(PortalWorld):
         return replace(self.configured(applications), tickets=self.ticket_places)
 
     def keys(self) -> SigningKeys:
-        """Our own key."""
-        signer, now_ms = a_signer("idp"), to_ms(self.clock.now())
-        return SigningKeys((SigningKey(KeyKind.RSA, 1, signer, 0, 0, None, now_ms + 10**12),))
+        """Our own keys; the last of them signs."""
+        ends = to_ms(self.clock.now()) + 10**12
+        known = enumerate(map(a_signer, self.signers), start=1)
+        return SigningKeys(tuple(SigningKey(KeyKind.RSA, number, signer, 0, 0, None, ends) for number, signer in known))
 
     def joining(self) -> Joining:
         """The door that is joined to the portal."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.flows.plans import use_plan
-from tests.flows.saml_world import ACS, SamlBrowser, SamlWorld, a_party, by_redirect
+from tests.flows.saml_world import ACS, SamlBrowser, SamlWorld, a_party, a_signer, by_redirect
 from tests.flows.test_portal_tickets import TicketWorld
 from tests.flows.test_saml_sign_in import a_world, sign_in, wanting
 from wardgate.backup.epoch import open_epoch
@@ -22,6 +22,8 @@ from wardgate.federation.relying_party import NameIdFormat, NameIdRule
 from wardgate.federation.saml import encrypting, names
 from wardgate.federation.saml.addresses import checked_url
 from wardgate.federation.saml.values import Endpoint, KeyTransport
+from wardgate.federation.saml.verifying import verified
+from wardgate.federation.saml.xml import parse
 from wardgate.federation.stored_requests import MAX_FOLLOWING, Asked, StoredRequests, TooManyOpen
 from wardgate.policy.settings import ActionEntrySettings, FloorSettings, FloorThenSettings, LifetimesThenSettings
 from wardgate.storage.port import Upsert
@@ -354,3 +356,45 @@ async def test_directory_that_was_away_does_not_spend_the_request() -> None:
         world.directory.behaviour = Behaviour.ANSWERS
         await browser.get(str(page.url.raw_path, "ascii"))
         assert browser.told().status == ("Success", "")
+
+
+async def test_flood_of_questions_for_our_metadata_costs_one_signature_a_minute() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        first = await said_of_us(browser)
+        assert {await said_of_us(browser) for _ in range(20)} == {first}
+        world.later(59)
+        assert await said_of_us(browser) == first
+        world.later(2)
+        assert await said_of_us(browser) != first
+
+
+async def test_metadata_with_a_key_that_was_replaced_is_shown_no_more() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        before = await said_of_us(browser)
+        world.signers = ("idp", "next")
+        both = await said_of_us(browser)
+        verified(parse(both), [a_signer("next").certificate])
+        assert all(base64.b64encode(a_signer(name).certificate) in both for name in world.signers)
+        world.signers = ("next",)
+        after = await said_of_us(browser)
+        assert base64.b64encode(a_signer("idp").certificate) not in after
+        assert len({before, both, after}) == 3
+
+
+async def test_metadata_follows_the_configuration_and_a_clock_that_was_put_back() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        before = await said_of_us(browser)
+        world.brands = {"": "Beta Works"}
+        renamed = await said_of_us(browser)
+        assert b"Beta Works" not in before
+        assert b"Beta Works" in renamed
+        world.later(-3600)
+        assert await said_of_us(browser) != renamed
+
+
+async def said_of_us(browser: SamlBrowser) -> bytes:
+    """Our metadata, as anybody gets it."""
+    return (await browser.client.get("/saml/metadata")).content
