@@ -26,6 +26,8 @@ PHONE = "+905321234567"
 OTHER = "+905329876543"
 LIST = "/account/contacts"
 ADD_PHONE = "/account/contacts/add/phone"
+# The form of a contact's page that removes it: before the last, by which one stays signed in.
+REMOVE = -2
 ADD_MAIL = "/account/contacts/add/mail"
 
 
@@ -413,7 +415,7 @@ async def test_two_removals_of_one_contact_send_one_notice() -> None:
         await signed_in(world, browser)
         address = await page_of(browser)
         await browser.get(address)
-        form, cookies = browser.filled(-1, {"act": "remove"}), dict(browser.client.cookies)
+        form, cookies = browser.filled(REMOVE, {"act": "remove"}), dict(browser.client.cookies)
 
         async def remove() -> httpx.Response:
             async with world.browser(cookies=cookies) as copy:
@@ -458,7 +460,7 @@ async def test_last_way_in_is_not_removed_even_by_two_forms_at_once() -> None:
         assert browser.path == "/account"
         pages = [await page_of(browser, nth) for nth in (0, 1)]
         await browser.get(pages[0])
-        form, cookies = browser.filled(-1, {"act": "remove"}), dict(browser.client.cookies)
+        form, cookies = browser.filled(REMOVE, {"act": "remove"}), dict(browser.client.cookies)
 
         async def remove(address: str) -> httpx.Response:
             async with world.browser(cookies=cookies) as copy:
@@ -482,7 +484,7 @@ async def test_contact_of_somebody_else_is_not_there() -> None:
         await signed_in(world, adas)
         assert (await adas.client.get(address)).status_code == 404
         await adas.get(await page_of(adas))
-        reply = await adas.client.post(address, data=adas.filled(-1, {"act": "remove"}), headers=OURS)
+        reply = await adas.client.post(address, data=adas.filled(REMOVE, {"act": "remove"}), headers=OURS)
         assert reply.status_code == 404
     assert await values(world, bob) == [PHONE]
 
@@ -498,7 +500,7 @@ async def test_stolen_session_adds_prefers_and_removes_nothing_after_five_minute
         pending, code = browser.path, browser.filled(0, {"act": "verify", "code": await code_for(world, HOME)})
         one = await page_of(browser)
         await browser.get(one)
-        act = browser.filled(-1, {})
+        act = browser.filled(REMOVE, {})
         world.later(301)
         for address, form in (
             (ADD_MAIL, unsent),
@@ -539,7 +541,7 @@ async def test_form_of_another_site_changes_nothing() -> None:
         await signed_in(world, browser)
         one = await page_of(browser)
         await browser.get(one)
-        form = browser.filled(-1, {"act": "remove"})
+        form = browser.filled(REMOVE, {"act": "remove"})
         reply = await browser.client.post(one, data=form, headers={"sec-fetch-site": "cross-site"})
         assert reply.status_code == 422
         assert (await browser.client.post(one, data={**form, "csrf": "0" * 32}, headers=OURS)).status_code == 422
