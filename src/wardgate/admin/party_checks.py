@@ -18,7 +18,7 @@ from wardgate.config.document import Document
 from wardgate.config.store import load_current
 from wardgate.errors import SettingsError
 from wardgate.federation.building import build_party, unfolded
-from wardgate.federation.checking import doubts
+from wardgate.federation.checking import doubts, shared_names
 from wardgate.federation.claims import GROUPS
 from wardgate.federation.presets import preset_of
 from wardgate.federation.relying_party import RelyingParty
@@ -47,7 +47,7 @@ async def examine_party(office: Office, settings: StartSettings, *, name: str, o
     if party is not None:
         findings += [*_certificates(party, now_ms), *_addresses(party), *_told(found)]
         findings += [finding async for finding in _answering(party)] if online else []
-    findings += [*_policy(found), *_initiated(found)]
+    findings += [*_shared(document, found), *_policy(found), *_initiated(found)]
     order = list(Level)
     ordered = sorted(findings, key=lambda finding: order.index(finding.level))
     return {
@@ -71,6 +71,7 @@ async def party_findings(office: Office, document: Document, settings: StartSett
         findings += [*_serving(each, stored.get(each.name), now_ms), *_keys(each, keys, now_ms)]
         party = _party(each, stored.get(each.name))
         findings += _certificates(party, now_ms) if party is not None else ()
+        findings += _shared(document, each)
         findings += await asyncio.to_thread(list, _icon(each))
     return list(dict.fromkeys(findings))
 
@@ -214,6 +215,12 @@ def _told(settings: SamlApplicationSettings) -> Iterator[Finding]:
         if claim.source == GROUPS and not claim.only and not claim.map:
             what = f"{settings.name}: the claim {name} tells every group of a person"
             yield Finding(Level.INFO, what, "limit it with only, or give roles instead with map, if the application needs few")
+
+
+def _shared(document: Document, settings: SamlApplicationSettings) -> Iterator[Finding]:
+    for below, problem in shared_names(settings) if len(document.realms) > 1 else ():
+        what = f"relying party {settings.name}: {'.'.join(map(str, below))}: {problem}"
+        yield Finding(Level.WARNING, what, "change the document, before anybody has an account there by that name")
 
 
 def _policy(settings: SamlApplicationSettings) -> Iterator[Finding]:

@@ -191,7 +191,8 @@ def doubts(document: "Document") -> list[Fault]:
         found += _mistyped(policy, _group_owners(document), ("policies", number, "tests"))
     for number, party in _saml(document):
         found += _unread(document, party, ("applications", number, "claims"))
-        found += [Fault(path_of(("applications", number, *below)), problem) for below, problem in relying_parties.doubts(party)]
+        told = [*relying_parties.doubts(party), *(relying_parties.shared_names(party) if len(document.realms) > 1 else ())]
+        found += [Fault(path_of(("applications", number, *below)), problem) for below, problem in told]
     return found
 
 

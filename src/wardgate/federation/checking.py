@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from wardgate.errors import MessageError, SettingsError
-from wardgate.federation.building import build_party, certificate_of, metadata_by_hand, unfolded
+from wardgate.federation.building import all_claims, build_party, certificate_of, metadata_by_hand, unfolded
 from wardgate.federation.claims import (
     ATTRIBUTE,
     GROUPS,
@@ -51,6 +51,10 @@ MAX_ENTITY_ID_CHARS: Final = 1_024
 MAX_URL_CHARS: Final = 2_048
 MAX_REMEMBERED_OCTETS: Final = 64 * 1024
 _ABSOLUTE: Final = "must be an absolute path: the server reads it, wherever it was started"
+_APART: Final = frozenset({"realm", "directory", "subject"})
+_SAME_NAME: Final = "two people of one user name in two realms, such as ada, are one and the same to the application"
+_TOLD_APART: Final = 'where it takes accounts by this, set template: "{user_name}@{realm}"'
+_OWN_RULE: Final = 'set name_id: {format: unspecified, template: "{user_name}@{realm}"} where it takes accounts by that'
 _BY_HAND: Final = ("acs", "slo", "certificates")
 
 
@@ -77,6 +81,27 @@ def doubts(settings: SamlApplicationSettings) -> Iterator[Problem]:
             yield ("claims",), f"the preset {preset.name} needs {name!r}: {why}"
     if settings.encrypt in ("aes256-cbc", "aes128-cbc"):
         yield ("encrypt",), "CBC does not protect what it hides from being changed: take it only where GCM is not understood"
+
+
+def shared_names(settings: SamlApplicationSettings) -> Iterator[Problem]:
+    """Where the application cannot tell two people of one user name apart, who are of two realms."""
+    preset = preset_of(settings.preset)
+    rule = settings.name_id or preset.name_id
+    if _is_shared(rule.source, rule.template):
+        yield ("name_id",), f"{_SAME_NAME}: {_TOLD_APART} or name_id: {{format: persistent}}"
+    elif rule.format != "unspecified" and "unspecified" in (*preset.name_id_formats, *settings.name_id_formats):
+        told = f"asked for an unspecified name, it is told the user name, and {_SAME_NAME}"
+        yield ("name_id_formats",), f"{told}: {_OWN_RULE}"
+    for name, written in all_claims(settings, preset).items():
+        claim = unfolded(written)
+        if _is_shared(claim.source, claim.template):
+            yield ("claims", name), f"{_SAME_NAME}: {_TOLD_APART} or source: subject"
+
+
+def _is_shared(source: str | None, template: str | None) -> bool:
+    """Whether it is filled from the user name and from nothing that tells realms apart."""
+    places = {source, *places_of(template or "")}
+    return "user_name" in places and places.isdisjoint(_APART)
 
 
 def inline_metadata(text: str, entity_id: str) -> SpMetadata:

@@ -95,6 +95,19 @@ async def test_a_certificate_of_an_application_that_ends_soon_is_told(office: Of
     assert "a certificate of its metadata ended on" in told(await found(office, wanted))
 
 
+async def test_namesakes_of_two_realms_are_told_by_check_and_by_test(office: Office) -> None:
+    await make_first_keys(office.storage, office.ring, office.clock, [KeyKind.RSA])
+    party = {**BY_HAND, "claims": {"uid": "user_name"}}
+    assert await found(office, document(party)) == []
+    wanted = document(party, realms=("acme", "beta"))
+    [warning] = await found(office, wanted)
+    assert warning.level is Level.WARNING
+    assert "relying party wiki: claims.uid: two people of one user name in two realms" in warning.what
+    await save(office.storage, wanted, "test", "", 0, office.clock, office.ring)
+    result = await examine_party(office, HERE, name="wiki")
+    assert warning.what in [each["what"] for each in result["findings"]]
+
+
 async def test_an_icon_that_cannot_be_shown_is_told(office: Office, tmp_path: Path) -> None:
     icon = tmp_path / "wiki.svg"
     wanted = document({**BY_HAND, "launchpad": {"icon_file": str(icon)}})

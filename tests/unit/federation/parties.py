@@ -41,12 +41,12 @@ def metadata(
     )
 
 
-def document(*applications: Mapping[str, Any]) -> Document:
+def document(*applications: Mapping[str, Any], realms: tuple[str, ...] = ("acme",)) -> Document:
     """A checked document with these applications. Raises SettingsError."""
     return parse(
         {
-            "realms": [{"name": "acme", "default": True, "directories": ["acme-ad"]}],
-            "directories": [{"name": "acme-ad", "kind": "local"}],
+            "realms": [{"name": each, "default": each == realms[0], "directories": [f"{each}-ad"]} for each in realms],
+            "directories": [{"name": f"{each}-ad", "kind": "local"} for each in realms],
             "applications": [dict(each) for each in applications],
         }
     )

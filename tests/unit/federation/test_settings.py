@@ -128,6 +128,41 @@ def test_cbc_is_taken_with_a_warning() -> None:
     assert "CBC does not protect" in doubt.problem
 
 
+UNSPECIFIED = {"format": "unspecified", "source": "user_name"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [
+        ({"name_id": UNSPECIFIED}, "name_id"),
+        ({"name_id": {"format": "email", "template": "{user_name}@acme.test"}}, "name_id"),
+        ({"name_id_formats": ["unspecified"]}, "name_id_formats"),
+        ({"claims": {"uid": "user_name"}}, "claims.uid"),
+        ({"claims": {"uid": "acme-{user_name}"}}, "claims.uid"),
+        ({"preset": "salesforce"}, "name_id"),
+        ({"preset": "nextcloud", "name_id": {"format": "unspecified", "source": "subject"}}, "claims.uid"),
+    ],
+)
+def test_namesake_in_another_realm_does_not_get_the_account_unseen(changes: dict[str, Any], at: str) -> None:
+    [doubt] = doubts(document({**BY_HAND, **changes}, realms=("acme", "beta")))
+    assert doubt.path == f"applications[0].{at}"
+    assert "one and the same" in doubt.problem
+    assert "{user_name}@{realm}" in doubt.problem
+    assert not doubts(document({**BY_HAND, **changes}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"name_id": {"format": "unspecified", "template": "{user_name}@{realm}"}, "name_id_formats": ["unspecified"]},
+        {"claims": {"uid": "subject", "login": "{user_name}@{realm}", "where": "{directory}/{user_name}"}},
+    ],
+)
+def test_names_that_tell_realms_apart_are_not_doubted(changes: dict[str, Any]) -> None:
+    assert not doubts(document({**BY_HAND, **changes}, realms=("acme", "beta")))
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_every_preset_stands_on_settings_that_the_document_takes(preset: Any) -> None:
     """Its claims and its name go the way of an operator's own."""
