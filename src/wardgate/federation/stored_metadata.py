@@ -5,7 +5,8 @@ metadata or with nothing changes nothing, and the last good document counts unti
 fetched.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -32,6 +33,8 @@ FIRST_RETRY_S: Final = 60
 MAX_PROBLEM_CHARS: Final = 500
 MAX_ROWS: Final = 1_000
 MAX_TOLD: Final = 20
+# Addresses that are dead or slow keep the others waiting as little as a server with hundreds of applications can afford.
+MAX_AT_ONCE: Final = 4
 
 log = structlog.get_logger("wardgate.federation")
 
@@ -89,15 +92,26 @@ class Refreshing:
         self._resolver = resolver
 
     async def run_once(self) -> None:
-        """Fetch whatever is due, one after the other, and forget what no application names any more."""
+        """Fetch whatever is due, a few at once, and forget what no application names any more."""
         known = await load_stored(self._storage)
         wanted = {each.name: each for each in self._applications() if each.metadata is not None and each.metadata.url is not None}
         gone = [name for name in known if name not in wanted]
         if gone:
             await self._storage.commit([Delete(TABLE, (Where("application", "=", name),)) for name in gone])
-        for name, settings in wanted.items():
-            if is_due(settings, known.get(name), to_ms(self._clock.now())):
-                await self.fetch(settings, known.get(name))
+        now_ms = to_ms(self._clock.now())
+        due = iter([(each, known.get(name)) for name, each in wanted.items() if is_due(each, known.get(name), now_ms)])
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(MAX_AT_ONCE):
+                    group.create_task(self._fetch_from(due))
+        except ExceptionGroup as failed:
+            # The job's owner tells one problem; storage that is away is the same for all.
+            raise failed.exceptions[0] from failed
+
+    async def _fetch_from(self, due: Iterator[tuple[SamlApplicationSettings, Stored | None]]) -> None:
+        """Fetch one after the other of those that nobody has taken yet."""
+        for settings, before in due:
+            await self.fetch(settings, before)
 
     async def fetch(self, settings: SamlApplicationSettings, before: Stored | None) -> Stored:
         """Fetch one now, and store how it went."""

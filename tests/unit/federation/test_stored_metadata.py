@@ -1,6 +1,8 @@
 """Metadata that was fetched: taken whole or not at all, kept until its end, renewed in time."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -243,3 +245,75 @@ async def test_a_database_that_fails_takes_no_application_away(bench: Bench, mon
     assert [party.name for party in federation.parties] == ["wiki"]
     assert federation.keys.all == before
     assert [key.name for key in before] == ["rsa-1"]
+
+
+class Addresses:
+    """Addresses of many applications: those of `dead` answer nothing until they are let go."""
+
+    def __init__(self, bench: Bench, count: int, dead: int) -> None:
+        self.let_go = asyncio.Event()
+        self.open = 0
+        self.most = 0
+        self.answered: list[str] = []
+        self.enough = asyncio.Event()
+        self._living = count - dead
+        self._dead = {f"https://app{number}.acme.test/metadata" for number in range(dead)}
+        self.applications = tuple(self._application(number) for number in range(count))
+        bench.applications = self.applications
+
+    @staticmethod
+    def _application(number: int) -> SamlApplicationSettings:
+        return replace(settings(metadata={"url": f"https://app{number}.acme.test/metadata"}), name=f"app{number}")
+
+    async def fetch(self, wanted: MetadataSettings, resolver: object) -> bytes:
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            if wanted.url in self._dead:
+                await self.let_go.wait()
+                raise MetadataUnavailable("the address did not answer within 20 seconds")
+            await asyncio.sleep(0)
+            self.answered.append(wanted.url or "")
+            if len(self.answered) == self._living:
+                self.enough.set()
+            return metadata(f"{wanted.url}/entity").encode()
+        finally:
+            self.open -= 1
+
+
+async def test_dead_addresses_do_not_keep_the_others_waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = Addresses(bench, 12, 3)
+    monkeypatch.setattr(stored_metadata, "fetch", addresses.fetch)
+    looking = asyncio.create_task(bench.look())
+    # All that live are fetched while the dead are still being waited for.
+    await asyncio.wait_for(addresses.enough.wait(), 60)
+    assert not looking.done()
+    addresses.let_go.set()
+    await looking
+    found = await load_stored(bench.storage)
+    assert sum(1 for each in found.values() if each.document) == 9
+    assert sum(each.failures for each in found.values()) == 3
+
+
+async def test_many_addresses_are_not_all_asked_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = Addresses(bench, 12, 0)
+    monkeypatch.setattr(stored_metadata, "fetch", addresses.fetch)
+    await bench.look()
+    assert len(addresses.answered) == 12
+    assert addresses.most == 4
+
+
+async def test_storage_that_goes_away_while_several_are_fetched_is_one_problem(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = Addresses(bench, 12, 0)
+    monkeypatch.setattr(stored_metadata, "fetch", addresses.fetch)
+
+    async def down(*_: object, **__: object) -> None:
+        raise StorageUnavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.storage, "commit", down)
+        with pytest.raises(StorageUnavailable):
+            await bench.look()
+    assert addresses.open == 0
