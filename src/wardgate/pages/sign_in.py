@@ -116,15 +116,18 @@ class SignInPages:
         aim = await self._aim(request, browser, then)
         notice = _notice(request.query_params.get("why"))
         if aim.session is None:
-            bearer = request.cookies.get(SESSION_COOKIE, "")
-            if await self._door.sessions.find(bearer) is not None:
-                return RedirectResponse(then, status_code=303)
-            return self._form(request, browser, aim, notice=notice)
+            return await self._already_in(request, aim) or self._form(request, browser, aim, notice=notice)
         if AGAIN in request.query_params:
             return self._form(request, browser, aim, notice=notice or Text("signin.again"))
         if aim.purpose.application != self._door.portal():
             return RedirectResponse(then, status_code=303)
         return await self._by_session(request, browser, aim, aim.session)
+
+    async def _already_in(self, request: Request, aim: Aim) -> Response | None:
+        """To where he wanted, for who is signed in for this already: a form of an older tab switches nobody's account."""
+        if aim.session is not None or await self._door.sessions.find(request.cookies.get(SESSION_COOKIE, "")) is None:
+            return None
+        return RedirectResponse(aim.then, status_code=303)
 
     async def _by_session(self, request: Request, browser: Browser, aim: Aim, session: Session) -> Response:
         """Into our own pages by the session of another application, if their policy takes it."""
@@ -173,6 +176,9 @@ class SignInPages:
         require_known_host(request, self._door.context.hosts)
         browser, form = browser_of(request), await form_of(request)
         aim = await self._aim(request, browser, form.fields.get("then"))
+        already_in = await self._already_in(request, aim)
+        if already_in is not None:
+            return already_in
         name, password = aim.name or form.text("username", MAX_USER_NAME_CHARS), form.secret("password")
         if not is_ours(request, browser, self._door.ring(), form, SIGN_IN, self._door.context.origin):
             return self._form(request, browser, aim, name, error=Text("form.old"), status=422)
@@ -251,6 +257,9 @@ class SignInPages:
         require_known_host(request, self._door.context.hosts)
         browser, form = browser_of(request), await form_of(request)
         aim = await self._aim(request, browser, form.fields.get("then"))
+        already_in = await self._already_in(request, aim)
+        if already_in is not None:
+            return already_in
         if not is_ours(request, browser, self._door.ring(), form, SIGN_IN, self._door.context.origin):
             return self._form(request, browser, aim, error=Text("form.old"), status=422)
         trail, purpose = self._door.trail(request), aim.purpose
