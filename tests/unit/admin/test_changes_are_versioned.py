@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from wardgate import demo
-from wardgate.admin import configuration, nas, versions
+from wardgate.admin import configuration, nas, relying_parties, versions
 from wardgate.admin.office import Office
 from wardgate.audit.events import MAX_PAYLOAD_CHARS, Kind
 from wardgate.backup import replay
@@ -51,6 +51,16 @@ async def roll_back(office: Office) -> None:
     await configuration.roll_back(office, version=1, reason="change 4711")
 
 
+async def add_party(office: Office) -> None:
+    wiki = relying_parties.Wanted(name="wiki", entity_id="https://wiki.acme.test/saml", acs=("https://wiki.acme.test/acs",))
+    await relying_parties.add_party(office, wanted=wiki, reason="change 4711")
+
+
+async def remove_party(office: Office) -> None:
+    await add_party(office)
+    await relying_parties.remove_party(office, name="wiki", reason="change 4711")
+
+
 async def begin_demo(office: Office) -> None:
     await demo.prepare(office)
 
@@ -65,6 +75,8 @@ WAYS: dict[str, Callable[[Office], Awaitable[None]]] = {
     "admin.nas remove": remove,
     "admin.configuration": apply,
     "admin.configuration rollback": roll_back,
+    "admin.relying_parties": add_party,
+    "admin.relying_parties remove": remove_party,
     "demo": begin_demo,
     "installation": initialise,
 }
@@ -132,7 +144,7 @@ async def test_each_way_leaves_a_version_with_author_reason_and_diff_and_an_even
         assert version["changes"] == {what: event.get(what, []) for what in ("added", "changed", "removed")}
         assert shown["unified"].count("\n") > 2
         assert SECRET not in json.dumps([event, shown, dict(row)])
-    if way in ("admin.nas", "admin.nas change", "admin.nas remove", "admin.configuration", "admin.configuration rollback"):
+    if way.startswith("admin."):
         assert "change 4711" in told[-1]["reason"]
 
 
