@@ -3,8 +3,11 @@
 import pytest
 
 from tests.flows.plans import use_plan
-from tests.flows.test_portal_activation import PHONE, grace
-from tests.functional.portal_site import ONE, OTHER, Site, Visit, looks
+from tests.flows.test_portal_activation import MAIL, PHONE, grace
+from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, looks
+from tests.functional.test_portal_journeys import key_on
+from tests.functional.test_portal_own_contacts import verify
+from wardgate.policy.settings import ActionEntrySettings
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -49,3 +52,44 @@ def test_name_and_printed_code_begin_too(site: Site, visit: Visit) -> None:
     somebody.field("sign.code_activation").fill(new.code)
     somebody.press("activate.start")
     somebody.sees("activate-choose-contact", somebody.t("recover.choose_first"))
+
+
+@looks(FOURTH)
+def test_whole_first_visit_from_the_mailed_link_to_the_account(site: Site, visit: Visit) -> None:
+    """Ten openings change nothing, another browser is refused midway, and at the end the person has all that he needs."""
+    app = ActionEntrySettings(enrol="totp", level="forced", deferrals=0)
+    use_plan(site.world, ["password"], ["totp", "sms"], demands=[app])
+    new = site.run(grace(site.world, phone=None))
+    grace_h, other = visit(), visit()
+    grace_h.secrets += [new.token, new.code]
+    for _ in range(10):
+        assert other.page.request.get(site.origin + new.link).ok
+    grace_h.open(new.link)
+    grace_h.press("activate.start")
+    grace_h.choose("activation")
+    other.open(grace_h.page.url.removeprefix(site.origin))
+    other.sees("activate-other-browser", other.t("page.error_410"), status=410)
+    grace_h.type_code(new.code)
+    grace_h.field("recover.new_password_label").fill("A whole new sentence 1")
+    grace_h.press("recover.set_password")
+    grace_h.page.locator("input[name=method][value=totp]").check()
+    grace_h.press("do.set_up")
+    secret = key_on(grace_h)
+    grace_h.page.locator("#code").fill(site.world.totp(secret=secret))
+    grace_h.press("account.activate")
+    codes = grace_h.page.locator(".codes code").all_inner_texts()
+    assert len(codes) == 10
+    grace_h.page.get_by_role("checkbox").check()
+    grace_h.press("sign.continue")
+    grace_h.sees("activate-offer", grace_h.t("do.offers"))
+    grace_h.follow("do.now")
+    grace_h.open("/account/contacts/add/phone")
+    site.later(30)
+    grace_h.confirm(lambda: grace_h.type_code(site.world.totp(secret=secret)))
+    grace_h.field("contact.kind_phone").fill(PHONE)
+    grace_h.press("contact.send_code")
+    verify(site, grace_h, PHONE)
+    grace_h.sees("activate-contact", grace_h.t("contact.saved"))
+    assert [each for each in site.run(site.world.messages()) if each.to == MAIL and not each.code]
+    other.open(new.link)
+    other.sees("activate-dead-link", other.t("activate.heading_over"), status=410, error=True)
