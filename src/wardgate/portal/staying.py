@@ -41,6 +41,7 @@ class StayingPages:
 
     async def stay(self, request: Request) -> Response:
         """The person is still there: that he says so is use of the session. A form that is not ours is none."""
+        require_known_host(request, self._door.context.hosts)
         ours = is_ours(request, browser_of(request), self._door.ring(), await form_of(request), STAYING, self._door.context.origin)
         present = await self._gate.enter(request) if ours else None
         return present if isinstance(present, Response) else RedirectResponse(LEFT, status_code=303)
