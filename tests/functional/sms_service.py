@@ -39,15 +39,13 @@ class SmsService:
         return [json.loads(request.body) for request in self.service.requests]
 
     def code_to(self, number: str, count: int = 1) -> str:
-        """The code in the newest message to a number, once `count` of them are there."""
+        """The newest code that went to a number, once `count` of them are there."""
 
         def look() -> list[str] | None:
-            found = [message["text"] for message in self.messages() if message["to"] == number]
+            found = self.codes_to(number)
             return found if len(found) >= count else None
 
-        code = re.search(r"\b(\d{6})\b", wait_for(look)[-1])
-        assert code is not None
-        return code.group(1)
+        return str(wait_for(look)[-1])
 
     def codes_to(self, number: str) -> list[str]:
         """The codes that went to a number; notices bear none."""

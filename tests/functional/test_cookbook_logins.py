@@ -41,7 +41,7 @@ from wardgate.radius.vendors.paloalto import VENDOR_ID
 def here(name: str) -> dict[str, Any]:
     """A recipe for this machine; each NAS sends from a loopback address of its own."""
     plain = cast("dict[str, Any]", read_yaml((COOKBOOK / f"{name}.yaml").read_text(encoding="utf-8")))
-    for number, nas in enumerate(plain["nas"]):
+    for number, nas in enumerate(plain.get("nas", ())):
         nas.update(addresses=[f"127.0.10.{number + 1}"], secret={"value": SECRET})
     plain["gateways"] = [
         {"name": each["name"], "kind": "pickup", "channel": "email" if each["kind"] == "smtp" else "sms"}
