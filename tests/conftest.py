@@ -18,8 +18,7 @@ SERIAL = ("tests/functional/", "tests/hostile/")
 # process, whose clock is moved by hand, and directories and gateways that are asked. They wait for browsers and neighbours most of
 # the time, and give way to each other and to the rest like every other file.
 BESIDE = (
-    *("active_directory", "directory_listing", "directory_lockout", "directory_pages", "ldap_client", "openldap"),
-    *("sql_directory", "sql_neighbours", "http_sms_gateway", "smtp_gateway", "https"),
+    *("directory_listing", "directory_pages", "sql_directory", "sql_neighbours", "http_sms_gateway", "smtp_gateway", "https"),
     *("pages", "portal", "portal_activation", "portal_asked_first", "portal_brand", "portal_freeze", "portal_https"),
     *("portal_journeys", "portal_look", "portal_own_contacts", "portal_passkeys", "portal_preferences", "portal_questions"),
     *("portal_renaming", "portal_tokens"),
