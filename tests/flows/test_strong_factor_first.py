@@ -3,6 +3,7 @@
 import pytest
 
 from tests.flows.world import World, elsewhere, is_asked_first, is_granted, reason, says
+from wardgate.engine.lanes import STRONG_FAILURES_A_DAY
 from wardgate.engine.outcome import Origin, Outcome
 from wardgate.engine.settings import BrakeSettings
 
@@ -85,6 +86,19 @@ async def test_somebody_behind_the_same_address_keeps_nobody_out_who_has_a_code(
     assert granted["lane"] == "strong_first"
     world.later(30)
     assert not is_asked_first(await world.begin("ada", origin=THERE)), "and the wait is over"
+
+
+async def test_codes_guessed_from_many_addresses_close_the_way_through_their_locks(world: World) -> None:
+    """Else each further address would be worth five more guesses at a code."""
+    await world.give_totp(await world.person("ada"))
+    for number in range(STRONG_FAILURES_A_DAY // 5):
+        there = elsewhere(client=f"10.7.{number}.1")
+        await world.wrong_passwords("ada", 5, origin=there)
+        for _ in range(5):
+            await in_one_field(world, "ada", "correct horse", world.wrong_code(), there)
+    await world.wrong_passwords("ada", 5, origin=THERE)
+    world.later(30)
+    assert reason(await in_one_field(world, "ada", "correct horse", world.totp())) == "brake_user_source"
 
 
 async def test_through_a_lock_of_name_and_address_nothing_is_learnt(world: World) -> None:

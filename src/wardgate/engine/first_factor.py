@@ -201,7 +201,8 @@ class FirstFactor:
         """
         keys = lane_keys(self._parts.ring(), attempt, candidate)
         lane = replace(candidate, keys=keys, lane=STRONG_FIRST, opened=hold)
-        if await self._reserve(attempt, keys, None) is None:
+        closed = await brakes.holding(self._storage, keys, attempt.configuration.brakes, attempt.now_ms)
+        if closed is not None or await self._reserve(attempt, keys, None) is None:
             return await self._refusing.held(attempt, candidate, hold)
         try:
             proved = "" if hold.decoy else await self.spend_strong(attempt, lane)
