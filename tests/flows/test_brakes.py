@@ -508,10 +508,10 @@ async def test_brakes_hold_no_name_and_no_address_in_clear(world: World) -> None
     await world.wrong_passwords("ada", 2)
     await world.wrong_passwords("nobody", 2)
     for row in await world.rows("brake"):
-        text = str(row)
-        assert "ada" not in text
-        assert "nobody" not in text
-        assert "203.0.113.7" not in text
+        # Keys are octets of chance, whose escapes may spell anything.
+        kept = [value if isinstance(value, bytes) else str(value).encode() for value in row.values()]
+        for told in (b"ada", b"nobody", b"203.0.113.7"):
+            assert not any(told in value for value in kept)
 
 
 async def test_a_login_that_policy_lets_in_by_password_alone_is_held_by_a_lock_that_began_meanwhile(world: World) -> None:
