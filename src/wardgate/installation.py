@@ -49,6 +49,8 @@ NODE: Final = "node"
 WRITER_SOCKET: Final = "writer.sock"
 FORMAT: Final = 1
 CHAIN_WRITER: Final = "server"
+# Beside the number of the epoch: when it was opened, in milliseconds; not there in the first one.
+EPOCH_OPENED_AT: Final = "epoch_opened_at"
 FIRST_EPOCH: Final = 1
 LOCK_RETRY_S: Final = 0.05
 # A command without a server, or a server that stops, may hold the lock for a moment.

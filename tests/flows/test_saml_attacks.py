@@ -57,6 +57,39 @@ async def test_force_authn_is_not_passed_by_the_ticket_of_an_unlocked_computer()
         assert browser.path == "/sign-in"
 
 
+async def test_force_authn_is_not_passed_by_a_sign_in_for_another_application() -> None:
+    """Made after the request, and not for it."""
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.ask(ForceAuthn="true")
+        first = await waiting(browser)
+        await browser.ask("mail")
+        await browser.post("/sign-in", username="ada", password="correct horse")
+        await browser.post(code=world.totp(), act="answer")
+        assert browser.told().action == "https://mail.acme.test/sp/acs"
+        world.later(30)
+        await browser.get(first)
+        assert browser.path == "/sign-in"
+        await browser.post("/sign-in", password="correct horse")
+        await browser.post(code=world.totp(), act="answer")
+        told = browser.told()
+        assert (told.action, told.status) == ("https://wiki.acme.test/sp/acs", ("Success", ""))
+
+
+async def test_force_authn_is_not_passed_by_a_sign_in_whose_password_was_typed_before() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        open_step, page = browser.path, browser.page
+        await browser.ask(ForceAuthn="true")
+        first = await waiting(browser)
+        browser.page = page
+        await browser.post(open_step, code=world.totp(), act="answer")
+        assert browser.path != open_step
+        await browser.get(first)
+        assert browser.path == "/sign-in"
+
+
 async def test_ticket_still_counts_where_nothing_fresh_is_asked_for() -> None:
     world = TicketedApplications()
     await world.ada()

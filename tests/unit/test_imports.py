@@ -125,6 +125,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "directory",
             "engine",
             "factors",
+            "federation",
             "installation",
             "passwords",
             "settings",
@@ -289,6 +290,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("config", "engine"): frozenset({"engine.settings"}),
     ("backup", "engine"): frozenset({"engine.settings"}),
     ("backup", "factors"): frozenset({"factors.totp"}),
+    # Keys that had given way sign nothing again.
+    ("backup", "federation"): frozenset({"federation.relying_party", "federation.signing_keys"}),
     ("backup", "admin"): frozenset(
         {"admin", "admin.alone", "admin.keys", "admin.nas", "admin.office", "admin.questions", "admin.users"}
     ),

@@ -21,16 +21,19 @@ from wardgate.federation.building import build_party, unfolded
 from wardgate.federation.checking import doubts, shared_names
 from wardgate.federation.claims import GROUPS
 from wardgate.federation.presets import preset_of
-from wardgate.federation.relying_party import RelyingParty
+from wardgate.federation.relying_party import KeyKind, RelyingParty
 from wardgate.federation.settings import SamlApplicationSettings
 from wardgate.federation.signing_keys import DAY_MS, SigningKeys, load_keys
 from wardgate.federation.standing import metadata_of
 from wardgate.federation.stored_metadata import Stored, load_stored
+from wardgate.installation import EPOCH_OPENED_AT
 from wardgate.settings import StartSettings
 
 # An application's certificate is changed by somebody else, who has to be asked first.
 CERTIFICATE_DAYS: Final = 30
 METADATA_DAYS: Final = 3
+# How long after a restore our signing keys are doubted aloud.
+RESTORED_DAYS: Final = 30
 CONNECT_TIMEOUT_S: Final = 5.0
 HTTPS_PORT: Final = 443
 
@@ -43,6 +46,7 @@ async def examine_party(office: Office, settings: StartSettings, *, name: str, o
     stored, now_ms = (await load_stored(office.storage)).get(found.name), office.now_ms()
     keys = await load_keys(office.storage, office.ring)
     findings = [*_place(settings), *_serving(found, stored, now_ms), *_keys(found, keys, now_ms)]
+    findings += await _revived(office, keys)
     party = _party(found, stored)
     if party is not None:
         findings += [*_certificates(party, now_ms), *_addresses(party), *_told(found)]
@@ -66,7 +70,7 @@ async def party_findings(office: Office, document: Document, settings: StartSett
         return []
     now_ms, stored = office.now_ms(), await load_stored(office.storage)
     keys = await load_keys(office.storage, office.ring)
-    findings = list(_place(settings))
+    findings = [*_place(settings), *await _revived(office, keys)]
     for each in parties:
         findings += [*_serving(each, stored.get(each.name), now_ms), *_keys(each, keys, now_ms)]
         party = _party(each, stored.get(each.name))
@@ -158,6 +162,18 @@ def _keys(settings: SamlApplicationSettings, keys: SigningKeys, now_ms: int) -> 
             what = f"the certificate of our signing key {key.name} ends on {from_ms(key.ends_at):%Y-%m-%d}"
             cure = f"wardgate relying-party roll-key --kind {key.kind.value}, and give our metadata anew to whoever holds a copy"
             yield Finding(Level.WARNING if key.ends_at > now_ms else Level.ERROR, what, cure)
+
+
+async def _revived(office: Office, keys: SigningKeys) -> list[Finding]:
+    """Keys that sign and are older than the epoch: a backup knows nothing of a key that took their place after it was made."""
+    row, now_ms = await office.storage.get("installation", {"name": EPOCH_OPENED_AT}), office.now_ms()
+    opened_at = int(str(row["value"])) if row is not None else 0
+    if not opened_at or now_ms >= opened_at + RESTORED_DAYS * DAY_MS:
+        return []
+    signing = [key for kind in KeyKind if (key := keys.signing(kind, now_ms)) is not None and key.created_at < opened_at]
+    what = f"was restored on {from_ms(opened_at):%Y-%m-%d}: if another had taken its place since the backup, it must not sign"
+    cure = f"then wardgate relying-party roll-key --notice 0 --stay 0 --kind KIND; this is said for {RESTORED_DAYS} days"
+    return [Finding(Level.WARNING, f"our signing key {key.name} {what}", cure.replace("KIND", key.kind.value)) for key in signing]
 
 
 # --- what the application says -----------------------------------------------------------------------------------------

@@ -30,14 +30,13 @@ from wardgate.delivery.outbox import LIVE
 from wardgate.engine.settings import CodeSettings
 from wardgate.errors import Conflict, SettingsError, WardgateError
 from wardgate.factors.totp import DEFAULT_PERIOD_S, time_step
-from wardgate.installation import CHAIN_WRITER
+from wardgate.installation import CHAIN_WRITER, EPOCH_OPENED_AT
 from wardgate.storage.port import Committed, Delete, Operation, Refused, Row, Storage, Update, Upsert, Value, Where
 
 PAGE_ROWS: Final = 500
 DELETE_ROWS: Final = 500
 TIME_BASED: Final = "totp"
 EPOCH_ID_BYTES: Final = 8
-OPENED_AT: Final = "epoch_opened_at"
 # An event has room for so many.
 MAX_HEADS: Final = 50
 _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
@@ -124,7 +123,7 @@ async def open_epoch(
         Update("installation", {"name": "epoch"}, {"value": str(number)}, where=(Where("value", "=", str(before)),)),
         Upsert("installation", {"name": "epoch_id", "value": epoch_id}),
         # What was used a moment before is not known any more: until it has run out by itself, nothing of its kind is taken.
-        Upsert("installation", {"name": OPENED_AT, "value": str(now_ms)}),
+        Upsert("installation", {"name": EPOCH_OPENED_AT, "value": str(now_ms)}),
         record(AuditEvent(Kind.EPOCH_OPENED, now_ms, actor, details=details)),
     ]
     if isinstance(await storage.commit(unit), Refused):

@@ -26,6 +26,8 @@ from wardgate.clock import to_ms
 from wardgate.crypto import KeyRing, same
 from wardgate.directory.port import AccountState
 from wardgate.errors import NotFound, UsageError
+from wardgate.federation.relying_party import KeyKind
+from wardgate.federation.signing_keys import succeed_key
 from wardgate.jsons import dumps
 from wardgate.storage.port import Delete, Operation, Update, Where
 
@@ -48,6 +50,7 @@ _TAKES: Final = frozenset(
         Kind.CONFIGURATION_APPLIED,
         Kind.QUESTIONS_CLEARED,
         Kind.QUESTIONS_SET,
+        Kind.FEDERATION_KEY_MADE,
     )
 )
 _GIVES: Final = frozenset(
@@ -358,6 +361,25 @@ async def _configured(office: Office, event: Event, payload: Mapping[str, Any], 
         done.not_applied.append(f"version {payload.get('version')} of the configuration had been applied: {listed}")
 
 
+async def _key_made(office: Office, event: Event, payload: Mapping[str, Any], done: Replayed) -> None:
+    """A signing key that had given way to another must not sign again; the other is not in the export, so a third one does."""
+    kind, number, signs_from, until = (payload.get(name) for name in ("key", "number", "signs_from", "before_until"))
+    if kind not in list(KeyKind) or not isinstance(number, int) or not isinstance(signs_from, int) or not isinstance(until, int):
+        return
+    if signs_from > office.now_ms():
+        done.not_applied.append(
+            f"the signing key {kind}-{number} had been announced: wardgate relying-party roll-key announces one anew"
+        )
+        return
+    about = (KeyKind(kind), number, until, event.at_ms, (office.actor, event.place))
+    made = await succeed_key(office.storage, office.ring, office.clock, *about)
+    if made is not None:
+        told = (
+            f"{kind}-{number} had taken the place of the signing key before it, which signs no more, and is lost: {made.name} signs"
+        )
+        done.applied.append(f"{told} from now on; give our metadata anew to every application that holds a copy")
+
+
 _Apply = Callable[[Office, Event, Mapping[str, Any], Replayed], Awaitable[None]]
 _APPLY: Final[Mapping[str, _Apply]] = {
     Kind.AUTHENTICATOR_REVOKED.stored: _revoked,
@@ -370,6 +392,7 @@ _APPLY: Final[Mapping[str, _Apply]] = {
     Kind.CONFIGURATION_APPLIED.stored: _configured,
     Kind.QUESTIONS_CLEARED.stored: _cleared,
     Kind.QUESTIONS_SET.stored: _answered,
+    Kind.FEDERATION_KEY_MADE.stored: _key_made,
 }
 
 

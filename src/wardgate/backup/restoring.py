@@ -26,8 +26,11 @@ from wardgate.backup.unpacking import Unpacked, opened, unpack
 from wardgate.backup.verifying import DATABASE, file_digest, loaded, master_of, ring_of, settings_of
 from wardgate.clock import Clock, from_ms, to_ms
 from wardgate.clock_watch import LARGEST_DIFFERENCE_S, DatabaseClock
+from wardgate.config.store import load_current
 from wardgate.crypto import KeyRing
 from wardgate.errors import Conflict, SettingsError, StorageUnavailable, UsageError
+from wardgate.federation.relying_party import KeyKind
+from wardgate.federation.signing_keys import load_keys
 from wardgate.installation import FORMAT, LOCK, MARKER, UNFINISHED, Installation, InstanceLock
 from wardgate.passwords import PasswordHasher
 from wardgate.settings import HttpsListenerSettings, KeySettings, StartSettings, checked_settings, render_settings
@@ -221,6 +224,8 @@ async def _rebuild(
         heads = export.told_heads() or list(unpacked.summary.heads)
         epoch = await open_epoch(storage, ring, clock, ACTOR, cause, heads, known_epoch=export.newest_epoch)
         replayed = await _replay(storage, ring, clock, export)
+        if request.export is None:
+            replayed.not_applied.extend(await _signing_again(storage, ring, clock))
     return epoch, replayed, dict(export.lost)
 
 
@@ -240,6 +245,19 @@ async def _replay(storage: Storage, ring: KeyRing, clock: Clock, export: Export)
         return await replay(Office(storage, ring, clock, hasher, ACTOR), export)
     finally:
         hasher.close()
+
+
+async def _signing_again(storage: Storage, ring: KeyRing, clock: Clock) -> list[str]:
+    """Our signing keys are those of the backup, whatever became of them since: only an export of the audit could say."""
+    _, document = await load_current(storage)
+    if not any(each.kind == "saml" for each in document.applications):
+        return []
+    keys, now_ms = await load_keys(storage, ring), to_ms(clock.now())
+    signing = [key.name for kind in KeyKind if (key := keys.signing(kind, now_ms)) is not None]
+    cure = "if another had taken its place since the backup, wardgate relying-party roll-key --notice 0 --stay 0"
+    return [
+        f"{name} signs for applications as on the day of the backup: {cure} --kind {name.partition('-')[0]}" for name in signing
+    ]
 
 
 def _write_files(unpacked: Unpacked, settings: StartSettings, work: Path) -> None:

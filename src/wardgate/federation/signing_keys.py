@@ -165,6 +165,30 @@ async def roll_key(storage: Storage, ring: KeyRing, clock: Clock, change: Change
     return _from_row(row, ring)
 
 
+async def succeed_key(
+    storage: Storage, ring: KeyRing, clock: Clock, kind: KeyKind, lost: int, until: int, made_at: int, event: tuple[str, str]
+) -> SigningKey | None:
+    """Have a new key sign at once in the place of those before key number `lost`, which had taken theirs and is not here.
+
+    For a restore: what had given way, perhaps because others knew it, signs nothing again, and is published no longer than it would
+    have been, `until`. None where nothing would: there is no such key, or one was made since the lost one was, at `made_at`.
+    `event`: who does it, and which event is repeated by it. Raises Conflict.
+    """
+    mine = [key for key in (await load_keys(storage, ring)).all if key.kind is kind]
+    if not any(key.number < lost for key in mine) or any(key.created_at > made_at for key in mine):
+        return None
+    now_ms, (actor, repeated) = to_ms(clock.now()), event
+    row = await asyncio.to_thread(_made, kind, max(lost, *(key.number for key in mine)) + 1, USUAL_RSA_BITS, now_ms, now_ms, ring)
+    unit: list[Operation] = [Insert(TABLE, row)]
+    for key in mine:
+        ends = until if key.published_until is None else min(until, key.published_until)
+        unit.append(Update(TABLE, {"kind": kind.value, "number": key.number}, {"published_until": ends}, (_still(key),)))
+    unit += [_event(row, actor, {"before_until": until, "replayed": repeated}), Announce(TOPIC, kind.value)]
+    if not isinstance(await storage.commit(unit), Committed):
+        raise Conflict("somebody else changes the signing keys: stop every server of this database first")
+    return _from_row(row, ring)
+
+
 async def forget_old_keys(storage: Storage, clock: Clock) -> None:
     """Delete keys that are published no more: what nobody believes need not be kept."""
     await storage.commit([Delete(TABLE, (Where("published_until", "<=", to_ms(clock.now())),)), Announce(TOPIC, "keys")])

@@ -70,7 +70,6 @@ class Waiting:
     asked: Asked
     bound: bool
     used: bool
-    created_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class StoredRequests:
             "created_at": now_ms,
             "expires_at": now_ms + KEPT_MS,
         }
-        return Draft(Waiting(request_id, asked, browser is not None, False, now_ms), row)
+        return Draft(Waiting(request_id, asked, browser is not None, False), row)
 
     async def keep(self, draft: Draft) -> bool:
         """Store it; False where the application sent one of its id before. Raises TooManyOpen."""
@@ -139,7 +138,7 @@ class StoredRequests:
             body = loads(self._ring().open(_bytes(row["sealed"]), _bound_to(mac)))
         except SealError:
             return None
-        return Waiting(request_id, asked_of(body), isinstance(bound_to, bytes), row["state"] != OPEN, created_at)
+        return Waiting(request_id, asked_of(body), isinstance(bound_to, bytes), row["state"] != OPEN)
 
     async def bind(self, browser: bytes, waiting: Waiting) -> bool:
         """Make it this browser's; False where another one was first."""

@@ -1,6 +1,7 @@
 """Asking the engine whether the session of a browser is enough for an application."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from starlette.requests import Request
 
@@ -11,6 +12,9 @@ from wardgate.pages.door import BrowserDoor
 from wardgate.pages.purpose import Purpose
 from wardgate.session.sessions import Session
 from wardgate.storage.port import Operation
+
+# As a time, in milliseconds: no proof is as young.
+_NEVER: Final = 2**62
 
 
 async def ask_engine(
@@ -30,7 +34,7 @@ async def ask_engine(
         session,
         origin,
         trail,
-        purpose.fresh_after,
+        _fresh_after(session, purpose),
         purpose.asked,
         can_challenge,
         writes,
@@ -38,3 +42,14 @@ async def ask_engine(
     counted, outcome = await door.engine.begin_by_session(asked)
     await door.published(trail, outcome)
     return counted, outcome
+
+
+def _fresh_after(session: Session, purpose: Purpose) -> int:
+    """From when on proofs count; 0: as policy ages them.
+
+    A request for a fresh sign-in is met by one that was made for it. Its date alone would not say so: a sign-in for something else
+    may come after the request, and one whose password was typed before it may end after it. SAML core section 3.4.1, ForceAuthn.
+    """
+    if not purpose.fresh:
+        return 0
+    return session.made_at if session.made_for == purpose.place else _NEVER

@@ -15,8 +15,8 @@ from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S, Opening, W
 PROVED_BEFORE: Final = frozenset({TRUSTED_DEVICE, HAND_OVER})
 
 
-def opening_of(granted: Granted, agent: str, address: str, language: str) -> Opening:
-    """The session that this grant opens in this browser."""
+def opening_of(granted: Granted, agent: str, address: str, language: str, made_for: str) -> Opening:
+    """The session that this grant opens in this browser. `made_for`: where it leads."""
     whose = Whose(
         subject_id=SubjectId(granted.subject_id),
         realm=granted.realm,
@@ -38,6 +38,7 @@ def opening_of(granted: Granted, agent: str, address: str, language: str) -> Ope
         # Who has just signed in has just proved who he is; an activation is never one proof alone.
         confirms=ACTIVATED in granted.factors or len(set(granted.factors) - PROVED_BEFORE) > 1,
         proved_at=proved_before(granted),
+        made_for=made_for,
     )
 
 

@@ -11,16 +11,17 @@ from wardgate.session.sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """The application that a sign-in is for. `fresh_after`, `asked`: as of an `engine.session_first.SessionRequest`.
+    """The application that a sign-in is for. `asked`: as of an `engine.session_first.SessionRequest`.
 
-    `decline`: where whoever does not want to sign in posts so, with a token for `waits`; empty where nobody waits to hear it.
+    `fresh`: only what is proved for this very request counts. `place`: the address of ours where it waits, and where whoever does
+    not want to sign in posts so, with a token for `waits`; empty where nobody waits to hear it.
     """
 
     application: str
     title: str
-    fresh_after: int = 0
+    fresh: bool = False
     asked: tuple[tuple[str, ...], ...] = ()
-    decline: str = ""
+    place: str = ""
     waits: str = ""
 
 

@@ -188,7 +188,7 @@ class SignInPages:
         if len(name) > MAX_USER_NAME_CHARS or len(password) > MAX_PASSWORD_BYTES:
             return self._form(request, browser, aim, error=Text("signin.too_long"), status=422)
         trail, purpose = self._door.trail(request), aim.purpose
-        origin, device, fresh = self._door.origin(request, browser), device_shown(request), purpose.fresh_after > 0
+        origin, device, fresh = self._door.origin(request, browser), device_shown(request), purpose.fresh
         begin = BeginRequest(
             purpose.application, name, origin, trail, Secret(password), device=device, asked=purpose.asked, fresh=fresh
         )
@@ -212,7 +212,7 @@ class SignInPages:
         asks_ticket: bool = True,
     ) -> Response:
         # A ticket says what it said this morning, and nothing of what an application asks for by name.
-        anew = aim.session is not None or aim.purpose.fresh_after or aim.purpose.asked
+        anew = aim.session is not None or aim.purpose.fresh or aim.purpose.asked
         asks_ticket = asks_ticket and not anew and self._tickets.asks(request)
         response = self._door.pages.page(
             request,
@@ -230,8 +230,8 @@ class SignInPages:
             forget=forget,
             tickets=f"{KERBEROS_FIRST}?then={quote(aim.then)}" if asks_ticket else "",
             title=aim.purpose.title,
-            decline=aim.purpose.decline,
-            decline_csrf=browser.csrf(self._door.ring(), aim.purpose.waits) if aim.purpose.decline else "",
+            decline=aim.purpose.place,
+            decline_csrf=browser.csrf(self._door.ring(), aim.purpose.waits) if aim.purpose.place else "",
         )
         if status in (429, 503):
             response.headers["retry-after"] = str(wait_s(error))
@@ -440,7 +440,8 @@ class SignInPages:
         if step.confirms:
             return await self._confirmed(request, browser, step, granted)
         language = wished(request) or known_language(granted.own_language) or step.language
-        opening = opening_of(granted, request.headers.get("user-agent", ""), self._door.trail(request).source, language)
+        agent, source = request.headers.get("user-agent", ""), self._door.trail(request).source
+        opening = opening_of(granted, agent, source, language, step.then)
         bearer = await self._door.sessions.begin(opening, request.cookies.get(SESSION_COOKIE, ""))
         after = await self._renewed(browser)
         changes = _granted_step(bearer, granted.texts)
@@ -487,7 +488,7 @@ class SignInPages:
     async def _proved(self, request: Request, step: Step, granted: Granted) -> str | None:
         """What was proved now counts in the session from now on; what counted already keeps its date."""
         held, new = request.cookies.get(SESSION_COOKIE, ""), granted.factors[len(step.counted) :]
-        about = (SubjectId(granted.subject_id), new, step.application, granted.assurance, proved_before(granted))
+        about = (SubjectId(granted.subject_id), new, step.application, granted.assurance, proved_before(granted), step.then)
         return await self._door.sessions.prove(held, step.confirms, *about)
 
     def _signed_in(self, step: Step, bearer: str, browser: Browser) -> Response:

@@ -53,7 +53,8 @@ class Session:
     `proofs`: the factors that were proved, each with when, in milliseconds. `confirmed_at`: when the person last proved that it
     is him for the sake of a change; 0: not in this session. `ends_at`: the absolute end; `idle_ms`: how long it may rest.
     `rested_ms`: for how long it rested at the longest since something was proved in it, as far as it was used again. `application`:
-    what it was begun for; our own pages let in by it only once their own policy was asked (`admit`).
+    what it was begun for; our own pages let in by it only once their own policy was asked (`admit`). `made_for`: the address of
+    ours that the last sign-in led to; `made_at`: from then on everything was proved for that.
     """
 
     id: str
@@ -69,13 +70,15 @@ class Session:
     idle_ms: int
     confirmed_at: int = 0
     rested_ms: int = 0
+    made_for: str = ""
+    made_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What a session begins with. `confirms`: the login that opens it has just shown by two factors who sits there.
 
-    `proved_at`: when what was proved before was proved; all else was just now.
+    `proved_at`: when what was proved before was proved; all else was just now. `made_for`: as of a `Session`.
     """
 
     whose: Whose
@@ -89,6 +92,7 @@ class Opening:
     idle_s: int = DEFAULT_IDLE_S
     confirms: bool = False
     proved_at: Mapping[str, int] = field(default_factory=dict)
+    made_for: str = ""
 
 
 class Sessions:
@@ -166,7 +170,7 @@ class Sessions:
             return None
         now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
         proofs = {**session.proofs, **dict.fromkeys(factors, now_ms)}
-        moved = replace(session, proofs=proofs, confirmed_at=now_ms, seen_at=now_ms, rested_ms=0)
+        moved = replace(session, proofs=proofs, confirmed_at=now_ms, seen_at=now_ms, rested_ms=0, made_for="", made_at=0)
         details = {"session": session.id, "factors": list(factors)}
         return await self._moved(bearer, moved, value, Kind.SESSION_CONFIRMED, details)
 
@@ -179,11 +183,13 @@ class Sessions:
         application: str,
         assurance: int,
         proved_at: Mapping[str, int] = _JUST_NOW,
+        made_for: str = "",
     ) -> str | None:
         """The person has proved more for the sake of this application: the session goes on under a new bearer value, with it.
 
         It confirms no change of his account: what that takes is not what an application asks for. `proved_at`: as of an `Opening`;
-        a browser that was trusted long ago is not trusted anew by being shown. None as for `confirm`.
+        a browser that was trusted long ago is not trusted anew by being shown. `made_for`: as of a `Session`. None as for
+        `confirm`.
         """
         session = await self.find(bearer)
         if session is None or session.id != session_id or session.whose.subject_id != subject_id:
@@ -192,7 +198,8 @@ class Sessions:
         dated = {kind: max(proved_at.get(kind, now_ms), session.proofs.get(kind, 0)) for kind in factors}
         proofs = {**session.proofs, **dated}
         reached = max(session.assurance, assurance)
-        moved = replace(session, proofs=proofs, seen_at=now_ms, rested_ms=0, assurance=reached)
+        made_at = session.made_at if made_for and made_for == session.made_for else now_ms
+        moved = replace(session, proofs=proofs, seen_at=now_ms, rested_ms=0, assurance=reached, made_for=made_for, made_at=made_at)
         details = {"session": session.id, "factors": list(factors), "application": application}
         return await self._moved(bearer, moved, value, Kind.SESSION_STEPPED_UP, details)
 
@@ -317,6 +324,8 @@ def _new(opening: Opening, now_ms: int) -> Session:
         ends_at=now_ms + min(opening.life_s, MAX_LIFE_S) * 1000,
         idle_ms=opening.idle_s * 1000,
         confirmed_at=now_ms if opening.confirms else 0,
+        made_for=opening.made_for,
+        made_at=now_ms,
     )
 
 
@@ -333,6 +342,7 @@ def _body(session: Session) -> str:
             "address": session.address,
             "device": session.device,
             "rested_ms": session.rested_ms,
+            **({"made_for": session.made_for, "made_at": session.made_at} if session.made_for else {}),
         }
     )
 
@@ -367,4 +377,6 @@ def _from_row(row: Row) -> Session:
         idle_ms=int(row["idle_ms"] or 0),
         confirmed_at=int(row["confirmed_at"] or 0),
         rested_ms=int(body.get("rested_ms", 0)),
+        made_for=str(body.get("made_for", "")),
+        made_at=int(body.get("made_at", 0)),
     )

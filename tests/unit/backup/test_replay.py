@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,18 +13,23 @@ from wardgate.account.device import make
 from wardgate.account.subject import SubjectId
 from wardgate.admin import authenticators, freezes, nas, questions, subjects, users
 from wardgate.admin.office import Office
+from wardgate.admin.party_checks import party_findings
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.trail import chain_for
 from wardgate.clock import from_ms, to_ms
-from wardgate.config.store import load_current
+from wardgate.config.store import edit, load_current
 from wardgate.crypto import Secret
 from wardgate.directory.local.passwords import NewPasswords
 from wardgate.directory.port import AccountState
 from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.errors import Conflict, UsageError
+from wardgate.federation.relying_party import KeyKind
+from wardgate.federation.settings import SamlApplicationSettings
+from wardgate.federation.signing_keys import Change, load_keys, make_first_keys, roll_key
 from wardgate.kba.catalogue import compile_catalogue
 from wardgate.kba.enrolment import About, Enrolment, Given, Prepared
 from wardgate.kba.settings import KbaSettings
+from wardgate.settings import StartSettings
 from wardgate.storage.port import Row, Update, Where
 
 
@@ -91,6 +97,66 @@ async def test_a_device_that_was_forgotten_after_the_backup_stays_forgotten(plan
     restored = await plant.restore(file, export=await export(plant))
     assert [stolen in told for told in restored.replayed.applied] == [True]
     assert [row["label"] for row in await plant.rows("trusted_device")] == ["kept"]
+
+
+async def test_signing_key_that_had_given_way_does_not_sign_again(plant: Plant) -> None:
+    """It may have been changed because others had it: a key of the backup is one that nobody believes any more."""
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await make_first_keys(office.storage, office.ring, office.clock, [KeyKind.P256])
+    file, _ = await plant.back_up()
+    plant.clock.advance(60)
+    async with at_work(plant.data, plant.clock) as (office, _):
+        for _ in range(2):
+            await roll_key(office.storage, office.ring, office.clock, Change(KeyKind.P256, notice_days=0, stay_days=0), "olga")
+            plant.clock.advance(60)
+    restored = await plant.restore(file, export=await export(plant))
+    assert len(restored.replayed.applied) == 1
+    assert "p256-2 had taken the place" in restored.replayed.applied[0]
+    assert restored.replayed.not_applied == []
+    async with at_work(plant.data.parent / "restored", plant.clock) as (office, _):
+        keys, now_ms = await load_keys(office.storage, office.ring), office.now_ms()
+        signing = keys.signing(KeyKind.P256, now_ms)
+        assert signing is not None
+        assert [key.name for key in keys.published(now_ms)] == [signing.name] == ["p256-3"]
+    assert (await plant.verified()).findings == ()
+
+
+async def test_signing_key_that_was_only_announced_is_announced_anew_by_hand(plant: Plant) -> None:
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await make_first_keys(office.storage, office.ring, office.clock, [KeyKind.P256])
+    file, _ = await plant.back_up()
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await roll_key(office.storage, office.ring, office.clock, Change(KeyKind.P256), "olga")
+    restored = await plant.restore(file, export=await export(plant))
+    assert restored.replayed.applied == []
+    assert "roll-key announces one anew" in restored.replayed.not_applied[0]
+    async with at_work(plant.data.parent / "restored", plant.clock) as (office, _):
+        signing = (await load_keys(office.storage, office.ring)).signing(KeyKind.P256, office.now_ms())
+        assert signing is not None
+        assert signing.name == "p256-1"
+
+
+async def test_restore_without_the_audit_says_which_key_signs_again_and_so_does_check(plant: Plant) -> None:
+    async with at_work(plant.data, plant.clock) as (office, _):
+        await make_first_keys(office.storage, office.ring, office.clock, [KeyKind.P256])
+        wiki = SamlApplicationSettings(
+            name="wiki", kind="saml", entity_id="urn:wiki", acs=("https://wiki.acme.test/acs",), key="p256"
+        )
+        await edit(
+            office.storage, office.ring, lambda old: replace(old, applications=(*old.applications, wiki)), "olga", "", plant.clock
+        )
+        findings = await party_findings(office, (await load_current(office.storage))[1], StartSettings())
+        assert "restored" not in "".join(each.what for each in findings)
+    file, _ = await plant.back_up()
+    plant.clock.advance(60)
+    restored = await plant.restore(file)
+    assert "p256-1 signs for applications as on the day of the backup" in restored.replayed.not_applied[0]
+    async with at_work(plant.data.parent / "restored", plant.clock) as (office, _):
+        for doubted in (True, False):
+            findings = await party_findings(office, (await load_current(office.storage))[1], StartSettings())
+            assert any("our signing key p256-1 was restored" in each.what for each in findings) is doubted
+            plant.clock.advance(1)
+            await roll_key(office.storage, office.ring, office.clock, Change(KeyKind.P256, notice_days=0, stay_days=0), "olga")
 
 
 async def answered(office: Office, **answers: str) -> SubjectId:
