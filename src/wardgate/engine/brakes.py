@@ -401,6 +401,15 @@ def let_pass(keys: BrakeKeys, now_ms: int) -> list[Operation]:
     return [Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_only, {"now": now_ms, "owner": keys.user})]
 
 
+def still_open(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list[Operation]:
+    """Conditions of a right answer: no lock began here while it was judged, and the person's failures do not fill the limit.
+
+    Of guesses that are judged at once at many addresses, the right one is worth nothing once the wrong ones have filled it.
+    """
+    limit: Row = {"now": now_ms, "limit": keys.user_limit or settings.user_failures}
+    return [*let_pass(keys, now_ms), Modify("brake", {"kind": keys.user_kind, "key": keys.user}, pass_below, limit)]
+
+
 def _is_clean(found: Seen, now_ms: int) -> bool:
     """Whether a success would change nothing. A name's failures are always the person's as well."""
     pair, user = found.pair, found.user
@@ -566,6 +575,12 @@ def pass_only(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
     """Nothing changes; refused while a lock holds."""
     row, now = _current(old, arguments)
     return Modified(None, refuse=row["locked_until"] > now)
+
+
+def pass_below(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
+    """Nothing changes; refused where the failures fill the limit."""
+    row, _ = _current(old, arguments)
+    return Modified(None, refuse=row["failures"] >= int(arguments["limit"] or 0))
 
 
 def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified:

@@ -24,6 +24,7 @@ from wardgate.pages.actions import CHANGE
 from wardgate.pages.browser import Browser, Form, browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.pages.questions import answers_to
+from wardgate.pages.refusing import wait_s
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
 from wardgate.web.access import require_known_host
@@ -168,6 +169,8 @@ class RecoveryPages:
             return self._shown(request, browser, step, outcome)
         if outcome.text is not None and outcome.text.id == "flow.done_elsewhere":
             return self._shown(request, browser, step, outcome, outcome.text, 409)
+        if outcome.text is not None and outcome.text.id == "wait.person":
+            return self._shown(request, browser, step, outcome, outcome.text, 429)
         refused = outcome.text is not None and not (isinstance(outcome, Ask) and not outcome.wrong)
         if refused or (isinstance(outcome, Ask) and outcome.text is not None):
             return self._shown(request, browser, step, outcome, status=422 if refused else 200)
@@ -218,7 +221,10 @@ class RecoveryPages:
             error=error or _error(outcome),
             notice=outcome.text if isinstance(outcome, Ask) and not outcome.wrong else None,
             csrf=browser.csrf(self._door.ring(), step.id),
+            throttled=status == 429,
         )
+        if status == 429 and error is not None:
+            response.headers["retry-after"] = str(wait_s(error))
         if on_page:
             response.headers[PERMISSIONS_POLICY] = PASSKEYS_USED
         return response

@@ -27,6 +27,7 @@ from wardgate.engine.reconciling import found_out
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.acting import Acting, Refusal
 from wardgate.engine.self_service.asking import ASKED, Asking
+from wardgate.engine.self_service.braking import Braking, Way
 from wardgate.engine.self_service.flow import (
     PASSWORDS,
     TRIES_OF_A_PROOF,
@@ -67,6 +68,7 @@ class SelfService:
         self.people = People(parts)
         self.asking = Asking(parts, self.weighing)
         self.records = Records(parts)
+        self.braking = Braking(parts)
 
     # --- begin -----------------------------------------------------------------------------------------------------
 
@@ -196,22 +198,22 @@ class SelfService:
         person = await self.people.of(flow)
         if flow.stage is not Stage.ASKED or flow.sequence != sequence:
             return await self._shown(flow, person, Text("flow.done_elsewhere"))
-        keys = self._keys(flow, origin)
-        hold = await brakes.holding(self._storage, keys, self._parts.configuration().brakes, to_ms(self._parts.clock.now()))
-        if hold is not None:
-            trail.note("a brake holds", wait_s=hold.wait_s)
-            wait = Text("wait.person", {"min": -(-hold.wait_s // 60), "ref": flow.reference})
-            return self.asking.question(flow, person, wait, wrong=True)
         factor, raw = ASKED[flow.kind], given.reveal()
+        way = await self.braking.way(flow, factor, trail, origin)
+        if isinstance(way, brakes.Hold):
+            wait = Text("wait.person", {"min": -(-way.wait_s // 60), "ref": flow.reference})
+            return self.asking.question(flow, person, wait, wrong=True)
         verdict = await self.asking.verdict(flow, person, factor, raw, origin)
+        if way.in_vain and isinstance(verdict, Right):
+            verdict = verdict.refused
         if isinstance(verdict, More):
             return await self._next_question(flow, person, verdict, trail)
         if isinstance(verdict, Wrong) and verdict.reason == CODE_EXPIRED and flow.proofs:
             return await self._late(flow, person, factor, trail, origin)
         if person is None or isinstance(verdict, Wrong):
             wrong = verdict if isinstance(verdict, Wrong) else Wrong("unknown_user")
-            return await self._wrong(flow, person, wrong, keys, trail)
-        return await self._right(flow, person, factor, verdict, keys, trail, origin)
+            return await self._wrong(flow, person, wrong, way, trail)
+        return await self._right(flow, person, factor, verdict, way, trail, origin)
 
     async def _late(self, flow: Flow, person: Person | None, factor: Factor, trail: Trail, origin: Origin) -> SelfServiceOutcome:
         """The code was right and came too late: another one, where one may go out and none is on its way already.
@@ -244,22 +246,14 @@ class SelfService:
             return await self.show(flow.id, trail)
         return self.asking.choice(moved, person)
 
-    def _keys(self, flow: Flow, origin: Origin) -> brakes.BrakeKeys:
-        name, ring = f"{flow.realm}:{flow.user_name}", self._parts.ring()
-        if not flow.subject_id:
-            return brakes.brake_keys(ring, name, origin.client, origin.source, of_name=True)
-        return brakes.brake_keys(ring, flow.subject_id, origin.client, origin.source, typed=name)
-
-    async def _wrong(
-        self, flow: Flow, person: Person | None, verdict: Wrong, keys: brakes.BrakeKeys, trail: Trail
-    ) -> SelfServiceOutcome:
+    async def _wrong(self, flow: Flow, person: Person | None, verdict: Wrong, way: Way, trail: Trail) -> SelfServiceOutcome:
         """A try less. What the code was wrong for is not told before the first proof: a code that was used is a code."""
         reason = verdict.reason
         if verdict.memory is not None:
             flow = replace(flow, memory={**flow.memory, flow.kind: verdict.memory})
         trail.note("proof checked", verdict=reason, factor=flow.kind)
         now_ms = to_ms(self._parts.clock.now())
-        settle = brakes.settle_wrong(keys, self._parts.configuration().brakes, now_ms, reserved=False)
+        settle = list(way.wrong)
         tries, left = flow.tries - 1, flow.proof_tries - 1
         if tries <= 0:
             moved, text = flow.moved(stage=Stage.CLOSED, tries=0), Text("code.closed", {"ref": flow.reference})
@@ -288,7 +282,7 @@ class SelfService:
         person: Person,
         factor: Factor,
         verdict: Right,
-        keys: brakes.BrakeKeys,
+        way: Way,
         trail: Trail,
         origin: Origin,
     ) -> SelfServiceOutcome:
@@ -298,7 +292,7 @@ class SelfService:
         weighed = self.weighing.weigh(with_it, person.user, person.holder)
         self._note(trail, weighed)
         if flow.goal == ACTIVATE:
-            return await self._proved_activation(flow, with_it, person, weighed, verdict, keys, trail, origin)
+            return await self._proved_activation(flow, with_it, person, weighed, verdict, way, trail, origin)
         first = () if flow.proofs else notify(self._parts, _whom(flow), person.holder, "first_proof", used=factor.channel)
         if person.frozen:
             moved = with_it.moved(stage=Stage.CLOSED)
@@ -312,13 +306,14 @@ class SelfService:
             first = (*first, *await recovery_code_used(self._parts, _whom(flow), person.holder, not verdict.claim))
         operations = [
             *verdict.claim,
+            *way.right,
             *first,
             *person.sighting,
             *([unfrozen(person.holder.subject_id)] if moved.stage is Stage.WRITING else []),
         ]
         reason = "frozen" if person.frozen else "proved"
         if not await self.records.step(flow, moved, trail, reason, operations, denied=moved.stage is Stage.CLOSED):
-            return await self._wrong(flow, person, verdict.refused, keys, trail)
+            return await self._wrong(flow, person, verdict.refused, way, trail)
         if person.frozen:
             return Closed("frozen", Text("freeze.on", {"ref": flow.reference}))
         if moved.stage is Stage.CLOSED:
@@ -334,7 +329,7 @@ class SelfService:
         person: Person,
         weighed: Weighed,
         verdict: Right,
-        keys: brakes.BrakeKeys,
+        way: Way,
         trail: Trail,
         origin: Origin,
     ) -> SelfServiceOutcome:
@@ -342,13 +337,13 @@ class SelfService:
         now_ms, activation = to_ms(self._parts.clock.now()), person.activation
         if activation is None:
             return Closed("activation_over", Text("activate.over", {"ref": flow.reference}))
-        operations: list[Operation] = [*verdict.claim, *person.sighting, unchanged(activation, now_ms)]
+        operations: list[Operation] = [*verdict.claim, *way.right, *person.sighting, unchanged(activation, now_ms)]
         after = self.after_proof(with_it, person, weighed, trail, origin)
         if isinstance(after, Closed):
             return await self.records.close(flow, trail, after.reason, after.text)
         moved, more, outcome = after
         if not await self.records.step(flow, moved, trail, "proved", [*operations, *more]):
-            return await self._wrong(flow, person, verdict.refused, keys, trail)
+            return await self._wrong(flow, person, verdict.refused, way, trail)
         return outcome or await self._shown(moved, person)
 
     def after_proof(
