@@ -787,3 +787,20 @@ async def prove_again(world: PortalWorld, browser: BrowserOfTests, address: str)
     await browser.post(str(browser.page.url), password="correct horse")
     world.later(30)
     await browser.post(code=world.totp(), act="answer")
+
+
+async def test_what_a_freeze_holds_back_is_told_once_with_what_to_do_next() -> None:
+    world = knowing_ages()
+    use_plan(world, ["password"], ["totp", "sms"])
+    user = await bob_frozen(world)
+    async with world.browser() as browser:
+        await thief_signed_in(world, browser, user)
+        page = await browser.get("/enrol/totp")
+    assert page.status_code == 409
+    [box] = re.findall(r'<p class="told.*?</p>', page.text)
+    assert 'id="told"' in box
+    assert "This was not done." in box
+    assert "choose another password" in box
+    assert 'href="/account/password"' in box
+    # Whoever reads it is signed in.
+    assert "Sign in to lift it" not in page.text
