@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import html
+import re
 
 import pytest
 
 from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS
 from tests.flows.saml_world import ACS, IDP, SP, SamlBrowser, SamlWorld, a_party, by_redirect
+from wardgate.audit.timeline import by_reference
 from wardgate.federation.saml import names
 from wardgate.policy.settings import LifetimesThenSettings
 
@@ -214,7 +216,9 @@ async def test_started_here_the_application_is_told_without_having_asked() -> No
         told = browser.told()
         assert (told.status, told.relay_state) == (("Success", ""), "/start")
         assert not told.root.xpath("//@InResponseTo")
-        assert (await browser.get("/saml/start/mail")).status_code == 404
+        page = await browser.get("/saml/start/mail")
+        assert page.status_code == 404
+        assert "Mail cannot be opened from here" in page.text
         assert (await browser.get("/saml/start/nobody")).status_code == 404
 
 
@@ -268,13 +272,68 @@ async def test_unknown_application_gets_no_answer() -> None:
 
 async def test_request_is_taken_once() -> None:
     world = await a_world()
-    async with world.browser() as browser:
+    async with world.browser() as browser, world.browser() as other:
         document = world.request()
         await browser.get(by_redirect(document))
-        assert (await browser.get(by_redirect(document))).status_code == 409
+        assert (await other.get(by_redirect(document))).status_code == 409
         assert (await browser.ask_by_post(document)).status_code == 409
+        # Loaded again where it began, it is still that one.
+        await browser.get(by_redirect(document))
+        await sign_in(browser, world)
+        assert browser.told().status == ("Success", "")
+        page = await browser.get(by_redirect(document))
+        assert page.status_code == 409
+        assert "SAMLResponse" not in page.text
         world.later(3600)
         assert (await browser.get(by_redirect(document))).status_code == 400
+
+
+async def test_refusal_says_the_same_again_when_its_page_is_loaded_again() -> None:
+    world = await a_world()
+    usual = world.policy
+    use_plan(world, deny=True)
+    world.policies, world.policy = {"wiki": world.policy}, usual
+    async with world.browser() as browser, world.browser() as other:
+        await browser.sign_in("ada")
+        await browser.post(code=world.totp(), act="answer")
+        address = by_redirect(world.request())
+        for _ in range(3):
+            page = await browser.get(address)
+            assert page.status_code == 403
+            assert "Wiki is not open to your account" in page.text
+            assert browser.told().status == ("Responder", "RequestDenied")
+        assert (await other.get(address)).status_code == 409
+        await browser.get("/saml/start/wiki")
+        page = await browser.get("/saml/start/wiki")
+        assert page.status_code == 403
+        assert "Wiki is not open to your account" in page.text
+
+
+async def test_why_a_message_was_refused_is_in_the_log_and_the_timeline_under_the_pages_reference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = await a_world(parties=(a_party(requires_signed_requests=True),))
+    async with world.browser() as browser:
+        page = await browser.ask()
+    [reference] = re.findall(r"Reference (\w{8})", page.text)
+    assert "saml_unsigned" not in page.text
+    await world.recorder.flush()
+    [row] = await by_reference(world.storage, reference)
+    assert '"rule":"saml_unsigned"' in str(row["body"]).replace(": ", ":")
+    said = capsys.readouterr()
+    [line] = [each for each in (said.out + said.err).splitlines() if "saml_refused" in each]
+    assert "saml_unsigned" in line
+    assert reference in line
+
+
+async def test_request_that_is_over_names_a_reference() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        page = await browser.get("/saml/continue/" + "A" * 22)
+        assert page.status_code == 410
+        [reference] = re.findall(r'<bdi class="reference">(\w{8})</bdi>', page.text)
+    await world.recorder.flush()
+    assert len(await by_reference(world.storage, reference)) == 1
 
 
 async def test_stored_request_is_not_resumed_in_another_browser() -> None:
@@ -315,7 +374,8 @@ async def test_one_request_fifty_times_at_once_gives_one_answer() -> None:
         address = by_redirect(world.request())
         replies = await asyncio.gather(*(browser.client.get(address) for _ in range(50)))
         assert sum("SAMLResponse" in each.text for each in replies) == 1
-        assert {each.status_code for each in replies} == {200, 409}
+        # The others are sent to where it was answered.
+        assert {each.status_code for each in replies} == {200, 303}
 
 
 async def test_markup_in_relay_state_stays_text_and_ten_megabytes_are_refused() -> None:

@@ -19,16 +19,28 @@ from wardgate.federation.saml.values import AuthnRequest
 from wardgate.federation.stored_requests import SIGN_OUT, Asked
 
 _FORMATS: Final = frozenset(each.value for each in NameIdFormat)
+# Of the rules that a message breaks.
+UNSIGNED: Final = "saml_unsigned"
+REPLAYED: Final = "saml_replayed"
 _NOBODY: Final = "no relying party has this entity id, or its metadata has run out"
 
 
 @dataclass(frozen=True, slots=True)
 class NotTrusted:
-    """A message that gets no answer. `text`: the id of what the person reads; `detail`: what the operator reads beside it."""
+    """A message that gets no answer. `text`: the id of what the person reads.
+
+    `rule` and `detail`: which rule it breaks, for the operator, by a short stable name and in words.
+    """
 
     text: str
+    rule: str
     detail: str
     issuer: str = ""
+
+
+def not_trusted(text: str, error: SamlMessageError, issuer: str = "") -> NotTrusted:
+    """A message that breaks the rule that the error names."""
+    return NotTrusted(text, error.code, error.message, issuer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +57,22 @@ def sign_in_asked(door: FederationDoor, received: Received) -> tuple[RelyingPart
     try:
         message = open_message(received)
     except SamlMessageError as error:
-        return NotTrusted("federation.malformed", error.message)
+        return not_trusted("federation.malformed", error)
     party = door.party_of(message.issuer)
     if party is None:
-        return NotTrusted("federation.unknown", _NOBODY, message.issuer)
+        return NotTrusted("federation.unknown", "saml_unknown", _NOBODY, message.issuer)
     if not message.asks_to_sign_in:
-        return NotTrusted("federation.malformed", "not a request to sign in", message.issuer)
+        return NotTrusted("federation.malformed", "saml_request", "not a request to sign in", message.issuer)
     try:
         request = authn_request(message, party.metadata.signing_certificates, arrival(door, SSO_PATH))
     except SamlMessageError as error:
-        return NotTrusted("federation.not_trusted", error.message, message.issuer)
+        return not_trusted("federation.not_trusted", error, message.issuer)
     if party.requires_signed_requests and not request.signed:
-        return NotTrusted("federation.not_trusted", "its requests have to be signed, and this one is not", message.issuer)
+        return NotTrusted("federation.not_trusted", UNSIGNED, "its requests have to be signed, and this one is not", message.issuer)
     try:
         answer_to = consumer(party.metadata, request)
     except SamlMessageError as error:
-        return NotTrusted("federation.foreign", error.message, message.issuer)
+        return not_trusted("federation.foreign", error, message.issuer)
     subject = request.subject
     asked = Asked(
         party=party.name,
@@ -83,17 +95,21 @@ def sign_out_asked(door: FederationDoor, message: OpenMessage) -> tuple[RelyingP
     """What a LogoutRequest asks for."""
     party = door.party_of(message.issuer)
     if party is None:
-        return NotTrusted("federation.unknown", _NOBODY, message.issuer)
+        return NotTrusted("federation.unknown", "saml_unknown", _NOBODY, message.issuer)
     try:
         request = logout_request(message, party.metadata.signing_certificates, arrival(door, SLO_PATH))
     except SamlMessageError as error:
-        return NotTrusted("federation.not_trusted", error.message, message.issuer)
+        return not_trusted("federation.not_trusted", error, message.issuer)
     if party.metadata.signing_certificates and not request.signed:
         # Whoever could sign and does not may be anybody.
-        return NotTrusted("federation.not_trusted", "its metadata has a key, and the LogoutRequest is not signed", message.issuer)
+        return NotTrusted(
+            "federation.not_trusted", UNSIGNED, "its metadata has a key, and the LogoutRequest is not signed", message.issuer
+        )
     endpoint = logout_endpoint(party.metadata)
     if endpoint is None:
-        return NotTrusted("federation.foreign", "its metadata has no address for the answer to a logout", message.issuer)
+        return NotTrusted(
+            "federation.foreign", "saml_no_logout", "its metadata has no address for the answer to a logout", message.issuer
+        )
     asked = Asked(
         party=party.name,
         request_id=request.id,

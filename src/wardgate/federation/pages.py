@@ -3,6 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +15,8 @@ from wardgate.web.headers import CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLIC
 
 _OWN_FORMS: Final = "form-action 'self'"
 MAX_TOLD_CHARS: Final = 200
+
+log = structlog.get_logger("wardgate.federation")
 
 
 def handing_over(door: FederationDoor, request: Request, form: Form, title: str) -> Response:
@@ -42,14 +45,20 @@ def refused(door: FederationDoor, request: Request, why: NotTrusted, status: int
     """A message that cannot be trusted: the person reads what he can do, the operator why it was."""
     trail = door.browser.trail(request)
     trail.result, trail.reason = "denied", "saml_refused"
-    trail.note("a SAML message was refused", why=why.detail[:MAX_TOLD_CHARS], issuer=why.issuer[:MAX_TOLD_CHARS])
+    detail, issuer = why.detail[:MAX_TOLD_CHARS], why.issuer[:MAX_TOLD_CHARS]
+    trail.note("a SAML message was refused", rule=why.rule, why=detail, issuer=issuer)
     door.browser.recorder.publish(trail)
+    if trail.stored:
+        # Of a flood, as many as there are timelines.
+        log.warning("saml_refused", rule=why.rule, why=detail, issuer=issuer, reference=trail.reference)
     return told(door, request, Text(why.text, {"ref": trail.reference}), status)
 
 
 def told(
     door: FederationDoor, request: Request, text: Text, status: int, form: Form | None = None, application: str = ""
 ) -> Response:
-    """A page that says what has come of it. `form`: what its button tells the application."""
-    page = door.browser.pages.page(request, "federation_told.html", status, text=text, form=form, application=application)
+    """A page that says what has come of it, and a reference. `form`: what its button tells the application."""
+    pages = door.browser.pages
+    reference = "" if "ref" in text.values else pages.recorded(request, status)
+    page = pages.page(request, "federation_told.html", status, text=text, form=form, application=application, reference=reference)
     return allowing(page, form.action) if form is not None else page

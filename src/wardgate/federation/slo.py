@@ -20,7 +20,7 @@ from starlette.routing import Route
 from wardgate.crypto import same
 from wardgate.errors import SamlMessageError
 from wardgate.federation.answers import new_message_id
-from wardgate.federation.arriving import NotTrusted, arrival, sign_out_asked
+from wardgate.federation.arriving import REPLAYED, UNSIGNED, NotTrusted, arrival, not_trusted, sign_out_asked
 from wardgate.federation.door import LEAVING_PATH, LOGOUT_PATH, SLO_PATH, FederationDoor
 from wardgate.federation.leaving import DONE, FAILED, NO_ANSWER, RESULTS, Leaving, Leavings, Left, is_known_to
 from wardgate.federation.pages import allowing, handing_over, refused
@@ -73,7 +73,7 @@ class SloPages:
         try:
             received = read_redirect(query)
         except SamlMessageError as error:
-            return refused(self._door, request, NotTrusted("federation.malformed", error.message))
+            return refused(self._door, request, not_trusted("federation.malformed", error))
         browser = browser_of(request)
         return await self._received(request, received, None if browser.fresh else browser)
 
@@ -89,11 +89,13 @@ class SloPages:
         try:
             message = open_message(received)
         except SamlMessageError as error:
-            return refused(self._door, request, NotTrusted("federation.malformed", error.message))
+            return refused(self._door, request, not_trusted("federation.malformed", error))
         if message.answers_a_logout:
             return self._answered(request, message)
         if not message.asks_to_sign_out:
-            return refused(self._door, request, NotTrusted("federation.malformed", "not about a logout", message.issuer))
+            return refused(
+                self._door, request, NotTrusted("federation.malformed", "saml_request", "not about a logout", message.issuer)
+            )
         found = sign_out_asked(self._door, message)
         if isinstance(found, NotTrusted):
             return refused(self._door, request, found)
@@ -106,7 +108,12 @@ class SloPages:
         except TooManyOpen as error:
             raise HTTPException(429, headers={"retry-after": "60"}) from error
         if not is_first:
-            return refused(self._door, request, NotTrusted("federation.replayed", "a request of this id came before"), 409)
+            return refused(
+                self._door,
+                request,
+                NotTrusted("federation.replayed", REPLAYED, "a request of this id came before", message.issuer),
+                409,
+            )
         return RedirectResponse(f"{LOGOUT_PATH}/{draft.waiting.id}", status_code=303)
 
     # --- an application asks -----------------------------------------------------------------------------------------
@@ -267,20 +274,22 @@ class SloPages:
         """An application's LogoutResponse: on to the page that it belongs to, with what it said under our own mark."""
         party = self._door.party_of(message.issuer)
         if party is None:
-            return refused(self._door, request, NotTrusted("federation.unknown", "no such relying party", message.issuer))
+            return refused(
+                self._door, request, NotTrusted("federation.unknown", "saml_unknown", "no such relying party", message.issuer)
+            )
         try:
             answer = logout_response(message, party.metadata.signing_certificates, arrival(self._door, SLO_PATH))
         except SamlMessageError as error:
-            return refused(self._door, request, NotTrusted("federation.not_trusted", error.message, message.issuer))
+            return refused(self._door, request, not_trusted("federation.not_trusted", error, message.issuer))
         if party.metadata.signing_certificates and not answer.signed:
             # Whoever could sign and does not may be anybody who saw our request: in the browser's history, in a log of addresses.
             why = NotTrusted(
-                "federation.not_trusted", "its metadata has a key, and the LogoutResponse is not signed", message.issuer
+                "federation.not_trusted", UNSIGNED, "its metadata has a key, and the LogoutResponse is not signed", message.issuer
             )
             return refused(self._door, request, why)
         leaving_id = message.received.relay_state or ""
         if answer.in_response_to != self._leavings.message_id(leaving_id, party.name):
-            why = NotTrusted("federation.not_trusted", "an answer to no request of ours", message.issuer)
+            why = NotTrusted("federation.not_trusted", "saml_response_to", "an answer to no request of ours", message.issuer)
             return refused(self._door, request, why)
         result = DONE if answer.status == names.SUCCESS and not answer.second_status else FAILED
         mark = self._mark(leaving_id, party.name, result)

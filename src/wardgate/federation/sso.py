@@ -17,7 +17,7 @@ from wardgate.engine.outcome import Denied, Granted
 from wardgate.engine.session_first import MORE_NEEDED, NOT_TAKEN, SESSION_GONE, SESSION_OVER, SESSION_REASONS, SIGN_IN_AGAIN
 from wardgate.errors import SamlMessageError
 from wardgate.federation.answers import Telling, refusal
-from wardgate.federation.arriving import NotGiven, NotTrusted, sign_in_asked
+from wardgate.federation.arriving import REPLAYED, NotGiven, NotTrusted, not_trusted, sign_in_asked
 from wardgate.federation.door import CONTINUE_PATH, SSO_PATH, START_PATH, FederationDoor
 from wardgate.federation.pages import handing_over, refused, told
 from wardgate.federation.participants import Participants
@@ -76,7 +76,7 @@ class SsoPages:
         try:
             received = read_redirect(query)
         except SamlMessageError as error:
-            return refused(self._door, request, NotTrusted("federation.malformed", error.message))
+            return refused(self._door, request, not_trusted("federation.malformed", error))
         # Opened by a link of another site, the browser shows us its cookies: the request is its own from the start.
         return await self._received(request, received, browser_of(request))
 
@@ -101,8 +101,10 @@ class SsoPages:
         """Begin by ourselves: a link on the launchpad, or anywhere. It leads where the launchpad leads, and nowhere else."""
         require_known_host(request, self._door.browser.context.hosts)
         party = self._door.party(request.path_params["name"])
-        if party is None or not party.unsolicited:
+        if party is None:
             raise HTTPException(404)
+        if not party.unsolicited:
+            return told(self._door, request, Text("federation.start_there", {"application": self._title(request, party)}), 404)
         asked = Asked(party.name, "", default_consumer(party.metadata).url, party.relay_state or None)
         browser = browser_of(request)
         return await self._stored(request, party, asked, None if browser.fresh else browser)
@@ -119,7 +121,11 @@ class SsoPages:
         except TooManyOpen as error:
             raise HTTPException(429, headers={"retry-after": "60"}) from error
         if not is_first:
-            why = NotTrusted("federation.replayed", "a request of this id came before", party.entity_id)
+            mine = await self._requests.again(mac, draft) if mac is not None else None
+            if mine is not None:
+                # The browser that it is in loads its address once more: it reads there what it read before.
+                return RedirectResponse(_address(mine), status_code=303)
+            why = NotTrusted("federation.replayed", REPLAYED, "a request of this id came before", party.entity_id)
             return refused(self._door, request, why, 409)
         return RedirectResponse(_address(draft.waiting), status_code=303)
 
@@ -139,10 +145,13 @@ class SsoPages:
             return handing_over(self._door, request, telling.response(), self._title(request, party))
         # What a neighbour or a brake keeps back is asked again, at an address that may be loaded twice.
         final = isinstance(outcome, Denied) and outcome.reason not in SESSION_REASONS and status_of(outcome.text) == _NOT_ACCEPTED
-        if isinstance(outcome, Denied) and final and await self._requests.keep(draft):
-            # Refused for good, and written down: it is not asked for again.
-            bearer = request.cookies.get(SESSION_COOKIE, "")
-            return await self._refused(request, browser, party, draft.waiting, bearer, outcome)
+        if isinstance(outcome, Denied) and final:
+            # Refused for good, and written down. Who loads the page again reads the same of the same request.
+            kept = await self._requests.keep(draft)
+            waiting = draft.waiting if kept else await self._requests.again(self._mac(browser), draft)
+            if waiting is not None and not waiting.used:
+                bearer = request.cookies.get(SESSION_COOKIE, "")
+                return await self._refused(request, browser, party, waiting, bearer, outcome)
         return None
 
     def _writes(self, request: Request, telling: Telling, session: Session, used: Operation) -> Writes:

@@ -33,6 +33,8 @@ MAX_OPEN_OF_SOURCE: Final = 2_000
 MAX_FOLLOWING: Final = 32
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 OPEN, USED = "open", "used"
+# Of a stored request, beside what was asked: the address of what came before is nowhere else.
+_OWN_ID: Final = "own_id"
 SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
 
 
@@ -103,7 +105,7 @@ class StoredRequests:
             "browser_mac": browser,
             "source_mac": self._ring().mac("saml-source", connection(source).encode()),
             "state": OPEN,
-            "sealed": self._ring().seal(dumps(asdict(asked)).encode(), _bound_to(mac)),
+            "sealed": self._ring().seal(dumps({**asdict(asked), _OWN_ID: request_id}).encode(), _bound_to(mac)),
             "created_at": now_ms,
             "expires_at": now_ms + KEPT_MS,
         }
@@ -125,19 +127,25 @@ class StoredRequests:
         """What waits under this id, unless it is another browser's, or over."""
         if not _ID.fullmatch(request_id):
             return None
-        mac = self._mac(request_id)
-        row = await self._storage.get(TABLE, {"request_mac": mac})
-        if row is None:
-            return None
+        row = await self._storage.get(TABLE, {"request_mac": self._mac(request_id)})
+        return self._waiting(browser, row) if row is not None else None
+
+    async def again(self, browser: bytes, draft: Draft) -> Waiting | None:
+        """What this browser was given for the same message when it came before; None where it came in another one, or is over."""
+        rows = await self._storage.find(TABLE, [Where("replay_mac", "=", draft.row["replay_mac"])], limit=1)
+        return self._waiting(browser, rows[0]) if rows and rows[0]["browser_mac"] is not None else None
+
+    def _waiting(self, browser: bytes, row: Row) -> Waiting | None:
         now_ms, created_at, bound_to = to_ms(self._clock.now()), int(row["created_at"] or 0), row["browser_mac"]
         if not created_at - CLOCK_STEP_MS <= now_ms < created_at + LIFE_MS:
             return None
         if isinstance(bound_to, bytes) and not same(bound_to, browser):
             return None
         try:
-            body = loads(self._ring().open(_bytes(row["sealed"]), _bound_to(mac)))
+            body = loads(self._ring().open(_bytes(row["sealed"]), _bound_to(_bytes(row["request_mac"]))))
         except SealError:
             return None
+        request_id = str(body.pop(_OWN_ID))
         return Waiting(request_id, asked_of(body), isinstance(bound_to, bytes), row["state"] != OPEN)
 
     async def bind(self, browser: bytes, waiting: Waiting) -> bool:

@@ -149,9 +149,8 @@ class ContactPages:
         pending = self._waits(step)
         if pending is None:
             saved = step.ended == _SAVED
-            return self._ended_page(
-                request, present, Text("flow.done_elsewhere" if saved else "contact.closed"), 409 if saved else 410
-            )
+            said, status = (Text("flow.done_elsewhere"), 409) if saved else (Text("contact.closed"), 410)
+            return self._ended_page(request, present, said, status, step.reference)
         if not is_ours(request, browser, self._door.ring(), form, step.id, self._door.context.origin):
             return self._code_page(request, present, step, pending, Text("form.old"))
         if not self._gate.is_fresh(present):
@@ -174,7 +173,7 @@ class ContactPages:
         # Whoever moves it took this try: a second form at the same time neither guesses nor adds.
         stored = await self._steps.move(self._mac(present), step, moved)
         if stored is None:
-            return self._ended_page(request, present, Text("flow.done_elsewhere"), 409)
+            return self._ended_page(request, present, Text("flow.done_elsewhere"), 409, step.reference)
         if right:
             return await self._added(request, present, owner, stored, pending)
         trail = self._door.trail(request)
