@@ -27,7 +27,7 @@ from wardgate.web.context import WebContext
 ORIGIN = "https://login.acme.test"
 OURS = {"sec-fetch-site": "same-origin"}
 # What two pages that are alike do not have in common.
-REFERENCE = re.compile(r'<bdi class="reference">\w{8}</bdi>|ref=\w{8}')
+REFERENCE = re.compile(r'<bdi class="reference">\w{8}</bdi>|ref=\w{8}|"reference":"\w{8}"')
 _FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 
 

@@ -18,6 +18,7 @@ from tests.unit.web.samples import LET_IN, Sample
 from wardgate.admin.links import make_link
 from wardgate.audit.incidents import IncidentKind
 from wardgate.delivery.port import Channel
+from wardgate.texts import catalogue
 from wardgate.web.server import HttpsServer
 from wardgate.web.streams import Streams
 
@@ -168,7 +169,8 @@ def test_page_is_clean_for_everybody(
     assert page.locator("html").get_attribute("lang") == language
     heading = page.locator("h1")
     assert heading.count() == 1
-    assert page.title() == f"{heading.inner_text()} – Wardgate"
+    prefix = catalogue(language)["sign.error_prefix"] if page.locator(".notice .reference").count() else ""
+    assert page.title() == f"{prefix}{heading.inner_text()} – Wardgate"
     assert elsewhere == []
     # What Chromium says by itself about a page with an error status is no fault of the page.
     assert [text for text in said if not text.startswith("Failed to load resource")] == []

@@ -415,9 +415,9 @@ def test_sessions_are_ended_and_nothing_is_left_after_signing_out(site: Site, vi
 def test_page_of_somebody_elses_step_and_of_nothing(site: Site, visit: Visit) -> None:
     one = visit()
     one.open(f"/step/{'A' * 22}")
-    one.sees("step-gone", one.t("page.error_410"), status=410)
+    one.sees("step-gone", one.t("page.error_410"), status=410, error=True)
     one.open("/nowhere")
-    one.sees("nowhere", one.t("page.error_404"), status=404)
+    one.sees("nowhere", one.t("page.error_404"), status=404, error=True)
 
 
 # --- by itself -------------------------------------------------------------------------------------------------------------

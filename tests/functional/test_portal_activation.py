@@ -68,7 +68,7 @@ def test_whole_first_visit_from_the_mailed_link_to_the_account(site: Site, visit
     grace_h.press("activate.start")
     grace_h.choose("activation")
     other.open(grace_h.page.url.removeprefix(site.origin))
-    other.sees("activate-other-browser", other.t("page.error_410"), status=410)
+    other.sees("activate-other-browser", other.t("page.error_410"), status=410, error=True)
     grace_h.type_code(new.code)
     grace_h.field("recover.new_password_label").fill("A whole new sentence 1")
     grace_h.press("recover.set_password")

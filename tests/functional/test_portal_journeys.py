@@ -198,7 +198,7 @@ def test_database_that_is_down_is_told_and_nothing_is_half_done(browser: Browser
         ada.field("sign.password").fill("correct horse")
         storage.down = True
         ada.press("sign.in")
-        ada.sees("database-down-sign-in", ada.t("page.error_503"), status=503)
+        ada.sees("database-down-sign-in", ada.t("page.error_503"), status=503, error=True)
         storage.down = False
         ada.sign_in_by_app()
         ada.open("/account/password")
@@ -206,7 +206,7 @@ def test_database_that_is_down_is_told_and_nothing_is_half_done(browser: Browser
         ada.page.locator("#new_password").fill(NEW)
         storage.down = True
         ada.press("recover.set_password")
-        ada.sees("database-down-change", ada.t("page.error_503"), status=503)
+        ada.sees("database-down-change", ada.t("page.error_503"), status=503, error=True)
         storage.down = False
         again = Visitor(browser, site, look)
         site.later(60)

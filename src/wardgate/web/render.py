@@ -4,19 +4,19 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from wardgate.audit.timeline import Trail
 from wardgate.brand.looks import Look, Looks
 from wardgate.clock import offset_of
 from wardgate.texts import LANGUAGES, Text, catalogue, render
 from wardgate.web import language as words
+from wardgate.web.accepting import Form, form_for
 from wardgate.web.access import client_address
 from wardgate.web.assets import Assets
 from wardgate.web.context import WebContext
@@ -27,7 +27,9 @@ from wardgate.web.view import look_of, reason_text
 _TEMPLATES = Path(__file__).with_name("templates")
 # By which door somebody came to an error page.
 _PEOPLE, _OPERATORS = "portal", "admin"
-_ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 500, 503)
+_ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 431, 500, 503)
+# What may work when the same page is opened once more.
+_MAY_PASS = (429, 500, 503)
 
 
 class Pages:
@@ -79,15 +81,22 @@ class Pages:
 
     def error(
         self, request: Request, status: int, text: str | None = None, wait_s: int = 60, reference: str | None = None
-    ) -> HTMLResponse:
+    ) -> Response:
         """The page of an error: what happened and what to do, the same for everybody. `text`: the id of a closer word.
 
-        `wait_s`: where it is a brake that holds, for how long. `reference`: where one was given already, to the log.
+        `wait_s`: where it is a brake that holds, for how long. `reference`: where one was given already, to the log. A program
+        that asks for no page gets the same as JSON or as a line of text.
         """
         text_id = text or (f"page.error_{status}" if status in _ERRORS_WITH_A_PAGE else "page.error_other")
-        phrase = HTTPStatus(status).phrase
-        told: dict[str, Any] = {"text_id": text_id, "error_status": status, "phrase": phrase, "wait_min": -(-wait_s // 60)}
-        return self.page(request, "error.html", status, **told, reference=self.recorded(request, status, reference))
+        known, wait_min = catalogue(words.language_of_request(request)), -(-wait_s // 60)
+        closer = f"{text_id}_person" if self._looks is not None and f"{text_id}_person" in known else f"{text_id}_what"
+        told = self.recorded(request, status, reference)
+        form = form_for(request.headers.get("accept", ""))
+        if form is not Form.PAGE:
+            return _short(request, status, text_id, Text(closer, {"min": wait_min}), told, form)
+        again = _this_page(request) if status in _MAY_PASS and request.method == "GET" else ""
+        about: dict[str, Any] = {"text_id": text_id, "closer": closer, "error_status": status, "wait_min": wait_min, "again": again}
+        return self.page(request, "error.html", status, **about, reference=told)
 
     def recorded(self, request: Request, status: int, reference: str | None = None) -> str:
         """What whoever sees an error page tells the help desk, where it is found in the live log.
@@ -126,6 +135,24 @@ class Pages:
             "zone": zone_words(zone, self._context.clock.now()),
             "reason_text": _in(language, reason_text),
         }
+
+
+def _this_page(request: Request) -> str:
+    """The address of this page with its query, on this server: a path of two slashes would lead to another."""
+    return "/" + request.url.path.lstrip("/") + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _short(request: Request, status: int, text_id: str, closer: Text, reference: str, form: Form) -> Response:
+    """An error for a program, and for whoever reads what it was told."""
+    language = words.language_of_request(request)
+    title, what = render(Text(text_id), language), render(closer, language)
+    response: Response = (
+        JSONResponse({"status": status, "title": title, "detail": what, "reference": reference}, status)
+        if form is Form.JSON
+        else PlainTextResponse(f"{title}. {what} {render(Text('sign.reference'), language)} {reference}\n", status)
+    )
+    response.headers.update({"content-language": language, "vary": "accept, accept-language, cookie"})
+    return response
 
 
 def zone_words(zone: tzinfo, now: datetime) -> str:

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from wardgate.certificates import endpoint_binding
 from wardgate.errors import SettingsError
 from wardgate.web.context import Endpoint
+from wardgate.web.early import early_reply
 
 HEAD_DEADLINE_S = 10.0
 BODY_DEADLINE_S = 30.0
@@ -31,7 +32,6 @@ KEEP_ALIVE_S = 15
 MAX_HEAD_BYTES = 80 * 1024
 MAX_CONNECTIONS = 1000
 BACKLOG = 512
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,13 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
+            self.transport.write(early_reply(431))
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed: uvicorn would answer by a line in English."""
+        self.transport.write(early_reply(400))
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         """A head begins: the first one, or the next one on a connection that is kept."""
