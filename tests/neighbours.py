@@ -134,6 +134,13 @@ NEIGHBOURS = {
             files=("/usr/lib/apache2/modules/mod_auth_mellon.so",),
         ),
         Neighbour(
+            name="shibboleth",
+            purpose="a third maker's application asks for all that SAML lets it ask for",
+            packages=("apache2-bin", "libapache2-mod-shib"),
+            programs=(("apache2", "httpd"), ("shibd",)),
+            files=("/usr/lib/apache2/modules/mod_shib.so",),
+        ),
+        Neighbour(
             name="kerberos",
             purpose="browsers sign in by tickets of a domain; tools/kerberos builds the Python package",
             packages=("krb5-user", "libkrb5-dev", "gcc", "libc6-dev", "curl"),

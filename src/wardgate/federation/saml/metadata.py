@@ -1,12 +1,17 @@
-"""Our own metadata: what an application needs to know to trust us. SAML metadata sections 2.3.2, 2.4.1 to 2.4.3."""
+"""Our own metadata: what an application needs to know to trust us. SAML metadata sections 2.3.2, 2.4.1 to 2.4.3.
+
+It names the algorithms that we take (SAML metadata profile for algorithm support 1.0, section 2): Shibboleth signs with SHA-1 until it
+reads of a better one.
+"""
 
 from dataclasses import dataclass
 
 from wardgate.federation.saml import names
 from wardgate.federation.saml.signing import key_info, signature
-from wardgate.federation.saml.values import Contact, Signer
+from wardgate.federation.saml.values import Contact, SignatureAlgorithm, Signer
 from wardgate.federation.saml.writing import Xml, element, instant, joined
 
+DIGESTS = (names.DIGEST_SHA256, names.DIGEST_SHA384, names.DIGEST_SHA512)
 OFFERED_NAME_IDS = (names.FORMAT_PERSISTENT, names.FORMAT_TRANSIENT, names.FORMAT_EMAIL, names.FORMAT_UNSPECIFIED)
 
 
@@ -49,10 +54,17 @@ def own_metadata(content: OwnMetadata, signer: Signer) -> bytes:
         "entityID": content.entity_id,
         "validUntil": instant(content.valid_until),
     }
-    inside = joined([_role(content), _organisation(content.organisation), *[_contact(each) for each in content.contacts]])
+    inside = joined([_ALGORITHMS, _role(content), _organisation(content.organisation), *[_contact(each) for each in content.contacts]])
     bare = element("md:EntityDescriptor", inside, declare="md", attributes=attributes)
     signed = signature(bare, content.document_id, signer)
     return element("md:EntityDescriptor", signed, inside, declare="md", attributes=attributes).encode()
+
+
+_ALGORITHMS = element(
+    "md:Extensions",
+    *[element("alg:DigestMethod", declare="alg", attributes={"Algorithm": each}) for each in DIGESTS],
+    *[element("alg:SigningMethod", declare="alg", attributes={"Algorithm": each}) for each in SignatureAlgorithm],
+)
 
 
 def _role(content: OwnMetadata) -> Xml:

@@ -7,6 +7,7 @@ XML Encryption (xmlenc-core1), RFC 4051 and RFC 6931.
 PROTOCOL = "urn:oasis:names:tc:SAML:2.0:protocol"
 ASSERTION = "urn:oasis:names:tc:SAML:2.0:assertion"
 METADATA = "urn:oasis:names:tc:SAML:2.0:metadata"
+ALGORITHMS = "urn:oasis:names:tc:SAML:metadata:algsupport"
 METADATA_UI = "urn:oasis:names:tc:SAML:metadata:ui"
 DSIG = "http://www.w3.org/2000/09/xmldsig#"
 XENC = "http://www.w3.org/2001/04/xmlenc#"

@@ -15,6 +15,7 @@ from wardgate.errors import SamlMessageError
 from wardgate.federation.saml import names
 
 PREFIXES = {
+    "alg": names.ALGORITHMS,
     "ds": names.DSIG,
     "md": names.METADATA,
     "mdui": names.METADATA_UI,
