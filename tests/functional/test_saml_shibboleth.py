@@ -57,7 +57,7 @@ class Person:
     def _sends(self, page: httpx.Response, holds: str = "SAMLRe", **fields: str) -> httpx.Response:
         """Send the form that holds this field."""
         form = next(each for each in re.split("(?=<form )", page.text) if f'name="{holds}' in each).partition("</form>")[0]
-        action = urljoin(str(page.url), html.unescape(re.search('action="([^"]*)"', form)[1]))  # type: ignore[index]
+        action = urljoin(str(page.url), html.unescape("".join(re.findall('action="([^"]*)"', form))))
         hidden = {name: html.unescape(value) for name, value in _HIDDEN.findall(form)}
         parts = urlsplit(str(page.url))
         origin = f"{parts.scheme}://{parts.netloc}"

@@ -92,7 +92,7 @@ def sign_in_asked(door: FederationDoor, received: Received) -> tuple[RelyingPart
 
 
 def sign_out_asked(door: FederationDoor, message: OpenMessage) -> tuple[RelyingParty, Asked] | NotTrusted:
-    """What a LogoutRequest asks for."""
+    """What a LogoutRequest asks for. One without a signature may be anybody's: `signed` says so, and the person is asked."""
     party = door.party_of(message.issuer)
     if party is None:
         return NotTrusted("federation.unknown", "saml_unknown", _NOBODY, message.issuer)
@@ -100,11 +100,6 @@ def sign_out_asked(door: FederationDoor, message: OpenMessage) -> tuple[RelyingP
         request = logout_request(message, party.metadata.signing_certificates, arrival(door, SLO_PATH))
     except SamlMessageError as error:
         return not_trusted("federation.not_trusted", error, message.issuer)
-    if party.metadata.signing_certificates and not request.signed:
-        # Whoever could sign and does not may be anybody.
-        return NotTrusted(
-            "federation.not_trusted", UNSIGNED, "its metadata has a key, and the LogoutRequest is not signed", message.issuer
-        )
     endpoint = logout_endpoint(party.metadata)
     if endpoint is None:
         return NotTrusted(

@@ -1,8 +1,9 @@
 """Single logout over SAML 2.0, front channel: the Single Logout profile (saml-profiles-2.0-os section 4.4), by Redirect and POST.
 
 Only the session of the browser that brings a request ends, and only for an application that it was used for, under the name and the
-index that the application knows it by: a LogoutRequest for somebody else's session ends nothing. An application that has no key
-cannot show that a request is its own; there the person is asked.
+index that the application knows it by: a LogoutRequest for somebody else's session ends nothing. Without a signature nothing shows
+that a request is the application's own; there the person is asked. Some applications have a key and sign no logout messages until
+they are told to (SimpleSAMLphp): a page of refusal would leave their people signed in.
 
 The applications are told one after the other, each by the browser itself, since their cookies go with no frame and no picture. A
 page says what became of each; one that does not answer is passed over by its button. At the end the application that asked is
@@ -20,7 +21,7 @@ from starlette.routing import Route
 from wardgate.crypto import same
 from wardgate.errors import SamlMessageError
 from wardgate.federation.answers import new_message_id
-from wardgate.federation.arriving import REPLAYED, UNSIGNED, NotTrusted, arrival, not_trusted, sign_out_asked
+from wardgate.federation.arriving import REPLAYED, NotTrusted, arrival, not_trusted, sign_out_asked
 from wardgate.federation.door import LEAVING_PATH, LOGOUT_PATH, SLO_PATH, FederationDoor
 from wardgate.federation.leaving import DONE, FAILED, NO_ANSWER, RESULTS, Leaving, Leavings, Left, is_known_to
 from wardgate.federation.pages import allowing, handing_over, refused
@@ -281,17 +282,11 @@ class SloPages:
             answer = logout_response(message, party.metadata.signing_certificates, arrival(self._door, SLO_PATH))
         except SamlMessageError as error:
             return refused(self._door, request, not_trusted("federation.not_trusted", error, message.issuer))
-        if party.metadata.signing_certificates and not answer.signed:
-            # Whoever could sign and does not may be anybody who saw our request: in the browser's history, in a log of addresses.
-            why = NotTrusted(
-                "federation.not_trusted", UNSIGNED, "its metadata has a key, and the LogoutResponse is not signed", message.issuer
-            )
-            return refused(self._door, request, why)
         leaving_id = message.received.relay_state or ""
         if answer.in_response_to != self._leavings.message_id(leaving_id, party.name):
             why = NotTrusted("federation.not_trusted", "saml_response_to", "an answer to no request of ours", message.issuer)
             return refused(self._door, request, why)
-        result = DONE if answer.status == names.SUCCESS and not answer.second_status else FAILED
+        result = _result(answer, could_sign=bool(party.metadata.signing_certificates))
         mark = self._mark(leaving_id, party.name, result)
         return RedirectResponse(
             f"{LEAVING_PATH}/{leaving_id}?{urlencode({'party': party.name, 'result': result, 'mark': mark})}", status_code=303
@@ -303,6 +298,17 @@ class SloPages:
 
     def _mac(self, browser: Browser) -> bytes:
         return browser.mac(self._door.browser.ring())
+
+
+def _result(answer: LogoutResponse, *, could_sign: bool) -> str:
+    """What an answer says became of the application.
+
+    Where it could have been signed and is not, it may be of anybody who saw our request, in the browser's history or in a log of
+    addresses: then nobody knows, and the person goes on.
+    """
+    if could_sign and not answer.signed:
+        return NO_ANSWER
+    return DONE if answer.status == names.SUCCESS and not answer.second_status else FAILED
 
 
 def signed_out(response: Response, browser: Browser) -> Response:

@@ -1,7 +1,7 @@
 """Our own metadata: what an application needs to know to trust us. SAML metadata sections 2.3.2, 2.4.1 to 2.4.3.
 
-It names the algorithms that we take (SAML metadata profile for algorithm support 1.0, section 2): Shibboleth signs with SHA-1 until it
-reads of a better one.
+It names the algorithms that we take (SAML metadata profile for algorithm support 1.0, section 2): Shibboleth signs with SHA-1 until
+it reads of a better one.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,9 @@ def own_metadata(content: OwnMetadata, signer: Signer) -> bytes:
         "entityID": content.entity_id,
         "validUntil": instant(content.valid_until),
     }
-    inside = joined([_ALGORITHMS, _role(content), _organisation(content.organisation), *[_contact(each) for each in content.contacts]])
+    inside = joined(
+        [_ALGORITHMS, _role(content), _organisation(content.organisation), *[_contact(each) for each in content.contacts]]
+    )
     bare = element("md:EntityDescriptor", inside, declare="md", attributes=attributes)
     signed = signature(bare, content.document_id, signer)
     return element("md:EntityDescriptor", signed, inside, declare="md", attributes=attributes).encode()
