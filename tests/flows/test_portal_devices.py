@@ -69,8 +69,23 @@ async def test_trusted_browser_is_spared_the_factor_and_its_cookie_changes_each_
             seen.add(browser.client.cookies[DEVICE_COOKIE])
         assert len(seen) == 4
     [payload] = await world.payloads("account:device:trusted")
-    assert payload["life_s"] == 7 * DAY
+    assert (payload["life_s"], payload["client"]) == (7 * DAY, world.address)
     assert (await world.verified()).findings == ()
+
+
+async def test_browser_that_a_thief_trusted_shows_in_the_activity_from_where() -> None:
+    world = PortalWorld()
+    await ada(world)
+    home, world.address = world.address, "198.51.100.9"
+    async with world.browser() as thief:
+        await thief.sign_in("ada")
+        await thief.post(code=world.totp(), act="answer", trust_device="yes")
+    world.address = home
+    world.later(60)
+    async with world.browser() as browser:
+        await signed_in(world, browser)
+        page = await browser.get("/account/activity?show=changes")
+        assert "198.51" in page.text
 
 
 async def test_box_that_was_not_ticked_trusts_nothing() -> None:

@@ -47,7 +47,7 @@ async def test_app_is_renamed_and_nothing_else_of_it_changes() -> None:
     assert before is not None
     assert after == {**before, "label": "İş telefonu"}
     [event] = await world.payloads("account:authenticator:renamed")
-    assert event == {"actor": "person", "user": "ada", "kind": "totp", "authenticator": app}
+    assert event == {"actor": "person", "user": "ada", "kind": "totp", "authenticator": app, "client": world.address}
     assert (await world.verified()).findings == ()
     assert await world.messages() == []
 
@@ -69,7 +69,7 @@ async def test_trusted_browser_is_renamed_and_stays_trusted() -> None:
     [row] = await world.rows("trusted_device")
     assert row["label"] == "Kitchen table"
     [event] = await world.payloads("account:device:renamed")
-    assert event == {"actor": "person", "user": "ada", "device": row["id"]}
+    assert event == {"actor": "person", "user": "ada", "device": row["id"], "client": world.address}
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "x" * (MAX_CHARS + 1), "phone\u202eenohp", "a\nb", "x" * 5000])

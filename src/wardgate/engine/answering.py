@@ -311,7 +311,8 @@ class Answering:
             note = (*note, *await recovery_code_used(self._parts, whom_of(transaction), answer.holder, not verdict.claim))
         grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, note, proved, due)
         if frozen is None and self._trusts(answer, transaction, proved) and due.text is None:
-            value, prior = await trust_at_grant(self._parts, transaction, answer.request.trusts, answer.now_ms)
+            request = answer.request
+            value, prior = await trust_at_grant(self._parts, transaction, request.trusts, request.origin.client, answer.now_ms)
             grant = replace(grant, prior=prior, device=value)
         elif transaction.terms.hand_over_s or transaction.device:
             grant = await self._with_prior(grant, transaction, answer.holder, answer.request.origin.client, answer.now_ms)

@@ -106,11 +106,12 @@ async def use_at_grant(
 
 
 async def trust_at_grant(
-    parts: EngineParts, transaction: Transaction, label: str, now_ms: int
+    parts: EngineParts, transaction: Transaction, label: str, client: str | None, now_ms: int
 ) -> tuple[Secret, tuple[Operation, ...]]:
     """The value for a browser that its person trusts from this grant on, and what the grant writes for that.
 
-    Another device that this browser showed goes, and of a person who has many the oldest.
+    Another device that this browser showed goes, and of a person who has many the oldest. `client`: where the browser is, for the
+    record: a person tells by it whether that was he.
     """
     subject_id, life_s = SubjectId(transaction.subject_id), transaction.terms.trusted_s
     [rows] = await parts.storage.read([device.devices_of(subject_id)])
@@ -125,7 +126,12 @@ async def trust_at_grant(
         transaction_id=transaction.id,
         reference=transaction.reference,
         subject_id=subject_id,
-        details={"user": transaction.user_name, "application": transaction.application, "life_s": life_s},
+        details={
+            "user": transaction.user_name,
+            "application": transaction.application,
+            "life_s": life_s,
+            **({"client": client} if client else {}),
+        },
     )
     return value, (unfrozen(subject_id), *made, *(device.forget(subject_id, each) for each in sorted(gone)), record(event))
 

@@ -103,7 +103,7 @@ class RenamingPages:
         return isinstance(await self._door.storage.commit([unfrozen(subject_id), update, self._event(present, named)]), Committed)
 
     def _event(self, present: Present, named: _Named) -> Operation:
-        details: dict[str, object] = {"user": present.user.name}
+        details: dict[str, object] = {"user": present.user.name, "client": present.client}
         if named.way:
             kind, details = Kind.AUTHENTICATOR_RENAMED, {**details, "kind": named.way, "authenticator": named.id}
         else:
