@@ -27,7 +27,7 @@ from wardgate.admin.contacts import codes_go_to
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
 from wardgate.admin.telling import Act, Whose, word_of
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.brand.settings import merged
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
@@ -254,7 +254,7 @@ def _event(
     about = {"directory": person.user.directory, "user": person.user.name, "issuer": activation.issuer, "activation": activation.id}
     details = {**about, **(more or {})}
     who = (kind, office.now_ms(), office.actor, None, office.reference, activation.subject_id)
-    return record(AuditEvent(*who, details=details))
+    return office.record(AuditEvent(*who, details=details))
 
 
 def _masked(channel: Channel | None, to: str) -> str | None:

@@ -23,7 +23,7 @@ from wardgate.admin import fields
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, Person, found_person
 from wardgate.admin.telling import Act, Whose, word_of
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms
 from wardgate.contacts import mask_mail, mask_phone, normalise_phone
 from wardgate.crypto import KeyRing
@@ -272,7 +272,7 @@ def _event(
     shown = None if value is None else masked(contact, value)
     about = {"directory": person.user.directory, "user": person.user.name, "contact": contact.value, "value": shown}
     who = (kind, office.now_ms(), office.actor, None, office.reference, subject_id)
-    return record(AuditEvent(*who, details={**about, **(more or {})}))
+    return office.record(AuditEvent(*who, details={**about, **(more or {})}))
 
 
 def masked(contact: ContactKind, value: str) -> str:

@@ -8,7 +8,7 @@ from wardgate.account.subject import SubjectId
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person, found_person
 from wardgate.admin.telling import parts_of, whom_of
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms, to_ms
 from wardgate.config.store import load_current
 from wardgate.engine.freezing import Freezing
@@ -39,7 +39,8 @@ async def freeze_person(office: Office, *, name: str, directory: str | None = No
             frozen = AuditEvent(Kind.ACCOUNT_FROZEN, *about, details={**told, "disputed_at": freeze.disputed_at})
             ended = AuditEvent(Kind.SESSION_ENDED, *about, details={"why": "frozen"})
             word = await _word(office, person, subject_id, freeze)
-            commit = await office.storage.commit([*made.operations, end_all(subject_id), record(frozen), record(ended), *word])
+            recorded = (office.record(frozen), office.record(ended))
+            commit = await office.storage.commit([*made.operations, end_all(subject_id), *recorded, *word])
             if isinstance(commit, Committed):
                 rest = await left_over(office.storage, freeze)
                 if rest:
@@ -64,7 +65,7 @@ async def unfreeze_person(office: Office, *, name: str, directory: str | None = 
         about = (office.now_ms(), office.actor, None, office.reference, subject_id)
         event = AuditEvent(Kind.ACCOUNT_UNFROZEN, *about, details=told)
         word = await _word(office, person, subject_id, freeze, lifted=True)
-        if not isinstance(await office.storage.commit([*made.operations, record(event), *word]), Committed):
+        if not isinstance(await office.storage.commit([*made.operations, office.record(event), *word]), Committed):
             raise Conflict("something was changed meanwhile: look at it again")
         return {**_who(person, subject_id), **{name: made.told[name] for name in ("authenticators", "contacts")}}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from wardgate.admin.office import Office
 from wardgate.admin.subjects import lift_waits_of, names_at_brakes
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
 from wardgate.config.store import load_current
@@ -211,7 +211,7 @@ def _results(commit: Commit) -> tuple[object, ...]:
 
 
 def _event(office: Office, details: dict[str, object]) -> Operation:
-    return record(AuditEvent(Kind.BRAKE_RELEASED, office.now_ms(), office.actor, details=details))
+    return office.record(AuditEvent(Kind.BRAKE_RELEASED, office.now_ms(), office.actor, details=details))
 
 
 # --- what messages cost --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 from wardgate.admin.keys import KeyMaster
 from wardgate.admin.office import Office
+from wardgate.admin.tickets import taken
 from wardgate.clock import Clock
 from wardgate.control import Operation, Progress, run_operation
 from wardgate.crypto import new_reference
@@ -71,16 +72,17 @@ class Management:
 
     async def run(self, name: str, params: Mapping[str, object], progress: Progress, actor: str) -> Mapping[str, object]:
         """Run one operation. Satisfies `control.Runner`. Raises WardgateError."""
+        ticket, params = taken(name, params)
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
         try:
-            return await run_operation(self._operations, self._desk(actor), name, params, progress)
+            return await run_operation(self._operations, self._desk(actor, ticket), name, params, progress)
         finally:
             if task is not None:
                 self._running.discard(task)
 
-    def _desk(self, actor: str) -> Desk:
+    def _desk(self, actor: str, ticket: str) -> Desk:
         opened = self._opened
         url, settings = self._https_url(), opened.installation.settings
         is_here = any("portal" in each.doors for each in settings.https_listeners)
@@ -93,6 +95,7 @@ class Management:
             tells=True,
             portal_url=settings.portal_url or (url.rstrip("/") if is_here else ""),
             reference=new_reference(),
+            ticket=ticket,
         )
         keys = KeyMaster(opened.installation.master_key, opened.reload_keys, opened.rings, self._settle)
         return Desk(office, opened, url, keys, self._tell_demo, self._take_picture, self._directories)

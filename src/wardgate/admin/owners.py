@@ -15,7 +15,7 @@ from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person
 from wardgate.admin.telling import Act, Whose, word_of
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.directory.local import TABLE, row_by_name
 from wardgate.errors import Conflict, NotFound, UsageError
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Operation, Refused, Row, Update, Where
@@ -113,7 +113,7 @@ async def owner_of(office: Office, account: Account) -> Owner:
         return Owner(account, subject_id, (), tuple(await authenticator_rows(office, subject_id)))
     subject_id, inserts = create_subject(account.directory, account.immutable_id, office.now_ms())
     details = {"directory": account.directory, "user": account.name}
-    met = record(AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details))
+    met = office.record(AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details))
     return Owner(account, subject_id, (*inserts, met), ())
 
 
@@ -150,4 +150,4 @@ def event_of(office: Office, kind: Kind, owner: Owner, authenticator_id: str, fa
         "factor": factor,
     }
     about = (kind, office.now_ms(), office.actor, None, office.reference, owner.subject_id)
-    return record(AuditEvent(*about, details=details))
+    return office.record(AuditEvent(*about, details=details))

@@ -13,7 +13,7 @@ from typing import Final
 
 from wardgate.account.subject import SubjectId, create_subject, linked_subject
 from wardgate.admin.office import Office
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.config.document import Document
 from wardgate.config.secrets import resolver
 from wardgate.config.store import load_current
@@ -45,7 +45,7 @@ class Person:
         subject_id, inserts = create_subject(self.user.directory, self.user.immutable_id, office.now_ms())
         details = {"directory": self.user.directory, "user": self.user.name}
         event = AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details)
-        return subject_id, [*inserts, record(event)]
+        return subject_id, [*inserts, office.record(event)]
 
     async def again(self, office: Office) -> "Person":
         """The same with the subject that he has by now."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from wardgate.account.subject import SubjectId
 from wardgate.admin.office import Office
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.audit.timeline import user_key
 from wardgate.engine import brakes
 from wardgate.errors import Conflict
@@ -176,7 +176,8 @@ async def _rest(office: Office, erasure: PersonErasure) -> int:
     )
     details = {"reason": erasure.reason, "everything": erasure.everything}
     subject_id = erasure.subjects[0] if erasure.subjects else None
-    unit.append(record(AuditEvent(Kind.PERSON_ERASED, office.now_ms(), office.actor, subject_id=subject_id, details=details)))
+    erased = AuditEvent(Kind.PERSON_ERASED, office.now_ms(), office.actor, subject_id=subject_id, details=details)
+    unit.append(office.record(erased))
     commit = await office.storage.commit(unit)
     results = getattr(commit, "results", ())[:deleted]
     return sum(each for each in results if isinstance(each, int))

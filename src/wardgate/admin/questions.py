@@ -11,7 +11,7 @@ from wardgate.admin.findings import Finding, Level, split
 from wardgate.admin.office import Office
 from wardgate.admin.people import TIMEOUT_S, found_person, opened, settings_of
 from wardgate.admin.telling import Act, Whose, word_of
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms
 from wardgate.config.document import Document
 from wardgate.config.store import load_current
@@ -175,7 +175,7 @@ async def reopen_questions(office: Office, *, name: str, directory: str | None =
     was_closed = subject_id is not None and await questioner.is_closed(subject_id)
     if subject_id is not None:
         event = AuditEvent(Kind.QUESTIONS_REOPENED, office.now_ms(), office.actor, subject_id=subject_id, details=details)
-        await office.storage.commit([reopened(office.ring, subject_id), record(event)])
+        await office.storage.commit([reopened(office.ring, subject_id), office.record(event)])
     return {**details, "was_closed": was_closed}
 
 
@@ -346,7 +346,7 @@ class _Finder:
         subject_id, inserts = create_subject(user.directory, user.immutable_id, office.now_ms())
         details = {"directory": user.directory, "user": user.name}
         event = AuditEvent(Kind.SUBJECT_CREATED, office.now_ms(), office.actor, subject_id=subject_id, details=details)
-        return about(user, subject_id, words), [*inserts, record(event)]
+        return about(user, subject_id, words), [*inserts, office.record(event)]
 
 
 @asynccontextmanager

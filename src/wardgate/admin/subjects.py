@@ -19,7 +19,7 @@ from wardgate.admin.authenticators import describe_all
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person, settings_of
 from wardgate.admin.telling import Act, Whose, looked_up, word_of
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms, to_ms
 from wardgate.config.store import load_current
 from wardgate.crypto import Secret
@@ -139,7 +139,7 @@ async def lift_waits_of(office: Office, name: str, directory: str | None, reason
     about = (Kind.BRAKE_RELEASED, office.now_ms(), office.actor, None, office.reference, account.subject_id)
     person = Whose(account.directory, account.immutable_id, account.name, subject_id=account.subject_id)
     told_of = await word_of(office, person, Act("unlocked"))
-    commit = await office.storage.commit([*lifted, record(AuditEvent(*about, details=why)), *told_of])
+    commit = await office.storage.commit([*lifted, office.record(AuditEvent(*about, details=why)), *told_of])
     rows = commit.results[: len(lifted)] if isinstance(commit, Committed) else ()
     told = {**details, "subject_id": account.subject_id, "released": True}
     return told, sum(number for number in rows if isinstance(number, int))
@@ -170,9 +170,12 @@ async def forget_devices(office: Office, *, name: str, directory: str | None = N
     told = {"directory": account.directory, "user": account.name, "devices": trusted}
     if subject_id is not None and trusted:
         details = {**told, "why": "operator"}
-        event = AuditEvent(Kind.DEVICE_FORGOTTEN, office.now_ms(), office.actor, subject_id=subject_id, details=details)
+        about = (office.now_ms(), office.actor, None, office.reference, subject_id)
+        event = AuditEvent(Kind.DEVICE_FORGOTTEN, *about, details=details)
         gone = forget_all(subject_id) if device is None else forget(subject_id, device)
-        await office.storage.commit([gone, record(event)])
+        whose = Whose(account.directory, account.immutable_id, account.name, subject_id=subject_id)
+        word = await word_of(office, whose, Act("devices_forgotten"))
+        await office.storage.commit([gone, office.record(event), *word])
     return {**told, "subject_id": subject_id}
 
 
@@ -288,7 +291,7 @@ async def _plan(
     details = {key: value for key, value in told.items() if key not in ("moved", "kept", "revoked", "moves")}
     details |= {"to_subject": target, "moved": len(moved), "revoked": len(revoked)}
     about = (office.now_ms(), office.actor, None, office.reference, target)
-    unit.append(record(AuditEvent(Kind.SUBJECT_RELINKED, *about, details=details)))
+    unit.append(office.record(AuditEvent(Kind.SUBJECT_RELINKED, *about, details=details)))
     return _Plan(account, target, tuple(unit) if moves or gone else (), told, undecided)
 
 
@@ -386,7 +389,7 @@ def _revoked_event(office: Office, account: _Account, row: Row) -> Operation:
         "factor": row["kind"],
     }
     whose = str(row["subject_id"])
-    return record(AuditEvent(Kind.AUTHENTICATOR_REVOKED, office.now_ms(), office.actor, subject_id=whose, details=details))
+    return office.record(AuditEvent(Kind.AUTHENTICATOR_REVOKED, office.now_ms(), office.actor, subject_id=whose, details=details))
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------

@@ -74,25 +74,43 @@ class Whose:
 
 async def word_of(office: Office, whose: Whose, act: Act) -> list[Operation]:
     """The messages about an act, for its unit: none where nobody is to hear of it."""
+    teller = await teller_of(office)
+    return await teller.word(whose, [act]) if teller is not None else []
+
+
+async def teller_of(office: Office) -> "Teller | None":
+    """Who tells many people one after another; None where nobody is to hear of anything."""
     if not office.tells:
-        return []
+        return None
     _, document = await load_current(office.storage)
-    parts = parts_of(office, document)
-    subject_id = whose.subject_id or await linked_subject(office.storage, whose.directory, whose.immutable_id)
-    user = whose.user or await looked_up(office, document, whose)
-    [rows] = await office.storage.read([kept_contacts(subject_id or NO_SUBJECT)])
-    whom = whom_of(office, document, whose.name, user, whose.directory, subject_id)
-    found = [*everywhere(user, usable_contacts(office.ring, rows)), *whose.also]
-    places = each_once((each.channel, each.to) for each in found if compared(each.to) != compared(whose.but))
-    notice = Notice(
-        "desk_contacts" if act.of_contacts else "desk", {"act": act.said(whom.language)}, "notice.desk_subject", call=True
-    )
-    unit: list[Operation] = []
-    if subject_id is not None and parts.public_url and places:
-        link, insert = dispute_link(parts, whom)
-        notice = Notice(notice.happened, notice.values, notice.subject, link, "notice.link_not_me", call=True)
-        unit.append(insert)
-    return [*unit, *tell(parts, whom, places, notice), *_second_officer(office, document, parts, whom, user, act)]
+    return Teller(office, document, parts_of(office, document))
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Tells people, by the document in force."""
+
+    office: Office
+    document: Document
+    parts: EngineParts
+
+    async def word(self, whose: Whose, acts: Sequence[Act]) -> list[Operation]:
+        """The messages about what was done to one person, in one notice."""
+        office, document, parts = self.office, self.document, self.parts
+        subject_id = whose.subject_id or await linked_subject(office.storage, whose.directory, whose.immutable_id)
+        user = whose.user or await looked_up(office, document, whose)
+        [rows] = await office.storage.read([kept_contacts(subject_id or NO_SUBJECT)])
+        whom = whom_of(office, document, whose.name, user, whose.directory, subject_id)
+        found = [*everywhere(user, usable_contacts(office.ring, rows)), *whose.also]
+        places = each_once((each.channel, each.to) for each in found if compared(each.to) != compared(whose.but))
+        happened = "desk_contacts" if any(each.of_contacts for each in acts) else "desk"
+        notice = Notice(happened, {"act": _said(acts, whom.language)}, "notice.desk_subject", call=True)
+        unit: list[Operation] = []
+        if subject_id is not None and parts.public_url and places:
+            link, insert = dispute_link(parts, whom)
+            notice = Notice(notice.happened, notice.values, notice.subject, link, "notice.link_not_me", call=True)
+            unit.append(insert)
+        return [*unit, *tell(parts, whom, places, notice), *_second_officer(office, document, parts, whom, user, acts)]
 
 
 def parts_of(office: Office, document: Document) -> EngineParts:
@@ -121,7 +139,8 @@ def whom_of(
     realm = next((each for each in document.realms if directory in each.directories), None)
     language = (user.language if user is not None else None) or (realm.language if realm is not None else "en")
     shown, reference = user.name if user is not None else name, office.reference or ""
-    return Whom(subject_id or "", shown, _portal(document).name, "", reference, language, realm.name if realm is not None else "")
+    named = realm.name if realm is not None else ""
+    return Whom(subject_id or "", shown, _portal(document).name, "", reference, language, named, ticket=office.ticket)
 
 
 def _portal(document: Document) -> AnyApplicationSettings:
@@ -137,16 +156,20 @@ async def looked_up(office: Office, document: Document, whose: Whose) -> Directo
         return None
 
 
+def _said(acts: Sequence[Act], language: str) -> str:
+    return " ".join(each.said(language) for each in acts)
+
+
 # --- administrators ------------------------------------------------------------------------------------------------------
 
 
 def _second_officer(
-    office: Office, document: Document, parts: EngineParts, whom: Whom, user: DirectoryUser | None, act: Act
+    office: Office, document: Document, parts: EngineParts, whom: Whom, user: DirectoryUser | None, acts: Sequence[Act]
 ) -> Sequence[Operation]:
     if not document.notices.security_mail or user is None or not _is_administrator(office, document, whom.realm, user):
         return ()
     language = parts.configuration().realms.default.settings.language
-    values: Mapping[str, str | int] = {"name": whom.user_name, "act": act.said(language), "by": office.actor}
+    values: Mapping[str, str | int] = {"name": whom.user_name, "act": _said(acts, language), "by": office.actor}
     return to_security(parts, whom, Notice("desk_admin", values))
 
 

@@ -27,7 +27,7 @@ from wardgate.admin.office import Office
 from wardgate.admin.owners import Owner, act_of, check_room, commit_about, commit_for, event_of, revoked, whose
 from wardgate.admin.seed_files import Seed, checked
 from wardgate.admin.telling import Act
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms
 from wardgate.crypto import Secret, same
 from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
@@ -141,7 +141,7 @@ async def _spent(office: Office, token: Token) -> int | None:
 
 def _imported(office: Office, serials: Sequence[str]) -> Operation:
     details = {"count": len(serials), "serials": list(serials[:_TOLD_SERIALS])}
-    return record(AuditEvent(Kind.TOKENS_IMPORTED, office.now_ms(), office.actor, details=details))
+    return office.record(AuditEvent(Kind.TOKENS_IMPORTED, office.now_ms(), office.actor, details=details))
 
 
 async def list_tokens(office: Office, *, after: str = "", state: str | None = None) -> dict[str, Any]:
@@ -169,7 +169,7 @@ async def remove_token(office: Office, *, serial: str) -> dict[str, Any]:
     event = AuditEvent(Kind.TOKEN_REMOVED, office.now_ms(), office.actor, details={"serial": token.serial})
     as_read = Update(TABLE, {"serial": token.serial}, {}, where=unchanged(token))
     gone = Delete(TABLE, (Where("serial", "=", token.serial),))
-    if isinstance(await office.storage.commit([as_read, gone, record(event)]), Refused):
+    if isinstance(await office.storage.commit([as_read, gone, office.record(event)]), Refused):
         raise Conflict("the token is being changed by somebody else")
     return {"serial": token.serial, "removed": True}
 
@@ -254,7 +254,7 @@ async def _resync_returned(office: Office, token: Token, first: str, second: str
     digits = int(token.settings.get("digits", DEFAULT_DIGITS))
     reached = await _reached(token.open(office.ring), digits, token.counter, first, second)
     event = AuditEvent(Kind.AUTHENTICATOR_RESYNCED, office.now_ms(), office.actor, details={"serial": token.serial})
-    if isinstance(await office.storage.commit([in_step(token, reached), record(event)]), Refused):
+    if isinstance(await office.storage.commit([in_step(token, reached), office.record(event)]), Refused):
         raise Conflict("the token is being changed by somebody else")
     return {"serial": token.serial, "resynced": True, "skipped": reached - 2 - token.counter}
 

@@ -7,7 +7,7 @@ is left alone with its counter. Whatever stands between two units is a whole sta
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from wardgate.account.authenticator import (
@@ -23,22 +23,25 @@ from wardgate.account.subject import SubjectId, create_subject
 from wardgate.admin.authenticators import TOTP
 from wardgate.admin.import_file import BadRow, ImportRow, count_lines, read_header, read_rows
 from wardgate.admin.office import Office
+from wardgate.admin.telling import Act, Whose, teller_of
 from wardgate.admin.users import new_row
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.crypto import Secret
-from wardgate.directory.local import TABLE, StoredPassword, stored_password
+from wardgate.directory.local import TABLE, StoredPassword, stored_password, user_from_row
 from wardgate.directory.password_rules import normalised
 from wardgate.directory.port import AccountState
+from wardgate.engine.notices import everywhere
 from wardgate.errors import Conflict, Overloaded
 from wardgate.factors.totp import DEFAULT_ALGORITHM, DEFAULT_DIGITS, DEFAULT_PERIOD_S
 from wardgate.passwords import recognise
-from wardgate.storage.port import MAX_IN_VALUES, Insert, Operation, Reader, Refused, Row, Update, Where
+from wardgate.storage.port import MAX_IN_VALUES, MAX_UNIT_OPERATIONS, Insert, Operation, Reader, Refused, Row, Update, Where
 
 ROWS_PER_UNIT = 250
 # Passwords in clear cost an Argon2id hash each; smaller units keep the progress moving.
 PASSWORDS_PER_UNIT = 50
 MAX_REPORTED = 1000
 TOTP_LABEL = "import"
+_ENROLLED = Act("authenticator_added", TOTP, TOTP_LABEL)
 TOTP_SETTINGS: Mapping[str, str | int] = {
     "digits": DEFAULT_DIGITS,
     "period_s": DEFAULT_PERIOD_S,
@@ -64,6 +67,7 @@ class _Unit:
     enrolled: int = 0
     revoked: int = 0
     refused: list[BadRow] = field(default_factory=list)
+    told: list[tuple[Whose, list[Act]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -109,6 +113,16 @@ class _Batch:
         """Whether `row` has to wait for the next unit. The same name twice is an update of what the first one made."""
         return len(self.rows) >= ROWS_PER_UNIT or self.passwords >= PASSWORDS_PER_UNIT or row.key in self.rows
 
+    def halves(self) -> "tuple[_Batch, _Batch]":
+        """The same in two; what was refused is counted with the first."""
+        rows = list(self.rows.values())
+        middle = len(rows) // 2
+        first, second = _Batch(refused=self.refused), _Batch()
+        for batch, some in ((first, rows[:middle]), (second, rows[middle:])):
+            for row in some:
+                batch.add(row)
+        return first, second
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -126,19 +140,21 @@ async def import_users(
     directory: str,
     keep_hashes: bool = False,
     dry_run: bool = False,
+    silent: bool = False,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Import a CSV file (see `import_file`) into a local directory and tell what became of its rows.
 
     A column that is there sets its field, and an empty cell clears it, but an empty password or TOTP secret leaves what the
-    user has. `keep_hashes`: these hashes are never upgraded. `dry_run`: tell what would become of them, and write nothing. Bad
-    rows are listed with line and reason, the first thousand of them, and do not stop the others. Raises UsageError for a file that
-    cannot be a list of users.
+    user has. `keep_hashes`: these hashes are never upgraded. `dry_run`: tell what would become of them, and write nothing.
+    `silent`: people do not hear of what was changed in their accounts; the audit trail does. Bad rows are listed with line and
+    reason, the first thousand of them, and do not stop the others. Raises UsageError for a file that cannot be a list of users.
     """
     total = count_lines(stream)
     header = read_header(stream)
     rows = read_rows(stream, header, keep_hashes)
-    result = await import_rows(office, rows, directory=directory, dry_run=dry_run, total=total, on_progress=on_progress)
+    how: dict[str, Any] = {"directory": directory, "dry_run": dry_run, "silent": silent}
+    result = await import_rows(office, rows, **how, total=total, on_progress=on_progress)
     return result | {"ignored_columns": list(header.ignored)}
 
 
@@ -148,10 +164,12 @@ async def import_rows(
     *,
     directory: str,
     dry_run: bool = False,
+    silent: bool = False,
     total: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """The same for rows of any format, in units of at most ROWS_PER_UNIT: each is written whole or not at all."""
+    office = replace(office, tells=False) if silent else office
     tally, batch, write = _Tally(), _Batch(), _preview if dry_run else _write
     for number, row in enumerate(rows):
         if number % _ROWS_PER_TURN == 0:
@@ -205,11 +223,19 @@ async def _write(office: Office, directory: str, batch: _Batch, tally: _Tally) -
     rows = list(batch.rows.values())
     if not rows and not batch.refused:
         return
-    hashes = await _hashes(office, rows)
+    hashes, teller = await _hashes(office, rows), await teller_of(office)
     for _ in range(_TRIES):
         known = await _read_known(office.storage, directory, rows)
         unit = await _build(office, directory, rows, hashes, known)
-        if not isinstance(await office.storage.commit([*unit.operations, _event(office, directory, batch, unit)]), Refused):
+        words = [await teller.word(whose, acts) for whose, acts in unit.told] if teller is not None else []
+        told = [operation for word in words for operation in word]
+        whole = [*unit.operations, *told, _event(office, directory, batch, unit, sum(map(bool, words)))]
+        if len(whole) > MAX_UNIT_OPERATIONS and len(rows) > 1:
+            # People with many addresses each: what is told stays in the unit of what it tells of.
+            for half in batch.halves():
+                await _write(office, directory, half, tally)
+            return
+        if not isinstance(await office.storage.commit(whole), Refused):
             tally.take(unit)
             return
     raise Conflict("the users of the file are being changed by somebody else; import it again")
@@ -239,6 +265,8 @@ def _add(office: Office, directory: str, row: ImportRow, stored: StoredPassword 
         subject_id, inserts = create_subject(directory, user["id"], user["created_at"])
         unit.operations += inserts
         _enrol(office, subject_id, row.totp_secret, 0, unit)
+        whose = Whose(directory, str(user["id"]), row.name, user_from_row(user, office.now_ms()), subject_id)
+        unit.told.append((whose, [_ENROLLED]))
 
 
 def _change(office: Office, row: ImportRow, stored: StoredPassword | None, user: Row, known: _Known, unit: _Unit) -> None:
@@ -270,8 +298,22 @@ def _change(office: Office, row: ImportRow, stored: StoredPassword | None, user:
             subject_id, inserts = create_subject(str(user["directory"]), str(user["id"]), office.now_ms())
             unit.operations += inserts
         _enrol(office, subject_id, secret, counter, unit)
+    _note_told(office, user, changes, secret is not None, subject_id, unit)
     unit.changed += bool(changes) or secret is not None
     unit.unchanged += not changes and secret is None
+
+
+def _note_told(
+    office: Office, before: Row, changes: Mapping[str, Any], enrolled: bool, subject_id: SubjectId | None, unit: _Unit
+) -> None:
+    """What a person hears: of all that protects his account, at what he had and at what he has now."""
+    acts = [_ENROLLED] if enrolled else []
+    acts += [Act("password_set")] if "password_hash" in changes else []
+    acts += [Act("contact_changed")] if {"mail", "phone"} & changes.keys() else []
+    if acts:
+        user, now = user_from_row(before, office.now_ms()), user_from_row({**before, **changes}, office.now_ms())
+        also = tuple(everywhere(now, ()))
+        unit.told.append((Whose(user.directory, user.immutable_id, user.name, user, subject_id, also), acts))
 
 
 def _replace_imported(active: Sequence[Row], unit: _Unit) -> None:
@@ -288,7 +330,7 @@ def _enrol(office: Office, subject_id: SubjectId, secret: Secret, counter: int, 
     unit.enrolled += 1
 
 
-def _event(office: Office, directory: str, batch: _Batch, unit: _Unit) -> Operation:
+def _event(office: Office, directory: str, batch: _Batch, unit: _Unit, told: int) -> Operation:
     details = {
         "directory": directory,
         "added": unit.added,
@@ -297,8 +339,10 @@ def _event(office: Office, directory: str, batch: _Batch, unit: _Unit) -> Operat
         "refused": batch.refused + len(unit.refused),
         "authenticators_added": unit.enrolled,
         "authenticators_revoked": unit.revoked,
+        "people_told": told,
+        **({} if office.tells else {"silent": True}),
     }
-    return record(AuditEvent(Kind.USERS_IMPORTED, office.now_ms(), office.actor, details=details))
+    return office.record(AuditEvent(Kind.USERS_IMPORTED, office.now_ms(), office.actor, None, office.reference, details=details))
 
 
 async def _hashes(office: Office, rows: Sequence[ImportRow]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from wardgate.admin.activations import open_activation
 from wardgate.admin.authenticators import describe_all
 from wardgate.admin.office import Office
 from wardgate.admin.telling import Act, Whose, word_of
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms, to_ms
 from wardgate.crypto import Secret, new_id
 from wardgate.directory.local import TABLE, row_by_name, stored_password, user_from_row
@@ -359,7 +359,7 @@ def _event(
 ) -> Operation:
     about = {"directory": row["directory"], "user": row["name"], "user_id": row["id"]}
     who = (kind, office.now_ms(), office.actor, None, office.reference, subject_id)
-    return record(AuditEvent(*who, details={**about, **details}))
+    return office.record(AuditEvent(*who, details={**about, **details}))
 
 
 def _unlocked(office: Office, row: Row) -> Operation:

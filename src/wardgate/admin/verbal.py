@@ -11,7 +11,7 @@ from typing import Any
 from wardgate.account.subject import SubjectId
 from wardgate.admin.office import Office
 from wardgate.admin.people import found_person
-from wardgate.audit.events import AuditEvent, Kind, record
+from wardgate.audit.events import AuditEvent, Kind
 from wardgate.config.store import load_current
 from wardgate.crypto import Secret
 from wardgate.errors import Conflict, NotFound, SettingsError, UsageError
@@ -76,4 +76,4 @@ def _given(answers: Secret) -> dict[str, Secret]:
 
 def _event(office: Office, who: Who, details: Mapping[str, str], right: bool) -> Any:
     told = {**details, "right": right}
-    return record(AuditEvent(Kind.QUESTIONS_CHECKED, office.now_ms(), office.actor, subject_id=who.subject_id, details=told))
+    return office.record(AuditEvent(Kind.QUESTIONS_CHECKED, office.now_ms(), office.actor, subject_id=who.subject_id, details=told))

@@ -150,6 +150,7 @@ PASSED_ON: Final[Mapping[Kind, Mapping[str, As]]] = {
     Kind.USERS_IMPORTED: {
         "directory": As.THING,
         **dict.fromkeys(("added", "changed", "unchanged", "refused", "authenticators_added", "authenticators_revoked"), As.NUMBER),
+        **dict.fromkeys(("people_told", "silent"), As.NUMBER),
     },
     Kind.USERS_EXPORTED: {"directory": As.THING, "with_hashes": As.NUMBER},
     Kind.ACTIVATION_ISSUED: {**_ACTIVATION, "ways": As.WORDS},

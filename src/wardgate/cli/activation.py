@@ -9,7 +9,7 @@ import typer
 from wardgate.admin.activations import WAYS
 from wardgate.cli.activation_sheet import html_sheets
 from wardgate.cli.inputs import read_text
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket
 from wardgate.cli.output import emit, facts, note, say
 from wardgate.cli.performing import Performer, perform
 from wardgate.errors import UsageError, WardgateError
@@ -38,6 +38,7 @@ def activate(
     ] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take the open activation back instead.")] = False,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Let a new person set up the account: by a link in a message, a start code on paper, or both.
@@ -50,7 +51,8 @@ def activate(
         raise UsageError("--cancel takes names: who has an activation that is open is not among --all-unenrolled")
     names = _unenrolled(data, group, directory, name, file) if all_unenrolled else _names(name, file)
     if cancel:
-        result = {"cancelled": [perform(data, "activation.cancel", {"name": each, "directory": directory}) for each in names]}
+        params = {"directory": directory} | for_ticket(ticket)
+        result = {"cancelled": [perform(data, "activation.cancel", {"name": each} | params) for each in names]}
         emit(result, as_json, _show_cancelled)
         return
     if sheet is not None and "print" not in (by or []):
@@ -58,7 +60,7 @@ def activate(
     if sheet is not None:
         # Before anything is issued: codes that could not be written would be lost.
         _create(sheet)
-    issued, refused = _issue(data, names, {"by": by or [], "tell": tell, "directory": directory})
+    issued, refused = _issue(data, names, {"by": by or [], "tell": tell, "directory": directory} | for_ticket(ticket))
     if sheet is not None:
         sheet.write_text(_sheets(issued, sheet), encoding="utf-8")
     emit({"issued": issued, "refused": refused}, as_json, lambda told: _show(told, with_codes=sheet is None))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from wardgate.cli.inputs import secret_from_stdin
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket, group
 from wardgate.cli.output import emit, note, say, table
 from wardgate.cli.performing import perform
 from wardgate.errors import UsageError
@@ -41,6 +41,7 @@ def add(
     counter: Annotated[int | None, typer.Option(min=0, help="Next counter of the device (hotp). Default: 0.")] = None,
     label: Annotated[str, typer.Option(help="What it is called.")] = "",
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Enrol an authenticator. Without a secret one is generated and shown once, also as a QR code on a terminal."""
@@ -52,9 +53,9 @@ def add(
     _check_fits(kind, params)
     params |= {"name": name, "label": label, "directory": directory}
     if kind in _FITTING:
-        emit(perform(data, f"authenticator.add_{kind}", params), as_json, _show_added)
+        emit(perform(data, f"authenticator.add_{kind}", params | for_ticket(ticket)), as_json, _show_added)
     else:
-        emit(perform(data, "authenticator.add_secret", params | {"kind": kind}), as_json, _show_added)
+        emit(perform(data, "authenticator.add_secret", params | {"kind": kind} | for_ticket(ticket)), as_json, _show_added)
 
 
 @app.command("list", epilog=example("wardgate authenticator list ada"))
@@ -67,10 +68,11 @@ def list_(name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None,
 def revoke(
     authenticator_id: Annotated[str, typer.Argument(metavar="ID", help="The id that list and show print.")],
     data: Data = DEFAULT_DATA,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """End an authenticator and destroy its secret."""
-    result = perform(data, "authenticator.revoke", {"authenticator_id": authenticator_id})
+    result = perform(data, "authenticator.revoke", {"authenticator_id": authenticator_id} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"The {told['kind']} of {told['user']} was revoked."))
 
 
@@ -78,10 +80,11 @@ def revoke(
 def release(
     authenticator_id: Annotated[str, typer.Argument(metavar="ID", help="The id that list and show print.")],
     data: Data = DEFAULT_DATA,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Let an authenticator prove something again that a restore has held."""
-    result = perform(data, "authenticator.release", {"authenticator_id": authenticator_id})
+    result = perform(data, "authenticator.release", {"authenticator_id": authenticator_id} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"The {told['kind']} of {told['user']} may be used again."))
 
 

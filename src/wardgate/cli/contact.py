@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket, group
 from wardgate.cli.output import emit, note, say, table
 from wardgate.cli.performing import perform
 
@@ -40,11 +40,12 @@ def add(
         bool, typer.Option("--to-directory", help="Write it to his directory instead, in the place of the preferred one there.")
     ] = False,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Add a contact to the user's own profile, or write it to his directory where write_contacts allows that."""
     params = {"name": name, "value": value, "verified": verified, "to_directory": to_directory, "directory": directory}
-    emit(perform(data, "contact.add", params), as_json, _show_added)
+    emit(perform(data, "contact.add", params | for_ticket(ticket)), as_json, _show_added)
 
 
 @app.command(epilog=example("wardgate user contact remove ada +905321234567"))
@@ -56,11 +57,12 @@ def remove(
         bool, typer.Option("--from-directory", help="Remove the preferred one that his directory has.")
     ] = False,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Remove a contact."""
     params = {"name": name, "value": value, "from_directory": from_directory, "directory": directory}
-    emit(perform(data, "contact.remove", params), as_json, lambda told: _show_change(told, "was removed"))
+    emit(perform(data, "contact.remove", params | for_ticket(ticket)), as_json, lambda told: _show_change(told, "was removed"))
 
 
 @app.command(epilog=example("wardgate user contact prefer ada +905321234567", "wardgate user contact prefer ada phone"))
@@ -69,11 +71,12 @@ def prefer(
     value: Annotated[str, typer.Argument(help="One of his own contacts; phone or mail: none of them, but the directory's.")],
     data: Data = DEFAULT_DATA,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Let codes go to one of the user's own verified contacts, or to the directory's again."""
     params = {"name": name, "value": value, "directory": directory}
-    emit(perform(data, "contact.prefer", params), as_json, lambda told: _show_change(told, "is preferred"))
+    emit(perform(data, "contact.prefer", params | for_ticket(ticket)), as_json, lambda told: _show_change(told, "is preferred"))
 
 
 def _show_list(result: Mapping[str, Any]) -> None:

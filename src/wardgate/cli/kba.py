@@ -8,7 +8,7 @@ from typing import Annotated, Any, BinaryIO, Final
 import typer
 
 from wardgate.cli.inputs import is_interactive, read_text
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket, group
 from wardgate.cli.output import EXIT_DONE, EXIT_REFUSED, emit, facts, note, say, table
 from wardgate.cli.performing import Performer, perform
 from wardgate.cli.progress import counting
@@ -39,16 +39,20 @@ def show(name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, 
 
 
 @app.command(epilog=example("wardgate kba clear ada"))
-def clear(name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, as_json: Json = False) -> None:
+def clear(
+    name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, ticket: Ticket = "", as_json: Json = False
+) -> None:
     """Remove all answers of a user."""
-    result = perform(data, "kba.clear", {"name": name, "directory": directory})
+    result = perform(data, "kba.clear", {"name": name, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"{told['cleared']} answers of {told['user']} were removed."))
 
 
 @app.command(epilog=example("wardgate kba reopen ada"))
-def reopen(name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, as_json: Json = False) -> None:
+def reopen(
+    name: User, data: Data = DEFAULT_DATA, directory: AnyDirectory = None, ticket: Ticket = "", as_json: Json = False
+) -> None:
     """Let a user be asked again whose questions too many wrong answers have closed."""
-    emit(perform(data, "kba.reopen", {"name": name, "directory": directory}), as_json, _show_reopened)
+    emit(perform(data, "kba.reopen", {"name": name, "directory": directory} | for_ticket(ticket)), as_json, _show_reopened)
 
 
 @app.command(epilog=example("wardgate kba ask ada", "wardgate kba ask ada --language tr"))

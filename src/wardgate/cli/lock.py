@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from wardgate.cli.inputs import is_interactive
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket, group
 from wardgate.cli.output import emit, note, say, table
 from wardgate.cli.performing import perform
 from wardgate.errors import UsageError
@@ -45,6 +45,7 @@ def clear(
     everything: Annotated[bool, typer.Option("--all", help="Every wait that holds now.")] = False,
     reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --all.")] = False,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Lift waits: of a user, of a client address or network, of a NAS, or all of them.
@@ -54,7 +55,7 @@ def clear(
     if everything and not yes:
         _confirm()
     params = {"user": user, "directory": directory, "source": source, "nas": nas, "everything": everything, "reason": reason}
-    emit(perform(data, "lock.clear", params), as_json, _show_lifted)
+    emit(perform(data, "lock.clear", params | for_ticket(ticket)), as_json, _show_lifted)
 
 
 def _confirm() -> None:

@@ -1,7 +1,7 @@
 """Options that many commands share, and the shape of their help."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,10 @@ AnyDirectory = Annotated[
     str | None, typer.Option("--directory", help="Directory. Default: those of the name's realm, in their order.")
 ]
 
+Ticket = Annotated[
+    str, typer.Option(help="Number of the ticket that this is done for: the audit trail keeps it, and who is told of it reads it.")
+]
+
 
 def example(*lines: str) -> str:
     """The end of a command's help: how it is called. The backspace keeps the lines as they are."""
@@ -32,3 +36,8 @@ def group(help_text: str) -> typer.Typer:
 def single() -> typer.Typer:
     """A command that stands alone."""
     return typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+def for_ticket(ticket: str) -> dict[str, Any]:
+    """The parameter of what is done for a ticket; none where there is no ticket."""
+    return {"ticket": ticket} if ticket else {}

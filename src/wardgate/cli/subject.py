@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from wardgate.cli.inputs import is_interactive
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket, group
 from wardgate.cli.output import EXIT_REFUSED, emit, facts, note, say, table
 from wardgate.cli.performing import Performer, perform
 from wardgate.errors import Conflict, UsageError
@@ -34,10 +34,11 @@ def unlock(
     name: Annotated[str, typer.Argument(help="Login name, with its realm where it is not the default one.")],
     data: Data = DEFAULT_DATA,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Lift every wait that wrong proofs brought about, in whichever directory. A lock of the directory itself stays."""
-    result = perform(data, "subject.unlock", {"name": name, "directory": directory})
+    result = perform(data, "subject.unlock", {"name": name, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"{told['user']} of {told['directory']} need not wait any more."))
 
 
@@ -49,10 +50,11 @@ def forget_devices(
     data: Data = DEFAULT_DATA,
     directory: AnyDirectory = None,
     device: Annotated[str | None, typer.Option("--id", help="Only this one; subject show prints the ids.")] = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Trust the browsers and workstations of a person no more: the next login from each asks for the second factor again."""
-    result = perform(data, "subject.forget_devices", {"name": name, "directory": directory, "device": device})
+    result = perform(data, "subject.forget_devices", {"name": name, "directory": directory, "device": device} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"{len(told['devices'])} devices of {told['user']} are trusted no more."))
 
 
@@ -81,6 +83,7 @@ def relink(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Let an account be a known person's: one person in two directories, or the new account after a migration.
@@ -110,7 +113,7 @@ def relink(
         if not yes:
             _ask(plan)
         expected = {key: value for key, value in plan.items() if key not in ("undecided", "done")}
-        result = performer.do("subject.relink", {**params, "expected": expected})
+        result = performer.do("subject.relink", {**params, "expected": expected} | for_ticket(ticket))
     emit(result, as_json, _show_done)
 
 

@@ -9,7 +9,7 @@ import typer
 from wardgate.admin.seed_files import SeedFile, read_seeds
 from wardgate.admin.tokens import seed_values
 from wardgate.cli.inputs import secret_from_stdin
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket, group
 from wardgate.cli.output import emit, note, say, table
 from wardgate.cli.performing import Performer, perform
 from wardgate.cli.progress import counting
@@ -80,16 +80,21 @@ def assign(
     name: Annotated[str, typer.Argument(help="Login name, with its realm where it is not the default one.")],
     data: Data = DEFAULT_DATA,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Give a token of the stock to a user, who can log in with its codes from then on."""
-    emit(perform(data, "token.assign", {"serial": serial, "name": name, "directory": directory}), as_json, _show_assigned)
+    emit(
+        perform(data, "token.assign", {"serial": serial, "name": name, "directory": directory} | for_ticket(ticket)),
+        as_json,
+        _show_assigned,
+    )
 
 
 @app.command("return", epilog=example("wardgate token return 1000042"))
-def return_(serial: Serial, data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+def return_(serial: Serial, data: Data = DEFAULT_DATA, ticket: Ticket = "", as_json: Json = False) -> None:
     """Take a token back from whoever has it. It lies in the stock again; one that counts needs a resync before it is given on."""
-    result = perform(data, "token.return", {"serial": serial})
+    result = perform(data, "token.return", {"serial": serial} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"{told['serial']} was taken back from {told['user']} and lies in the stock."))
 
 
@@ -99,10 +104,11 @@ def resync(
     first: Annotated[str, typer.Argument(help="A code of the token.")],
     second: Annotated[str, typer.Argument(help="The very next one.")],
     data: Data = DEFAULT_DATA,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Bring a token that counts into step, when it was pressed too often or before it is given on. Both codes are spent."""
-    result = perform(data, "token.resync", {"serial": serial, "first": first, "second": second})
+    result = perform(data, "token.resync", {"serial": serial, "first": first, "second": second} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"{told['serial']} is in step again; {told['skipped']} codes were skipped."))
 
 

@@ -9,7 +9,7 @@ import typer
 from wardgate.admin.user_columns import Format, format_of
 from wardgate.cli import activation, contact, user_freeze
 from wardgate.cli.inputs import is_interactive, secret_from_stdin
-from wardgate.cli.options import DEFAULT_DATA, Data, Directory, Json, example, group
+from wardgate.cli.options import DEFAULT_DATA, Data, Directory, Json, Ticket, example, for_ticket, group
 from wardgate.cli.output import emit, facts, note, say, table
 from wardgate.cli.performing import Performer, perform
 from wardgate.cli.user_files import COUNTS, export_users, import_file
@@ -106,6 +106,7 @@ def change(
     display_name: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of what he is told.")] = None,
     directory: Directory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Change what is given and leave the rest."""
@@ -119,35 +120,35 @@ def change(
         "language": language,
     }
     changes = {field: value for field, value in given.items() if value is not None}
-    result = perform(data, "user.change", {"name": name, "changes": changes, "directory": directory})
+    result = perform(data, "user.change", {"name": name, "changes": changes, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda user: say(f"User {user['name']} was changed."))
 
 
 @app.command(epilog=example("wardgate user disable ada"))
-def disable(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+def disable(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, ticket: Ticket = "", as_json: Json = False) -> None:
     """Let nobody in under this account."""
-    result = perform(data, "user.disable", {"name": name, "directory": directory})
+    result = perform(data, "user.disable", {"name": name, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda user: say(f"User {user['name']} is disabled."))
 
 
 @app.command(epilog=example("wardgate user enable ada"))
-def enable(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+def enable(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, ticket: Ticket = "", as_json: Json = False) -> None:
     """Make a disabled or locked account usable."""
-    result = perform(data, "user.enable", {"name": name, "directory": directory})
+    result = perform(data, "user.enable", {"name": name, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda user: say(f"User {user['name']} is enabled."))
 
 
 @app.command(epilog=example("wardgate user lock ada"))
-def lock(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+def lock(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, ticket: Ticket = "", as_json: Json = False) -> None:
     """Let nobody in until the account is unlocked or its password is reset. To keep somebody out for good, disable him."""
-    result = perform(data, "user.lock", {"name": name, "directory": directory})
+    result = perform(data, "user.lock", {"name": name, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda user: say(f"User {user['name']} is locked."))
 
 
 @app.command(epilog=example("wardgate user unlock ada"))
-def unlock(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+def unlock(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, ticket: Ticket = "", as_json: Json = False) -> None:
     """Lift an account's lock and the waits after wrong proofs. A disabled account stays disabled."""
-    result = perform(data, "user.unlock", {"name": name, "directory": directory})
+    result = perform(data, "user.unlock", {"name": name, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda user: say(f"User {user['name']} need not wait; the account is {user['state']}."))
 
 
@@ -159,19 +160,20 @@ def set_password(
     must_change: MustChange = False,
     force: Force = False,
     directory: Directory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Set a password and lift a lock. The directory's password policy and its history hold unless --force is given."""
     password = _password(password_stdin, "give --password-stdin")
     params = {"name": name, "password": password, "must_change": must_change, "directory": directory, "force": force}
-    result = perform(data, "user.set_password", params)
+    result = perform(data, "user.set_password", params | for_ticket(ticket))
     emit(result, as_json, lambda user: say(f"User {user['name']} has a new password."))
 
 
 @app.command(epilog=example("wardgate user remove ada"))
-def remove(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, as_json: Json = False) -> None:
+def remove(name: Name, data: Data = DEFAULT_DATA, directory: Directory = None, ticket: Ticket = "", as_json: Json = False) -> None:
     """Remove a user and all that hangs on him. Somebody new with the same name inherits nothing."""
-    result = perform(data, "user.remove", {"name": name, "directory": directory})
+    result = perform(data, "user.remove", {"name": name, "directory": directory} | for_ticket(ticket))
     emit(result, as_json, lambda user: say(f"User {user['name']} is gone."))
 
 
@@ -189,10 +191,15 @@ def import_(
     data: Data = DEFAULT_DATA,
     form: FileFormat = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would become of the users, and change nothing.")] = False,
+    silent: Annotated[
+        bool,
+        typer.Option("--silent", help="Do not tell people what was changed in their accounts. The audit trail says that."),
+    ] = False,
     keep_hashes: Annotated[
         bool, typer.Option("--keep-hashes", help="Never upgrade these hashes to Argon2id. wardgate check reports them.")
     ] = False,
     directory: Directory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Import users. A file may be imported again: who is there already is brought to what the file says.
@@ -200,9 +207,9 @@ def import_(
     Columns: username, password or password_hash, mail, phone, groups (separated by ;), display_name, language, state (active,
     disabled, locked), must_change, expires_at, totp_secret_hex. JSON has the same names, as one array or one object on each line;
     LDIF has those of inetOrgPerson. Bad rows are listed and do not stop the others; exit code 1 when there were any. Passwords
-    are taken as they are: the password policy is not asked.
+    are taken as they are: the password policy is not asked. Who was given an app, a password or another contact is told, once.
     """
-    params = {"keep_hashes": keep_hashes, "directory": directory, "dry_run": dry_run}
+    params = {"keep_hashes": keep_hashes, "directory": directory, "dry_run": dry_run, "silent": silent} | for_ticket(ticket)
     try:
         with file.open("rb") as stream, Performer(data) as performer:
             result = import_file(stream, form or format_of(file), performer, params)

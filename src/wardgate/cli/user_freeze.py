@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from wardgate.cli.audit_search import moment
-from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example
+from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, Ticket, example, for_ticket
 from wardgate.cli.output import emit, say
 from wardgate.cli.performing import perform
 
@@ -24,6 +24,7 @@ def freeze(
     data: Data = DEFAULT_DATA,
     since: Annotated[str | None, typer.Option(help="When it happened that was not him. Default: now.")] = None,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Freeze an account for somebody who says that something was not him; it stays open to what he had before.
@@ -31,7 +32,7 @@ def freeze(
     Sessions and trusted devices end. Authenticators, contacts and answers that were added by himself since then, and in the last 72
     hours, are taken away, and nothing may be added or reset until the freeze is lifted.
     """
-    result = perform(data, "user.freeze", {"name": name, "directory": directory, "since": moment(since)})
+    result = perform(data, "user.freeze", {"name": name, "directory": directory, "since": moment(since)} | for_ticket(ticket))
     emit(result, as_json, _show_frozen)
 
 
@@ -42,6 +43,7 @@ def unfreeze(
         bool, typer.Option("--bring-back", help="What was taken away with the freeze is his own: give it back.")
     ] = False,
     directory: AnyDirectory = None,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> None:
     """Lift a freeze, once you know who asks for it.
@@ -49,7 +51,7 @@ def unfreeze(
     What was taken away is gone for good, unless you bring it back: then his authenticators prove something again once he has proved
     another strong factor, or you release them, and his contacts reset no password before their hold has passed.
     """
-    result = perform(data, "user.unfreeze", {"name": name, "directory": directory, "bring_back": bring_back})
+    result = perform(data, "user.unfreeze", {"name": name, "directory": directory, "bring_back": bring_back} | for_ticket(ticket))
     emit(result, as_json, lambda told: say(f"The account of {told['user']} is frozen no more."))
 
 

@@ -25,7 +25,8 @@ class Whom:
     """Whom a notice is for, and which login or flow it belongs to.
 
     `realm`: whose brand it bears; empty: the default realm's. `device`, `place`: what was used and the country, where known.
-    `client`: the address that it came from, for the record; no message tells it.
+    `client`: the address that it came from, for the record; no message tells it. `ticket`: the help desk's own number for what it
+    did.
     """
 
     subject_id: str
@@ -38,6 +39,7 @@ class Whom:
     device: str = ""
     place: str = ""
     client: str = ""
+    ticket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def mail_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, link
     """Subject and text of a mail."""
     values = _values(configuration, whom, notice)
     where = ", ".join(part for part in (whom.device, whom.place) if part)
-    reference = render(Text("notice.frame", values), whom.language)
+    reference = ", ".join([render(Text("notice.frame", values), whom.language), *_ticket(whom, "frame")])
     parts = (moment_in(configuration, whom.realm, now), where, configuration.named(whom.application, whom.realm), reference)
     frame = " · ".join(part for part in parts if part)
     lines = [render(Text(f"notice.{notice.happened}_body", values), whom.language).strip(), frame]
@@ -79,7 +81,7 @@ def mail_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, link
 def sms_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, linked: bool) -> str:
     """A text message."""
     values = _values(configuration, whom, notice)
-    said = render(Text(f"notice.{notice.happened}_sms", values), whom.language).strip()
+    said = " ".join([render(Text(f"notice.{notice.happened}_sms", values), whom.language).strip(), *_ticket(whom, "sms")])
     end = _link(notice, "sms", whom.language, values) if linked else _call(notice, "sms", whom.language, values)
     text = f"{cut(configuration.brand_of(whom.realm), MAX_BRAND_CHARS)}: {said} {end}"
     return narrowest(text, language_of(whom.language) in configuration.notices.ascii_only)
@@ -107,6 +109,10 @@ def cut(text: str, most: int) -> str:
 
 def _values(configuration: EngineConfiguration, whom: Whom, notice: Notice) -> dict[str, str | int]:
     return {"ref": whom.reference, "brand": configuration.brand_of(whom.realm), "link": notice.link, **notice.values}
+
+
+def _ticket(whom: Whom, form: str) -> list[str]:
+    return [render(Text(f"notice.ticket_{form}", {"ticket": harmless(whom.ticket)}), whom.language)] if whom.ticket else []
 
 
 def _link(notice: Notice, form: str, language: str, values: Mapping[str, str | int]) -> str:

@@ -1,5 +1,7 @@
 """Whatever the help desk does in an account, its person hears of it everywhere, once; and nobody does of what was not done."""
 
+import io
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -7,10 +9,12 @@ from typing import Any
 import pytest
 
 from tests.unit.admin.memory_kind import MemorySettings, register
+from wardgate.account import device
 from wardgate.account.authenticator import AuthenticatorState
 from wardgate.account.mail_link import TABLE as LINKS
 from wardgate.account.mail_link import Purpose, from_row
-from wardgate.admin import activations, authenticators, contacts, freezes, locks, subjects, users
+from wardgate.account.subject import SubjectId
+from wardgate.admin import activations, authenticators, contacts, freezes, locks, subjects, user_import, users
 from wardgate.admin.office import Office
 from wardgate.config.document import Document
 from wardgate.config.store import save
@@ -102,6 +106,21 @@ async def enable_locked(office: Office) -> object:
     return await users.enable_user(office, directory="staff", name="bob")
 
 
+async def forget(office: Office) -> object:
+    await an_app(office)
+    subject_id = str((await subjects.show_subject(office, name="ada"))["subject_id"])
+    _, made = device.make(office.ring, SubjectId(subject_id), "Firefox", office.now_ms(), 3600)
+    await office.storage.commit(made)
+    return await subjects.forget_devices(office, name="ada")
+
+
+async def imported(office: Office, *rows: str, silent: bool = False) -> object:
+    text = "username,password,totp_secret_hex,phone\n" + "".join(
+        f"{row.rstrip(',')}{',' * (3 - row.rstrip(',').count(','))}\n" for row in rows
+    )
+    return await user_import.import_users(office, io.BytesIO(text.encode()), directory="staff", silent=silent)
+
+
 async def join(office: Office) -> object:
     await an_app(office)
     return await subjects.relink(office, name="bob", directory="staff", to_name="ada", to_directory="acme")
@@ -146,6 +165,18 @@ ACTS: dict[str, tuple[Doing, str, list[str]]] = {
         "Your password was set.",
         BOB,
     ),
+    "forget devices": (forget, "Browsers or devices that you trusted are trusted no more.", ADA),
+    "import": (
+        lambda desk: imported(desk, f"bob,,{SEED}"),
+        "Added as a way to sign in: Authenticator app, import.",
+        BOB,
+    ),
+    "import a password and a number": (
+        lambda desk: imported(desk, f"bob,a newer one,,{OWN}"),
+        "Your password was set. Your phone or e-mail address was changed.",
+        [*BOB, OWN],
+    ),
+    "import what is there already": (lambda desk: imported(desk, f"bob,,,{PHONE}"), "", []),
     "unlock ours": (lambda desk: users.unlock_user(desk, directory="staff", name="bob"), "", []),
     "enable a locked one": (enable_locked, "Your account was unlocked.", BOB),
     "change a number": (
@@ -253,3 +284,34 @@ async def test_message_to_a_turkish_person_is_turkish(desk: Office, acme: Memory
     by_channel: dict[Any, OutboxEntry] = {each.channel: each for each in await sent(desk)}
     assert "Yardım masası hesabınızda işlem yaptı. Hesabınızın kilidi açıldı." in by_channel[Channel.EMAIL].text
     assert "Hesabinizin kilidi acildi." in by_channel[Channel.SMS].text
+
+
+@pytest.mark.parametrize("act", ["password", "freeze"])
+async def test_person_and_trail_are_told_for_which_ticket_an_operator_did_it(desk: Office, act: str) -> None:
+    """Somebody who asked for nothing can say which case it was that somebody else asked for."""
+    ticketed = replace(desk, ticket="HD-4711")
+    if act == "password":
+        await users.set_password(ticketed, directory="staff", name="bob", password=Secret("a new one"))
+    else:
+        await freezes.freeze_person(ticketed, name="bob", directory="staff")
+    texts = {each.channel: each.text for each in await sent(desk) if each.to in BOB}
+    assert "reference 7K3M9QXT, ticket HD-4711" in texts[Channel.EMAIL.value]
+    assert "Ticket HD-4711." in texts[Channel.SMS.value]
+    rows = await desk.storage.find("audit_event", order_by="seq")
+    assert json.loads(str(rows[-1]["payload"]))["ticket"] == "HD-4711"
+
+
+async def test_import_of_many_may_be_silent_and_the_trail_says_so(desk: Office) -> None:
+    await imported(desk, f"bob,,{SEED}", f"eve,,{SEED},{OWN}", silent=True)
+    assert await sent(desk) == []
+    rows = await desk.storage.find("audit_event", order_by="seq")
+    told = json.loads(str(rows[-1]["payload"]))
+    assert (told["silent"], told["people_told"], told["authenticators_added"]) == (True, 0, 2)
+
+
+async def test_import_tells_each_person_once_whose_account_it_changes(desk: Office) -> None:
+    await imported(desk, f"bob,a newer one,{SEED},{OWN}", f"eve,,{SEED[::-1]},+905324444444")
+    assert await places(desk) == sorted([*BOB, OWN, "+905324444444"])
+    rows = await desk.storage.find("audit_event", order_by="seq")
+    told = json.loads(str(rows[-1]["payload"]))
+    assert (told.get("silent"), told["people_told"]) == (None, 2)

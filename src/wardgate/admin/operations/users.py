@@ -122,21 +122,32 @@ async def user_remove(desk: Desk, name: str, directory: str | None = None) -> Re
 
 
 async def user_import_piece(
-    desk: Desk, csv: Secret, keep_hashes: bool = False, directory: str | None = None, dry_run: bool = False
+    desk: Desk,
+    csv: Secret,
+    keep_hashes: bool = False,
+    directory: str | None = None,
+    dry_run: bool = False,
+    silent: bool = False,
 ) -> Result:
     """Import one piece of a CSV file: its header row and some whole lines."""
     where = await directory_of(desk, directory)
     return await user_import.import_users(
-        desk.office, io.BytesIO(csv.reveal()), directory=where, keep_hashes=keep_hashes, dry_run=dry_run
+        desk.office, io.BytesIO(csv.reveal()), directory=where, keep_hashes=keep_hashes, dry_run=dry_run, silent=silent
     )
 
 
 async def user_import_records(
-    desk: Desk, records: Secret, keep_hashes: bool = False, directory: str | None = None, dry_run: bool = False
+    desk: Desk,
+    records: Secret,
+    keep_hashes: bool = False,
+    directory: str | None = None,
+    dry_run: bool = False,
+    silent: bool = False,
 ) -> Result:
     """Import some users of a file in another format: a JSON list of [line, cells], or [line, why it cannot be read]."""
     where = await directory_of(desk, directory)
-    return await user_import.import_rows(desk.office, read_records(records, keep_hashes), directory=where, dry_run=dry_run)
+    rows = read_records(records, keep_hashes)
+    return await user_import.import_rows(desk.office, rows, directory=where, dry_run=dry_run, silent=silent)
 
 
 async def user_export_page(
