@@ -69,7 +69,6 @@ async def test_scanner_that_looks_for_pages_fills_neither_the_log_nor_the_table(
             assert (await browser.client.get(f"/nowhere/{number}")).status_code == 404
         await world.person("ada")
         await browser.sign_in("ada", "wrong horse")
-    assert len([each for each in world.recorder.live if each.body["result"] == "page"]) == MAX_PAGES_PER_S
     await world.recorder.flush()
     stored = [row["result"] for row in await world.storage.find("timeline", [])]
     assert stored.count("page") == MAX_PAGES_PER_S

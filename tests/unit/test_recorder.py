@@ -10,7 +10,6 @@ from wardgate.audit.recorder import (
     MAX_STORED_PER_S,
     REFUSALS_TOLD_EVERY_S,
     SOURCES_TOLD_APART_S,
-    LiveEntry,
     Recorder,
 )
 from wardgate.audit.timeline import MAX_STEPS, Trail, by_reference, last_of_user
@@ -53,7 +52,19 @@ async def test_what_the_engine_stored_is_not_stored_twice() -> None:
     recorder.publish(trail)
     await recorder.flush()
     assert await recorder.storage.count("timeline") == 0
-    assert [entry.reference for entry in recorder.live] == [trail.reference]
+
+
+async def test_whoever_follows_the_live_log_is_told_of_each_request_until_he_leaves() -> None:
+    recorder = a_recorder()
+    told: list[str] = []
+    leave = recorder.listen(lambda: told.append("look"))
+    trail = Trail(recorder.clock, "radius")
+    trail.stored = True
+    recorder.publish(trail)
+    recorder.publish(Trail(recorder.clock, "radius"))
+    leave()
+    recorder.publish(Trail(recorder.clock, "radius"))
+    assert told == ["look", "look"]
 
 
 async def test_refusals_that_changed_nothing_are_audited_as_counts() -> None:
@@ -78,8 +89,8 @@ async def test_refusals_that_changed_nothing_are_audited_as_counts() -> None:
 
 async def test_a_million_packets_of_one_stranger_are_one_row() -> None:
     recorder = a_recorder()
-    shown: list[LiveEntry] = []
-    stop = recorder.listen(shown.append)
+    shown: list[str] = []
+    stop = recorder.listen(lambda: shown.append("look"))
     for _ in range(1000):
         recorder.incident(IncidentKind.UNKNOWN_SOURCE, "192.0.2.1")
     await recorder.flush()
@@ -89,7 +100,7 @@ async def test_a_million_packets_of_one_stranger_are_one_row() -> None:
     rows = await recorder.storage.find("incident")
     assert [(row["kind"], row["source"], row["count"]) for row in rows] == [("unknown_source", "192.0.2.1", 1001)]
     assert json.loads(str(rows[0]["detail"])) == "again"
-    assert len(shown) == 2, "the live log shows the first of each batch, not all"
+    assert len(shown) == 2, "the live log is told of the first of each batch, not of all"
 
 
 async def test_forged_sources_are_counted_together_beyond_a_limit() -> None:

@@ -1,4 +1,4 @@
-"""Takes trails and incidents off the doors' hands: publishes them to the live log and stores them without making anybody wait.
+"""Takes trails and incidents off the doors' hands: stores them without making anybody wait, and wakes whoever follows the live log.
 
 Bounded everywhere: a flood of refused packets becomes one counted incident row per cause and source, and a backlog of trails
 drops the oldest with a count, never the login.
@@ -20,14 +20,12 @@ from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing
 from wardgate.errors import WardgateError
 from wardgate.storage.port import Modified, Modify, Operation, Row, Storage, Value
-from wardgate.values import quick_value
 
 MAX_BACKLOG = 5000
 MAX_INCIDENT_SOURCES = 1000
 # Sources that got a row of their own count against the limit for so long: forged ones make rows no faster than this.
 SOURCES_TOLD_APART_S = 6 * 3600.0
 MANY_SOURCES = "many sources"
-LIVE_ENTRIES = 500
 FLUSH_EVERY_S = 0.25
 # Requests that the engine did not write itself (refused before anything was proved) fill the table no faster than this.
 MAX_STORED_PER_S = 50
@@ -36,24 +34,6 @@ MAX_PAGES_PER_S = 5
 REFUSALS_TOLD_EVERY_S = 60.0
 
 log = structlog.get_logger("wardgate.recorder")
-
-
-@quick_value
-class LiveEntry:
-    """One line of the live log: a request (`kind` = request) or an incident (`kind` = incident).
-
-    `tell` puts it into words, for whoever looks: most of them nobody looks at.
-    """
-
-    kind: str
-    at_ms: int
-    reference: str
-    tell: Callable[[], dict[str, Any]]
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """What it says."""
-        return self.tell()
 
 
 @dataclass(slots=True)
@@ -108,13 +88,12 @@ class Recorder:
     storage: Storage
     ring: Callable[[], KeyRing]
     clock: Clock
-    live: deque[LiveEntry] = field(default_factory=lambda: deque(maxlen=LIVE_ENTRIES))
     dropped: int = 0
     _backlog: deque[Operation] = field(default_factory=deque)
     _incidents: dict[tuple[str, str], _Incident] = field(default_factory=dict)
     _strangers: _Sources = field(default_factory=_Sources)
     _nas: _Sources = field(default_factory=_Sources)
-    _listeners: set[Callable[[LiveEntry], None]] = field(default_factory=set)
+    _listeners: set[Callable[[], None]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _refused: Counter[str] = field(default_factory=Counter)
     _refused_told: float = 0.0
@@ -122,14 +101,14 @@ class Recorder:
     _pages: _EachSecond = field(default_factory=lambda: _EachSecond(MAX_PAGES_PER_S))
 
     def publish(self, trail: Trail) -> None:
-        """Show a finished trail, and store it unless the engine's commit already did."""
-        trail.end()
-        self._show(LiveEntry("request", to_ms(self.clock.now()), trail.reference, trail.body))
-        if not trail.stored and trail.result == "denied":
-            self._refused[trail.reason] += 1
-        if not trail.stored and not trail.counted_only and self._may_store():
-            trail.stored = True
-            self._store(trail.entry(self.ring()))
+        """Store a finished trail, unless the engine's commit already did, and tell whoever looks."""
+        if not trail.stored:
+            if trail.result == "denied":
+                self._refused[trail.reason] += 1
+            if not trail.counted_only and self._may_store():
+                trail.stored = True
+                self._store(trail.entry(self.ring()))
+        self._tell()
 
     def page(self, trail: Trail) -> None:
         """Keep what an error page gave its reader a reference of; of a flood of them a few, and the live log shows no more."""
@@ -139,12 +118,11 @@ class Recorder:
             self.dropped += 1
 
     def late(self, reference: str, transaction_id: str | None, user: str, body: dict[str, Any]) -> Operation:
-        """Show something that happened to a login after its reply (a message handed over); the operation stores it."""
-        at_ms = to_ms(self.clock.now())
-        self._show(LiveEntry("request", at_ms, reference, lambda: body))
+        """Tell of something that happened to a login after its reply (a message handed over); the operation stores it."""
+        self._tell()
         return entry(
             self.ring(),
-            at_ms=at_ms,
+            at_ms=to_ms(self.clock.now()),
             reference=reference,
             transaction_id=transaction_id,
             door=str(body["door"]),
@@ -165,12 +143,11 @@ class Recorder:
         known.last_at = to_ms(self.clock.now())
         known.detail, known.nas = detail, nas
         if first_since_flush:
-            body = {"kind": kind.value, "source": source, "nas": nas, "detail": detail}
-            self._show(LiveEntry("incident", known.last_at, "", lambda: body))
+            self._tell()
         self._wake.set()
 
-    def listen(self, callback: Callable[[LiveEntry], None]) -> Callable[[], None]:
-        """Call back for each new entry; returns how to stop."""
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back when there is something new to look at; returns how to stop."""
         self._listeners.add(callback)
         return lambda: self._listeners.discard(callback)
 
@@ -215,10 +192,9 @@ class Recorder:
         self._backlog.append(operation)
         self._wake.set()
 
-    def _show(self, live_entry: LiveEntry) -> None:
-        self.live.append(live_entry)
-        for listener in tuple(self._listeners):
-            listener(live_entry)
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners) if self._listeners else ():
+            listener()
 
 
 def _counted(incident: _Incident) -> Modify:

@@ -1,8 +1,8 @@
 """The flight recorder: what came, what was decided and why, step by step with durations.
 
 A door opens a `Trail` when a request arrives; door and engine note steps in it; it is stored as one row of `timeline` (in the
-engine's commit when there is one) and published to the live log. Nothing secret goes in: no passwords, codes, State values or
-whole telephone numbers.
+engine's commit when there is one), and whoever follows the live log is told. Nothing secret goes in: no passwords, codes, State
+values or whole telephone numbers.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,7 @@ class Trail:
 
     __slots__ = (
         "_clock",
-        "_ended",
         "_started",
-        "_told",
         "application",
         "client",
         "client_counts",
@@ -46,7 +44,6 @@ class Trail:
     def __init__(self, clock: Clock, door: str) -> None:
         self._clock = clock
         self._started = clock.monotonic()
-        self._ended: float | None = None
         self.door = door
         self.reference = new_reference()
         self.transaction_id: str | None = None
@@ -61,7 +58,6 @@ class Trail:
         self.reason = ""
         self.text = ""
         self.steps: list[tuple[float, str, Mapping[str, object]]] = []
-        self._told: list[dict[str, object]] = []
         self.stored = False
         # One of a flood: it is counted with its reason and not stored.
         self.counted_only = False
@@ -86,14 +82,8 @@ class Trail:
         if len(self.steps) < MAX_STEPS:
             self.steps.append(((self._clock.monotonic() - self._started) * 1000, what, detail))
 
-    def end(self) -> None:
-        """The request is answered: what is told of it from now on does not go on with the time."""
-        self._ended = self._clock.monotonic()
-
     def body(self) -> dict[str, Any]:
-        """What is stored and shown. Both the engine's commit and the live log ask for it: each step is put into words once."""
-        for at, what, detail in self.steps[len(self._told) :]:
-            self._told.append({"at_ms": round(at, 3), "what": what, "detail": _short(detail)})
+        """What is stored."""
         return {
             "door": self.door,
             "nas": self.nas,
@@ -104,8 +94,8 @@ class Trail:
             "result": self.result,
             "reason": self.reason,
             "text": self.text,
-            "steps": self._told.copy(),
-            "took_ms": round(((self._ended or self._clock.monotonic()) - self._started) * 1000, 3),
+            "steps": [{"at_ms": round(at, 3), "what": what, "detail": _short(detail)} for at, what, detail in self.steps],
+            "took_ms": round((self._clock.monotonic() - self._started) * 1000, 3),
         }
 
     def entry(self, ring: KeyRing, at_ms: int | None = None) -> Insert:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from wardgate.values import quick_value
+
 KEEP_S = 30.0
 IN_FLIGHT_S = 60.0
 # What has expired is never used, and is taken away so often.
@@ -35,7 +37,7 @@ class InFlight:
     """The same packet is in work: drop this one."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Reply:
     """The same packet was answered with these octets: send them again."""
 

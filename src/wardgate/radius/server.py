@@ -98,6 +98,7 @@ class RadiusServer:
         self._in_work: set[asyncio.Task[None]] = set()
         self._accounting_in_work: set[asyncio.Task[None]] = set()
         self._endpoints: list[Endpoint] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._status = _Rate(STATUS_PER_S, parts.clock)
         self._undecided = 0
         self._undecided_at = float("-inf")
@@ -226,7 +227,8 @@ class RadiusServer:
             self._duplicates.finish(key, packet.raw, datagram)
         if datagram is not None:
             path.send(datagram)
-        trail.note("replied" if datagram else "not replied", code=_CODE_NAMES[datagram[0]] if datagram else None)
+        if not trail.stored:
+            trail.note("replied" if datagram else "not replied", code=_CODE_NAMES[datagram[0]] if datagram else None)
         self._parts.metrics.login(trail.result or "dropped", "radius")
         self._parts.metrics.step("request", self._parts.clock.monotonic() - trail.started)
         self._parts.recorder.publish(trail)
@@ -372,7 +374,9 @@ class RadiusServer:
         }
 
     def _begin(self, work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        # To ask which loop runs is a system call each time.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        task = loop.create_task(work)
         among.add(task)
         task.add_done_callback(among.discard)
 

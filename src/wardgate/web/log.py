@@ -81,7 +81,7 @@ class LogPages:
         wake = streams.enter()
         if wake is None:
             raise HTTPException(503, headers={"retry-after": "30"})
-        stop_listening = self._context.recorder.listen(lambda _entry: wake.set())
+        stop_listening = self._context.recorder.listen(wake.set)
 
         def left() -> None:
             stop_listening()
