@@ -1,13 +1,15 @@
 """What one login costs in the engine: two-step TOTP with a remembered password, in this process, without packets.
 
-    python -m bench.engine_profile [--storage still,memory,sqlite] [--logins 4000] [--risk] [--apart 3601] [--profile] [--json]
+    python -m bench.engine_profile [--storage still,memory,sqlite,writer] [--logins 4000] [--sessions 64] [--risk] [--apart 3601]
+        [--profile] [--json]
 
 The engine, policy, local directory, timeline and audit are the product's; what is left out is the RADIUS packet. With `still`
 storage gives the rows that it gave before and writes nothing, so that the figure is the engine's alone; with `memory` every user
-has a small storage of his own; with `sqlite` sixty-four sessions share one durable file. With `--risk` logins are scored; habits
-are written once an hour, so with `--apart 3601` by every login. CPU time is this process's, threads
-included: of the best slice of so many logins, because neighbours on the machine only ever add to it. A first pass over few logins
-counts reads, statements and keyed fingerprints, so that counting costs the measured pass nothing.
+has a small storage of his own; with `sqlite` sixty-four sessions share one durable file, which with `writer` another process
+writes, as with several workers. With `--risk` logins are scored; habits
+are written once an hour, so with `--apart 3601` by every login. CPU time is this process's and the
+writing one's, threads included: of the best slice of so many logins, because neighbours on the machine only ever add to it. A first
+pass over few logins counts reads, statements and keyed fingerprints, so that counting costs the measured pass nothing.
 """
 
 import argparse
@@ -20,17 +22,18 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from bench.storage import CHAIN_KEY, WriterProcess
 from wardgate.account.authenticator import create_authenticator
 from wardgate.account.subject import create_subject
 from wardgate.audit.recorder import Recorder
 from wardgate.audit.timeline import Trail
-from wardgate.audit.trail import chain_for
+from wardgate.audit.trail import Chain, chain_for
 from wardgate.clock import SystemClock, to_ms
 from wardgate.crypto import MAC_ROOT, KeyRing, Secret, new_key
 from wardgate.directory.local import LocalDirectory
@@ -50,14 +53,15 @@ from wardgate.risk.settings import RiskSettings
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Commit, Committed, Delete, Find, Insert, Modify, Operation, Row, Storage, Where
 from wardgate.storage.sqlite import SqliteStorage
+from wardgate.storage.sqlite_client import SqliteClientStorage
 
 PERIOD_S = 30
-SESSIONS = 64
 USERS = 1000
 MEMORY_USERS = 20
 COUNTED_LOGINS = 20
 SLICE = 500
 NAS = "radius:hq:"
+CHAIN = "bench"
 PASSWORD = Secret("correct horse battery staple")
 
 Times = tuple[float, float]
@@ -76,10 +80,11 @@ class ShiftedClock(SystemClock):
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How users log in: with scores or without, and how many seconds apart."""
+    """How users log in: with scores or without, how many seconds apart, and how many at once."""
 
     risk: Assessor | None = None
     apart_s: int = PERIOD_S
+    sessions: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +215,7 @@ class Place:
     hasher: PasswordHasher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.storage.use_chain(chain_for(self.ring, "bench", 1))
+        self.storage.use_chain(chain_for(self.ring, CHAIN, 1))
         # An Argon2id of almost no cost: each password is checked once before the measurement and remembered then.
         self.hasher = PasswordHasher(1, 100, time_cost=1, memory_kib=8)
         settings = LocalDirectorySettings(name="local", kind="local", verified_cache_s=10**9)
@@ -295,6 +300,17 @@ class Place:
             await self.storage.commit([Delete(table, (Where("expires_at" if table != "timeline" else "created_at", ">", 0),))])
 
 
+@contextmanager
+def writer_process() -> Iterator[WriterProcess]:
+    """The process that writes, with a file of its own."""
+    with tempfile.TemporaryDirectory(prefix="wardgate-bench-") as folder:
+        writer = WriterProcess(Path(folder), Chain(CHAIN_KEY, CHAIN, 1))
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
 def name(number: int) -> str:
     """A user's login name."""
     return f"user{number:06d}"
@@ -351,8 +367,12 @@ async def measured_in_memory(logins: int, still: bool, ways: Ways) -> Times:
     return min(slices)
 
 
-async def measured_on_sqlite(place: Place, logins: int) -> Times:
-    """The same with sixty-four sessions on one file."""
+async def measured_on_sqlite(place: Place, logins: int, writer_cpu_s: Callable[[], float]) -> Times:
+    """The same with many sessions on one file."""
+
+    def cpu_s() -> float:
+        return time.process_time() + writer_cpu_s()
+
     slices = []
     for start in range(0, max(logins, SLICE), SLICE):
         first = start % place.users
@@ -364,17 +384,21 @@ async def measured_on_sqlite(place: Place, logins: int) -> Times:
             for number in numbers:
                 await place.login(number % place.users)
 
-        began_cpu, began = time.process_time(), time.perf_counter()
-        await asyncio.gather(*(session() for _ in range(SESSIONS)))
-        slices.append(((time.process_time() - began_cpu) / SLICE, (time.perf_counter() - began) / SLICE))
+        began_cpu, began = cpu_s(), time.perf_counter()
+        await asyncio.gather(*(session() for _ in range(place.ways.sessions)))
+        slices.append(((cpu_s() - began_cpu) / SLICE, (time.perf_counter() - began) / SLICE))
     return min(slices)
 
 
 @asynccontextmanager
-async def sqlite_place(users: int, ways: Ways) -> AsyncIterator[Place]:
-    """A filled place on a fresh file."""
+async def sqlite_place(users: int, ways: Ways, writer: WriterProcess | None = None) -> AsyncIterator[Place]:
+    """A filled place on a fresh file: the writer's, where there is one."""
     with tempfile.TemporaryDirectory(prefix="wardgate-bench-") as folder:
-        storage = await SqliteStorage.open(Path(folder) / "wardgate.db")
+        storage: Storage
+        if writer is None:
+            storage = await SqliteStorage.open(Path(folder) / "wardgate.db")
+        else:
+            storage = await SqliteClientStorage.connect(writer.path, writer.socket)
         try:
             place = new_place(storage, users, ways)
             await place.fill()
@@ -383,17 +407,20 @@ async def sqlite_place(users: int, ways: Ways) -> AsyncIterator[Place]:
             await storage.close()
 
 
-async def measure(kind: str, logins: int, users: int, ways: Ways, profiler: cProfile.Profile | None) -> Figure:
+async def measure(
+    kind: str, logins: int, users: int, ways: Ways, profiler: cProfile.Profile | None, writer: WriterProcess | None
+) -> Figure:
     """Everything about one storage."""
-    if kind != "sqlite":
+    if kind in ("still", "memory"):
         place = new_place(MemoryStorage(), 1, ways)
         await place.fill()
         counts = await count(place)
         cpu, wall = await _profiled(profiler, lambda: measured_in_memory(logins, kind == "still", ways))
     else:
-        async with sqlite_place(users, ways) as place:
+        async with sqlite_place(users, ways, writer) as place:
             counts = await count(place)
-            cpu, wall = await _profiled(profiler, lambda: measured_on_sqlite(place, logins))
+            writer_cpu_s = writer.cpu_s if writer is not None else float
+            cpu, wall = await _profiled(profiler, lambda: measured_on_sqlite(place, logins, writer_cpu_s))
     per = 1 / COUNTED_LOGINS
     figure = Figure(kind, logins, cpu * 1e6, wall * 1e6, 0, 0, 0, 0)
     return replace(
@@ -419,10 +446,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     given = _parser().parse_args(arguments)
     figures = []
-    ways = Ways(Assessor(RiskSettings(enabled=True)) if given.risk else None, given.apart_s)
+    ways = Ways(Assessor(RiskSettings(enabled=True)) if given.risk else None, given.apart_s, given.sessions)
     for kind in given.storage.split(","):
         profiler = cProfile.Profile() if given.profile else None
-        figures.append(asyncio.run(measure(kind, given.logins, given.users, ways, profiler)))
+        with writer_process() if kind == "writer" else nullcontext() as writer:
+            figures.append(asyncio.run(measure(kind, given.logins, given.users, ways, profiler, writer)))
         if profiler is not None:
             pstats.Stats(profiler, stream=sys.stderr).sort_stats(given.sort).print_stats(given.lines)
     if given.json:
@@ -444,9 +472,10 @@ def show(figures: Sequence[Figure]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.engine_profile", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--storage", default="still,memory,sqlite", help="still, memory, sqlite, or several of them")
+    parser.add_argument("--storage", default="still,memory,sqlite", help="still, memory, sqlite, writer, or several of them")
     parser.add_argument("--logins", type=int, default=4000)
     parser.add_argument("--users", type=int, default=USERS, help="users on the SQLite file")
+    parser.add_argument("--sessions", type=int, default=64, help="logins at once on the SQLite file")
     parser.add_argument("--risk", action="store_true", help="score the logins")
     parser.add_argument("--apart", dest="apart_s", type=int, default=PERIOD_S, help="seconds between two logins of a user")
     parser.add_argument("--profile", action="store_true", help="print where the time goes; the figures are then too high")

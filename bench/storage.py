@@ -200,13 +200,13 @@ class RawWork:
 class WriterProcess:
     """The process that writes, forked before anything else runs."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, chain: Chain) -> None:
         self.path, self.socket = directory / "client.db", directory / "writer.sock"
         listening = listen(self.socket)
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                run_writer(self.path, listening, Chain(CHAIN_KEY, "server", 1), lambda: None)
+                run_writer(self.path, listening, chain, lambda: None)
             finally:
                 os._exit(0)
         listening.close()
@@ -430,7 +430,7 @@ def main() -> None:
     waiting = tuple(int(item) for item in given.waiting.split(","))
     settings = Settings(given.directory, waiting, given.seconds, given.rounds, given.rows)
     with tempfile.TemporaryDirectory(dir=given.directory, prefix="wardgate-bench-") as name:
-        writer = WriterProcess(Path(name))
+        writer = WriterProcess(Path(name), Chain(CHAIN_KEY, "server", 1))
         try:
             if given.asyncio:
                 report = asyncio.run(run(settings, Path(name), writer))
