@@ -51,7 +51,7 @@ from wardgate.policy.rules import default_policy
 from wardgate.risk.assessing import Assessor
 from wardgate.risk.settings import RiskSettings
 from wardgate.storage.memory import MemoryStorage
-from wardgate.storage.port import Commit, Committed, Delete, Find, Insert, Modify, Operation, Row, Storage, Where
+from wardgate.storage.port import Commit, Committed, Delete, Find, Insert, Modify, Operation, Row, Sought, Storage, Where
 from wardgate.storage.sqlite import SqliteStorage
 from wardgate.storage.sqlite_client import SqliteClientStorage
 
@@ -193,7 +193,17 @@ class StillStorage(MemoryStorage):
 
     async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
         """As known."""
-        return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
+        return [await self._sought(each) for each in finds]
+
+    async def _sought(self, find: Find) -> list[Row]:
+        if not self.still or not isinstance(find, Sought) or find.table == "handle":
+            return await self.find(find.table, find.where, find.order_by, find.descending, find.limit)
+        key = (find.lookup, find.values)
+        rows = self._known.get(key)
+        if rows is None:
+            [rows] = await super().read([find])
+            self._known[key] = rows
+        return rows
 
     async def commit(self, operations: Sequence[Operation]) -> Commit:
         """Nothing."""

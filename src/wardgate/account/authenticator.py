@@ -7,7 +7,7 @@ from functools import lru_cache
 from wardgate.account.subject import SubjectId
 from wardgate.crypto import KeyRing, Secret, new_id
 from wardgate.jsons import dumps, loads
-from wardgate.storage.port import Find, Insert, Modified, Modify, Operation, Reader, Row, Update, Value, Where
+from wardgate.storage.port import Find, Insert, Lookup, Modified, Modify, Operation, Reader, Row, Update, Value, Where
 from wardgate.values import quick_value
 
 MAX_AUTHENTICATORS = 20
@@ -29,6 +29,7 @@ class AuthenticatorState(StrEnum):
 HELD = AuthenticatorState.HELD
 _STATES = {state.value: state for state in AuthenticatorState}
 _IS_KEPT = Where("state", "in", (AuthenticatorState.ACTIVE.value, AuthenticatorState.HELD.value))
+_KEPT = Lookup("authenticator", ("subject_id",), also=(_IS_KEPT,), order_by="created_at", limit=2 * MAX_AUTHENTICATORS)
 
 
 @quick_value
@@ -83,8 +84,7 @@ async def active_authenticators(storage: Reader, subject_id: SubjectId) -> list[
 
 def kept_authenticators(subject_id: SubjectId) -> Find:
     """What to read for `active_and_held`, to be read together with whatever else is needed."""
-    where = (Where("subject_id", "=", subject_id), _IS_KEPT)
-    return Find("authenticator", where, order_by="created_at", limit=2 * MAX_AUTHENTICATORS)
+    return _KEPT(subject_id)
 
 
 def active_and_held(rows: Sequence[Row]) -> tuple[list[Authenticator], list[Authenticator]]:

@@ -18,13 +18,14 @@ from wardgate.crypto import KeyRing
 from wardgate.directory.names import canonical_mail
 from wardgate.directory.port import ContactKind, DirectoryUser
 from wardgate.errors import SealError
-from wardgate.storage.port import Announce, Delete, Find, Insert, Operation, Row, Update, Where
+from wardgate.storage.port import Announce, Delete, Find, Insert, Lookup, Operation, Row, Update, Where
 
 TABLE = "contact"
 # Announced with the id of whoever was given a contact.
 TOPIC = "contact"
 # Of one kind and person.
 MAX_CONTACTS = 10
+_OF_SUBJECT = Lookup(TABLE, ("subject_id",), order_by="created_at", limit=len(ContactKind) * MAX_CONTACTS)
 
 
 class Source(StrEnum):
@@ -72,7 +73,7 @@ class Reach:
 
 def kept_contacts(subject_id: SubjectId) -> Find:
     """What to read for `usable_contacts`, to be read together with whatever else is needed."""
-    return Find(TABLE, (Where("subject_id", "=", subject_id),), order_by="created_at", limit=len(ContactKind) * MAX_CONTACTS)
+    return _OF_SUBJECT(subject_id)
 
 
 def usable_contacts(ring: KeyRing, rows: Iterable[Row]) -> list[Contact]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import NewType
 
 from wardgate.crypto import new_id
-from wardgate.storage.port import Find, Insert, Operation, Reader, Row, Where
+from wardgate.storage.port import Find, Insert, Lookup, Operation, Reader, Row
 
 SubjectId = NewType("SubjectId", str)
+_LINK = Lookup("subject_link", ("directory", "immutable_id"), limit=1)
 # Nobody's: what is read for it is nothing.
 NO_SUBJECT = SubjectId("")
 
@@ -19,7 +20,7 @@ async def linked_subject(storage: Reader, directory: str, immutable_id: str) -> 
 
 def link_of(directory: str, immutable_id: str) -> Find:
     """What to read for `subject_in`, to be read together with whatever else is needed."""
-    return Find("subject_link", (Where("directory", "=", directory), Where("immutable_id", "=", immutable_id)), limit=1)
+    return _LINK(directory, immutable_id)
 
 
 def subject_in(rows: Sequence[Row]) -> SubjectId | None:

@@ -58,9 +58,10 @@ from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
 from wardgate.kba.standing import NOT_ANSWERED
-from wardgate.storage.port import Commit, Find, Operation, Refused, Row, Where
+from wardgate.storage.port import Commit, Lookup, Operation, Refused, Row
 from wardgate.texts import Text
 
+_HANDLE = Lookup("handle", ("handle_mac",), limit=1)
 _STRONG = frozenset(STRONG_KINDS)
 # What stands beside a passkey among the factors of a grant, when a PIN or finger unlocked it. It is no factor of policies.
 USER_VERIFIED = "user_verified"
@@ -113,7 +114,7 @@ class Answering:
             *brakes.asked(keys),
         ]
         if handle.is_sealed:
-            finds.append(Find("handle", (Where("handle_mac", "=", handle.mac),), limit=1))
+            finds.append(_HANDLE(handle.mac))
         own, named = self._contactless.asked(subject_id), known_names.known_name(realm, name)
         configuration = self._parts.configuration()
         asks = configuration.questioner is not None and _names_questions(transaction)

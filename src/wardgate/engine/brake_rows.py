@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from wardgate.storage.port import Find, Row, Value, Where
+from wardgate.storage.port import Find, Lookup, Row, Value
 
 KNOWN_SOURCE_MS = 30 * 86_400_000
 # A time that lies further ahead than any rule puts it was written before the clock was set back, and says nothing any more.
@@ -26,13 +26,15 @@ EMPTY: Mapping[str, Value] = {
     "expires_at": 0,
 }
 
+_ROW = Lookup("brake", ("kind", "key"), limit=1)
+
 Began = dict[str, int]
 """What a counting function tells when a lock began with it: `wait_s` (0: until it is lifted), `level` and `failures`."""
 
 
 def one(kind: str, key: bytes) -> Find:
     """What reads one row."""
-    return Find("brake", (Where("kind", "=", kind), Where("key", "=", key)), limit=1)
+    return _ROW(kind, key)
 
 
 def began(wait_ms: int, level: int, failures: int) -> Began:

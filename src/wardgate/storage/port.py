@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Protocol
 
+from wardgate.errors import StorageError
 from wardgate.values import quick_value
 
 Value = str | int | bytes | None
@@ -50,6 +51,76 @@ class Find:
     order_by: str | None = None
     descending: bool = False
     limit: int | None = None
+
+
+class Lookup:
+    """A find that logins make again and again: all of it but the values is said once, and is worked out once.
+
+    `LINK = Lookup("subject_link", ("directory", "immutable_id"), limit=1)` makes `LINK("local", user_id)`, which finds the same as
+    `Find("subject_link", (Where("directory", "=", "local"), Where("immutable_id", "=", user_id)), limit=1)`. `also`: conditions
+    whose values are always these. It is made once, at the level of a module.
+    """
+
+    __slots__ = ("also", "columns", "descending", "limit", "order_by", "table")
+
+    def __init__(
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        *,
+        also: tuple[Where, ...] = (),
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        self.table = table
+        self.columns = columns
+        self.also = also
+        self.order_by = order_by
+        self.descending = descending
+        self.limit = limit
+
+    def __call__(self, *values: Value) -> "Sought":
+        """The find with these values of the columns."""
+        return Sought(self, values)
+
+
+class Sought(Find):
+    """What a `Lookup` makes: a find whose fields are put together only for whoever looks at them."""
+
+    __slots__ = ("lookup", "values")
+
+    def __init__(self, lookup: Lookup, values: tuple[Value, ...]) -> None:
+        self.lookup = lookup
+        self.values = values
+
+    @property
+    def table(self) -> str:
+        """The table."""
+        return self.lookup.table
+
+    @property
+    def where(self) -> tuple[Where, ...]:
+        """All conditions. Raises StorageError when there are not as many values as columns."""
+        if len(self.values) != len(self.lookup.columns):
+            raise StorageError(f"a lookup in {self.table} by {', '.join(self.lookup.columns)}, with {len(self.values)} values")
+        own = [Where(column, "=", value) for column, value in zip(self.lookup.columns, self.values, strict=True)]
+        return (*own, *self.lookup.also)
+
+    @property
+    def order_by(self) -> str | None:
+        """As the lookup has it."""
+        return self.lookup.order_by
+
+    @property
+    def descending(self) -> bool:
+        """As the lookup has it."""
+        return self.lookup.descending
+
+    @property
+    def limit(self) -> int | None:
+        """As the lookup has it."""
+        return self.lookup.limit
 
 
 MAX_FINDS = 32

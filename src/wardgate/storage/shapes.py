@@ -103,6 +103,8 @@ class Columns:
 
     def stored(self, values: Values) -> Values:
         """The values as they are stored, one by one. Raises StorageError for what does not fit."""
+        if len(values) != len(self.columns):
+            raise StorageError(f"{len(values)} values for {', '.join(map(str, self.columns)) or 'no columns'}")
         stored = tuple([column.stored(value) for value, column in zip(values, self.columns, strict=True)])
         if len(self.checks) < _MAX_CHECKS:
             kinds = tuple(map(type, stored))

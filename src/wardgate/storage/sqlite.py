@@ -317,6 +317,10 @@ class _WriterReader(_LoopReader):
             self._cursor = None
 
 
+def _is_short(find: Find) -> bool:
+    return find.limit is not None and find.limit <= INLINE_ROWS
+
+
 class SqliteReads:
     """The reading half of a storage on this file: satisfies `port.Reader`."""
 
@@ -364,13 +368,12 @@ class SqliteReads:
     async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
         """The rows of each of several small finds."""
         check_finds(finds)
-        find = self._statements.find
         asked: list[tuple[Query, Values]] = []
         small = True
         for each in finds:
-            query, values = find(each.table, each.where, each.order_by, each.descending, each.limit)
-            small = small and (query.narrow or (each.limit is not None and each.limit <= INLINE_ROWS))
-            asked.append((query, values))
+            found_by = self._statements.asked(each)
+            small = small and (found_by[0].narrow or _is_short(each))
+            asked.append(found_by)
         if self._closed:
             raise closed()
         if small:

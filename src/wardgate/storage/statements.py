@@ -33,10 +33,13 @@ from wardgate.storage.port import (
     Announce,
     Append,
     Delete,
+    Find,
     Insert,
+    Lookup,
     Modify,
     ModifyFunction,
     Operation,
+    Sought,
     Update,
     Upsert,
     Value,
@@ -111,6 +114,15 @@ class Query:
     narrow: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What was worked out of a lookup: its query, what its values must fit, and the values that follow them each time."""
+
+    query: Query
+    own: Columns
+    rest: Values
+
+
 # The second part depends on the kind: values for SQL, or for MODIFY (key, arguments).
 Step = tuple[Statement, tuple[Any, ...]]
 Form = tuple[Any, ...]
@@ -126,6 +138,7 @@ class Statements:
         self._check_function = check_function
         self._statements: dict[Form, Statement] = {}
         self._queries: dict[Form, Query] = {}
+        self._lookups: dict[Lookup, _Known] = {}
         self._steps: Mapping[type[Operation], Callable[[Any], Step]] = {
             Insert: self._insert,
             Update: self._update,
@@ -209,6 +222,19 @@ class Statements:
         query = self._queries.get(form) or self._keep_query(form, _build_find(table, where, order_by, descending, limit))
         values = checked(compared, query.columns)
         return query, values if limit is None else (*values, limit)
+
+    def asked(self, find: Find) -> tuple[Query, Values]:
+        """The query and the values of one of several finds."""
+        if type(find) is not Sought:
+            return self.find(find.table, find.where, find.order_by, find.descending, find.limit)
+        known = self._lookups.get(find.lookup) or self._learn(find)
+        return known.query, checked(find.values, known.own) + known.rest
+
+    def _learn(self, find: Sought) -> _Known:
+        query, values = self.find(find.table, find.where, find.order_by, find.descending, find.limit)
+        own = len(find.values)
+        known = self._lookups[find.lookup] = _Known(query, Columns(query.columns.columns[:own]), values[own:])
+        return known
 
     def count(self, table: str, where: Sequence[Where]) -> tuple[Query, Values]:
         """Count rows by conditions: the query and its values."""

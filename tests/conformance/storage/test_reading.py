@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.storage.rows import brake, brake_key, ids, insert, message
 from wardgate.errors import StorageError, StorageUnavailable
-from wardgate.storage.port import MAX_IN_VALUES, Find, Storage, Update, Where
+from wardgate.storage.port import MAX_IN_VALUES, Find, Lookup, Storage, Update, Value, Where
 
 
 async def test_get_returns_the_whole_row(storage: Storage) -> None:
@@ -204,6 +204,37 @@ async def test_a_read_of_a_key_that_has_many_rows_returns_them_all(storage: Stor
         assert ([item["id"] for item in one], len(many)) == (["007"], 300)
     await insert(storage, "outbox", message("new"))
     assert len((await storage.read([Find("outbox", (Where("id", "=", "new"),)), finds[0]]))[0]) == 1
+
+
+IN_TURN = Lookup(
+    "outbox", ("state", "gateway"), also=(Where("tries", "in", (1, 2, 3)),), order_by="tries", descending=True, limit=2
+)
+
+
+async def test_a_lookup_finds_what_a_find_of_the_same_conditions_finds(storage: Storage) -> None:
+    messages = [message(f"{n}", tries=n, gateway="sms" if n % 2 else "mail", state="due") for n in range(6)]
+    await insert(storage, "outbox", *messages)
+    for gateway, found in [("sms", ["3", "1"]), ("mail", ["2"]), ("", []), ("sms", ["3", "1"])]:
+        sought = IN_TURN("due", gateway)
+        find = Find("outbox", sought.where, sought.order_by, sought.descending, sought.limit)
+        rows, same = await storage.read([sought, find])
+        assert ([item["id"] for item in rows], rows) == (found, same)
+
+
+async def test_a_lookup_of_a_key_that_has_many_rows_returns_them_all(storage: Storage) -> None:
+    await insert(storage, "outbox", *[message(f"{n:03}", tries=1, state="due") for n in range(300)])
+    for _ in range(2):
+        rows, one = await storage.read([Lookup("outbox", ("tries",))(1), Lookup("outbox", ("id",))("007")])
+        assert (len(rows), [item["id"] for item in one]) == (300, ["007"])
+
+
+@pytest.mark.parametrize("values", [(), ("due",), ("due", "sms", "more"), ("due", None), ("due", 7), ("due", "a\0b")])
+async def test_a_lookup_with_values_that_do_not_fit_is_refused(storage: Storage, values: tuple[Value, ...]) -> None:
+    for known in (False, True):
+        with pytest.raises(StorageError):
+            await storage.read([IN_TURN(*values)])
+        if not known:
+            await storage.read([IN_TURN("due", "sms")])
 
 
 async def test_a_read_after_close_or_of_what_is_not_there_is_an_error(storage: Storage) -> None:

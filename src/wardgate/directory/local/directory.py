@@ -29,7 +29,7 @@ from wardgate.directory.settings import LocalDirectorySettings
 from wardgate.directory.verified import VerifiedPasswords
 from wardgate.errors import Conflict, DirectoryUnavailable, MessageError, StorageUnavailable, UsageError
 from wardgate.passwords import Checked, PasswordHasher, recognise
-from wardgate.storage.port import Committed, Operation, Refused, Row, Storage, Update, Where
+from wardgate.storage.port import Committed, Lookup, Operation, Refused, Row, Storage, Update, Where
 
 MAX_VERIFIED_CACHE_S = 3_600
 MAX_HISTORY = 24
@@ -41,6 +41,7 @@ LEAST_MAX_LENGTH = 64
 MAX_MAIL_CHARS = 254
 MAX_WORD_CHARS = 64
 _USERS_PER_TURN = 100
+_BY_NAME = Lookup(TABLE, ("directory", "name_key"), limit=1)
 
 T = TypeVar("T")
 
@@ -171,7 +172,7 @@ class LocalDirectory:
 
     async def _row_by_key(self, key: str) -> Row | None:
         here = Where("directory", "=", self.name)
-        rows = await self._storage.find(TABLE, [here, Where("name_key", "=", key)], limit=1)
+        [rows] = await self._storage.read([_BY_NAME(self.name, key)])
         if not rows and "@" in key:
             rows = await self._storage.find(TABLE, [here, Where("mail_key", "=", key)], limit=2)
         return rows[0] if len(rows) == 1 else None
