@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
 from tests import neighbours
 from wardgate.certificates import self_signed
@@ -48,6 +48,12 @@ MEASURE = """element => {
     bottom: box.bottom, ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
   };
 }"""
+
+_ASK_AXE = """(async () => {
+  const tell = e => e.id + ": " + e.nodes.map(n => n.target.join(" ")).join(", ");
+  const found = await axe.run(document, { resultTypes: ["violations", "incomplete"] });
+  return { v: found.violations.map(tell), i: found.incomplete.map(tell) };
+})()"""
 
 _T = TypeVar("_T")
 
@@ -100,22 +106,28 @@ def new_tls_files(folder: Path) -> TlsFiles:
     return tls
 
 
-def axe(page: Page) -> dict[str, list[str]]:
-    """What axe-core objects to, and what it cannot decide. Loaded by the debugger: the page's own policy lets no script in."""
-    session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-    told = "r => ({v: r.violations.map(tell), i: r.incomplete.map(tell)})"
-    tell = "const tell = e => e.id + ': ' + e.nodes.map(n => n.target.join(' ')).join(', ');"
-    asked = f"(async () => {{ {tell} return ({told})(await axe.run(document)); }})()"
-    answer = session.send("Runtime.evaluate", {"expression": asked, "awaitPromise": True, "returnByValue": True})
-    session.detach()
-    found: dict[str, list[str]] = answer["result"]["value"]
-    return found
+def ask(session: CDPSession, expression: str) -> Any:
+    """What an expression comes to in a page, asked by the debugger: the page's own policy lets no script in."""
+    answer = session.send("Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True})
+    return answer["result"].get("value")
+
+
+def axe(where: Page | CDPSession) -> dict[str, list[str]]:
+    """What axe-core objects to in a page, and what it cannot decide."""
+    if isinstance(where, Page):
+        session = where.context.new_cdp_session(where)
+        found = axe(session)
+        session.detach()
+        return found
+    if ask(where, "typeof axe") == "undefined":
+        ask(where, AXE.read_text(encoding="utf-8") + "; 0")
+    told: dict[str, list[str]] = ask(where, _ASK_AXE)
+    return told
 
 
 def overflow(page: Page) -> int:
     """By how many pixels the page can be scrolled sideways."""
-    width: int = page.locator("html").evaluate("html => html.scrollWidth - window.innerWidth")
+    width: int = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
     return width
 
 

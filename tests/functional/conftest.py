@@ -6,12 +6,27 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tests.functional.acceptance import Look, note, passed
 from tests.functional.chromium import Loop, chromium
 from tests.functional.harness import Served, ended, make_installation, serve, serve_demo
 from tests.functional.plant import USERS, document
-from tests.functional.portal_site import Look, Site, Visit, Visitor
+from tests.functional.portal_site import Site, Visit, Visitor
 from tests.functional.sms_service import SmsService
 from tests.functional.ticket_place import Place, ticket_place
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A run with every look goes on where it was interrupted."""
+    before = passed()
+    if gone := [item for item in items if item.nodeid in before]:
+        items[:] = [item for item in items if item.nodeid not in before]
+        config.hook.pytest_deselected(items=gone)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember what has passed, where that is wanted."""
+    if report.when == "call" and report.passed:
+        note(report.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,21 @@
 """The first visit of a new person on real directories: Active Directory, OpenLDAP with a password policy, and Wardgate's own.
 
-An operator issues a link and a start code by the command line. The person, without script, opens the link that came as a text
+An operator issues a link and a start code by the command line. The person, in a real Chromium, opens the link that came as a text
 message, types the code, chooses the first password and sets up an app; then logs in with both over RADIUS.
 """
 
-import base64
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.functional.acceptance import AD, OPENLDAP, OTHER, OURS, Look, shows
 from tests.functional.harness import (
     Served,
     Wire,
-    cli,
     cli_json,
     ended,
     last_login,
@@ -26,11 +25,14 @@ from tests.functional.harness import (
     totp_code,
     wait_for,
 )
+from tests.functional.portal_site import Guest
 from tests.functional.sms_service import SmsService
-from tests.functional.three_directories import Account, PlainVisitor, in_active_directory, in_openldap, three_directories
+from tests.functional.test_account_directories import Portal, set_password
+from tests.functional.test_portal_journeys import key_on
+from tests.functional.three_directories import Account, in_active_directory, in_openldap, in_our_own, new_phone, three_directories
 from wardgate.radius.packet import Code
 
-pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("slapd")]
+pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("slapd"), pytest.mark.neighbour("chromium")]
 
 NEW = "Quite-An0ther-phrase of 1816"
 NOBODYS = "Made-up at its birth 1x"
@@ -48,25 +50,23 @@ def served(tmp_path_factory: pytest.TempPathFactory, sms: SmsService) -> Iterato
 
 
 def told_to_change(served: Served) -> Account:
-    return in_active_directory("0544 000 01 01", NOBODYS, pwdLastSet="0")
+    return in_active_directory(new_phone(local=True), NOBODYS, pwdLastSet="0")
 
 
 def without_a_password(served: Served) -> Account:
-    return in_active_directory("0544 000 01 02", None)
+    return in_active_directory(new_phone(local=True), None)
 
 
 def in_openldap_to_change(served: Served) -> Account:
-    return in_openldap("+905440000103", NOBODYS, pwdReset="TRUE")
+    return in_openldap(new_phone(), NOBODYS, pwdReset="TRUE")
 
 
 def in_openldap_without_a_password(served: Served) -> Account:
-    return in_openldap("+905440000104", None)
+    return in_openldap(new_phone(), None)
 
 
-def in_our_own(served: Served) -> Account:
-    name = f"new-{secrets.token_hex(3)}"
-    cli("user", "add", name, "--no-password", "--phone", "+905440000105", "--directory", "local", data=served.data)
-    return Account(f"{name}@own", "+905440000105")
+def in_our_own_without_a_password(served: Served) -> Account:
+    return in_our_own(served, new_phone())
 
 
 def link_to(sms: SmsService, number: str) -> str:
@@ -79,35 +79,42 @@ def link_to(sms: SmsService, number: str) -> str:
     return urlsplit(str(wait_for(look)[-1])).path
 
 
-@pytest.mark.parametrize(
-    "made", [told_to_change, without_a_password, in_openldap_to_change, in_openldap_without_a_password, in_our_own]
-)
+NEW_HERE = {
+    AD: (told_to_change, without_a_password),
+    OPENLDAP: (in_openldap_to_change, in_openldap_without_a_password),
+    OURS: (in_our_own_without_a_password,),
+}
+
+
+@shows("A6", OTHER, on=NEW_HERE)
 def test_new_person_sets_the_first_password_for_real_and_logs_in(
-    served: Served, sms: SmsService, made: Callable[[Served], Account]
+    served: Served, sms: SmsService, browser: Browser, look: Look, made: Callable[[Served], Account]
 ) -> None:
     new = made(served)
     [issued] = cli_json("user", "activate", new.login, "--by", "sms", "--by", "print", data=served.data)["issued"]
     assert (issued["login_name"], issued["second_proofs"]) == (new.login, ["start_code"])
 
-    person = PlainVisitor(served)
+    person = Guest(browser, Portal(served.url), look)
+    person.secrets = [NEW, issued["code"]]
     person.open(link_to(sms, new.phone))
-    person.send()
-    person.send(method="activation", act="choose")
-    person.send(code=issued["code"], act="answer")
-    assert "Choose a new password" in person.page.text, person.page.text
-    person.send(new_password="1234", act="password")
-    assert person.page.status_code == 422, person.page.text
-    person.send(new_password=NEW, act="password")
-    person.send(method="totp", act="enrol")
-    key = re.search(r"secret=([A-Z2-7]+)", person.page.text)
-    assert key is not None, person.page.text
-    secret = base64.b32decode(key.group(1))
-    person.send(code=shown(secret), act="app")
-    person.send(act="saved", saved="yes")
+    person.sees("directory-activate", person.t("activate.heading"))
+    person.press("activate.start")
+    person.choose("activation")
+    person.type_code(issued["code"])
+    person.sees("directory-first-password", person.t("recover.new_password"))
+    set_password(person, "1234")
+    person.sees("directory-first-password-refused", person.t("recover.new_password"), status=422, error=True)
+    set_password(person, NEW)
+    person.choose("totp", "do.set_up")
+    secret = key_on(person)
+    person.page.locator("#code").fill(shown(secret))
+    person.press("account.activate")
+    person.page.get_by_role("checkbox").check()
+    person.press("sign.continue")
     # Signed in, with the offer to add contacts of his own.
-    assert "Add a phone and a private e-mail address now" in person.page.text
+    person.sees("directory-activate-offer", person.t("do.offers"))
     person.open("/account")
-    assert urlsplit(str(person.page.url)).path == "/account", person.page.text
+    person.sees("directory-activated", person.t("account.overview"))
     person.close()
 
     assert new.binds is None or new.binds(NEW)

@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Response, expect
 
 from tests.flows.plans import use_plan
+from tests.functional.acceptance import FOURTH, ONE, OTHER, THIRD, Look, Only, shows
 from tests.functional.chromium import new_context
-from tests.functional.portal_site import FOURTH, ONE, OTHER, PASSWORD, THIRD, Look, Site, Visit, Visitor, looks
+from tests.functional.portal_site import PASSWORD, Site, Visit, Visitor
 from wardgate.directory.port import AccountState
 from wardgate.engine.settings import BrakeSettings
 
@@ -24,7 +25,7 @@ FIRST_PAGE_REQUESTS = 4
 # --- signing in ----------------------------------------------------------------------------------------------------------
 
 
-@looks(ONE)
+@shows("A1", ONE)
 def test_password_and_app_code_and_the_same_code_again(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -45,7 +46,7 @@ def test_password_and_app_code_and_the_same_code_again(site: Site, visit: Visit)
     again.reads("code.reused")
 
 
-@looks(OTHER)
+@shows("A1", OTHER)
 def test_wrong_unknown_disabled_and_locked_see_one_page(site: Site, visit: Visit) -> None:
     site.ada()
     site.run(site.world.person("bob", PASSWORD, state=AccountState.DISABLED))
@@ -72,7 +73,7 @@ def _bare(reply: Response, name: str) -> str:
     return re.sub(rf'name="csrf" value="\w+"|value="{name}"|(Reference|Referans) \w{{8}}', "", reply.text())
 
 
-@looks(THIRD)
+@shows("A1", THIRD)
 def test_second_tab_is_told_that_the_step_is_done(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -90,7 +91,7 @@ def test_second_tab_is_told_that_the_step_is_done(site: Site, visit: Visit) -> N
     ada.page.wait_for_url("**/account")
 
 
-@looks(FOURTH)
+@shows("A3", FOURTH)
 def test_text_message_help_another_way_and_wrong_codes(site: Site, visit: Visit) -> None:
     site.run(site.world.person("bob", PASSWORD, phone=PHONE, mail="bob@acme.test"))
     bob = visit()
@@ -128,7 +129,7 @@ def test_text_message_help_another_way_and_wrong_codes(site: Site, visit: Visit)
     bob.page.wait_for_url("**/sign-in?**")
 
 
-@looks(THIRD)
+@shows("A3", THIRD)
 def test_earlier_code_stays_good_after_another_was_sent_and_cancel_ends_it(site: Site, visit: Visit) -> None:
     site.run(site.world.person("bob", PASSWORD, phone=PHONE))
     bob = visit()
@@ -150,7 +151,7 @@ def test_earlier_code_stays_good_after_another_was_sent_and_cancel_ends_it(site:
     bob.page.wait_for_url("**/account")
 
 
-@looks(OTHER)
+@shows("A3", OTHER)
 def test_right_code_that_has_run_out_is_answered_by_another_one(site: Site, visit: Visit) -> None:
     site.run(site.world.person("bob", PASSWORD, phone=PHONE))
     bob = visit()
@@ -169,7 +170,7 @@ def test_right_code_that_has_run_out_is_answered_by_another_one(site: Site, visi
 # --- forgotten password, locked account ----------------------------------------------------------------------------------
 
 
-@looks(OTHER)
+@shows("A7", OTHER)
 def test_forgotten_password_by_text_message_and_recovery_code(site: Site, visit: Visit, look: Look) -> None:
     codes = site.ada()
     elsewhere = visit()
@@ -219,7 +220,7 @@ def test_forgotten_password_by_text_message_and_recovery_code(site: Site, visit:
     ada.page.wait_for_url("**/account")
 
 
-@looks(ONE)
+@shows("A8", ONE)
 def test_forgotten_password_of_nobody_looks_like_everybodys(site: Site, visit: Visit) -> None:
     site.ada()
     shown = []
@@ -246,7 +247,7 @@ def test_forgotten_password_of_nobody_looks_like_everybodys(site: Site, visit: V
     one.sees("forgot-closed", one.t("recover.closed_heading"), status=410)
 
 
-@looks(FOURTH)
+@shows("A9", FOURTH)
 def test_own_mailbox_is_not_enough_and_starts_are_braked(site: Site, visit: Visit) -> None:
     site.run(site.world.person("bob", PASSWORD, mail="bob@acme.test", phone=PHONE))
     bob = visit()
@@ -264,7 +265,7 @@ def test_own_mailbox_is_not_enough_and_starts_are_braked(site: Site, visit: Visi
     bob.sees("forgot-braked", bob.t("recover.heading_reset"), status=429, error=True)
 
 
-@looks(THIRD)
+@shows("A10", THIRD)
 def test_locked_account_is_opened_and_an_open_one_is_told(site: Site, visit: Visit) -> None:
     site.ada()
 
@@ -292,7 +293,7 @@ def test_locked_account_is_opened_and_an_open_one_is_told(site: Site, visit: Vis
 # --- the account -----------------------------------------------------------------------------------------------------------
 
 
-@looks(ONE)
+@shows("A5", ONE)
 def test_app_is_enrolled_by_the_key_on_the_page_and_codes_are_printed(site: Site, visit: Visit) -> None:
     user = site.run(site.world.person("carol", PASSWORD, phone=PHONE, display_name="Çağla Işık"))
     carol = visit()
@@ -331,7 +332,7 @@ def test_app_is_enrolled_by_the_key_on_the_page_and_codes_are_printed(site: Site
     assert user.name == "carol"
 
 
-@looks(OTHER)
+@shows("A12", OTHER)
 def test_stale_session_is_confirmed_before_a_change(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -345,7 +346,7 @@ def test_stale_session_is_confirmed_before_a_change(site: Site, visit: Visit) ->
     ada.page.wait_for_url("**/enrol/recovery-codes")
 
 
-@looks(ONE)
+@shows("A12", ONE)
 def test_who_has_a_password_alone_confirms_by_it(site: Site, visit: Visit) -> None:
     use_plan(site.world, ["password"])
     site.run(site.world.person("carol", PASSWORD))
@@ -360,7 +361,7 @@ def test_who_has_a_password_alone_confirms_by_it(site: Site, visit: Visit) -> No
     carol.reads("pw.wrong")
 
 
-@looks(THIRD)
+@shows("A12", THIRD)
 def test_password_is_changed_and_what_is_wrong_is_told_at_its_field(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -381,7 +382,7 @@ def test_password_is_changed_and_what_is_wrong_is_told_at_its_field(site: Site, 
     ada.reads("account.password_done")
 
 
-@looks(FOURTH)
+@shows("A15", FOURTH)
 def test_sessions_are_ended_and_nothing_is_left_after_signing_out(site: Site, visit: Visit, look: Look) -> None:
     site.ada()
     there = visit()
@@ -411,7 +412,7 @@ def test_sessions_are_ended_and_nothing_is_left_after_signing_out(site: Site, vi
             break
 
 
-@looks(THIRD)
+@shows("A17", THIRD)
 def test_page_of_somebody_elses_step_and_of_nothing(site: Site, visit: Visit) -> None:
     one = visit()
     one.open(f"/step/{'A' * 22}")
@@ -423,7 +424,7 @@ def test_page_of_somebody_elses_step_and_of_nothing(site: Site, visit: Visit) ->
 # --- by itself -------------------------------------------------------------------------------------------------------------
 
 
-@looks((ONE[0], FOURTH[0]))
+@shows("A18", OTHER, only=Only(script=True, because="a script shows the password"))
 def test_password_is_shown_on_demand_and_hidden_again_before_it_is_sent(site: Site, visit: Visit) -> None:
     one = visit()
     one.open("/sign-in")

@@ -4,7 +4,8 @@ import pytest
 
 from tests.flows.plans import use_plan
 from tests.flows.test_portal_activation import MAIL, PHONE, grace
-from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, looks
+from tests.functional.acceptance import FOURTH, ONE, OTHER, shows
+from tests.functional.portal_site import Site, Visit
 from tests.functional.test_portal_journeys import key_on
 from tests.functional.test_portal_own_contacts import verify
 from wardgate.policy.settings import ActionEntrySettings
@@ -12,7 +13,7 @@ from wardgate.policy.settings import ActionEntrySettings
 pytestmark = pytest.mark.neighbour("chromium")
 
 
-@looks(ONE)
+@shows("A6", ONE)
 def test_link_and_start_code_open_the_account(site: Site, visit: Visit) -> None:
     use_plan(site.world, ["password"])
     new = site.run(grace(site.world))
@@ -38,7 +39,7 @@ def test_link_and_start_code_open_the_account(site: Site, visit: Visit) -> None:
     again.sees("activate-over", again.t("activate.heading_over"), status=410, error=True)
 
 
-@looks(OTHER)
+@shows("A6", OTHER)
 def test_name_and_printed_code_begin_too(site: Site, visit: Visit) -> None:
     use_plan(site.world, ["password"])
     new = site.run(grace(site.world, link=""))
@@ -54,7 +55,7 @@ def test_name_and_printed_code_begin_too(site: Site, visit: Visit) -> None:
     somebody.sees("activate-choose-contact", somebody.t("recover.choose_first"))
 
 
-@looks(FOURTH)
+@shows("A6", FOURTH)
 def test_whole_first_visit_from_the_mailed_link_to_the_account(site: Site, visit: Visit) -> None:
     """Ten openings change nothing, another browser is refused midway, and at the end the person has all that he needs."""
     app = ActionEntrySettings(enrol="totp", level="forced", deferrals=0)

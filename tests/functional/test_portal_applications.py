@@ -9,18 +9,13 @@ from playwright.sync_api import expect
 
 from tests.flows.plans import use_plan
 from tests.flows.saml_world import SamlWorld, a_party, by_redirect
+from tests.functional.acceptance import FOURTH, ONE, OTHER, Only, shows
 from tests.functional.chromium import Loop
-from tests.functional.portal_site import PASSWORD, Look, Site, Visit, Visitor, looks
+from tests.functional.portal_site import PASSWORD, Site, Visit, Visitor
 
 pytestmark = pytest.mark.neighbour("chromium")
 
-# Where a page leads to an application by itself, only a browser without script stays on it.
-STILL = (
-    Look(1280, "light", "en", False),
-    Look(390, "dark", "tr", False),
-    Look(1280, "dark", "tr", False),
-    Look(390, "light", "en", False),
-)
+STILL = Only(script=False, because="where a page leads to an application by itself, only a browser without script stays on it")
 TITLES = ("wiki", "mail", "shop", "time", "paper", "print", "plans")
 
 
@@ -52,7 +47,7 @@ def proves(person: Visitor, site: Site) -> None:
     person.type_code(site.world.totp())
 
 
-@looks(STILL)
+@shows("A17", ONE, only=STILL)
 def test_launchpad_shows_searches_and_opens(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -76,7 +71,7 @@ def test_launchpad_shows_searches_and_opens(site: Site, visit: Visit) -> None:
     expect(ada.page.get_by_text(ada.t("apps.reached"))).to_be_visible()
 
 
-@looks(STILL)
+@shows("A17", OTHER, only=STILL)
 def test_application_asks_for_a_fresh_sign_in_and_policy_refuses_another(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -98,7 +93,7 @@ def test_application_asks_for_a_fresh_sign_in_and_policy_refuses_another(site: S
     ada.page.get_by_role("button", name=ada.t("federation.back_to", application="Wiki")).wait_for()
 
 
-@looks(STILL)
+@shows("A15", FOURTH, only=STILL)
 def test_signing_out_says_what_became_of_each_application(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()

@@ -4,7 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.flows.world import elsewhere
-from tests.functional.portal_site import ONE, OTHER, Site, Visit, looks
+from tests.functional.acceptance import FOURTH, shows
+from tests.functional.portal_site import Site, Visit
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -19,7 +20,7 @@ def attack(site: Site) -> None:
     site.run(guess())
 
 
-@looks((*ONE, *OTHER))
+@shows("A1", FOURTH)
 def test_a_code_is_asked_for_first_and_a_recovery_code_can_be_typed(site: Site, visit: Visit) -> None:
     codes = site.ada()
     attack(site)

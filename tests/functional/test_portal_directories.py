@@ -1,6 +1,6 @@
 """A forgotten password on real directories: Active Directory, OpenLDAP with a password policy, and Wardgate's own.
 
-A person without script and with a locked account proves who he is by app and text message, is refused the password that he had,
+A person with a locked account proves who he is by app and text message in a real Chromium, is refused the password that he had,
 chooses another, and logs in with that one: by a bind of another maker's client, and over RADIUS.
 """
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests import samba, slapd
+from tests.functional.acceptance import AD, FOURTH, OPENLDAP, OURS, Look, shows
 from tests.functional.harness import (
-    Person,
     Served,
     Wire,
     cli,
     cli_json,
-    csv_of,
     ended,
     last_login,
     make_installation,
@@ -25,11 +25,21 @@ from tests.functional.harness import (
     totp_code,
     wait_for,
 )
+from tests.functional.portal_site import Guest
 from tests.functional.sms_service import SmsService
-from tests.functional.three_directories import Account, PlainVisitor, in_active_directory, in_openldap, three_directories
+from tests.functional.test_account_directories import Portal, set_password
+from tests.functional.three_directories import (
+    Account,
+    PlainVisitor,
+    in_active_directory,
+    in_openldap,
+    in_our_own,
+    new_phone,
+    three_directories,
+)
 from wardgate.radius.packet import Code
 
-pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("slapd")]
+pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("slapd"), pytest.mark.neighbour("chromium")]
 
 TOTP_HEX = "3132333435363738393031323334353637383930"
 LOCAL_PASSWORD = "the first passphrase of lena"
@@ -43,20 +53,18 @@ def served(tmp_path_factory: pytest.TempPathFactory, sms: SmsService) -> Iterato
     """A server with all three directories and the portal."""
     home = Path(tmp_path_factory.mktemp("portal"))
     make_installation(home / "data", three_directories(sms, "sms, totp"))
-    (home / "users.csv").write_text(csv_of([Person("lena", LOCAL_PASSWORD, phone="+905440000003")]))
-    cli("user", "import", str(home / "users.csv"), "--directory", "local", data=home / "data")
     with ended(serve(home / "data")) as server:
         yield server
         server.stop()
 
 
 def locked_in_active_directory(served: Served) -> tuple[Account, Lock]:
-    one = in_active_directory("0544 000 00 01")
+    one = in_active_directory(new_phone(local=True))
     return one, lambda: samba.shared().lock(one.dn)
 
 
 def locked_in_openldap(served: Served) -> tuple[Account, Lock]:
-    one = in_openldap("+905440000002", pwdChangedTime=slapd.ago(3600))
+    one = in_openldap(new_phone(), pwdChangedTime=slapd.ago(3600))
 
     def lock() -> None:
         for _ in range(WRONG_PASSWORDS):
@@ -66,12 +74,14 @@ def locked_in_openldap(served: Served) -> tuple[Account, Lock]:
 
 
 def locked_in_our_own(served: Served) -> tuple[Account, Lock]:
+    one = in_our_own(served, new_phone(), LOCAL_PASSWORD)
+
     def lock() -> None:
         with Wire(served) as wire:
             for number in range(WRONG_PASSWORDS):
-                assert wire.log_in("lena@own", f"wrong {number}").code is Code.ACCESS_REJECT
+                assert wire.log_in(one.login, f"wrong {number}").code is Code.ACCESS_REJECT
 
-    return Account("lena@own", "+905440000003", LOCAL_PASSWORD), lock
+    return one, lock
 
 
 def log_in(served: Served, sms: SmsService, account: Account, password: str) -> Code:
@@ -93,30 +103,34 @@ def is_kept_out(served: Served, account: Account, password: str) -> bool:
         return reply.code is Code.ACCESS_REJECT or "sent" not in message_of(reply)
 
 
-@pytest.mark.parametrize("made", [locked_in_active_directory, locked_in_openldap, locked_in_our_own])
+LOCKED = {AD: (locked_in_active_directory,), OPENLDAP: (locked_in_openldap,), OURS: (locked_in_our_own,)}
+
+
+@shows("A7", FOURTH, on=LOCKED)
 def test_forgotten_password_is_set_for_real_and_the_lock_is_gone(
-    served: Served, sms: SmsService, made: Callable[[Served], tuple[Account, Lock]]
+    served: Served, sms: SmsService, browser: Browser, look: Look, made: Callable[[Served], tuple[Account, Lock]]
 ) -> None:
     account, lock = made(served)
     cli("authenticator", "add", account.login, "totp", "--secret-hex", TOTP_HEX, data=served.data)
     lock()
     assert is_kept_out(served, account, account.password)
 
-    person = PlainVisitor(served)
+    person = Guest(browser, Portal(served.url), look)
+    person.secrets = [NEW, account.password]
     person.open("/forgot")
-    person.send(username=account.login)
-    person.send(method="totp", act="choose")
-    person.send(code=totp_code(TOTP_HEX), act="answer")
-    assert "One more proof" in person.page.text
+    person.field("sign.user_name").fill(account.login)
+    person.press("sign.continue")
+    person.choose("totp")
+    person.type_code(totp_code(TOTP_HEX))
+    person.sees("directory-one-more", person.t("recover.choose_more"))
     before = len(sms.codes_to(account.phone))
-    person.send(method="sms", act="choose")
-    person.send(code=sms.next_code(account.phone, before), act="answer")
-    assert "Choose a new password" in person.page.text
-    person.send(new_password=account.password, act="password")
-    assert person.page.status_code == 422, person.page.text
-    assert 'aria-invalid="true"' in person.page.text
-    person.send(new_password=NEW, act="password")
-    assert "Your password is changed" in person.page.text, person.page.text
+    person.choose("sms")
+    person.type_code(sms.next_code(account.phone, before))
+    person.sees("directory-new-password", person.t("recover.new_password"))
+    set_password(person, account.password)
+    person.sees("directory-new-password-of-before", person.t("recover.new_password"), status=422, error=True)
+    set_password(person, NEW)
+    person.sees("directory-password-changed", person.t("recover.done_pw_done"), settled=True)
     person.close()
 
     assert account.binds is None or account.binds(NEW)
@@ -127,7 +141,7 @@ def test_forgotten_password_is_set_for_real_and_the_lock_is_gone(
 
 
 def test_old_password_that_active_directory_still_takes_is_refused_by_our_doors(served: Served, sms: SmsService) -> None:
-    account = in_active_directory("0544 000 00 06")
+    account = in_active_directory(new_phone(local=True))
     cli("authenticator", "add", account.login, "totp", "--secret-hex", TOTP_HEX, data=served.data)
     person = PlainVisitor(served)
     person.open("/sign-in")

@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, looks
+from tests.functional.acceptance import FOURTH, ONE, OTHER, shows
+from tests.functional.portal_site import Site, Visit
 from wardgate.storage.port import Update
 
 pytestmark = pytest.mark.neighbour("chromium")
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.neighbour("chromium")
 NEW = "Correct-horse-4-battery-staples"
 
 
-@looks(ONE)
+@shows("A14", ONE)
 def test_activity_is_read_filtered_and_disputed(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -34,7 +35,7 @@ def test_activity_is_read_filtered_and_disputed(site: Site, visit: Visit) -> Non
     ada.sees("sign-in-frozen", ada.t("sign.in_to", application="portal"))
 
 
-@looks(OTHER)
+@shows("A14", OTHER)
 def test_reset_by_phone_is_refused_and_the_older_app_lifts_the_freeze(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -68,7 +69,7 @@ def enrolled_it_herself(site: Site) -> None:
     site.run(site.world.storage.commit([Update("authenticator", {"id": app["id"]}, {"settings": settings})]))
 
 
-@looks(FOURTH)
+@shows("A14", FOURTH)
 def test_every_page_of_a_frozen_account_says_so(site: Site, visit: Visit) -> None:
     """Signed in by a code that lifts nothing, as she had an app."""
     site.ada()

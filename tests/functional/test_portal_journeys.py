@@ -9,8 +9,9 @@ from playwright.sync_api import Browser, expect
 
 from tests.flows.plans import use_plan
 from tests.flows.portal_world import PortalWorld
+from tests.functional.acceptance import FOURTH, ONE, OTHER, THIRD, Look, Only, shows
 from tests.functional.chromium import Loop
-from tests.functional.portal_site import FOURTH, ONE, OTHER, RULES, THIRD, Look, Site, Visit, Visitor, looks
+from tests.functional.portal_site import RULES, Guest, Site, Visit, Visitor
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import PasswordVerdict
 from wardgate.errors import StorageUnavailable
@@ -27,13 +28,13 @@ LATER = ActionEntrySettings(enrol="totp", level="forced", deferrals=3)
 EIGHT_HOURS = 8 * 3600
 
 
-def key_on(person: Visitor) -> bytes:
+def key_on(person: Guest) -> bytes:
     """The key that the page shows."""
     key = (person.page.locator("code.command").text_content() or "").replace(" ", "")
     return base64.b32decode(key + "=" * (-len(key) % 8))
 
 
-@looks(THIRD)
+@shows("A4", OTHER)
 def test_password_that_ran_out_is_changed_after_the_factor_and_signs_in(site: Site, visit: Visit) -> None:
     site.ada(verdict=PasswordVerdict.EXPIRED)
     ada = visit()
@@ -53,7 +54,7 @@ def test_password_that_ran_out_is_changed_after_the_factor_and_signs_in(site: Si
     assert site.notices()
 
 
-@looks(FOURTH)
+@shows("A5", FOURTH)
 def test_second_step_is_put_off_three_times_and_then_set_up(site: Site, visit: Visit) -> None:
     site.run(site.world.person("carol", "correct horse", phone=PHONE, display_name="Çağla Işık"))
     use_plan(site.world, ["password"], demands=[LATER])
@@ -93,7 +94,7 @@ def test_second_step_is_put_off_three_times_and_then_set_up(site: Site, visit: V
         assert [each for each in codes if each in reply.text()] == []
 
 
-@looks(ONE)
+@shows("A16", ONE)
 def test_directory_that_is_down_is_told_and_nothing_is_changed(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -112,7 +113,7 @@ def test_directory_that_is_down_is_told_and_nothing_is_changed(site: Site, visit
     ada.sees("down-no-more", ada.t("account.overview"))
 
 
-@looks(OTHER)
+@shows("A15", OTHER)
 def test_session_that_ends_while_a_page_is_open_leads_to_the_sign_in_and_back(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -129,11 +130,7 @@ def test_session_that_ends_while_a_page_is_open_leads_to_the_sign_in_and_back(si
     assert "ada@acme.test" not in ada.page.content()
 
 
-# Without script nothing can be told while a page lies there; what it says at its end is the same.
-WITH_SCRIPT = (*ONE[:1], *FOURTH[:1], *OTHER[:1], *THIRD[:1])
-
-
-@pytest.mark.parametrize("look", WITH_SCRIPT, ids=str)
+@shows("A15", THIRD, only=Only(script=True, because="without it nothing can be told while a page lies there"))
 def test_end_of_an_idle_session_is_told_two_minutes_before_and_who_stays_stays(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -163,7 +160,7 @@ def test_end_of_an_idle_session_is_told_two_minutes_before_and_who_stays_stays(s
     ada.reads("session.idle")
 
 
-@looks(FOURTH)
+@shows("A15", ONE)
 def test_session_that_was_not_used_says_so_at_the_sign_in(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -186,7 +183,7 @@ class Switched:
         return getattr(self._inner, name)
 
 
-@looks(OTHER)
+@shows("A16", OTHER)
 def test_database_that_is_down_is_told_and_nothing_is_half_done(browser: Browser, loop: Loop, tmp_path: Path, look: Look) -> None:
     storage = Switched(MemoryStorage())
     site = Site(loop, tmp_path, PortalWorld(storage=cast(Storage, storage), directory=MemoryDirectory("local", policy=RULES)))

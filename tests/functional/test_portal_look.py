@@ -1,10 +1,12 @@
-"""How the portal looks where nobody designs for it: at four times the size, and mirrored."""
+"""How the portal looks where nobody designs for it: four times as large, mirrored, on paper; and that no view loses any of it."""
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.functional.acceptance import ONE, THIRD, Look, shows
 from tests.functional.chromium import overflow, paint
-from tests.functional.portal_site import ONE, THIRD, Look, Site, Visitor
+from tests.functional.layout import boxes, faults, lost, moved, unmirrored
+from tests.functional.portal_site import Site, Visitor
 
 pytestmark = pytest.mark.neighbour("chromium")
 
@@ -70,7 +72,7 @@ def is_whole(ada: Visitor, name: str) -> None:
     ada.walks(name)
 
 
-@pytest.mark.parametrize("look", [ONE[0], THIRD[0]], ids=str)
+@shows("A18", THIRD)
 def test_at_four_times_the_size_nothing_is_cut_or_covered(browser: Browser, site: Site, look: Look) -> None:
     codes = site.ada()
     ada = Visitor(browser, site, look)
@@ -132,4 +134,68 @@ def test_pages_mirror_for_who_writes_from_right_to_left(browser: Browser, site: 
     ada.page.set_viewport_size({"width": 1280, "height": 800})
     make_codes(ada)
     mirrored(ada.page, "recovery codes")
+    ada.close()
+
+
+# --- compared ----------------------------------------------------------------------------------------------------------------
+
+WIDE, PHONE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}, {"width": 320, "height": 700}
+# On a phone the list of an account's pages is a page of its own, and the first page is that list.
+ELSEWHERE_ON_PHONES = ".places a, .places button"
+# On paper there is nothing to press, and nothing that leads away.
+PRESSED = ".top a, .places a, .foot a, button, input"
+
+
+def is_as_compared(ada: Visitor, name: str) -> None:
+    """The page that is open stands in every view where it stands on a desktop in the light scheme, or as that view has it."""
+    page = ada.page
+    page.set_viewport_size({"width": WIDE["width"], "height": WIDE["height"]})
+    page.emulate_media(color_scheme="light")
+    reference = boxes(page)
+    assert len(reference) > 5, name
+    assert faults(reference, WIDE["width"]) == [], name
+    page.emulate_media(color_scheme="dark")
+    assert moved(boxes(page), reference) == [], f"{name}, dark"
+    page.emulate_media(color_scheme="light")
+    page.evaluate("() => { document.documentElement.dir = 'rtl'; }")
+    turned = boxes(page)
+    assert faults(turned, WIDE["width"]) == [], f"{name}, from right to left"
+    assert unmirrored(turned, reference, WIDE["width"]) == [], f"{name}, from right to left"
+    page.evaluate("() => { document.documentElement.removeAttribute('dir'); }")
+    hidden = set(page.locator(ELSEWHERE_ON_PHONES).all_inner_texts())
+    for view in (PHONE, NARROW, ZOOMED):
+        page.set_viewport_size({"width": view["width"], "height": view["height"]})
+        found = boxes(page)
+        assert faults(found, view["width"]) == [], f"{name}, {view}"
+        assert [each for each in lost(found, reference) if each not in hidden] == [], f"{name}, {view}"
+        assert overflow(page) <= 0, f"{name}, {view}"
+    page.set_viewport_size({"width": WIDE["width"], "height": WIDE["height"]})
+    page.emulate_media(media="print")
+    paint(page, f"portal-{name}-print-{ada.look}")
+    assert faults(boxes(page), WIDE["width"]) == [], f"{name}, printed"
+    assert page.locator("h1").is_visible(), f"{name}, printed"
+    assert [each for each in page.locator(PRESSED).all() if each.is_visible()] == [], f"{name}, printed"
+    colours = "b => [getComputedStyle(b).color, getComputedStyle(document.documentElement).colorScheme]"
+    assert page.locator("body").evaluate(colours) == ["rgb(0, 0, 0)", "light"], f"{name}, printed"
+    page.emulate_media(media="screen")
+
+
+@shows("A18", ONE)
+def test_six_pages_are_compared_in_every_view(browser: Browser, site: Site, look: Look) -> None:
+    """Signing in, its code, a new password, the account, recovery codes, and activity."""
+    codes = site.ada()
+    ada = Visitor(browser, site, look)
+    ada.open("/sign-in")
+    is_as_compared(ada, "sign-in")
+    choose_password(ada, codes[0])
+    is_as_compared(ada, "new-password")
+    ada.sign_in()
+    is_as_compared(ada, "code")
+    ada.type_code(site.world.totp())
+    ada.page.wait_for_url("**/account")
+    is_as_compared(ada, "account")
+    ada.open("/account/activity")
+    is_as_compared(ada, "activity")
+    make_codes(ada)
+    is_as_compared(ada, "recovery-codes")
     ada.close()

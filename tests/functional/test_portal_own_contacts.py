@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.functional.portal_site import FOURTH, ONE, OTHER, Site, Visit, Visitor, looks
+from tests.functional.acceptance import FOURTH, ONE, OTHER, THIRD, shows
+from tests.functional.portal_site import Site, Visit, Visitor
 from wardgate.account.contact import Source, create_contact
 from wardgate.clock import to_ms
 from wardgate.delivery.outbox import OutboxEntry
@@ -43,7 +44,7 @@ def go(ada: Visitor, link: Locator) -> None:
         link.click()
 
 
-@looks(ONE)
+@shows("A12", ONE)
 def test_contact_is_added_replaced_preferred_and_removed(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -82,7 +83,7 @@ def test_contact_is_added_replaced_preferred_and_removed(site: Site, visit: Visi
     ada.sees("contact-code-phone", ada.t("contact.verify_phone"))
 
 
-@looks(OTHER)
+@shows("A12", OTHER)
 def test_contact_is_replaced_and_the_old_one_stays_until_the_code_was_right(site: Site, visit: Visit) -> None:
     site.ada()
     site.run(give_mail(site, "ada", HOME))
@@ -110,7 +111,7 @@ def test_contact_is_replaced_and_the_old_one_stays_until_the_code_was_right(site
     assert sent_to(site, NEW_HOME)
 
 
-@looks(OTHER)
+@shows("A12", FOURTH)
 def test_link_of_a_notice_undoes_the_change_once(site: Site, visit: Visit) -> None:
     site.ada()
     thief, ada = visit(), visit()
@@ -132,7 +133,7 @@ def test_link_of_a_notice_undoes_the_change_once(site: Site, visit: Visit) -> No
     thief.sees("sign-in-ended", thief.t("sign.in_to", application="portal"))
 
 
-@looks(FOURTH)
+@shows("A14", THIRD)
 def test_not_me_link_asks_before_it_ends_anything(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -160,7 +161,7 @@ async def give_mail(site: Site, name: str, address: str) -> None:
     await world.storage.commit(create_contact(world.ring, subject, ContactKind.MAIL, address, Source.PERSON, at_ms, at_ms))
 
 
-@looks(ONE)
+@shows("A11", ONE)
 def test_user_name_is_sent_and_the_page_never_shows_it(site: Site, visit: Visit) -> None:
     site.ada()
     for name in ("team-a", "team-b"):

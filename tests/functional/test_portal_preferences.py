@@ -3,12 +3,13 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.functional.portal_site import OTHER, Site, Visit, looks
+from tests.functional.acceptance import FOURTH, shows
+from tests.functional.portal_site import Site, Visit
 
 pytestmark = pytest.mark.neighbour("chromium")
 
 
-@looks(OTHER)
+@shows("A18", FOURTH)
 def test_look_that_was_chosen_holds_against_the_systems(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()

@@ -8,8 +8,9 @@ import pytest
 from tests.flows.plans import use_plan
 from tests.flows.portal_questions import ANSWERS, OWN_ANSWER, OWN_QUESTION, QuestionWorld
 from tests.flows.test_portal_asking import BY_TEXT, DEMAND, PUT_OFF, parity
+from tests.functional.acceptance import FOURTH, ONE, OTHER, THIRD, shows
 from tests.functional.chromium import Loop
-from tests.functional.portal_site import FOURTH, ONE, OTHER, RULES, THIRD, Site, Visit, Visitor, looks
+from tests.functional.portal_site import RULES, Site, Visit, Visitor
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.kba.settings import KbaSettings
 
@@ -61,7 +62,7 @@ def answer(ada: Visitor, *, wrong: bool = False) -> None:
         ada.page.locator(f"#answer_{number}").fill("no idea at all" if wrong and number == 3 else right)
 
 
-@looks(ONE)
+@shows("A13", ONE)
 def test_questions_are_set_changed_and_cleared(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -97,7 +98,7 @@ def test_questions_are_set_changed_and_cleared(site: Site, visit: Visit) -> None
     ada.sees("questions-cleared", ada.t("kba.heading"))
 
 
-@looks(OTHER)
+@shows("A13", OTHER)
 def test_proof_that_ran_out_keeps_what_was_chosen(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -115,7 +116,7 @@ def test_proof_that_ran_out_keeps_what_was_chosen(site: Site, visit: Visit) -> N
     assert ada.page.locator("#answer_2").input_value() == ""
 
 
-@looks(THIRD)
+@shows("A13", THIRD)
 def test_demanded_questions_are_set_within_the_sign_in_and_asked_at_the_next(site: Site, visit: Visit) -> None:
     world = world_of(site)
     use_plan(world, ["password"], ["totp"], demands=[DEMAND])
@@ -147,7 +148,7 @@ def test_demanded_questions_are_set_within_the_sign_in_and_asked_at_the_next(sit
     again.sees("account-by-questions", again.t("account.overview"))
 
 
-@looks(FOURTH)
+@shows("A13", FOURTH)
 def test_forgotten_password_by_questions_alone_where_policy_says_so(site: Site, visit: Visit) -> None:
     world = world_of(site)
     world.settings = KbaSettings(masked=True)
@@ -180,7 +181,7 @@ def test_forgotten_password_by_questions_alone_where_policy_says_so(site: Site, 
     ada.sees("reset-by-questions", ada.t("recover.done_pw_done"), settled=True)
 
 
-@looks(OTHER)
+@shows("A13", OTHER)
 def test_demand_is_put_off_and_questions_are_another_way(site: Site, visit: Visit) -> None:
     world = world_of(site)
     use_plan(world, ["password"], ["totp"], demands=[PUT_OFF])
@@ -207,7 +208,7 @@ def test_demand_is_put_off_and_questions_are_another_way(site: Site, visit: Visi
     again.sees("account-by-another-way", again.t("account.overview"))
 
 
-@looks(ONE)
+@shows("A13", ONE)
 def test_retired_question_is_shown_as_such(site: Site, visit: Visit) -> None:
     world = world_of(site)
     site.ada()

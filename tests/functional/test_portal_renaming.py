@@ -3,14 +3,15 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.functional.portal_site import OTHER, Site, Visit, looks
+from tests.functional.acceptance import THIRD, shows
+from tests.functional.portal_site import Site, Visit
 
 pytestmark = pytest.mark.neighbour("chromium")
 
 NAME = "İş telefonu & anahtar"
 
 
-@looks(OTHER)
+@shows("A12", THIRD)
 def test_app_and_browser_get_other_names(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()

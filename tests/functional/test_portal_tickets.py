@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.flows.portal_world import PortalWorld
+from tests.functional.acceptance import ONE, OTHER, shows
 from tests.functional.chromium import Loop
-from tests.functional.portal_site import FOURTH, ONE, RULES, Site, Visit
+from tests.functional.portal_site import RULES, Site, Visit
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.engine.runtime import TicketPlace
 from wardgate.kerberos.port import NotTaken, Service, Why
@@ -35,7 +36,7 @@ def site(loop: Loop, tmp_path: Path) -> Iterator[Site]:
     one.close()
 
 
-@pytest.mark.parametrize("look", [*ONE, *FOURTH], ids=str)
+@shows("A1", ONE)
 def test_browser_without_a_ticket_is_offered_it_and_gets_the_form(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()
@@ -52,7 +53,7 @@ def test_browser_without_a_ticket_is_offered_it_and_gets_the_form(site: Site, vi
     ada.page.wait_for_url("**/account/sessions")
 
 
-@pytest.mark.parametrize("look", [*ONE, *FOURTH], ids=str)
+@shows("A1", OTHER)
 def test_ticket_that_is_not_taken_ends_at_the_form(site: Site, visit: Visit) -> None:
     site.ada()
     ada = visit()

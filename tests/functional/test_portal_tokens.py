@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.functional.portal_site import ONE, Site, Visit, looks
+from tests.functional.acceptance import FOURTH, shows
+from tests.functional.portal_site import Site, Visit
 from wardgate.account.token import create_token
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.neighbour("chromium")
 SEED = Secret(b"12345678901234567890")
 
 
-@looks(ONE)
+@shows("A12", FOURTH)
 def test_hardware_token_is_added_by_its_number_and_signs_in(site: Site, visit: Visit) -> None:
     site.ada()
     world = site.world

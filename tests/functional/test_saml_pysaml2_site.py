@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.flows.saml_world import SamlWorld, a_party
+from tests.functional.acceptance import Look
 from tests.functional.chromium import Loop
-from tests.functional.portal_site import PASSWORD, Look, Site, Visitor
+from tests.functional.portal_site import PASSWORD, Site, Visitor
 from tests.functional.pysaml2_sp import PythonSp, python_sp
 from wardgate.clock import FixedClock, to_ms
 from wardgate.federation.claims import ClaimRule, Values

@@ -12,10 +12,11 @@ from tests.flows.test_link_places import BERLIN, PlacedWorld
 from tests.flows.test_portal_passkeys import give_passkey
 from tests.flows.test_short_links import code_of, issue_start_code
 from tests.flows.world import PHONE_OF_TESTS, rule
+from tests.functional.acceptance import FOURTH, ONE, OTHER, THIRD, Look, Only, shows
 from tests.functional.chromium import Loop, new_context
 from tests.functional.harness import SECRET, Served, csv_of, ended, make_installation, serve, totp_code, wait_for
 from tests.functional.harness import Person as HarnessPerson
-from tests.functional.portal_site import ONE, OTHER, Look, Site, Visitor, looks
+from tests.functional.portal_site import Site, Visitor
 from tests.functional.sms_service import SmsService
 from tests.functional.test_radclient import SIGNED, pap, radclient
 from tests.mmdb import write_mmdb
@@ -26,10 +27,7 @@ from wardgate.risk.settings import RiskSettings
 pytestmark = pytest.mark.neighbour("chromium")
 
 RULES = [rule("staff", ("password",), ("totp", "passkey"))]
-WITH_SCRIPT = (
-    *(Look(1280, "light", "en", True), Look(390, "dark", "tr", True)),
-    *(Look(390, "light", "en", True), Look(1280, "dark", "tr", True)),
-)
+PASSKEYS = Only(script=True, because="a script asks for passkeys")
 APP_ONLY = [rule("staff", ("password",), ("totp",))]
 
 
@@ -90,7 +88,7 @@ def add_authenticator(visitor: Visitor) -> None:
     session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
 
 
-@looks(ONE)
+@shows("A17", ONE)
 def test_an_app_is_set_up_out_of_a_vpn_login_and_connects(vpn: VpnSite, visitor: Visitor, tmp_path: Path) -> None:
     vpn.world.assessor = Assessor(RiskSettings(country_file=write_mmdb(tmp_path / "places.mmdb", {"203.0.113.0/24": BERLIN})))
     vpn.world.use_policy(RULES)
@@ -122,7 +120,7 @@ def test_an_app_is_set_up_out_of_a_vpn_login_and_connects(vpn: VpnSite, visitor:
     visitor.sees("vpn-over", visitor.t("link.heading_over"), status=410, error=True)
 
 
-@looks(OTHER)
+@shows("A17", OTHER)
 def test_a_start_code_opens_the_page_and_not_me_ends_the_login(vpn: VpnSite, visitor: Visitor) -> None:
     vpn.world.use_policy(APP_ONLY)
     user = vpn.run(vpn.world.person("dora"))
@@ -141,7 +139,7 @@ def test_a_start_code_opens_the_page_and_not_me_ends_the_login(vpn: VpnSite, vis
     assert vpn.answered(asked, "123456", "dora").__class__.__name__ == "Denied"
 
 
-@looks(WITH_SCRIPT)
+@shows("A17", FOURTH, only=PASSKEYS)
 def test_a_passkey_confirms_a_vpn_login(vpn: VpnSite, visitor: Visitor) -> None:
     vpn.run(vpn.world.person("carol", phone=PHONE_OF_TESTS))
     vpn.world.use_policy([rule("passkeys", ("password",), ("passkey",))])
@@ -165,7 +163,7 @@ def test_a_passkey_confirms_a_vpn_login(vpn: VpnSite, visitor: Visitor) -> None:
     assert granted.__class__.__name__ == "Granted"
 
 
-@looks(ONE)
+@shows("A17", THIRD, only=Only(script=False, because="with it the passkey is used"))
 def test_without_script_the_page_of_a_passkey_says_so(vpn: VpnSite, visitor: Visitor, look: Look) -> None:
     async def given() -> Challenge:
         await give_passkey(vpn.world, await vpn.world.person("ada"))

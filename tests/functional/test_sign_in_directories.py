@@ -8,13 +8,14 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests import samba, slapd
+from tests.functional.acceptance import AD, FOURTH, ONE, OPENLDAP, OTHER, THIRD, Look, shows
 from tests.functional.harness import Served, ended, make_installation, message_of, serve, totp_code, wait_for
 from tests.functional.harness import Wire as RadiusWire
-from tests.functional.portal_site import FOURTH, ONE, OTHER, THIRD, Guest, Look
+from tests.functional.portal_site import Guest
 from tests.functional.sms_service import SmsService
 from tests.functional.test_account_directories import Portal, forgot, give_app, set_password
 from tests.functional.test_account_directories import sign_in as sign_in_with_app
-from tests.functional.three_directories import Account, in_active_directory, in_openldap, three_directories
+from tests.functional.three_directories import Account, in_active_directory, in_openldap, new_phone, three_directories
 from wardgate.directory.openldap.ppolicy import LOCKED_FOR_GOOD
 from wardgate.radius.packet import Code
 
@@ -52,11 +53,11 @@ def visit(browser: Browser, served: Served, look: Look) -> Iterator[Visit]:
 
 
 def in_ad(**attributes: str) -> Account:
-    return in_active_directory("0544 000 03 01", **attributes)
+    return in_active_directory(new_phone(local=True), **attributes)
 
 
 def in_ldap(**attributes: str) -> Account:
-    return in_openldap("+905440000302", **{"pwdChangedTime": slapd.ago(3600), **attributes})
+    return in_openldap(new_phone(), **{"pwdChangedTime": slapd.ago(3600), **attributes})
 
 
 def lock(account: Account) -> None:
@@ -90,13 +91,10 @@ def is_locked(account: Account) -> bool:
     return samba.shared().read(account.dn, "lockoutTime").get("lockoutTime", ["0"]) != ["0"]
 
 
-def both(one: Look, other: Look) -> pytest.MarkDecorator:
-    """Each directory with a look of its own; the two have nothing in common."""
-    cases = [pytest.param(made, look, id=f"{made.__name__}-{look}") for made, look in ((in_ad, one), (in_ldap, other))]
-    return pytest.mark.parametrize(("made", "look"), cases)
+BOTH = {AD: (in_ad,), OPENLDAP: (in_ldap,)}
 
 
-@both(*ONE)
+@shows("A1", ONE, on=BOTH)
 def test_wrong_unknown_closed_and_locked_see_one_page(visit: Visit, made: Callable[..., Account]) -> None:
     ada, bob, dave = made(), made(), made()
     close(bob)
@@ -116,7 +114,7 @@ def test_wrong_unknown_closed_and_locked_see_one_page(visit: Visit, made: Callab
     one.sees("directory-sign-in-wrong", one.t("sign.in_to", application="portal"), status=422, error=True)
 
 
-@both(*THIRD)
+@shows("A4", THIRD, on=BOTH)
 def test_password_that_must_change_is_changed_after_the_factor(
     served: Served, sms: SmsService, visit: Visit, made: Callable[..., Account]
 ) -> None:
@@ -143,7 +141,7 @@ def test_password_that_must_change_is_changed_after_the_factor(
     wait_for(lambda: [each for each in sms.messages() if each["to"] == erin.phone][told:])
 
 
-@both(*OTHER)
+@shows("A10", OTHER, on=BOTH)
 def test_lock_is_lifted_in_the_directory_and_an_open_account_is_told(
     served: Served, visit: Visit, made: Callable[..., Account]
 ) -> None:
@@ -165,7 +163,7 @@ def test_lock_is_lifted_in_the_directory_and_an_open_account_is_told(
     back.page.wait_for_url("**/step/*")
 
 
-@both(*FOURTH)
+@shows("A10", FOURTH, on=BOTH)
 def test_account_that_an_administrator_closed_is_told_after_the_proof_and_stays_closed(
     served: Served, visit: Visit, made: Callable[..., Account]
 ) -> None:

@@ -1,6 +1,7 @@
 """A server with Active Directory, OpenLDAP with a password policy, and our own directory, and the people in them."""
 
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests import samba, slapd
-from tests.functional.harness import SECRET, Served
+from tests.functional.harness import SECRET, Served, cli
 from tests.functional.sms_service import SmsService
 from tests.samba_dc import cast
 
@@ -40,6 +41,8 @@ gateways:
     request:
       url: https://localhost:{sms_port}/send
       json: {{to: "{{number}}", text: "{{text}}"}}
+# Everybody in these tests comes from one address.
+brakes: {{source_failures: 100000, network_failures: 0}}
 nas: [{{name: hq, addresses: [127.0.0.1], secret: {{value: {secret}}}, application: vpn}}]
 applications:
   - {{name: vpn, policy: remote}}
@@ -99,6 +102,20 @@ def in_openldap(phone: str, password: str | None = slapd.PASSWORD, name: str = "
     ldap, uid = slapd.shared(), name or samba.name("pd")
     dn = ldap.add_user(uid, password, mobile=phone, **attributes)
     return Account(f"{uid}@ldap", _number(phone), password or "", lambda tried: ldap.binds(dn, tried), dn)
+
+
+def in_our_own(served: Served, phone: str, password: str = "") -> Account:
+    """Somebody new in our own directory. `password`: "" for none."""
+    name = f"own-{secrets.token_hex(3)}"
+    kept = ["--password-stdin"] if password else ["--no-password"]
+    cli("user", "add", name, *kept, "--phone", phone, "--directory", "local", data=served.data, stdin=password)
+    return Account(f"{name}@own", phone, password)
+
+
+def new_phone(*, local: bool = False) -> str:
+    """A number that nobody has had: so many codes a day go to one. `local`: as people write it in the country."""
+    digits = f"{secrets.randbelow(10**7):07d}"
+    return f"0544 {digits[:3]} {digits[3:5]} {digits[5:]}" if local else f"+90544{digits}"
 
 
 def _number(phone: str) -> str:
