@@ -3,7 +3,9 @@
 import base64
 import html
 import inspect
+import re
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
@@ -16,6 +18,7 @@ from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import AccountState
 from wardgate.errors import SamlMessageError
 from wardgate.federation import stored_requests
+from wardgate.federation.allowance import MAX_SOURCES, OF_ALL, OF_SOURCE, Allowance
 from wardgate.federation.claims import Values
 from wardgate.federation.contexts import Wanted
 from wardgate.federation.relying_party import NameIdFormat, NameIdRule
@@ -29,6 +32,7 @@ from wardgate.policy.settings import ActionEntrySettings, FloorSettings, FloorTh
 from wardgate.storage.port import Upsert
 
 MFA = names.CONTEXT_REFEDS_MFA
+NOBODYS_NAME = f'<p:NameIDPolicy Format="{names.FORMAT_ENCRYPTED}"/>'
 
 
 class TicketedApplications(TicketWorld, SamlWorld):
@@ -88,6 +92,47 @@ async def test_force_authn_is_not_passed_by_a_sign_in_whose_password_was_typed_b
         assert browser.path != open_step
         await browser.get(first)
         assert browser.path == "/sign-in"
+
+
+async def test_strangers_do_not_learn_which_applications_there_are_by_starting_them() -> None:
+    """Known, unknown, or not begun here: until somebody has signed in, all three say the same."""
+    world = await a_world(parties=(a_party(), a_party("mail", unsolicited=False), a_party("Türkçe viki")))
+    told = []
+    for name in ("wiki", "mail", "nothing", "T%C3%BCrk%C3%A7e%20viki"):
+        async with world.browser() as browser:
+            reply = await browser.client.get(f"/saml/start/{name}")
+            assert (reply.status_code, reply.headers["location"]) == (303, f"/sign-in?then=/saml/start/{quote(name)}")
+            page = await browser.get(reply.headers["location"])
+            told.append(re.sub('[0-9a-f]{32,}|/saml/start/[^"&]*|%2Fsaml[^"&]*', "", page.text))
+    assert len(set(told)) == 1, told
+    async with world.browser() as browser:
+        await browser.get("/saml/start/T%C3%BCrk%C3%A7e%20viki")
+        await sign_in(browser, world)
+        assert browser.told().status == ("Success", "")
+
+
+async def test_flood_of_wishes_that_nobody_is_granted_has_no_signatures_without_end() -> None:
+    world = await a_world()
+    answered = 0
+    async with world.browser() as browser:
+        for _ in range(int(OF_SOURCE) + 5):
+            reply = await browser.client.get(by_redirect(world.request(inside=NOBODYS_NAME)))
+            answered += reply.status_code == 200
+        assert (answered, reply.status_code) == (int(OF_SOURCE), 429)
+        assert reply.headers["retry-after"]
+        world.later(1)
+        await browser.ask(inside=NOBODYS_NAME)
+        assert browser.told().status == ("Requester", "InvalidNameIDPolicy")
+
+
+def test_many_addresses_have_one_bucket_together_and_fill_no_memory() -> None:
+    one, now_ms = Allowance(), 1_000_000
+    assert sum(one.take(f"203.0.{number // 250}.{number % 250}", now_ms) for number in range(6_000)) == int(OF_ALL)
+    assert len(one._sources) <= MAX_SOURCES
+    assert not one.take("198.51.100.7", now_ms)
+    assert one.take("198.51.100.7", now_ms + 1_000)
+    # A clock that was put back gives nothing.
+    assert sum(one.take("198.51.100.7", now_ms - 3_600_000) for _ in range(2_000)) < OF_ALL
 
 
 async def test_ticket_still_counts_where_nothing_fresh_is_asked_for() -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from wardgate.clock import to_ms
 from wardgate.errors import UnavailableError
+from wardgate.federation.allowance import Allowance
 from wardgate.federation.relying_party import RelyingParties, RelyingParty
 from wardgate.federation.saml.values import Signer
 from wardgate.federation.signing_keys import SigningKeys
@@ -40,6 +41,7 @@ class FederationDoor:
 
     browser: BrowserDoor
     trust: Trust
+    allowance: Allowance
 
     @property
     def origin(self) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from wardgate.engine.session_first import SessionRequest
-from wardgate.federation.door import START_PATH, FederationDoor
+from wardgate.federation.door import FederationDoor
 from wardgate.federation.participants import Participants
+from wardgate.federation.purposes import start_place
 from wardgate.federation.relying_party import RelyingParty
 from wardgate.pages.browser import Browser
 from wardgate.pages.joined import Tile
@@ -54,4 +55,4 @@ def _is_shown(party: RelyingParty) -> bool:
 
 def _address(party: RelyingParty) -> str:
     """Its own address where it begins by itself, else ours, which begins for it."""
-    return party.launchpad.address or f"{START_PATH}/{party.name}"
+    return party.launchpad.address or start_place(party.name)

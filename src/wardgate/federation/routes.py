@@ -7,11 +7,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
+from wardgate.federation.allowance import Allowance
+from wardgate.federation.brought import MAX_POST_BYTES
 from wardgate.federation.door import SLO_PATH, SSO_PATH, FederationDoor, Trust
 from wardgate.federation.launchpad import Applications
 from wardgate.federation.own_metadata import MetadataPages
 from wardgate.federation.participants import Participants
-from wardgate.federation.posted import MAX_POST_BYTES
 from wardgate.federation.purposes import WaitingRequests
 from wardgate.federation.slo import SloPages
 from wardgate.federation.sso import SsoPages
@@ -36,7 +37,7 @@ class FederationPages:
     """The door on one listener (`pages.joined`)."""
 
     def __init__(self, browser: BrowserDoor, trust: Trust) -> None:
-        self._door = FederationDoor(browser, trust)
+        self._door = FederationDoor(browser, trust, Allowance())
         context = browser.context
         self._requests = StoredRequests(context.storage, context.ring, context.clock)
         self._participants = Participants(context.storage, context.ring)

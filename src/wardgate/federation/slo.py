@@ -22,14 +22,14 @@ from wardgate.crypto import same
 from wardgate.errors import SamlMessageError
 from wardgate.federation.answers import new_message_id
 from wardgate.federation.arriving import REPLAYED, NotTrusted, arrival, not_trusted, sign_out_asked
+from wardgate.federation.brought import brought, may_sign
 from wardgate.federation.door import LEAVING_PATH, LOGOUT_PATH, SLO_PATH, FederationDoor
 from wardgate.federation.leaving import DONE, FAILED, NO_ANSWER, RESULTS, Leaving, Leavings, Left, is_known_to
 from wardgate.federation.pages import allowing, handing_over, refused
 from wardgate.federation.participants import Participant, Participants
-from wardgate.federation.posted import posted_message
 from wardgate.federation.relying_party import RelyingParty
 from wardgate.federation.saml import building, names
-from wardgate.federation.saml.bindings import REQUEST, RESPONSE, Form, Received, post_form, read_redirect, redirect_url
+from wardgate.federation.saml.bindings import REQUEST, RESPONSE, Form, post_form, redirect_url
 from wardgate.federation.saml.consumers import hears_of_logouts, logout_endpoint
 from wardgate.federation.saml.requests import OpenMessage, logout_response, open_message
 from wardgate.federation.saml.values import Binding, LogoutRequest, LogoutResponse
@@ -57,8 +57,7 @@ class SloPages:
     def routes(self) -> list[Route]:
         """The routes."""
         return [
-            Route(SLO_PATH, self.by_redirect, methods=["GET"]),
-            Route(SLO_PATH, self.by_post, methods=["POST"]),
+            Route(SLO_PATH, self.arrive, methods=["GET", "POST"]),
             Route(LOGOUT_PATH + "/{id}", self.ask, methods=["GET"]),
             Route(LOGOUT_PATH + "/{id}", self.sign_out, methods=["POST"]),
             Route(LEAVING_PATH + "/{id}", self.show, methods=["GET"]),
@@ -67,28 +66,13 @@ class SloPages:
 
     # --- a message comes in ------------------------------------------------------------------------------------------
 
-    async def by_redirect(self, request: Request) -> Response:
-        """A message in the address."""
-        require_known_host(request, self._door.browser.context.hosts)
-        query: bytes = request.scope["query_string"]
+    async def arrive(self, request: Request) -> Response:
+        """A LogoutRequest or a LogoutResponse, in the address or in a form of the application's."""
+        came = await brought(self._door, request)
+        if isinstance(came, Response):
+            return came
         try:
-            received = read_redirect(query)
-        except SamlMessageError as error:
-            return refused(self._door, request, not_trusted("federation.malformed", error))
-        browser = browser_of(request)
-        return await self._received(request, received, None if browser.fresh else browser)
-
-    async def by_post(self, request: Request) -> Response:
-        """A message in a form of the application's."""
-        require_known_host(request, self._door.browser.context.hosts)
-        received = await posted_message(request)
-        if isinstance(received, NotTrusted):
-            return refused(self._door, request, received)
-        return await self._received(request, received, None)
-
-    async def _received(self, request: Request, received: Received, browser: Browser | None) -> Response:
-        try:
-            message = open_message(received)
+            message = open_message(came.received)
         except SamlMessageError as error:
             return refused(self._door, request, not_trusted("federation.malformed", error))
         if message.answers_a_logout:
@@ -102,7 +86,7 @@ class SloPages:
             return refused(self._door, request, found)
         party, asked = found
         source = client_address(request, self._door.browser.context.proxies)
-        mac = self._mac(browser) if browser is not None else None
+        mac = self._mac(came.browser) if came.browser is not None else None
         draft = self._requests.draft(asked, party.entity_id, source, mac)
         try:
             is_first = await self._requests.keep(draft)
@@ -155,10 +139,12 @@ class SloPages:
 
     async def _sign_out(self, request: Request, browser: Browser, waiting: Waiting, party: RelyingParty) -> Response:
         asked, bearer = waiting.asked, request.cookies.get(SESSION_COOKIE, "")
+        session = await self._door.browser.sessions.find(bearer)
+        if session is None:
+            may_sign(self._door, request)
         used = self._requests.use(self._mac(browser), waiting)
         if isinstance(await self._door.browser.storage.commit([used]), Refused):
             raise HTTPException(410)
-        session = await self._door.browser.sessions.find(bearer)
         if session is None:
             # It has ended already, which is what the application wanted.
             return self._answer(request, party, asked, names.SUCCESS, "")

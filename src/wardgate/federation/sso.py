@@ -7,6 +7,7 @@ request up and notes the application among those of the session. Only then the R
 
 from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,17 +16,15 @@ from starlette.routing import Route
 
 from wardgate.engine.outcome import Denied, Granted
 from wardgate.engine.session_first import MORE_NEEDED, NOT_TAKEN, SESSION_GONE, SESSION_OVER, SESSION_REASONS, SIGN_IN_AGAIN
-from wardgate.errors import SamlMessageError
 from wardgate.federation.answers import Telling, refusal
-from wardgate.federation.arriving import REPLAYED, NotGiven, NotTrusted, not_trusted, sign_in_asked
+from wardgate.federation.arriving import REPLAYED, NotGiven, NotTrusted, sign_in_asked
+from wardgate.federation.brought import brought, may_sign
 from wardgate.federation.door import CONTINUE_PATH, SSO_PATH, START_PATH, FederationDoor
 from wardgate.federation.pages import handing_over, refused, told
 from wardgate.federation.participants import Participants
-from wardgate.federation.posted import posted_message
-from wardgate.federation.purposes import purpose_of
+from wardgate.federation.purposes import purpose_of, start_place
 from wardgate.federation.relying_party import RelyingParty
 from wardgate.federation.saml import names
-from wardgate.federation.saml.bindings import Received, read_redirect
 from wardgate.federation.saml.consumers import default_consumer, is_consumer
 from wardgate.federation.stored_requests import SIGN_IN, Asked, Draft, StoredRequests, TooManyOpen, Waiting
 from wardgate.pages.browser import Browser, browser_of, drop_cookie, form_of, is_ours
@@ -60,8 +59,7 @@ class SsoPages:
     def routes(self) -> list[Route]:
         """The routes."""
         return [
-            Route(SSO_PATH, self.by_redirect, methods=["GET"]),
-            Route(SSO_PATH, self.by_post, methods=["POST"]),
+            Route(SSO_PATH, self.arrive, methods=["GET", "POST"]),
             Route(START_PATH + "/{name}", self.start, methods=["GET"]),
             Route(CONTINUE_PATH + "/{id}", self.go_on, methods=["GET"]),
             Route(CONTINUE_PATH + "/{id}", self.decline, methods=["POST"]),
@@ -69,44 +67,35 @@ class SsoPages:
 
     # --- a request comes in ------------------------------------------------------------------------------------------
 
-    async def by_redirect(self, request: Request) -> Response:
-        """An AuthnRequest in the address."""
-        require_known_host(request, self._door.browser.context.hosts)
-        query: bytes = request.scope["query_string"]
-        try:
-            received = read_redirect(query)
-        except SamlMessageError as error:
-            return refused(self._door, request, not_trusted("federation.malformed", error))
-        # Opened by a link of another site, the browser shows us its cookies: the request is its own from the start.
-        return await self._received(request, received, browser_of(request))
-
-    async def by_post(self, request: Request) -> Response:
-        """An AuthnRequest in a form of the application's: a POST of another site, which brings no cookie of ours."""
-        require_known_host(request, self._door.browser.context.hosts)
-        received = await posted_message(request)
-        if isinstance(received, NotTrusted):
-            return refused(self._door, request, received)
-        return await self._received(request, received, None)
-
-    async def _received(self, request: Request, received: Received, browser: Browser | None) -> Response:
-        found = sign_in_asked(self._door, received)
+    async def arrive(self, request: Request) -> Response:
+        """An AuthnRequest, in the address or in a form of the application's."""
+        came = await brought(self._door, request)
+        if isinstance(came, Response):
+            return came
+        found = sign_in_asked(self._door, came.received)
         if isinstance(found, NotTrusted):
             return refused(self._door, request, found)
         party, asked = found
         if isinstance(asked, NotGiven):
+            may_sign(self._door, request)
             return self._error(request, party, asked.asked, asked.status, asked.second)
-        return await self._stored(request, party, asked, browser if browser is not None and not browser.fresh else None)
+        return await self._stored(request, party, asked, came.browser)
 
     async def start(self, request: Request) -> Response:
-        """Begin by ourselves: a link on the launchpad, or anywhere. It leads where the launchpad leads, and nowhere else."""
+        """Begin by ourselves: a link on the launchpad, or anywhere. It leads where the launchpad leads, and nowhere else.
+
+        Which applications there are is told to people who are signed in; everybody else signs in first, whatever the name.
+        """
         require_known_host(request, self._door.browser.context.hosts)
-        party = self._door.party(request.path_params["name"])
+        name, browser = request.path_params["name"], browser_of(request)
+        if await self._door.browser.sessions.look(request.cookies.get(SESSION_COOKIE, "")) is None:
+            return RedirectResponse(f"/sign-in?then={quote(start_place(name))}", status_code=303)
+        party = self._door.party(name)
         if party is None:
             raise HTTPException(404)
         if not party.unsolicited:
             return told(self._door, request, Text("federation.start_there", {"application": self._title(request, party)}), 404)
         asked = Asked(party.name, "", default_consumer(party.metadata).url, party.relay_state or None)
-        browser = browser_of(request)
         return await self._stored(request, party, asked, None if browser.fresh else browser)
 
     async def _stored(self, request: Request, party: RelyingParty, asked: Asked, browser: Browser | None) -> Response:
@@ -266,6 +255,7 @@ class SsoPages:
         self, request: Request, browser: Browser, party: RelyingParty, waiting: Waiting, status: str, second: str
     ) -> Response:
         """The application hears why not, once."""
+        may_sign(self._door, request)
         used = self._requests.use(self._mac(browser), waiting)
         if isinstance(await self._door.browser.storage.commit([used]), Refused):
             return RedirectResponse(_address(waiting), status_code=303)

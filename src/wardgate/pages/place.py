@@ -7,7 +7,10 @@ MAX_PATH_CHARS: Final = 200
 START: Final = "/account"
 # One slash at the beginning and no second one: two would name another host; so would a backslash, to some browsers.
 # What an application asked for waits at an address whose last part says which it is.
-_OWN: Final = re.compile(r"/(?:account|apps|enrol|saml/continue)(?:/[A-Za-z0-9_.-]+)*")
+# Where we begin for one, its name does, which may hold any letters.
+_OWN: Final = re.compile(
+    r"/(?:(?:account|apps|enrol|saml/continue)(?:/[A-Za-z0-9_.-]+)*|saml/start/(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+)"
+)
 
 
 def then_of(wanted: str | None) -> str:

@@ -478,7 +478,7 @@ class SignInPages:
             again = f"&{AGAIN}=1&why=other" if step.proves else ""
             # A new password ends all sessions, and so this one: a freeze was lifted on the way.
             why = again or ("&why=changed" if step.action == CHANGE else "")
-            return RedirectResponse(f"/sign-in?then={step.then}{why}", status_code=303)
+            return RedirectResponse(f"/sign-in?then={quote(step.then)}{why}", status_code=303)
         after = await self._renewed(browser)
         changes: dict[str, Any] = {"question": None, "ended": "granted", "text": Text("flow.signed_in"), "bearer": bearer}
         if step.id:
