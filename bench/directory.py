@@ -3,8 +3,8 @@
     python -m bench.directory [--rounds 5] [--seconds 2] [--sessions 64] [--users 2000] [--json | --markdown]
 
 One packet a login: PAP, then a bind as the user, over TLS, then the accept. Both look the user up as a service account first.
-FreeRADIUS does no more than that. Wardgate also reads groups, state and policy, keeps the directory's lock-out in view, decides by
-its policy and writes each login to the audit trail before it says yes; nothing is taken from a cache of passwords. `{SSHA}`
+FreeRADIUS does no more than that. Wardgate also reads state and policy, keeps the directory's lock-out in view, decides by its
+policy, which names no groups, and writes each login to the audit trail before it says yes; nothing is taken from a cache. `{SSHA}`
 passwords, so that slapd's own work is small. Slices alternate; a ratio is the median of the rounds, each taken within its round.
 The generator (Python, one process) and slapd share the cores: the CPU time of slapd per login is told beside.
 """

@@ -38,6 +38,7 @@ from wardgate.radius.nas import Nas, build_nas
 from wardgate.radius.nas_table import NasTable
 from wardgate.radius.release import Release, compile_release, compile_vendor_release
 from wardgate.radius.server import RadiusTables
+from wardgate.radius.vendors import vendor
 from wardgate.risk.assessing import Assessor, assessor_for
 from wardgate.risk.settings import RiskSettings
 from wardgate.storage.port import Storage
@@ -152,8 +153,11 @@ class Builder:
     def _applications(self, document: Document) -> Mapping[str, Application]:
         fallback = default_policy(USUAL_KINDS, STRONG_KINDS)
         policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS, document.networks) for policy in document.policies}
+        released = {nas.application for nas in document.nas if vendor(nas.vendor).default_release}
         return {
-            settings.name: Application(settings, policies[settings.policy] if settings.policy else fallback)
+            settings.name: Application(
+                settings, policies[settings.policy] if settings.policy else fallback, vendors_release=settings.name in released
+            )
             for settings in with_portal(document.applications, _name_of(document))
         }
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -188,6 +189,17 @@ async def test_groups_are_found_of_every_kind_nested_and_in_a_circle(staff: Open
     assert set(user.groups) == {"vpn-users", "staff", "everybody", "auditors", "printers", "posix-users"}
     assert user.group_aliases["staff"] == (slapd.group_dn("staff"),)
     assert set((await found(staff, "ümit")).groups) == {"posix-users"}
+
+
+async def test_a_user_without_his_groups_is_otherwise_the_same(
+    server: slapd.Server, make: Callable[..., OpenLdapDirectory]
+) -> None:
+    staff = make(server)
+    whole, alone = await found(staff, "alice"), await staff.find_without_groups("ALICE", SOON)
+    assert alone == replace(whole, groups=(), group_aliases={})
+    assert await staff.find_without_groups("nobody-of-that-name", SOON) is None
+    for needed in ({"groups": OpenLdapGroups(protected=("vpn-users",))}, {"down_grace_s": 60}):
+        assert await make(server, **needed).find_without_groups("alice", SOON) == await found(make(server, **needed), "alice")
 
 
 async def test_groups_can_be_read_from_member_of_alone(server: slapd.Server, make: Callable[..., OpenLdapDirectory]) -> None:

@@ -170,6 +170,15 @@ class Directory(Protocol):
 
 
 @runtime_checkable
+class GroupsApart(Protocol):
+    """Asks for a user's groups by questions of their own, which may be left out."""
+
+    async def find_without_groups(self, name: str, timeout_s: float) -> DirectoryUser | None:
+        """As `find`, for a login of which nothing depends on groups: they may be missing."""
+        ...
+
+
+@runtime_checkable
 class NameRules(Protocol):
     """Can tell by a login name alone that it holds no such user: the name carries a domain that is not the directory's."""
 

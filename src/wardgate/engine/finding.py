@@ -8,7 +8,7 @@ not answer for it, or a namesake there would be let in, or refused, in somebody 
 from functools import lru_cache
 from typing import TypeGuard
 
-from wardgate.directory.port import Directory, DirectoryUser, NameRules
+from wardgate.directory.port import Directory, DirectoryUser, GroupsApart, NameRules
 from wardgate.directory.realm import Realms, parse_login_name
 from wardgate.engine.attempt import Attempt
 from wardgate.engine.known_names import first_row, known_name
@@ -96,7 +96,10 @@ class Finding:
     async def _ask(self, attempt: Attempt, directory: Directory, name: str, known: Row | None) -> Found:
         began = self._steps.begin()
         try:
-            user = await directory.find(name, self._parts.directory_timeout_s)
+            if attempt.application.reads_groups or not _reads_groups_apart(directory):
+                user = await directory.find(name, self._parts.directory_timeout_s)
+            else:
+                user = await directory.find_without_groups(name, self._parts.directory_timeout_s)
         except DirectoryUnavailable as error:
             return Found(directory, None, known, error)
         finally:
@@ -115,6 +118,15 @@ def _might_hold(directory: Directory, name: str) -> bool:
 
 def _has_rules(directory: Directory) -> TypeGuard[NameRules]:
     return _kind_has_rules(type(directory))
+
+
+def _reads_groups_apart(directory: Directory) -> TypeGuard[GroupsApart]:
+    return _kind_reads_groups_apart(type(directory))
+
+
+@lru_cache(maxsize=64)
+def _kind_reads_groups_apart(kind: type) -> bool:
+    return issubclass(kind, GroupsApart)
 
 
 @lru_cache(maxsize=64)

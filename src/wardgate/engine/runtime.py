@@ -26,19 +26,26 @@ PRODUCT = "Wardgate"
 class Application:
     """An application with its compiled policy.
 
-    `named`: the groups that its release rules ask about. `gives_any`: they may give any of a user's groups away.
+    `vendors_release`: its NAS's vendor has release rules, which it has where it has none of its own. `named`: the groups that its
+    release rules ask about. `gives_any`: they may give any of a user's groups away. `reads_groups`: it matters somewhere in which
+    groups a user is; else a login need not read them.
     """
 
     settings: AnyApplicationSettings
     policy: Policy
+    vendors_release: bool = False
     named: frozenset[str] = field(init=False)
     gives_any: bool = field(init=False)
+    reads_groups: bool = field(init=False)
 
     def __post_init__(self) -> None:
         rules = self.settings.release
         object.__setattr__(self, "named", frozenset(group for rule in rules for group in asked_groups(rule.when)))
         # Without rules of its own it has those of its NAS's vendor, which give groups away whatever they are called.
         object.__setattr__(self, "gives_any", not rules or any(gives_any_group(rule.when, rule.add) for rule in rules))
+        released = bool(self.named) or (self.gives_any if rules else self.vendors_release)
+        # What pages and relying parties are told of a person's groups is their matter.
+        object.__setattr__(self, "reads_groups", self.settings.kind != "radius" or self.policy.reads_groups or released)
 
     def released_groups(self, user: DirectoryUser, realm: str) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
         """Of a user's groups and what else they are called, what a grant has to carry: the rest would only be stored.

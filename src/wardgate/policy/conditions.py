@@ -24,7 +24,7 @@ All entries of one mapping must hold; `any`, `all` and `not` combine. A list mea
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,7 @@ COUNTRY: Final = re.compile(r"[a-z]{2}")
 BANDS: Final = ("safe", "low", "moderate", "high")
 GOALS: Final = ("login", "reset", "unlock", "recover_name", "change", "enrol", "activate", "confirm", "helpdesk")
 ENROLLED: Final = "enrolled"
+GROUP: Final = "group"
 _SHOWN_VALUES: Final = 4
 
 
@@ -185,15 +186,23 @@ def condition_at(where: str, when: Mapping[str, object], networks: Networks | No
 
 def asks_about_factor(node: Node, kind: str) -> bool:
     """Whether a condition asks if somebody has this factor."""
+    return any(each.key == ENROLLED and kind in each.wanted for each in _lists_in(node))
+
+
+def asks_about_groups(node: Node) -> bool:
+    """Whether a condition asks in which groups somebody is."""
+    return any(each.key == GROUP for each in _lists_in(node))
+
+
+def _lists_in(node: Node) -> Iterator[OneOf]:
     match node:
         case OneOf():
-            return node.key == ENROLLED and kind in node.wanted
+            yield node
         case AllOf() | AnyOf():
-            return any(asks_about_factor(part, kind) for part in node.parts)
+            for part in node.parts:
+                yield from _lists_in(part)
         case Not():
-            return asks_about_factor(node.part, kind)
-        case _:
-            return False
+            yield from _lists_in(node.part)
 
 
 def prefix_of(network: Network) -> int:
@@ -356,7 +365,7 @@ def _known_device(name: str, value: object) -> Node:
 
 
 _PARSERS: Mapping[str, Callable[[str, object], Node]] = {
-    "group": _group,
+    GROUP: _group,
     "ou": _group,
     "user": _fact,
     "realm": _fact,

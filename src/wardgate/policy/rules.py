@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from wardgate.errors import SettingsError
 from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compile_fail, compile_lifetimes, compile_text, known_kind
-from wardgate.policy.conditions import Networks, Node, asks_about_factor, condition_at, parse_condition
+from wardgate.policy.conditions import Networks, Node, asks_about_factor, asks_about_groups, condition_at, parse_condition
 from wardgate.policy.facts import Facts
 from wardgate.policy.index import Index
 from wardgate.policy.needs import NO_WEIGHTS, QUESTIONS, SelfService, compile_self_service
@@ -59,7 +59,7 @@ class Policy:
     """A compiled policy. `index` holds the conditions of all four lists, one after the other; `sections` are its bits for each.
 
     `uses_questions`: somewhere challenge questions prove something or have to be answered. `reads_questions`: a decision depends on
-    whether somebody has answered any. What no policy names is never asked, nor read.
+    whether somebody has answered any. `reads_groups`: one depends on groups. What no policy names is never asked, nor read.
     """
 
     name: str
@@ -74,9 +74,10 @@ class Policy:
     sections: tuple[int, int, int, int] = field(init=False)
     uses_questions: bool = field(init=False)
     reads_questions: bool = field(init=False)
+    reads_groups: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the index, and see whether challenge questions are named."""
+        """Make the index, and see whether challenge questions and groups are named."""
         lists = (self.rules, self.floors, self.actions, self.lifetimes)
         index = Index([each.when for several in lists for each in several])
         ends = list(itertools.accumulate(map(len, lists), initial=0))
@@ -89,6 +90,7 @@ class Policy:
         conditions = (*(each.when for several in lists for each in several), *goals)
         object.__setattr__(self, "uses_questions", uses)
         object.__setattr__(self, "reads_questions", uses or any(asks_about_factor(each, QUESTIONS) for each in conditions))
+        object.__setattr__(self, "reads_groups", any(map(asks_about_groups, conditions)))
 
 
 def compile_policy(

@@ -48,8 +48,8 @@ _ANY: Final = 0
 
 
 class OpenLdapDirectory:
-    """Satisfies Directory, PasswordRemembering, PasswordGrace, PasswordChanging, PasswordResetting, PasswordPolicyTelling,
-    LockoutTelling, Unlocking, ContactWriting, Listing, MailSharing, Examining, ServerTelling and Closing of `port.py`."""
+    """Satisfies Directory, GroupsApart, PasswordRemembering, PasswordGrace, PasswordChanging, PasswordResetting, LockoutTelling,
+    PasswordPolicyTelling, Unlocking, ContactWriting, Listing, MailSharing, Examining, ServerTelling and Closing of `port.py`."""
 
     def __init__(self, client: LdapClient, settings: OpenLdapSettings, clock: Clock, region: str | None = None) -> None:
         self._client = client
@@ -80,6 +80,20 @@ class OpenLdapDirectory:
         user = await self._user(entry, budget) if entry is not None else None
         self._grace.found(name, user)
         return user
+
+    async def find_without_groups(self, name: str, timeout_s: float) -> DirectoryUser | None:
+        """As `find`. Groups are read all the same where they tell administrators, or where users are kept for when we are down."""
+        if self._settings.groups.protected or self._settings.down_grace_s:
+            return await self.find(name, timeout_s)
+        key = canonical_name(name)
+        if key is None:
+            return None
+        budget = self._budget(timeout_s)
+        entry = await self._entry_of_name(key, budget)
+        if entry is None:
+            return None
+        with self._reaching():
+            return self._reader.user(entry, await self._policies.effective(entry, budget), NONE)
 
     async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
         """Everybody with this mail address."""
