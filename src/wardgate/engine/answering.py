@@ -38,6 +38,7 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.spent_code import user_key
 from wardgate.engine.stepping_up import may_add, strong_kinds
 from wardgate.engine.steps import STORAGE_READ, Steps
+from wardgate.engine.straight import Straight
 from wardgate.engine.transaction import (
     MAX_ROUNDS,
     Goal,
@@ -81,14 +82,30 @@ class Answering:
         self.accounts = Accounts(parts)
         self._contactless = contactless
         self._freezes = freezes
+        self._straight = Straight(parts, contactless, freezes, self.accounts)
 
     async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime) -> Step | None:
         """Judge the answer by the moment at which it came. `carried`: what the sealed handle says.
 
         None: the step was taken by another request.
         """
+        step = await self._straight_on(handle, carried, request, now) if carried is not None and handle.clean else None
+        if step is not None:
+            return step
         answer = await self.look(handle, carried, request, now)
         return await self._judge(answer) if isinstance(answer, Answer) else answer
+
+    async def _straight_on(self, handle: Handle, carried: Transaction, request: AnswerRequest, now: datetime) -> Step | None:
+        """The grant of whose code is right and whom nothing stands against. None: nothing was written, whatever the reason."""
+        trail = request.trail
+        trail.transaction_id, trail.reference, trail.application = carried.id, carried.reference, carried.application
+        noted = len(trail.steps)
+        answer = await self._straight.look(handle, carried, request, now)
+        verdict = self._straight.judge(answer) if answer is not None else None
+        step = await self._right(answer, BY_KIND[carried.factor], verdict) if answer is not None and verdict is not None else None
+        if step is None:
+            trail.take_back(noted)
+        return step
 
     async def look(
         self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime
@@ -310,7 +327,9 @@ class Answering:
         note = answer.note
         if RECOVERY_CODE in proved:
             note = (*note, *await recovery_code_used(self._parts, whom_of(transaction), answer.holder, not verdict.claim))
-        grant = Grant(answer.keys, answer.seen, answer.spent_key, code, verdict.claim, released, note, proved, due)
+        grant = Grant(
+            answer.keys, answer.clean, answer.spent_key, code, verdict.claim, released, note, proved, due, unread=answer.unread
+        )
         if frozen is None and self._trusts(answer, transaction, proved) and due.text is None:
             request = answer.request
             value, prior = await trust_at_grant(self._parts, transaction, request.trusts, request.origin.client, answer.now_ms)
@@ -333,6 +352,8 @@ class Answering:
         commit = await commit_proved(self._parts, transaction, grant, outcome, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
             return outcome
+        if answer.unread:
+            return None
         return await self.rounds.lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
 
     @staticmethod

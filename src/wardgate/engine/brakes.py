@@ -12,7 +12,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from wardgate.engine.brake_rows import (
     DAY_MS,
     EMPTY,
     HOUR_MS,
+    KNOWN_SOURCE_MS,
     MAX_DOUBLINGS,
     began,
     is_known_source,
@@ -363,24 +364,70 @@ def settle_right(keys: BrakeKeys, now_ms: int) -> Modify:
     return Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, release_attempt, {"now": now_ms})
 
 
-def success(keys: BrakeKeys, now_ms: int, found: Seen | None = None) -> list[Operation]:
+class Clean(IntEnum):
+    """What a success would find to forget: nothing but with NO. Then it need not look for it, and writes no more than it has to.
+
+    NOTED: the source is known to be the person's, and was noted a short while ago. KNOWN: it was noted before that. STRANGER: not.
+    """
+
+    NO = 0
+    NOTED = 1
+    KNOWN = 2
+    STRANGER = 3
+
+
+def cleanness(found: Seen, keys: BrakeKeys, now_ms: int) -> Clean:
+    """What these rows show. A name's failures are always the person's as well."""
+    pair, user = found.pair, found.user
+    if keys.beside is not None or (user is not None and user["failures"]):
+        return Clean.NO
+    if pair is None:
+        return Clean.STRANGER
+    if pair["failures"] or pair["level"] or pair["in_flight"]:
+        return Clean.NO
+    succeeded_at = number(pair, "succeeded_at")
+    if succeeded_at > now_ms - SUCCESS_NOTED_EVERY_MS:
+        return Clean.NOTED
+    return Clean.KNOWN if succeeded_at > now_ms - KNOWN_SOURCE_MS else Clean.STRANGER
+
+
+def success(keys: BrakeKeys, now_ms: int, clean: Clean = Clean.NO) -> list[Operation]:
     """The login succeeds: forget the failures of this user, and remember the source as his.
 
     The first operation refuses the whole unit when a lock began meanwhile: of many answers that are judged at once, a right
-    one that comes to be written after the wrong ones filled the limit is worth nothing. `found`: where it shows nothing to
-    forget, nothing but that condition is written; what failed since then stays counted. Whoever came by a lane forgets what stood
-    in his way without it.
+    one that comes to be written after the wrong ones filled the limit is worth nothing. `clean`: where there is nothing to
+    forget, no more is written than has to be; what failed since then stays counted. Whoever came by a lane forgets what stood in
+    his way without it.
     """
-    if found is not None and keys.beside is None and _is_clean(found, now_ms):
-        unlocked = (Where("locked_until", "<=", now_ms),)
-        return [Update("brake", {"kind": USER_SOURCE, "key": keys.user_source}, {}, where=unlocked)]
-    operations: list[Operation] = [
-        Modify("brake", {"kind": USER_SOURCE, "key": keys.user_source}, pass_and_forget, {"now": now_ms, "owner": keys.user}),
-        Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}),
-    ]
+    if clean == Clean.NOTED:
+        return [Update("brake", _pair(keys), {}, where=(Where("locked_until", "<=", now_ms),))]
+    operations: list[Operation] = [Modify("brake", _pair(keys), pass_and_forget, {"now": now_ms, "owner": keys.user})]
+    if clean != Clean.NO:
+        return operations
+    operations.append(Modify("brake", {"kind": USER, "key": keys.user}, forget_failures, {"now": now_ms}))
     if keys.typed is not None:
         operations.append(_forget_names(keys))
     return operations if keys.beside is None else operations + forgive(keys.beside, now_ms)
+
+
+def pass_unread(keys: BrakeKeys, now_ms: int, clean: Clean) -> Update:
+    """The same for who was clean when his login began, NOTED or KNOWN, and whose rows were not read again.
+
+    It refuses the unit where anything is to be read first: at the known source of a person without failures there nothing but a
+    lock of its own holds (`held_by`), and here are conditions for all of that.
+    """
+    conditions = (
+        Where("locked_until", "<=", now_ms),
+        Where("failures", "=", 0),
+        Where("level", "=", 0),
+        Where("succeeded_at", ">", now_ms - KNOWN_SOURCE_MS),
+    )
+    changes: Row = {} if clean == Clean.NOTED else {"succeeded_at": now_ms, "expires_at": now_ms + KNOWN_SOURCE_MS}
+    return Update("brake", _pair(keys), changes, where=conditions)
+
+
+def _pair(keys: BrakeKeys) -> Row:
+    return {"kind": USER_SOURCE, "key": keys.user_source}
 
 
 def forgive(keys: BrakeKeys, now_ms: int) -> list[Operation]:
@@ -408,16 +455,6 @@ def still_open(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list[Op
     """
     limit: Row = {"now": now_ms, "limit": keys.user_limit or settings.user_failures}
     return [*let_pass(keys, now_ms), Modify("brake", {"kind": keys.user_kind, "key": keys.user}, pass_below, limit)]
-
-
-def _is_clean(found: Seen, now_ms: int) -> bool:
-    """Whether a success would change nothing. A name's failures are always the person's as well."""
-    pair, user = found.pair, found.user
-    return (
-        pair is not None
-        and not (pair["failures"] or pair["level"] or pair["in_flight"] or (user is not None and user["failures"]))
-        and number(pair, "succeeded_at") > now_ms - SUCCESS_NOTED_EVERY_MS
-    )
 
 
 def take_send(

@@ -262,7 +262,7 @@ class Engine:
             return session_denied(request, SESSION_NOT_TAKEN)
         grant = Grant(
             person.keys,
-            person.seen,
+            brakes.Clean.NO,
             b"",
             None,
             proved=transaction.proved,
@@ -502,7 +502,8 @@ class Engine:
         ring = self._parts.ring()
         sealed = open_login(ring, value, binding, name_key, self._parts.epoch, to_ms(now))
         if sealed is not None:
-            return unused_handle(ring, value, sealed.transaction, binding if sealed.here else ANOTHER_BINDING), sealed.transaction
+            where = binding if sealed.here else ANOTHER_BINDING
+            return unused_handle(ring, value, sealed.transaction, where, sealed.clean), sealed.transaction
         row = await self._storage.get("handle", {"handle_mac": handle_mac(ring, value)})
         return (handle_from_row(row), None) if row is not None else None
 

@@ -108,7 +108,8 @@ class Granting:
         note = person.note
         if RECOVERY_CODE in transaction.proved:
             note = (*note, *await recovery_code_used(self._parts, whom_of(transaction), person.holder, not claim))
-        grant = Grant(person.keys, person.seen, spent_key, code, claim, released, note, transaction.proved, due)
+        clean = brakes.cleanness(person.seen, person.keys, attempt.now_ms)
+        grant = Grant(person.keys, clean, spent_key, code, claim, released, note, transaction.proved, due)
         if prior is not None:
             details = (("handed_over", prior.handed_over),) if prior.handed_over else ()
             grant = replace(grant, prior=prior.operations, device=device, details=details)

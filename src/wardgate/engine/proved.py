@@ -37,11 +37,12 @@ class Grant:
     `released`: held authenticators that become active again. `note`: whose name it is, where that is news. `proved`: every factor
     that was proved. `due`: what policy demands besides. `prior`: what uses up an earlier proof that this one counts on, and
     `device` what a trusted one shows from now on. `details`: what else audit says. `client`: whose address may be handed over to.
-    `nothing_new`: all of it was proved before, so that it says nothing of whoever failed since.
+    `nothing_new`: all of it was proved before, so that it says nothing of whoever failed since. `unread`: `clean` is of when the
+    login began, and the commit has to find it so.
     """
 
     keys: brakes.BrakeKeys
-    seen: brakes.Seen
+    clean: brakes.Clean
     spent_key: bytes
     code: Secret | None
     claim: tuple[Operation, ...] = ()
@@ -54,6 +55,7 @@ class Grant:
     details: tuple[tuple[str, object], ...] = ()
     client: str | None = None
     nothing_new: bool = False
+    unread: bool = False
 
 
 async def commit_proved(
@@ -78,7 +80,7 @@ async def commit_proved(
             spent.append(left)
     unit = [*step, *grant.claim, *grant.prior, *grant.due.operations]
     if not grant.nothing_new:
-        unit += brakes.let_pass(grant.keys, now_ms) if transaction.fail_open else brakes.success(grant.keys, now_ms, grant.seen)
+        unit += _passes(transaction, grant, now_ms)
     unit += [*spent, *grant.released]
     asks = parts.configuration().questioner is not None and not grant.nothing_new
     if asks and isinstance(outcome, Granted) and not _STRONG.isdisjoint(outcome.factors):
@@ -106,6 +108,14 @@ async def commit_proved(
     habits = await to_remember(parts, transaction, now_ms) if learns else ()
     unit += [*grant.note, *habits]
     return await recording.commit(unit, Kind.LOGIN_GRANTED, outcome, transaction.user_name, **details)
+
+
+def _passes(transaction: Transaction, grant: Grant, now_ms: int) -> list[Operation]:
+    if transaction.fail_open:
+        return brakes.let_pass(grant.keys, now_ms)
+    if grant.unread:
+        return [brakes.pass_unread(grant.keys, now_ms, grant.clean)]
+    return brakes.success(grant.keys, now_ms, grant.clean)
 
 
 def release_after(proved: Sequence[str], holder: Holder) -> tuple[Operation, ...]:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from wardgate.crypto import KeyRing
+from wardgate.engine.brakes import Clean
 from wardgate.engine.terms import NO_TERMS, Terms, dump_terms, load_terms
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Insert, Operation, Row, Update, Where
@@ -177,7 +178,10 @@ def _row(transaction: Transaction) -> Row:
 
 @quick_value
 class Handle:
-    """A stored handle, or with `is_sealed` one whose row is made by who uses it. `outcome` is sealed, for an identical resend."""
+    """A stored handle, or with `is_sealed` one whose row is made by who uses it. `outcome` is sealed, for an identical resend.
+
+    `clean`: what was to be forgotten of the person's failures when a sealed one was made.
+    """
 
     mac: bytes
     transaction_id: str
@@ -188,12 +192,13 @@ class Handle:
     fingerprint: bytes | None
     outcome: bytes | None
     is_sealed: bool = False
+    clean: Clean = Clean.NO
 
 
-def unused_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str) -> Handle:
+def unused_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str, clean: Clean) -> Handle:
     """The handle of a sealed handle that nobody has used yet."""
     kept_until = transaction.expires_at + SEALED_USED_KEPT_MS
-    return Handle(handle_mac(ring, value), transaction.id, transaction.sequence, binding, kept_until, None, None, None, True)
+    return Handle(handle_mac(ring, value), transaction.id, transaction.sequence, binding, kept_until, None, None, None, True, clean)
 
 
 def new_handle(ring: KeyRing, transaction: Transaction, binding: str) -> tuple[bytes, Insert]:

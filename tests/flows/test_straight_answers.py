@@ -1,0 +1,118 @@
+"""An answer for which little is read because nothing stands against its person: nobody else gets further by it."""
+
+from collections.abc import Sequence
+
+from tests.flows.world import World, at_once, elsewhere, is_granted, reason
+from wardgate.engine.outcome import Challenge, Granted
+from wardgate.storage.memory import MemoryStorage
+from wardgate.storage.port import Find, Row
+
+HOME = elsewhere(client="203.0.113.7")
+CAFE = elsewhere(client="198.51.100.9")
+
+
+async def clean(world: World) -> Challenge:
+    """The open question of somebody who logged in from home before, and failed nowhere since."""
+    await world.give_totp(await world.person("ada"))
+    assert is_granted(await world.answer(await world.challenged("ada"), world.totp(), name="ada"))
+    world.later(30)
+    return await world.challenged("ada")
+
+
+class Watched(MemoryStorage):
+    """Notes which tables are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[str] = []
+
+    async def get(self, table: str, key: Row) -> Row | None:
+        self.tables.append(table)
+        return await super().get(table, key)
+
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        self.tables += [each.table for each in finds]
+        return await super().read(finds)
+
+
+async def test_a_right_code_reads_no_brakes_and_no_handle() -> None:
+    storage = Watched()
+    world = World(storage=storage)
+    challenge = await clean(world)
+    storage.tables.clear()
+    assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
+    assert sorted(storage.tables) == ["authenticator", "subject_link"]
+
+
+async def test_an_answer_from_an_address_that_is_braked_is_held_there(world: World) -> None:
+    """The login began at home; its State is answered from where others guess."""
+    challenge = await clean(world)
+    await world.begin("ada", origin=CAFE)
+    for number in range(30):
+        await world.begin(f"user{number}", "guess", origin=CAFE)
+    assert reason(await world.answer(challenge, world.totp(), name="ada", origin=CAFE)) == "brake_source"
+
+
+async def test_a_lock_that_began_after_the_question_holds_the_right_code(world: World) -> None:
+    challenge = await clean(world)
+    await world.wrong_passwords("ada", 5)
+    assert reason(await world.answer(challenge, world.totp(), name="ada")) == "brake_user_source"
+    assert len(await world.events("engine:login:granted")) == 1
+
+
+async def test_a_guess_after_the_question_is_forgotten_by_the_right_code(world: World) -> None:
+    challenge = await clean(world)
+    await world.wrong_passwords("ada", 2)
+    assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
+    assert await world.failures() == 0
+    assert await world.failures("user") == 0
+
+
+async def test_a_state_that_was_used_is_worth_nothing_with_another_packet(world: World) -> None:
+    challenge = await clean(world)
+    code = world.totp()
+    first = await world.answer(challenge, code, name="ada", fingerprint=b"one packet")
+    assert isinstance(first, Granted)
+    world.later(30)
+    assert reason(await world.answer(challenge, world.totp(), name="ada", engine=world.another_engine())) == "state_used"
+    assert await world.failures() == 0
+
+
+async def test_the_same_packet_again_gets_its_outcome_from_any_engine(world: World) -> None:
+    challenge = await clean(world)
+    engines = [world.another_engine() for _ in range(6)]
+    code = world.totp()
+    outcomes = await at_once(
+        *(world.answer(challenge, code, name="ada", fingerprint=b"one packet", engine=each) for each in (world.engine, *engines))
+    )
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    assert is_granted(outcomes[0])
+    assert len(await world.events("engine:login:granted")) == 2
+
+
+async def test_a_code_that_was_spent_elsewhere_is_told_once_in_the_timeline(world: World) -> None:
+    """What was noted on the way that led nowhere is not told twice."""
+    challenge, other = await clean(world), await world.challenged("ada")
+    code = world.totp()
+    outcomes = await at_once(*(world.answer(each, code, name="ada") for each in (challenge, other)))
+    assert sum(map(is_granted, outcomes)) == 1
+    for trail in world.trails[-2:]:
+        assert [what for _, what, _ in trail.steps].count("code checked") == 1
+
+
+async def test_an_app_that_was_taken_away_after_the_question_lets_nobody_in(world: World) -> None:
+    challenge = await clean(world)
+    [row] = await world.rows("authenticator")
+    await world.revoke(str(row["id"]))
+    assert not is_granted(await world.answer(challenge, world.totp(), name="ada"))
+
+
+async def test_a_source_that_was_noted_hours_ago_is_noted_again(world: World) -> None:
+    await world.give_totp(await world.person("ada"))
+    for _ in range(3):
+        world.later(3 * 3600)
+        assert is_granted(await world.answer(await world.challenged("ada"), world.totp(), name="ada"))
+        [pair] = [row for row in await world.rows("brake") if row["kind"] == "user_source"]
+        now_ms = int(world.clock.now().timestamp() * 1000)
+        assert pair["succeeded_at"] == now_ms
+        assert pair["expires_at"] == now_ms + 30 * 86_400_000
