@@ -662,6 +662,25 @@ async def test_contacts_of_the_first_visit_reset_a_password_at_once() -> None:
         assert "Choose a new password" in page.text, page.text
 
 
+async def test_app_of_the_first_visit_is_not_asked_for_again_before_its_first_contact() -> None:
+    """It was proved by its first code a moment ago, in the login that is open; whatever else there is, is asked for."""
+    world = PortalWorld()
+    use_plan(world, ["password"], ["totp"], demands=[ActionEntrySettings(enrol="totp", level="forced", deferrals=0)])
+    new = await grace(world, mail=None, phone=None)
+    async with world.browser() as browser:
+        await set_up(browser, new)
+        page = await browser.post(act="enrol", method="totp")
+        await browser.post(code=await app_code(world, page), act="app")
+        world.later(30)
+        await browser.post(act="saved", saved="yes")
+        page = await add(world, browser, PHONE)
+        assert "for resets" in page.text
+        # Once five minutes are over, and after any later proof, it is.
+        world.later(301)
+        await browser.get(ADD_MAIL)
+        assert browser.path == "/confirm"
+
+
 async def test_contact_that_is_added_long_after_the_first_visit_is_held() -> None:
     """The session of an activation may be open for hours in a browser that others reach."""
     world = PortalWorld()

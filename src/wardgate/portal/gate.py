@@ -18,10 +18,12 @@ from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.accounts import directory_of
 from wardgate.engine.holders import holder_of
+from wardgate.engine.self_service.start_code import KIND as ACTIVATED
 from wardgate.engine.stepping_up import confirming_kinds, is_stepped_up, may_add
 from wardgate.pages.browser import browser_of, drop_cookie
 from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.site import site_of
+from wardgate.pages.steps import LONGEST_MS
 from wardgate.session.sessions import Session, end_all, left_ms
 from wardgate.storage.port import Row, Where
 from wardgate.web.access import client_address, require_known_host
@@ -93,8 +95,9 @@ class Gate:
         await self._note_contacts(subject_id, user, seen)
         if frozen:
             tell_of_freeze(request)
-        older = [row for row in rows if int(row["created_at"] or 0) < session.confirmed_at]
-        reach = [row for row in contacts if int(row["verified_at"] or row["created_at"] or 0) < session.confirmed_at]
+        proved_from = _proved_from(session)
+        older = [row for row in rows if int(row["created_at"] or 0) < proved_from]
+        reach = [row for row in contacts if int(row["verified_at"] or row["created_at"] or 0) < proved_from]
         holder = holder_of(self._door.ring(), subject_id, user, *active_and_held(older), reach)
         has_site = site_of(request, self._door.context) is not None
         confirms = confirming_kinds(holder, has_site, self._door.configuration(), self._door.parts.channel_down)
@@ -159,3 +162,12 @@ class Gate:
         if bearer:
             drop_cookie(response, SESSION_COOKIE)
         return response
+
+
+def _proved_from(session: Session) -> int:
+    """What he has set up from then on is not asked for, as long as his last proof counts: that was made with it or before it.
+
+    An activation is proved first, and then the login that it opens sets up an app, which shows its code, before there is a session.
+    """
+    first_visit = session.proofs.get(ACTIVATED) == session.confirmed_at
+    return session.confirmed_at - LONGEST_MS if first_visit else session.confirmed_at
