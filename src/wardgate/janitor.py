@@ -79,7 +79,8 @@ RETENTIONS = (
     Retention("kba_round", "expires_at", 0),
     Retention("lease", "held_until", _DAY_MS),
     Retention("page_step", "expires_at", 0),
-    Retention("sso_session", "expires_at", 0),
+    # Who comes back the next morning is told that its time was up.
+    Retention("sso_session", "expires_at", _DAY_MS),
     Retention("saml_participant", "expires_at", 0),
     # The id of a request is known for longer than its message is taken for a fresh one.
     Retention("saml_request", "expires_at", 0),

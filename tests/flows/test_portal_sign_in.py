@@ -14,6 +14,7 @@ from wardgate.directory.port import AccountState
 from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.settings import RealmSettings
 from wardgate.engine.settings import ApplicationSettings
+from wardgate.janitor import Janitor
 from wardgate.pages.browser import BROWSER_COOKIE
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S
@@ -282,13 +283,38 @@ async def test_session_ends_after_its_idle_time_and_at_its_absolute_end() -> Non
             assert (await browser.get("/account")).status_code == 200
             assert browser.path == "/account"
         world.later(DEFAULT_IDLE_S - 60)
+        await Janitor(world.storage, world.clock).sweep()
         await browser.get("/account")
         assert browser.path == "/sign-in"
+        assert "had lasted as long as one may" in browser.page.text
         await browser.sign_in("ada")
         await browser.post(code=world.totp(), act="answer")
         world.later(DEFAULT_IDLE_S + 60)
         await browser.get("/account")
         assert browser.path == "/sign-in"
+        assert "without activity" in browser.page.text
+
+
+async def test_person_reads_how_each_session_ended() -> None:
+    world = PortalWorld()
+    await world.give_totp(await world.person("ada"))
+    async with world.browser() as browser, world.browser() as other:
+        for each in (browser, other):
+            await each.sign_in("ada")
+            await each.post(code=world.totp(), act="answer")
+            world.later(30)
+        await browser.get("/account/sessions")
+        await browser.client.post("/account/sessions", data=browser.filled(0, {"session": ""}), headers=OURS)
+        await other.get("/account")
+        assert "your activity says which" in other.page.text
+        await browser.get("/sign-out")
+        await browser.post("/sign-out")
+        world.later(30)
+        await other.sign_in("ada")
+        await other.post(code=world.totp(), act="answer")
+        page = await other.get("/account/activity?show=sign_ins")
+    told = re.findall(r"<h2>([^<]+)</h2>", page.text)
+    assert told == ["Signed in", "You signed out", "Sessions were ended from the list of them", "Signed in", "Signed in"]
 
 
 async def test_disabled_account_is_out_within_a_second() -> None:

@@ -139,7 +139,7 @@ class SignInPages:
                 return RedirectResponse(aim.then, status_code=303)
             case Denied(reason=reason) if reason == SESSION_OVER:
                 await self._door.sessions.end(bearer, "account")
-                return self._form(request, browser, replace(aim, session=None, name=""), notice=Text("session.ended"))
+                return self._form(request, browser, replace(aim, session=None, name=""), notice=Text("session.account"))
             case Denied(reason=reason) if reason == SESSION_GONE:
                 return RedirectResponse(f"/sign-in?then={quote(aim.then)}", status_code=303)
             case Denied(reason=reason) if reason == SIGN_IN_AGAIN:
@@ -622,7 +622,7 @@ def _over(step: Step, ended: str, text: Text) -> Step:
 
 
 def _notice(why: str | None) -> Text | None:
-    return Text(f"session.{why}") if why in ("idle", "ended", "frozen", "changed", "other") else None
+    return Text(f"session.{why}") if why in ("idle", "over", "ended", "frozen", "changed", "other") else None
 
 
 def session_name(door: BrowserDoor, session: Session) -> str:

@@ -40,6 +40,9 @@ _SIGN_INS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.LOGIN_CHALLENGED: ("login_open", _OPEN),
     Kind.LOGIN_ACTION_REQUIRED: ("login_open", _OPEN),
 }
+# Told where nothing else beside it says so: that a new password or a hold ended them stands there already.
+_ENDINGS: Final[Mapping[Kind, tuple[str, str]]] = {Kind.SESSION_ENDED: ("session_ended", _DONE)}
+_ENDED_BY: Final = frozenset(("signed_out", "ended_by_person", "application", "account", "too_many"))
 _REFUSALS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.LOGIN_DENIED: ("login_denied", _REFUSED),
     Kind.LOGIN_ANSWER_WRONG: ("answer_wrong", _REFUSED),
@@ -73,15 +76,18 @@ _PROTECTIONS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.ACCOUNT_FROZEN: ("frozen", _PROTECTED),
     Kind.ACCOUNT_UNFROZEN: ("unfrozen", _DONE),
 }
-_ALL: Final = {**_SIGN_INS, **_REFUSALS, **_CHANGES, **_PROTECTIONS}
+_ALL: Final = {**_SIGN_INS, **_ENDINGS, **_REFUSALS, **_CHANGES, **_PROTECTIONS}
 FILTERS: Final[Mapping[str, frozenset[str]]] = {
     "all": stored([*_ALL]),
-    "sign_ins": stored([*_SIGN_INS]),
+    "sign_ins": stored([*_SIGN_INS, *_ENDINGS]),
     "changes": stored([*_CHANGES, *_PROTECTIONS]),
     "refused": stored([*_REFUSALS]),
 }
+# The overview has room for a few: how sessions ended is on the page of its own.
+_LATELY: Final = FILTERS["all"] - stored([*_ENDINGS])
 _WORDS: Final = {kind.stored: words for kind, words in _ALL.items()}
 _DISPUTABLE: Final = stored([*_SIGN_INS, *_CHANGES, Kind.SELF_SERVICE_BEGUN, Kind.SELF_SERVICE_STEP])
+_ENDED: Final = stored([*_ENDINGS])
 _ICONS: Final = {_DONE: "granted", _OPEN: "challenged", _REFUSED: "denied", _PROTECTED: "gate"}
 # How much of an address of another network is shown.
 _SHOWN_BITS: Final = {4: 16, 6: 32}
@@ -127,7 +133,7 @@ class ActivityPages:
     async def last(self, present: Present) -> list[dict[str, Any]]:
         """The newest few, for the overview."""
         subject_id, now_ms = present.session.whose.subject_id, to_ms(self._door.clock.now())
-        return self.rows(present, await own_events(self._door.storage, subject_id, FILTERS["all"], now_ms, most=LAST))
+        return self.rows(present, await own_events(self._door.storage, subject_id, _LATELY, now_ms, most=LAST))
 
     # --- "this was not me" -----------------------------------------------------------------------------------------
 
@@ -186,12 +192,14 @@ class ActivityPages:
 
     def rows(self, present: Present, found: OwnEvents) -> list[dict[str, Any]]:
         """Events as their page tells them."""
-        return [self._row(present, row, found.sessions.get(str(row["reference"]))) for row in found.rows]
+        told = [row for row in found.rows if row["kind"] not in _ENDED or row["payload"] is None or _ended_by(row)]
+        return [self._row(present, row, found.sessions.get(str(row["reference"]))) for row in told]
 
     def _row(self, present: Present, row: Row, session: Row | None) -> dict[str, Any]:
         told = payload_of(str(row["payload"] or ""))
         began = payload_of(str(session["payload"] or "")) if session is not None else {}
         words, result = _WORDS[str(row["kind"])]
+        words = f"session_{by}" if row["kind"] in _ENDED and (by := _ended_by(row)) else words
         address = _text(told, "client") or _text(told, "source")
         at_ms = int(row["created_at"] or 0)
         return {
@@ -229,6 +237,12 @@ class ActivityPages:
         )
         browser.keep(response)
         return response
+
+
+def _ended_by(row: Row) -> str:
+    """By what a session ended, where it is told; else nothing."""
+    why = _text(payload_of(str(row["payload"] or "")), "why")
+    return why if why in _ENDED_BY else ""
 
 
 def _detail(told: Mapping[str, Any]) -> str:

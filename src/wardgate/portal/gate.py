@@ -71,8 +71,7 @@ class Gate:
         bearer = request.cookies.get(SESSION_COOKIE, "")
         session = await self._door.sessions.find(bearer)
         if session is None:
-            rested = await self._door.sessions.has_rested(bearer)
-            return self._to_sign_in(request, bearer, "idle" if rested else "ended")
+            return self._to_sign_in(request, bearer, await self._door.sessions.why_ended(bearer))
         if session.application != self._door.portal() and not to_leave:
             # It was begun for another application, whose policy may ask for less than that of these pages.
             return RedirectResponse(f"/sign-in?then={quote(request.url.path)}", status_code=303)

@@ -30,6 +30,8 @@ SEEN_EVERY_MS: Final = 60_000
 CLOCK_STEP_MS: Final = 60_000
 MAX_SESSIONS: Final = 20
 MAX_DEVICE_CHARS: Final = 200
+# How a session ended that nobody ended, and any other.
+RESTED, OVER, GONE = "idle", "over", "ended"
 _JUST_NOW: Final[Mapping[str, int]] = {}
 _BEARER: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -151,10 +153,15 @@ class Sessions:
         session = await self._stored(bearer)
         return session if session is not None and is_live(session, to_ms(self._clock.now())) else None
 
-    async def has_rested(self, bearer: str) -> bool:
-        """Whether the session of this value ended because it was not used."""
+    async def why_ended(self, bearer: str) -> str:
+        """How the session of this value ended: RESTED or OVER, whichever came first; GONE where its row went before that.
+
+        Why a row went stands among its person's events, who is not known by the value alone.
+        """
         session, now_ms = await self._stored(bearer), to_ms(self._clock.now())
-        return session is not None and session.seen_at + session.idle_ms <= now_ms < session.ends_at
+        if session is None or is_live(session, now_ms):
+            return GONE
+        return RESTED if session.seen_at + session.idle_ms < session.ends_at else OVER
 
     async def _stored(self, bearer: str) -> Session | None:
         row = await self._storage.get("sso_session", {"session_mac": self._mac(bearer)}) if _is_bearer(bearer) else None
@@ -248,8 +255,9 @@ class Sessions:
 
     async def of_subject(self, subject_id: SubjectId) -> list[Session]:
         """All live sessions of a person, the one used last first."""
-        rows = await self._storage.find("sso_session", [Where("subject_id", "=", subject_id)], limit=MAX_SESSIONS * 2)
         now_ms = to_ms(self._clock.now())
+        mine = [Where("subject_id", "=", subject_id), Where("expires_at", ">", now_ms)]
+        rows = await self._storage.find("sso_session", mine, limit=MAX_SESSIONS * 2)
         live = [session for session in map(_from_row, rows) if is_live(session, now_ms)]
         return sorted(live, key=lambda session: session.seen_at, reverse=True)
 
