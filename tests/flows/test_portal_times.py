@@ -39,7 +39,7 @@ async def test_pages_tell_times_in_the_zone_of_the_realm_and_name_it(zone: str, 
             assert page.text.count(named) == 1, path
             assert f'<span class="clock">{clock}:' in page.text, path
             # What script reads says the moment itself.
-            assert set(re.findall(r'<time datetime="[^"]*T(\d\d:\d\d)', page.text)) == {"09:00"}, path
+            assert set(re.findall(r'<time dir="ltr" datetime="[^"]*T(\d\d:\d\d)', page.text)) == {"09:00"}, path
 
 
 async def test_hold_of_a_contact_ends_at_the_same_time_on_pages_and_in_messages() -> None:

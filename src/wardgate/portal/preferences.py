@@ -10,7 +10,7 @@ from wardgate.pages.browser import browser_of, form_of, is_ours
 from wardgate.pages.door import BrowserDoor
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import LANGUAGES, Text
-from wardgate.web.language import NAMES, language_of_request, remember_language
+from wardgate.web.language import language_of_request, names, remember_language
 from wardgate.web.theme import SYSTEM, THEMES, remember_theme, theme_of_request
 
 ADDRESS: Final = "/account/preferences"
@@ -60,7 +60,7 @@ class PreferencePages:
             session=present.session,
             user=present.user,
             error=error,
-            languages=[(each, NAMES[each]) for each in LANGUAGES],
+            languages=list(names().items()),
             chosen_language=language_of_request(request),
             themes=THEMES,
             chosen_theme=theme_of_request(request),

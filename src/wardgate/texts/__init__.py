@@ -1,10 +1,12 @@
 """What people read, by id, in every language: one TOML catalogue per language beside this file.
 
 Rooms pass a `Text` (an id and its values) and never a sentence; the door renders it in the person's language as the last
-thing it does. Adding a language is one catalogue file and one word in `LANGUAGES`. Imports nothing of ours.
+thing it does. Adding a language is one catalogue file and one word in `LANGUAGES`: what it
+calls itself and in which direction it is written stand in the catalogue. Imports nothing of ours.
 """
 
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,6 +14,11 @@ from pathlib import Path
 
 LANGUAGES = ("en", "tr")
 DEFAULT_LANGUAGE = "en"
+FOLDER = Path(__file__).parent
+RIGHT_TO_LEFT = "rtl"
+# What stands between these is set by its own direction and turns nothing around it (Unicode annex 9, FSI and PDI).
+_ISOLATED = "\u2068{}\u2069"
+_TURNING = frozenset(("R", "AL"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +32,7 @@ class Text:
 @lru_cache(maxsize=len(LANGUAGES))
 def catalogue(language: str) -> Mapping[str, str]:
     """All sentences of one language, by id."""
-    path = Path(__file__).with_name(f"{language}.toml")
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    tables = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
     return {f"{room}.{name}": sentence for room, sentences in tables.items() for name, sentence in sentences.items()}
 
 
@@ -46,3 +52,19 @@ def render(text: Text, language: str = DEFAULT_LANGUAGE) -> str:
     if 1 in text.values.values() and (single := sentences.get(f"{text.id}_1")):
         return single.format_map(text.values)
     return sentences[text.id].format_map(text.values)
+
+
+def render_on_page(text: Text, language: str) -> str:
+    """The same for where sentences of one direction hold values of another: a date in Hebrew, a Hebrew name in English.
+
+    Without it the parts of a date, a telephone number or an address change places within the sentence.
+    """
+    turns = catalogue(language_of(language))["page.direction"] == RIGHT_TO_LEFT
+    values = {name: _isolated(value, turns) if isinstance(value, str) else value for name, value in text.values.items()}
+    return render(Text(text.id, values), language)
+
+
+def _isolated(value: str, turns: bool) -> str:
+    if turns or not (value.isascii() or _TURNING.isdisjoint(map(unicodedata.bidirectional, value))):
+        return _ISOLATED.format(value)
+    return value

@@ -29,5 +29,6 @@ def early_reply(status: int) -> bytes:
 
 
 def _said(language: str, text_id: str) -> str:
-    sentences = catalogue(language)
-    return f'<div lang="{language}"><h1>{escape(sentences[text_id])}</h1><p>{escape(sentences[text_id + "_what"])}</p></div>'
+    said = catalogue(language)
+    words = f"<h1>{escape(said[text_id])}</h1><p>{escape(said[text_id + '_what'])}</p>"
+    return f'<div lang="{language}" dir="{said["page.direction"]}">{words}</div>'

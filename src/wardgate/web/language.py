@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from wardgate.texts import DEFAULT_LANGUAGE, LANGUAGES, Text, render
+from wardgate.texts import DEFAULT_LANGUAGE, LANGUAGES, Text, catalogue, render
 
 LANGUAGE_COOKIE = "__Host-wg_lang"
 LANGUAGE_LIFE_S = 365 * 24 * 3600
@@ -11,8 +11,6 @@ MAX_ACCEPT_LANGUAGE_CHARS = 200
 _SECOND_MS = 1000
 _MINUTE_MS = 60 * _SECOND_MS
 _HOUR_MS = 60 * _MINUTE_MS
-# The words by which people find their own language.
-NAMES = {"en": "English", "tr": "Türkçe"}
 
 
 def chosen(request: Request) -> str | None:
@@ -59,6 +57,11 @@ def accepted(header: str) -> str:
         if short in LANGUAGES and weight > best_weight:
             best, best_weight = short, weight
     return best
+
+
+def names() -> dict[str, str]:
+    """The words by which people find their own language."""
+    return {language: catalogue(language)["page.own_name"] for language in LANGUAGES}
 
 
 def number(value: int, language: str) -> str:

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from wardgate.audit.timeline import Trail
 from wardgate.brand.looks import Look, Looks
 from wardgate.clock import offset_of
-from wardgate.texts import LANGUAGES, Text, catalogue, render
+from wardgate.texts import LANGUAGES, Text, catalogue, render, render_on_page
 from wardgate.web import language as words
 from wardgate.web.accepting import Form, form_for
 from wardgate.web.access import client_address
@@ -40,7 +40,7 @@ class Pages:
         self._folders = (_TEMPLATES, *folders)
         self._looks: Callable[[], Looks] | None = None
         self._context = context
-        self._same = {"asset": assets.url, "demo": context.demo, "language_names": words.NAMES, "look_of": look_of}
+        self._same = {"asset": assets.url, "demo": context.demo, "language_names": words.names(), "look_of": look_of}
 
     def branded(self) -> "Pages":
         """The same for pages that people see: they bear the brand of the realm that the request is known to belong to."""
@@ -125,7 +125,7 @@ class Pages:
             "language": language,
             "brand": brand,
             "t": partial(_by_its_own_name, translate, brand.name) if brand is not None and brand.name else translate,
-            "say": lambda text: render(text, language),
+            "say": lambda text: render_on_page(text, language),
             "known_text": catalogue(language).__contains__,
             "number": _in(language, words.number),
             "duration": _in(language, words.duration),
@@ -162,7 +162,7 @@ def zone_words(zone: tzinfo, now: datetime) -> str:
 
 
 def _translate(language: str, text_id: str, /, **values: str | int) -> str:
-    return render(Text(text_id, values), language)
+    return render_on_page(Text(text_id, values), language)
 
 
 def _by_its_own_name(translate: Callable[..., str], name: str, text_id: str, /, **values: str | int) -> str:

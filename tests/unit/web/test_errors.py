@@ -83,4 +83,4 @@ def test_what_cannot_be_parsed_is_answered_in_every_language(status: int) -> Non
     assert f"content-length: {len(body)}".encode() in head.split(b"\r\n")
     assert b"default-src 'none'" in head
     for language in LANGUAGES:
-        assert f'<div lang="{language}"><h1>{catalogue(language)[f"page.error_{status}"]}</h1>' in body.decode()
+        assert f'<div lang="{language}" dir="ltr"><h1>{catalogue(language)[f"page.error_{status}"]}</h1>' in body.decode()
