@@ -255,7 +255,7 @@ async def test_app_and_recovery_codes_are_set_up_within_the_sign_in() -> None:
         page = await browser.post(code=world.wrong_code(secret), act="app")
         assert page.status_code == 422
         page = await browser.post(code=world.totp(secret=secret), act="app", nickname="Phone")
-        codes = re.findall(r"<code>([0-9A-Z-]{15})</code>", page.text)
+        codes = re.findall(r'<code dir="ltr">([0-9A-Z-]{15})</code>', page.text)
         assert len(codes) == 10
         assert sorted(await kinds(world, user)) == ["recovery_code", "totp"]
         file = await browser.client.get(f"{browser.path}/recovery-codes.txt")

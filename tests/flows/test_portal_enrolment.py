@@ -28,7 +28,7 @@ async def kinds(world: PortalWorld, user: DirectoryUser) -> list[str]:
 
 
 async def key_on(page: httpx.Response) -> bytes:
-    groups = re.search(r'<code class="command">([A-Z2-7 ]+)</code>', page.text)
+    groups = re.search(r'<code class="command" dir="ltr">([A-Z2-7 ]+)</code>', page.text)
     assert groups is not None
     encoded = groups[1].replace(" ", "")
     return base64.b32decode(encoded + "=" * (-len(encoded) % 8))
@@ -48,7 +48,7 @@ async def test_app_is_enrolled_by_its_key_and_first_code_and_recovery_codes_foll
         page = await browser.post(code=world.totp(secret=secret), nickname="My phone")
         assert browser.path == "/enrol/recovery-codes"
         page = await browser.post()
-        codes = re.findall(r"<code>([0-9A-Z-]{15})</code>", page.text)
+        codes = re.findall(r'<code dir="ltr">([0-9A-Z-]{15})</code>', page.text)
         assert len(codes) == 10
         assert await kinds(world, user) == ["totp", "totp", "recovery_code"]
         assert codes[0] not in (await browser.get("/account/authenticators")).text

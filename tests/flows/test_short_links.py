@@ -116,7 +116,7 @@ async def confirmed(browser: BrowserOfTests, passkey: SoftPasskey, path: str) ->
 
 async def app_on(page: httpx.Response) -> bytes:
     """The key that the page shows."""
-    found = re.search(r'<code class="command">([A-Z2-7 ]+)</code>', page.text)
+    found = re.search(r'<code class="command" dir="ltr">([A-Z2-7 ]+)</code>', page.text)
     assert found is not None, page.text
     return base64.b32decode(found[1].replace(" ", "") + "=" * (-len(found[1].replace(" ", "")) % 8))
 

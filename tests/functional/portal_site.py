@@ -21,7 +21,7 @@ from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import PasswordPolicy
 from wardgate.engine.runtime import EngineParts
 from wardgate.portal.routes import portal_pages
-from wardgate.texts import Text, render
+from wardgate.texts import Text, render_on_page
 from wardgate.web.app import build_web_app
 from wardgate.web.headers import CONTENT_SECURITY_POLICY
 from wardgate.web.server import HttpsServer
@@ -190,7 +190,7 @@ class Guest:
 
     def t(self, text_id: str, /, **values: str | int) -> str:
         """What a text says to him."""
-        return render(Text(text_id, values), self.look.language)
+        return render_on_page(Text(text_id, values), self.look.language)
 
     def open(self, path: str) -> None:
         """Go to an address."""

@@ -55,13 +55,15 @@ def render(text: Text, language: str = DEFAULT_LANGUAGE) -> str:
 
 
 def render_on_page(text: Text, language: str) -> str:
-    """The same for where sentences of one direction hold values of another: a date in Hebrew, a Hebrew name in English.
+    """The sentence where there is room for what to do next: that of the id with `_page`, where the catalogue has one.
 
-    Without it the parts of a date, a telephone number or an address change places within the sentence.
+    Sentences of one direction hold values of another there, a date in Hebrew or a Hebrew name in English: not isolated, the parts
+    of a date, a telephone number or an address change places.
     """
-    turns = catalogue(language_of(language))["page.direction"] == RIGHT_TO_LEFT
+    sentences = catalogue(language_of(language))
+    turns = sentences["page.direction"] == RIGHT_TO_LEFT
     values = {name: _isolated(value, turns) if isinstance(value, str) else value for name, value in text.values.items()}
-    return render(Text(text.id, values), language)
+    return render(Text(longer if (longer := f"{text.id}_page") in sentences else text.id, values), language)
 
 
 def _isolated(value: str, turns: bool) -> str:
