@@ -30,9 +30,10 @@ from wardgate.federation.stored_requests import SIGN_IN, Asked, Draft, StoredReq
 from wardgate.pages.browser import Browser, browser_of, drop_cookie, form_of, is_ours
 from wardgate.pages.by_session import ask_engine
 from wardgate.pages.door import SESSION_COOKIE
+from wardgate.pages.place import AGAIN
 from wardgate.pages.purpose import Aim
 from wardgate.pages.refusing import status_of, wait_s
-from wardgate.pages.sign_in import AGAIN, SignInPages, session_name
+from wardgate.pages.sign_in import SignInPages, session_name
 from wardgate.session.sessions import Session
 from wardgate.storage.port import Operation, Refused
 from wardgate.texts import Text

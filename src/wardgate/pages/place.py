@@ -5,6 +5,8 @@ from typing import Final
 
 MAX_PATH_CHARS: Final = 200
 START: Final = "/account"
+# In the address of the form: who is signed in is to sign in again.
+AGAIN: Final = "again"
 # One slash at the beginning and no second one: two would name another host; so would a backslash, to some browsers.
 # What an application asked for waits at an address whose last part says which it is.
 # Where we begin for one, its name does, which may hold any letters.
