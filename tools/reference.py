@@ -22,6 +22,7 @@ from wardgate.config.reference import FileReference
 from wardgate.config.schema import schema_of_document
 from wardgate.directory.active_directory.settings import KerberosSettings
 from wardgate.factors import SECOND_FACTORS
+from wardgate.federation.refusals import REFUSALS
 from wardgate.federation.settings import ClaimSettings, MetadataSettings, NameIdSettings
 from wardgate.metrics import CATALOGUE, RESULTS, STEPS
 from wardgate.radius.dictionaries import BUILT_IN
@@ -270,6 +271,13 @@ def reasons_page() -> Iterator[str]:
     for kind in IncidentKind:
         title, cure = (render(Text(f"{table}.{kind.value}", places)) for table in ("incident", "cure"))
         yield f"| `{kind.value}` | {title} | {cure} |"
+    yield ""
+    yield "## SAML messages and metadata that are refused"
+    yield ""
+    yield "| name | what it means | what to do |"
+    yield "| --- | --- | --- |"
+    for code, refusal in REFUSALS.items():
+        yield f"| `{code}` | {refusal.means} | {refusal.cure} |"
 
 
 def metrics_page() -> Iterator[str]:

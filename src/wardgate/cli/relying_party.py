@@ -173,6 +173,7 @@ def _show_one(result: Mapping[str, Any]) -> None:
             say(f"its requests are checked with the key {each['sha256']}, certificate until {each['ends_at']}")
     say("")
     say("To be set at the application:")
+    facts([(f"our {name.replace('_', ' ')}", address) for name, address in result["ours"].items()])
     for line in result["there"]:
         say(f"- {line}")
     say(f"- {result['own_login']}")
@@ -199,6 +200,8 @@ def _show_preview(result: Mapping[str, Any]) -> None:
 
 
 def _show_keys(result: Mapping[str, Any]) -> None:
+    if not result["keys"]:
+        note("There is no key yet: the server makes the first when it starts.")
     columns = ("name", "state", "signs_from", "published_until")
     rows = [[*(key[name] for name in columns), *key["certificate"].values()] for key in result["keys"]]
     table((*(name.replace("_", "-") for name in columns), "sha256", "certificate-ends"), rows)

@@ -20,6 +20,7 @@ from wardgate.federation.claims import (
     places_of,
 )
 from wardgate.federation.presets import preset_of
+from wardgate.federation.refusals import cure_of
 from wardgate.federation.saml.values import SpMetadata
 from wardgate.federation.settings import ClaimSettings, MetadataSettings, NameIdSettings, SamlApplicationSettings
 from wardgate.texts import LANGUAGES
@@ -121,7 +122,8 @@ def _read(document: bytes, entity_id: str, trusted: tuple[bytes, ...]) -> SpMeta
     try:
         return parse_sp_metadata(document, 0, entity_id, trusted)
     except MessageError as error:
-        raise SettingsError(f"is not taken: {error.message}") from error
+        cure = cure_of(error.code)
+        raise SettingsError(f"is not taken: {error.message} ({error.code}){': ' if cure else ''}{cure}") from error
 
 
 # A document is parsed again and again while it is edited, and large metadata is few.

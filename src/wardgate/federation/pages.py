@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from wardgate.federation.arriving import NotTrusted
 from wardgate.federation.door import FederationDoor
+from wardgate.federation.refusals import cure_of
 from wardgate.federation.saml.bindings import Form
 from wardgate.texts import Text
 from wardgate.web.headers import CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_HEADER
@@ -46,11 +47,12 @@ def refused(door: FederationDoor, request: Request, why: NotTrusted, status: int
     trail = door.browser.trail(request)
     trail.result, trail.reason = "denied", "saml_refused"
     detail, issuer = why.detail[:MAX_TOLD_CHARS], why.issuer[:MAX_TOLD_CHARS]
-    trail.note("a SAML message was refused", rule=why.rule, why=detail, issuer=issuer)
+    trail.note("a SAML message was refused", rule=why.rule, why=detail, issuer=issuer, cure=cure_of(why.rule))
     door.browser.recorder.publish(trail)
     if trail.stored:
         # Of a flood, as many as there are timelines.
-        log.warning("saml_refused", rule=why.rule, why=detail, issuer=issuer, reference=trail.reference)
+        told_all = {"rule": why.rule, "why": detail, "issuer": issuer, "cure": cure_of(why.rule)}
+        log.warning("saml_refused", **told_all, reference=trail.reference)
     return told(door, request, Text(why.text, {"ref": trail.reference}), status)
 
 

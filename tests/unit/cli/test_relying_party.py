@@ -28,7 +28,10 @@ def test_an_application_is_added_by_its_metadata_and_shown(cli: Cli, tmp_path: P
     shown = cli("relying-party", "show", "WIKI", "--json").json("relying-party-show")
     assert shown["party"]["acs"] == [{"url": ACS, "index": 0, "default": True}]
     assert len(shown["party"]["certificates"]["signing"]) == 1
-    assert f"responses go to {ACS}" in cli("relying-party", "show", "wiki").out
+    told = cli("relying-party", "show", "wiki").out
+    assert f"responses go to {ACS}" in told
+    assert shown["ours"]["entity_id"].endswith("/saml/metadata")
+    assert f"our sign in    {shown['ours']['sign_in']}" in told
 
 
 def test_metadata_comes_by_standard_input_and_the_audit_trail_says_so(cli: Cli) -> None:

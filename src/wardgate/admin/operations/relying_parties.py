@@ -8,7 +8,13 @@ from wardgate.admin.management import Desk
 from wardgate.admin.operations.places import Result
 from wardgate.control import Operation
 
-METADATA_PATH: Final = "/saml/metadata"
+# Our addresses, by what an application's own console asks for.
+_OURS: Final[Mapping[str, str]] = {
+    "metadata": "/saml/metadata",
+    "entity_id": "/saml/metadata",
+    "sign_in": "/saml/sso",
+    "logout": "/saml/slo",
+}
 
 
 async def add(
@@ -40,7 +46,13 @@ async def add(
         policy=policy,
         title=title,
     )
-    return await relying_parties.add_party(desk.office, wanted, reason)
+    return {**await relying_parties.add_party(desk.office, wanted, reason), "ours": _ours(desk)}
+
+
+def _ours(desk: Desk) -> dict[str, str]:
+    """What is entered at the application."""
+    origin = desk.opened.installation.settings.portal_url or desk.https_url
+    return {name: origin + path for name, path in _OURS.items()}
 
 
 async def list_(desk: Desk) -> Result:
@@ -50,7 +62,7 @@ async def list_(desk: Desk) -> Result:
 
 async def show(desk: Desk, name: str) -> Result:
     """One relying party."""
-    return await relying_parties.show_party(desk.office, name=name)
+    return {**await relying_parties.show_party(desk.office, name=name), "ours": _ours(desk)}
 
 
 async def examine(desk: Desk, name: str, online: bool = False) -> Result:
@@ -60,7 +72,7 @@ async def examine(desk: Desk, name: str, online: bool = False) -> Result:
 
 async def preview(desk: Desk, name: str, user: str, directory: str | None = None) -> Result:
     """What a relying party would be told of a person."""
-    issuer = (desk.opened.installation.settings.portal_url or desk.https_url) + METADATA_PATH
+    issuer = _ours(desk)["metadata"]
     return await relying_parties.preview(desk.office, name=name, user=user, directory=directory, issuer=issuer)
 
 
