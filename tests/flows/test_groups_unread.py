@@ -7,7 +7,7 @@ import pytest
 from tests.flows.world import World
 from wardgate.directory.memory import MemoryDirectory
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine.outcome import Challenge, Denied
+from wardgate.engine.outcome import Denied, Granted
 from wardgate.engine.runtime import Application
 from wardgate.engine.settings import AnyApplicationSettings, ApplicationSettings, ReleaseRuleSettings
 from wardgate.factors import KINDS, STRONG_KINDS
@@ -29,6 +29,11 @@ class Apart(MemoryDirectory):
         """As `find`."""
         self.without += 1
         return await super().find(name, timeout_s)
+
+    async def get_without_groups(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        """As `get`."""
+        self.without += 1
+        return await super().get(immutable_id, timeout_s)
 
 
 def a_policy(rule: Mapping[str, object], floor: Mapping[str, object] | None = None) -> Policy:
@@ -72,8 +77,10 @@ async def test_a_login_that_no_group_matters_for_asks_for_none() -> None:
     world = World(directory=directory, policy=a_policy({}))
     user = await world.person("ada", groups=("staff",))
     await world.give_totp(user)
-    assert isinstance(await world.begin("ada"), Challenge)
+    challenge = await world.begin("ada")
     assert directory.without == 1
+    assert isinstance(await world.answer(challenge, world.totp(), name="ada"), Granted)
+    assert directory.without == 2, "and none where the account is looked at once more"
 
 
 async def test_a_member_of_a_group_that_policy_refuses_is_refused_all_the_same() -> None:
@@ -82,5 +89,5 @@ async def test_a_member_of_a_group_that_policy_refuses_is_refused_all_the_same()
     await world.give_totp(await world.person("ada", groups=("leavers",)))
     await world.give_totp(await world.person("eve"))
     assert isinstance(await world.begin("ada"), Denied)
-    assert isinstance(await world.begin("eve"), Challenge)
+    assert isinstance(await world.answer(await world.begin("eve"), world.totp(), name="eve"), Granted)
     assert directory.without == 0

@@ -197,9 +197,15 @@ async def test_a_user_without_his_groups_is_otherwise_the_same(
     staff = make(server)
     whole, alone = await found(staff, "alice"), await staff.find_without_groups("ALICE", SOON)
     assert alone == replace(whole, groups=(), group_aliases={})
+    assert await staff.get_without_groups(whole.immutable_id, SOON) == alone
     assert await staff.find_without_groups("nobody-of-that-name", SOON) is None
+    assert await staff.get_without_groups("not-the-id-of-anybody", SOON) is None
     for needed in ({"groups": OpenLdapGroups(protected=("vpn-users",))}, {"down_grace_s": 60}):
-        assert await make(server, **needed).find_without_groups("alice", SOON) == await found(make(server, **needed), "alice")
+        careful = make(server, **needed)
+        whole = await found(careful, "alice")
+        assert whole.groups
+        assert await careful.find_without_groups("alice", SOON) == whole
+        assert await careful.get_without_groups(whole.immutable_id, SOON) == whole
 
 
 async def test_groups_can_be_read_from_member_of_alone(server: slapd.Server, make: Callable[..., OpenLdapDirectory]) -> None:

@@ -177,6 +177,10 @@ class GroupsApart(Protocol):
         """As `find`, for a login of which nothing depends on groups: they may be missing."""
         ...
 
+    async def get_without_groups(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        """As `get`, for such a login."""
+        ...
+
 
 @runtime_checkable
 class NameRules(Protocol):

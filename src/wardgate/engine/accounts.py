@@ -1,8 +1,9 @@
 """The account that a login is about, as it is now."""
 
 from wardgate.directory.port import AccountState, Directory, DirectoryUser
+from wardgate.engine.finding import reads_groups_apart
 from wardgate.engine.grace import open_user
-from wardgate.engine.runtime import EngineConfiguration, EngineParts
+from wardgate.engine.runtime import Application, EngineConfiguration, EngineParts
 from wardgate.engine.steps import DIRECTORY_FIND, Steps
 from wardgate.engine.transaction import Transaction
 from wardgate.errors import DirectoryUnavailable, SealError
@@ -15,15 +16,17 @@ class Accounts:
         self._parts = parts
         self._steps = Steps(parts)
 
-    async def of(self, transaction: Transaction) -> DirectoryUser | None:
+    async def of(self, transaction: Transaction, application: Application | None = None) -> DirectoryUser | None:
         """The account as it is now; None when it may not be let in any more.
+
+        `application`: the only one that it is looked at for. His groups may be missing where nothing of it depends on them.
 
         Of a login that began while the directory was down, as it was told last: until the directory answers again, and then only
         if nothing about the account has changed, for its password is the one of before.
         """
         graced = self._graced(transaction)
         try:
-            user = await self._asked(transaction)
+            user = await self._asked(transaction, application)
         except DirectoryUnavailable:
             if graced is None:
                 raise
@@ -38,13 +41,15 @@ class Accounts:
         except SealError:
             return None
 
-    async def _asked(self, transaction: Transaction) -> DirectoryUser | None:
+    async def _asked(self, transaction: Transaction, application: Application | None) -> DirectoryUser | None:
         directory = directory_of(self._parts.configuration(), transaction.directory)
         if directory is None:
             return None
         began = self._steps.begin()
         try:
-            return await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
+            if application is None or application.reads_groups or not reads_groups_apart(directory):
+                return await directory.get(transaction.immutable_id, self._parts.directory_timeout_s)
+            return await directory.get_without_groups(transaction.immutable_id, self._parts.directory_timeout_s)
         finally:
             self._steps.end_directory(DIRECTORY_FIND, directory.name, "find", began)
 

@@ -34,7 +34,7 @@ from wardgate.engine.proved import Grant, commit_proved, proved_outcome, recordi
 from wardgate.engine.recording import Recording
 from wardgate.engine.request import AnswerRequest
 from wardgate.engine.rounds import Answer, Rounds, Step
-from wardgate.engine.runtime import EngineParts
+from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.spent_code import user_key
 from wardgate.engine.stepping_up import may_add, strong_kinds
 from wardgate.engine.steps import STORAGE_READ, Steps
@@ -155,7 +155,7 @@ class Answering:
             return await self.rounds.close(
                 handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference})
             )
-        user = await self._open_account(handle, transaction, request, subject_in(link))
+        user = await self._open_account(handle, transaction, request, subject_in(link), application)
         if not isinstance(user, DirectoryUser):
             return user
         if not self._freezes.knows_none(subject_id) and await self._was_frozen(transaction, subject_id):
@@ -183,11 +183,16 @@ class Answering:
         return transaction
 
     async def _open_account(
-        self, handle: Handle, transaction: Transaction, request: AnswerRequest, subject_id: SubjectId | None
+        self,
+        handle: Handle,
+        transaction: Transaction,
+        request: AnswerRequest,
+        subject_id: SubjectId | None,
+        application: Application,
     ) -> DirectoryUser | Step | None:
         """Whose answer it is, as he is now; or the outcome where the login may not go on."""
         try:
-            user = await self.accounts.of(transaction)
+            user = await self.accounts.of(transaction, application)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
             return self.rounds.refuse(request, transaction, "directory_down", "down.directory")

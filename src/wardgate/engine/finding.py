@@ -96,7 +96,7 @@ class Finding:
     async def _ask(self, attempt: Attempt, directory: Directory, name: str, known: Row | None) -> Found:
         began = self._steps.begin()
         try:
-            if attempt.application.reads_groups or not _reads_groups_apart(directory):
+            if attempt.application.reads_groups or not reads_groups_apart(directory):
                 user = await directory.find(name, self._parts.directory_timeout_s)
             else:
                 user = await directory.find_without_groups(name, self._parts.directory_timeout_s)
@@ -120,7 +120,7 @@ def _has_rules(directory: Directory) -> TypeGuard[NameRules]:
     return _kind_has_rules(type(directory))
 
 
-def _reads_groups_apart(directory: Directory) -> TypeGuard[GroupsApart]:
+def reads_groups_apart(directory: Directory) -> TypeGuard[GroupsApart]:
     return _kind_reads_groups_apart(type(directory))
 
 

@@ -62,6 +62,7 @@ class OpenLdapDirectory:
         self._verified = VerifiedPasswords(settings.verified_cache_s, clock)
         self._grace = GracePasswords(settings.down_grace_s, clock)
         self._expired = VerifiedPasswords(_EXPIRED_S, clock)
+        self._always_with_groups = bool(settings.groups.protected or settings.down_grace_s)
 
     @property
     def name(self) -> str:
@@ -77,23 +78,28 @@ class OpenLdapDirectory:
             return None
         budget = self._budget(timeout_s)
         entry = await self._entry_of_name(key, budget)
-        user = await self._user(entry, budget) if entry is not None else None
+        user = await self._user(entry, budget, self._groups) if entry is not None else None
         self._grace.found(name, user)
         return user
 
     async def find_without_groups(self, name: str, timeout_s: float) -> DirectoryUser | None:
         """As `find`. Groups are read all the same where they tell administrators, or where users are kept for when we are down."""
-        if self._settings.groups.protected or self._settings.down_grace_s:
+        if self._always_with_groups:
             return await self.find(name, timeout_s)
         key = canonical_name(name)
         if key is None:
             return None
         budget = self._budget(timeout_s)
         entry = await self._entry_of_name(key, budget)
-        if entry is None:
-            return None
-        with self._reaching():
-            return self._reader.user(entry, await self._policies.effective(entry, budget), NONE)
+        return await self._user(entry, budget, None) if entry is not None else None
+
+    async def get_without_groups(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        """As `get`, and as `find_without_groups`."""
+        if self._always_with_groups:
+            return await self.get(immutable_id, timeout_s)
+        budget = self._budget(timeout_s)
+        entry = await self._entry_of_id(immutable_id, budget)
+        return await self._user(entry, budget, None) if entry is not None else None
 
     async def sharing_mail(self, address: str, timeout_s: float, limit: int) -> tuple[DirectoryUser, ...]:
         """Everybody with this mail address."""
@@ -104,7 +110,7 @@ class OpenLdapDirectory:
         found = await self._search(equal(self._settings.attributes.mail, key), budget, None)
         named = (entry for entry in found or () if entry.texts(self._settings.attributes.user_name))
         hits = [entry for entry in named if self._reader.has_mail(entry, key)][:limit]
-        return tuple(await asyncio.gather(*(self._user(entry, budget) for entry in hits)))
+        return tuple(await asyncio.gather(*(self._user(entry, budget, self._groups) for entry in hits)))
 
     async def get(self, immutable_id: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this immutable id, wherever the entry is by now and whatever it is called."""
@@ -112,7 +118,7 @@ class OpenLdapDirectory:
         entry = await self._entry_of_id(immutable_id, budget)
         if entry is None:
             return None
-        user = await self._user(entry, budget)
+        user = await self._user(entry, budget, self._groups)
         self._grace.seen(user)
         return user
 
@@ -167,10 +173,11 @@ class OpenLdapDirectory:
                     return None
                 raise
 
-    async def _user(self, entry: Entry, budget: Budget, groups: GroupReader | None = None) -> DirectoryUser:
+    async def _user(self, entry: Entry, budget: Budget, groups: GroupReader | None) -> DirectoryUser:
+        """`groups`: who reads his groups; None: nobody does."""
         with self._reaching():
             policy = await self._policies.effective(entry, budget)
-            return self._reader.user(entry, policy, await (groups or self._groups).of(entry, budget))
+            return self._reader.user(entry, policy, NONE if groups is None else await groups.of(entry, budget))
 
     async def users(self, timeout_s: float) -> AsyncGenerator[Sequence[DirectoryUser], None]:
         """Everybody with a login name. All groups are read first, so that nobody's have to be searched for."""
