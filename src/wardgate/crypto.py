@@ -222,7 +222,8 @@ def same(one: bytes, other: bytes) -> bool:
 def new_reference() -> str:
     """A short reference for people: 8 characters, 40 bits, always the same length."""
     value = int.from_bytes(random_bytes(5), "big")
-    return "".join([_REFERENCE_PAIRS[(value >> shift) & 1023] for shift in (30, 20, 10, 0)])
+    pairs = _REFERENCE_PAIRS
+    return pairs[value >> 30] + pairs[value >> 20 & 1023] + pairs[value >> 10 & 1023] + pairs[value & 1023]
 
 
 def new_id() -> str:

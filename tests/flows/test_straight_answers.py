@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from tests.flows.world import World, at_once, elsewhere, is_granted, reason
+from wardgate.directory.port import DirectoryUser
 from wardgate.engine.outcome import Challenge, Granted
+from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.memory import MemoryStorage
 from wardgate.storage.port import Find, Row
 
@@ -116,3 +118,20 @@ async def test_a_source_that_was_noted_hours_ago_is_noted_again(world: World) ->
         now_ms = int(world.clock.now().timestamp() * 1000)
         assert pair["succeeded_at"] == now_ms
         assert pair["expires_at"] == now_ms + 30 * 86_400_000
+
+
+async def test_a_directory_that_does_not_answer_is_waited_for_once(world: World) -> None:
+    """A NAS's patience is as long as one wait; and nothing is used up by it."""
+    challenge = await clean(world)
+    asked = world.directory.get
+    waits: list[str] = []
+
+    async def silent(immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        waits.append(immutable_id)
+        raise DirectoryUnavailable("it did not answer")
+
+    world.directory.get = silent  # type: ignore[method-assign]
+    assert reason(await world.answer(challenge, world.totp(), name="ada")) == "directory_down"
+    assert len(waits) == 1
+    world.directory.get = asked  # type: ignore[method-assign]
+    assert is_granted(await world.answer(challenge, world.totp(), name="ada"))

@@ -89,9 +89,15 @@ def kept_authenticators(subject_id: SubjectId) -> Find:
 
 def active_and_held(rows: Sequence[Row]) -> tuple[list[Authenticator], list[Authenticator]]:
     """What a subject can prove with and what is held, oldest first."""
-    found = [from_row(row) for row in rows]
-    active = [each for each in found if each.state is AuthenticatorState.ACTIVE]
-    return active[:MAX_AUTHENTICATORS], [each for each in found if each.state is AuthenticatorState.HELD]
+    active: list[Authenticator] = []
+    held: list[Authenticator] = []
+    for row in rows:
+        found = from_row(row)
+        if found.state is AuthenticatorState.ACTIVE:
+            active.append(found)
+        elif found.state is AuthenticatorState.HELD:
+            held.append(found)
+    return active[:MAX_AUTHENTICATORS], held
 
 
 def release(authenticators: Iterable[Authenticator]) -> list[Operation]:

@@ -1,13 +1,14 @@
 """The catalogue of audit events. A kind reads `room:subject:action`; the text beside it goes into the generated reference."""
 
 import hashlib
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
+from wardgate.crypto import random_bytes
 from wardgate.jsons import dumps
 from wardgate.storage.port import Append
+from wardgate.values import quick_value
 
 SALT_BYTES = 16
 MAX_PAYLOAD_CHARS = 8192
@@ -203,7 +204,7 @@ class Kind(Enum):
         self.help = help_text
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class AuditEvent:
     """One event. `details` are plain JSON values without secrets, codes or whole telephone numbers."""
 
@@ -221,7 +222,7 @@ def record(event: AuditEvent) -> Append:
     payload = dumps({"actor": event.actor, **event.details})
     if len(payload) > MAX_PAYLOAD_CHARS:
         payload = dumps({"actor": event.actor, "cut": payload[: MAX_PAYLOAD_CHARS // 2]})
-    salt = secrets.token_bytes(SALT_BYTES)
+    salt = random_bytes(SALT_BYTES)
     return Append(
         {
             "kind": event.kind.stored,

@@ -23,6 +23,7 @@ class Trail:
 
     __slots__ = (
         "_clock",
+        "_monotonic",
         "_started",
         "application",
         "client",
@@ -43,7 +44,8 @@ class Trail:
 
     def __init__(self, clock: Clock, door: str) -> None:
         self._clock = clock
-        self._started = clock.monotonic()
+        self._monotonic = clock.monotonic
+        self._started = self._monotonic()
         self.door = door
         self.reference = new_reference()
         self.transaction_id: str | None = None
@@ -80,7 +82,7 @@ class Trail:
     def note(self, what: str, **detail: object) -> None:
         """Add a step. `what` is a short phrase in English; details are plain values."""
         if len(self.steps) < MAX_STEPS:
-            self.steps.append(((self._clock.monotonic() - self._started) * 1000, what, detail))
+            self.steps.append(((self._monotonic() - self._started) * 1000, what, detail))
 
     def take_back(self, steps: int) -> None:
         """Forget all but the first of so many steps: what comes is told anew."""
@@ -99,7 +101,7 @@ class Trail:
             "reason": self.reason,
             "text": self.text,
             "steps": [{"at_ms": round(at, 3), "what": what, "detail": _short(detail)} for at, what, detail in self.steps],
-            "took_ms": round((self._clock.monotonic() - self._started) * 1000, 3),
+            "took_ms": round((self._monotonic() - self._started) * 1000, 3),
         }
 
     def entry(self, ring: KeyRing, at_ms: int | None = None) -> Insert:
@@ -158,9 +160,13 @@ def new_transaction_id() -> str:
     return new_id()
 
 
-def _short(detail: Mapping[str, object]) -> dict[str, object]:
-    if not detail:
-        return {}
+def _short(detail: Mapping[str, object]) -> Mapping[str, object]:
+    for value in detail.values():
+        if value is None or (type(value) is str and len(value) > MAX_DETAIL_CHARS):
+            break
+    else:
+        # Nearly every one is as it should be.
+        return detail
     return {name: value[:MAX_DETAIL_CHARS] if type(value) is str else value for name, value in detail.items() if value is not None}
 
 

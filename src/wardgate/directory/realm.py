@@ -35,6 +35,7 @@ class Realms:
             raise SettingsError(f"realms: {len(defaults)} realms have `default: true`; mark exactly one")
         self.default = defaults[0]
         self._by_domain: dict[str, Realm] = {}
+        self._directories = {each.name: each for realm in reversed(self._realms) for each in reversed(realm.directories)}
         for realm in self._realms:
             for word in (realm.settings.name, *realm.settings.domains):
                 self._claim(word, realm)
@@ -45,6 +46,10 @@ class Realms:
     def named_by(self, domain: str) -> Realm | None:
         """The realm that a typed domain selects."""
         return self._by_domain.get(canonical_name(domain) or "")
+
+    def directory(self, name: str) -> Directory | None:
+        """The directory of this name."""
+        return self._directories.get(name)
 
     def _claim(self, word: str, realm: Realm) -> None:
         key = canonical_name(word)
@@ -61,6 +66,8 @@ def parse_login_name(typed: str, realms: Realms) -> tuple[Realm, str]:
     a mail address `u@x` may be somebody's, while `X\\u` is nobody's. It must never become the default realm's `u`, who is
     another person. RADIUS gateways write `user@domain` as `domain\\user`, so operators list both forms under `domains`.
     """
+    if "@" not in typed and "\\" not in typed:
+        return realms.default, typed
     for domain, name in (_before_backslash(typed), _after_at(typed)):
         realm = realms.named_by(domain) if domain and name else None
         if realm is not None:

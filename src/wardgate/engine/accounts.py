@@ -56,4 +56,4 @@ class Accounts:
 
 def directory_of(configuration: EngineConfiguration, name: str) -> Directory | None:
     """The directory of this name."""
-    return next((each for realm in configuration.realms for each in realm.directories if each.name == name), None)
+    return configuration.realms.directory(name)

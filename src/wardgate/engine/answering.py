@@ -100,7 +100,11 @@ class Answering:
         trail = request.trail
         trail.transaction_id, trail.reference, trail.application = carried.id, carried.reference, carried.application
         noted = len(trail.steps)
-        answer = await self._straight.look(handle, carried, request, now)
+        try:
+            answer = await self._straight.look(handle, carried, request, now)
+        except DirectoryUnavailable as error:
+            # To be looked at again would be to wait as long again.
+            return await self.rounds.taken(handle, request) or self._down(request, carried, error)
         verdict = self._straight.judge(answer) if answer is not None else None
         step = await self._right(answer, BY_KIND[carried.factor], verdict) if answer is not None and verdict is not None else None
         if step is None:
@@ -194,12 +198,15 @@ class Answering:
         try:
             user = await self.accounts.of(transaction, application)
         except DirectoryUnavailable as error:
-            request.trail.note("directory did not answer", error=error.message)
-            return self.rounds.refuse(request, transaction, "directory_down", "down.directory")
+            return self._down(request, transaction, error)
         if user is None or subject_id != transaction.subject_id:
             text = Text("flow.unknown", {"ref": transaction.reference})
             return await self.rounds.close(handle, request, transaction, "user_changed", text)
         return user
+
+    def _down(self, request: AnswerRequest, transaction: Transaction, error: DirectoryUnavailable) -> Denied:
+        request.trail.note("directory did not answer", error=error.message)
+        return self.rounds.refuse(request, transaction, "directory_down", "down.directory")
 
     async def cancel(self, handle: Handle, carried: Transaction | None, trail: Trail) -> Denied | None:
         """End the login that this handle belongs to. None: it is over already."""

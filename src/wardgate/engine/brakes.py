@@ -57,6 +57,7 @@ _FOREVER_MS = 400 * 86_400_000
 LONGEST_WAIT_MS = DAY_MS
 # Of one person, for an operator's hand.
 MAX_KNOWN_SOURCES = 1_000
+_NOTHING_FAILED = (Where("failures", "=", 0), Where("level", "=", 0))
 # As many as may be allowed in a day: of what is not kept, no limit can count.
 MAX_STAMPS = 1_000
 
@@ -418,8 +419,7 @@ def pass_unread(keys: BrakeKeys, now_ms: int, clean: Clean) -> Update:
     """
     conditions = (
         Where("locked_until", "<=", now_ms),
-        Where("failures", "=", 0),
-        Where("level", "=", 0),
+        *_NOTHING_FAILED,
         Where("succeeded_at", ">", now_ms - KNOWN_SOURCE_MS),
     )
     changes: Row = {} if clean == Clean.NOTED else {"succeeded_at": now_ms, "expires_at": now_ms + KNOWN_SOURCE_MS}

@@ -59,6 +59,12 @@ def course_of(plan: Plan, hand_over_s: int, pages: bool, site: bool, by_link: st
     return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s, pages, by_link, enrols), plan.text)
 
 
+@lru_cache(maxsize=256)
+def told_steps(steps: tuple[tuple[str, ...], ...]) -> str:
+    """The steps of a plan, as the timeline tells them."""
+    return " then ".join(["/".join(step) for step in steps])
+
+
 def led(course: Course, factors: Sequence[str]) -> Course:
     """With a last step for what must be enrolled and can be on the page of a link: it is proved in the window that waits for it."""
     kinds = tuple(kind for kind in factors if kind in ENROLLABLE and (kind not in ON_PAGES or course.terms.by_link))

@@ -21,7 +21,7 @@ from wardgate.engine.approvals import Approvals
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.confirming import Confirming
-from wardgate.engine.course import Course, course_of, led, less, refusal_told
+from wardgate.engine.course import Course, course_of, led, less, refusal_told, told_steps
 from wardgate.engine.demands import Due
 from wardgate.engine.first_factor import FirstFactor
 from wardgate.engine.freezing import Freezes
@@ -133,7 +133,7 @@ class Engine:
             return name, await self._refusing.deny_known(attempt, person, decision.reason, text)
         if request.asked:
             decision = replace(decision, steps=with_asked(decision.steps, request.asked, decision.never))
-        request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
+        request.trail.note("policy decided", rule=decision.rule, steps=told_steps(decision.steps))
         if not suffices(decision, proved.verdict) or any(PASSWORD in each for each in request.asked):
             text = Text("passkey.not_taken", {"application": attempt.application.title, "ref": reference})
             text = Text("passkey.password_too") if takes_passkeys(decision) else text
@@ -169,7 +169,7 @@ class Engine:
         if isinstance(decision, NoEntry):
             text = refusal_told(decision, person.language, attempt.application.title, request.trail.reference)
             return await self._refusing.deny_known(attempt, person, decision.reason, text)
-        request.trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
+        request.trail.note("policy decided", rule=decision.rule, steps=told_steps(decision.steps))
         forced = [each for each in decision.demands if each.level == "forced"]
         if not takes_tickets(decision) or demands.asks_for_change(forced, person.user, attempt.now_ms):
             # Who changes the password has to know the present one: at an unlocked computer anybody would choose his own.
@@ -198,7 +198,7 @@ class Engine:
             text = refusal_told(decision, person.language, attempt.application.title, trail.reference)
             return (), await self._refusing.deny_known(attempt, person, decision.reason, text)
         plan = replace(decision, steps=with_asked(decision.steps, request.asked, decision.never)) if request.asked else decision
-        trail.note("policy decided", rule=plan.rule, steps=" then ".join("/".join(step) for step in plan.steps))
+        trail.note("policy decided", rule=plan.rule, steps=told_steps(plan.steps))
         site = request.origin.site is not None
         counted = aged(
             request.session, plan, course_of(plan, 0, True, site).terms, person.user, attempt.now_ms, request.fresh_after
@@ -323,7 +323,7 @@ class Engine:
             trail.note("policy refuses", reason=decision.reason, rule=decision.rule)
             text = refusal_told(decision, person.language, attempt.application.title, trail.reference)
             return await self._refusing.deny_known(attempt, person, decision.reason, text)
-        trail.note("policy decided", rule=decision.rule, steps=" then ".join("/".join(step) for step in decision.steps))
+        trail.note("policy decided", rule=decision.rule, steps=told_steps(decision.steps))
         if person.grace and not self._may_be_graced(decision, trail):
             await self._storage.commit(person.settle)
             return self._refusing.down(attempt)

@@ -75,6 +75,7 @@ class Meeting:
     def facts(self, attempt: Attempt, person: Person) -> Facts:
         """What policy is told of a login."""
         request, user = attempt.request, person.user
+        holder, sending = person.holder, attempt.configuration.sending
         return Facts(
             goal=request.goal.value,
             application=attempt.application.settings.name,
@@ -90,8 +91,8 @@ class Meeting:
             attributes={name.lower(): values for name, values in user.attributes.items()},
             # What is held is enrolled all the same: a restore must not make somebody count as one who has nothing.
             enrolled=frozenset(
-                [factor.kind for factor in SECOND_FACTORS if _reaches(factor, person.holder, attempt.configuration.sending)]
-                + [each.kind for each in person.holder.held]
+                [factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder) and _reaches(factor, holder, sending)]
+                + [each.kind for each in holder.held]
             ),
             proved_elsewhere=request.proved_elsewhere,
             application_kind=attempt.application.settings.kind,
@@ -99,7 +100,7 @@ class Meeting:
             country=person.surroundings.country,
             risk=person.surroundings.band,
             known_device=person.device is not None and person.device.trusted,
-            renew=to_renew(person.holder, pages=request.origin.shows_pages),
+            renew=to_renew(holder, pages=request.origin.shows_pages),
         )
 
 
@@ -115,5 +116,5 @@ def _plain_groups(places: tuple[str, str], groups: tuple[str, ...]) -> frozenset
 
 
 def _reaches(factor: Factor, holder: Holder, sending: SendingSettings) -> bool:
-    """Whether the person has the factor. A phone whose prefix is closed is none."""
-    return factor.enrolled(holder) and (factor.channel is not Channel.SMS or is_allowed(holder.phone, sending))
+    """Whether what the person has can be used. A phone whose prefix is closed is none."""
+    return factor.channel is not Channel.SMS or is_allowed(holder.phone, sending)

@@ -23,7 +23,6 @@ from wardgate.engine.runtime import EngineParts
 from wardgate.engine.spent_code import user_key
 from wardgate.engine.steps import STORAGE_READ, Steps
 from wardgate.engine.transaction import Handle, Transaction
-from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING
 from wardgate.factors.port import Right, Task
 
@@ -41,7 +40,7 @@ class Straight:
         self._accounts = accounts
 
     async def look(self, handle: Handle, transaction: Transaction, request: AnswerRequest, now: datetime) -> Answer | None:
-        """What is to be known of an answer that can go this way."""
+        """What is to be known of an answer that can go this way. Raises DirectoryUnavailable."""
         configuration, ring, now_ms = self._parts.configuration(), self._parts.ring(), to_ms(now)
         subject_id = SubjectId(transaction.subject_id)
         application = configuration.applications.get(transaction.application)
@@ -58,10 +57,7 @@ class Straight:
         contacts = rows.pop() if own else []
         if own:
             self._contactless.read(subject_id, contacts)
-        try:
-            user = await self._accounts.of(transaction)
-        except DirectoryUnavailable:
-            return None
+        user = await self._accounts.of(transaction)
         if user is None or subject_in(link) != subject_id:
             return None
         origin = request.origin

@@ -23,6 +23,7 @@ DEFAULT_DIGITS = 6
 DEFAULT_PERIOD_S = 30
 DEFAULT_ALGORITHM = "SHA1"
 PROMPT = Text("code.ask_totp")
+_IS_ACTIVE = Where("state", "=", "active")
 
 
 def hotp(secret: Secret, counter: int, digits: int, algorithm: str = DEFAULT_ALGORITHM) -> str:
@@ -104,27 +105,21 @@ class TotpFactor:
             return Wrong("code_wrong")
         replayed = False
         for authenticator in holder.of_kind(self.kind):
+            settings = authenticator.settings
             step, used = verify_totp(
                 authenticator.open(task.ring),
                 code,
                 task.now,
                 authenticator.counter,
                 skew_steps=task.codes.totp_skew_steps,
-                **_settings(authenticator),
+                digits=int(settings.get("digits", DEFAULT_DIGITS)),
+                period_s=int(settings.get("period_s", DEFAULT_PERIOD_S)),
+                algorithm=str(settings.get("algorithm", DEFAULT_ALGORITHM)),
             )
             if step is not None and not used:
                 return Right((_claim(authenticator, step, task),), authenticator_id=authenticator.id)
             replayed = replayed or used
         return Wrong("code_replayed", counted=False) if replayed else Wrong("code_wrong")
-
-
-def _settings(authenticator: Authenticator) -> dict[str, object] | dict[str, int]:
-    settings = authenticator.settings
-    return {
-        "digits": int(settings.get("digits", DEFAULT_DIGITS)),
-        "period_s": int(settings.get("period_s", DEFAULT_PERIOD_S)),
-        "algorithm": str(settings.get("algorithm", DEFAULT_ALGORITHM)),
-    }
 
 
 def _claim(authenticator: Authenticator, step: int, task: Task) -> Update:
@@ -133,5 +128,5 @@ def _claim(authenticator: Authenticator, step: int, task: Task) -> Update:
         "authenticator",
         {"id": authenticator.id},
         {"counter": step, "last_used_at": to_ms(task.now)},
-        where=(Where("counter", "<", step), Where("state", "=", "active")),
+        where=(Where("counter", "<", step), _IS_ACTIVE),
     )

@@ -1,11 +1,13 @@
 """What is known about a login when policy decides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from wardgate.values import quick_value
 
-@dataclass(frozen=True, slots=True)
+
+@quick_value
 class Facts:
     """Everything a condition can ask about.
 

@@ -61,6 +61,7 @@ class LocalDirectory:
         region: str | None = None,
         realm_words: Iterable[str] = (),
     ) -> None:
+        self.name = settings.name
         self._settings = settings
         self._storage = storage
         self._hasher = hasher
@@ -68,11 +69,6 @@ class LocalDirectory:
         self._region = region
         self._verified = VerifiedPasswords(settings.verified_cache_s, clock)
         self._new = NewPasswords(settings, storage, hasher, realm_words)
-
-    @property
-    def name(self) -> str:
-        """The configured name."""
-        return self._settings.name
 
     async def find(self, name: str, timeout_s: float) -> DirectoryUser | None:
         """The user with this login name, else the only one with this mail address. A name goes before a mail address."""
