@@ -148,16 +148,18 @@ class PostgresStorage:
         limit: int | None = None,
     ) -> list[Row]:
         """Rows that meet every condition."""
-        query = self._reads.find(Find(table, tuple(where), order_by, descending, limit))
-        shape = shape_of(table)
-        narrow = limit is not None or any(each.operator == "=" and each.column in shape.leading for each in where)
+        return await self._found(Find(table, tuple(where), order_by, descending, limit))
+
+    async def _found(self, find: Find) -> list[Row]:
+        query, shape = self._reads.find(find), shape_of(find.table)
+        narrow = find.limit is not None or any(each.operator == "=" and each.column in shape.leading for each in find.where)
         return [shape.as_row(row) for row in await self._fetch(query, long=not narrow)]
 
     async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
         """The rows of each of several small finds."""
         check_finds(finds)
         if len(finds) <= 1:
-            return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
+            return [await self._found(each) for each in finds]
         (found,) = await self._fetch(self._reads.finds(finds))
         return [[SHAPES[find.table].as_row(row) for row in rows] for find, rows in zip(finds, found, strict=True)]
 

@@ -9,12 +9,12 @@ breaks itself off where they are not: that is the condition of a conditional wri
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from wardgate.storage.port import Find, Where
+from wardgate.storage.port import Find, Lookup, Sought, Where
 from wardgate.storage.postgres_work import Changes, Needs, Sweep
-from wardgate.storage.shapes import SHAPES, ColumnShape, TableShape, Values, check_limit, check_where, shape_of
+from wardgate.storage.shapes import SHAPES, Columns, ColumnShape, TableShape, Values, check_limit, check_where, checked, shape_of
 
 CHANNEL: Final = "wardgate"
 # What the statement that writes says, for the log of the database, when rows are not what they were.
@@ -81,6 +81,8 @@ class Reads:
 
     def __init__(self) -> None:
         self._texts = Texts()
+        # What each lookup's values must fit, and what follows them each time.
+        self._lookups: dict[Lookup, tuple[Columns, Parameters]] = {}
 
     def get(self, table: str, key: dict[str, Any] | Any) -> Query:
         """One row by its primary key."""
@@ -91,12 +93,12 @@ class Reads:
 
     def find(self, find: Find) -> Query:
         """Rows by conditions."""
-        form, values = _asked(find)
+        form, values = self._asked(find)
         return Query(self._texts.get(form, lambda: _find_sql(find, 1, False)), values)
 
     def finds(self, finds: Sequence[Find]) -> Query:
         """The rows of several finds, an array of records for each."""
-        asked = [_asked(find) for find in finds]
+        asked = [self._asked(find) for find in finds]
         form = ("finds", *[form for form, _ in asked])
         values = [value for _, each in asked for value in each]
         return Query(self._texts.get(form, lambda: _finds_sql(finds, [len(each) for _, each in asked])), values)
@@ -105,6 +107,19 @@ class Reads:
         """How many rows meet the conditions."""
         form, values = _asked(Find(table, tuple(where)))
         return Query(self._texts.get(("count", form), lambda: _count_sql(shape_of(table), where)), values)
+
+    def _asked(self, find: Find) -> tuple[Form, Parameters]:
+        if type(find) is not Sought:
+            return _asked(find)
+        own, rest = self._lookups.get(find.lookup) or self._learn(find)
+        return (find.lookup,), [*checked(find.values, own), *rest]
+
+    def _learn(self, find: Sought) -> tuple[Columns, Parameters]:
+        _, values = _asked(find)
+        shape, count = shape_of(find.table), len(find.values)
+        own = Columns([replace(shape.column(each.column), nullable=False) for each in find.where[:count]])
+        known = self._lookups[find.lookup] = own, values[count:]
+        return known
 
 
 def _asked(find: Find) -> tuple[Form, Parameters]:
