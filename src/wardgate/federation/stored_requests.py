@@ -114,7 +114,7 @@ class StoredRequests:
     async def keep(self, draft: Draft) -> bool:
         """Store it; False where the application sent one of its id before. Raises TooManyOpen."""
         waiting = (Where("source_mac", "=", draft.row["source_mac"]), Where("state", "=", OPEN))
-        if await self._storage.count(TABLE, waiting) >= MAX_OPEN_OF_SOURCE:
+        if await self._storage.count(TABLE, waiting, MAX_OPEN_OF_SOURCE) >= MAX_OPEN_OF_SOURCE:
             raise TooManyOpen
         return not isinstance(await self._storage.commit([Insert(TABLE, draft.row)]), Refused)
 

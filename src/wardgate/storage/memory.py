@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from wardgate.errors import Overloaded, StorageError, StorageUnavailable, WardgateError
 from wardgate.storage.announcer import Announcer
@@ -173,10 +174,11 @@ class MemoryStorage:
         check_finds(finds)
         return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
 
-    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
-        """How many rows meet every condition."""
+    async def count(self, table: str, where: Sequence[Where] = (), most: int | None = None) -> int:
+        """How many rows meet every condition, up to `most`."""
         self._check_open()
-        return sum(1 for _ in self._matching(shape_of(table), where))
+        check_limit(most)
+        return sum(1 for _ in islice(self._matching(shape_of(table), where), most))
 
     def _matching(self, shape: TableShape, where: Sequence[Where]) -> Iterator[Values]:
         tests = tests_of(shape, where)

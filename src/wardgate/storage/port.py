@@ -299,8 +299,8 @@ class Reader(Protocol):
         """
         ...
 
-    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
-        """How many rows meet every condition."""
+    async def count(self, table: str, where: Sequence[Where] = (), most: int | None = None) -> int:
+        """How many rows meet every condition. `most`: nobody wants to know of more, and so no more are counted."""
         ...
 
 

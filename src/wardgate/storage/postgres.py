@@ -163,9 +163,9 @@ class PostgresStorage:
         (found,) = await self._fetch(self._reads.finds(finds))
         return [[SHAPES[find.table].as_row(row) for row in rows] for find, rows in zip(finds, found, strict=True)]
 
-    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
-        """How many rows meet every condition."""
-        ((number,),) = await self._fetch(self._reads.count(table, where), long=True)
+    async def count(self, table: str, where: Sequence[Where] = (), most: int | None = None) -> int:
+        """How many rows meet every condition, up to `most`."""
+        ((number,),) = await self._fetch(self._reads.count(table, where, most), long=True)
         return int(number)
 
     async def clock_ms(self) -> int:

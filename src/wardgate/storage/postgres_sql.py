@@ -103,10 +103,10 @@ class Reads:
         values = [value for _, each in asked for value in each]
         return Query(self._texts.get(form, lambda: _finds_sql(finds, [len(each) for _, each in asked])), values)
 
-    def count(self, table: str, where: Sequence[Where]) -> Query:
-        """How many rows meet the conditions."""
-        form, values = _asked(Find(table, tuple(where)))
-        return Query(self._texts.get(("count", form), lambda: _count_sql(shape_of(table), where)), values)
+    def count(self, table: str, where: Sequence[Where], most: int | None = None) -> Query:
+        """How many rows meet the conditions, up to `most`."""
+        form, values = _asked(Find(table, tuple(where), limit=most))
+        return Query(self._texts.get(("count", form), lambda: _count_sql(shape_of(table), where, most)), values)
 
     def _asked(self, find: Find) -> tuple[Form, Parameters]:
         if type(find) is not Sought:
@@ -164,9 +164,12 @@ def _finds_sql(finds: Sequence[Find], counts: Sequence[int]) -> str:
     return "SELECT " + ", ".join(parts)
 
 
-def _count_sql(shape: TableShape, where: Sequence[Where]) -> str:
-    conditions, _ = _where_sql(shape, where, 1)
-    return f"SELECT count(*) FROM {_quoted(shape.name)} t{conditions}"  # noqa: S608 - names of the schema
+def _count_sql(shape: TableShape, where: Sequence[Where], most: int | None) -> str:
+    conditions, count = _where_sql(shape, where, 1)
+    rows = f"{_quoted(shape.name)} t{conditions}"
+    if most is None:
+        return f"SELECT count(*) FROM {rows}"  # noqa: S608 - names of the schema
+    return f"SELECT count(*) FROM (SELECT FROM {rows} LIMIT ${count + 1}) AS counted"  # noqa: S608 - names of the schema
 
 
 def _where_sql(shape: TableShape, where: Sequence[Where], first: int) -> tuple[str, int]:

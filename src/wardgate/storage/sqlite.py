@@ -40,6 +40,8 @@ MAX_BATCH_STEPS = 2_000
 MAX_WAITING_READS = 1_000
 # A read of at most so many rows is answered on the event loop.
 INLINE_ROWS = 64
+# So many entries of an index are counted in a tenth of a millisecond, on the event loop.
+QUICKLY_COUNTED = 2_000
 # How long to wait for a lock that another process holds, for example somebody with an SQLite shell.
 LOCK_WAIT_S = 5.0
 LOCK_RETRY_S = 0.01
@@ -382,12 +384,15 @@ class SqliteReads:
                 return found
         return [await self.find(each.table, each.where, each.order_by, each.descending, each.limit) for each in finds]
 
-    async def count(self, table: str, where: Sequence[Where] = ()) -> int:
-        """How many rows meet every condition."""
-        query, values = self._statements.count(table, where)
+    async def count(self, table: str, where: Sequence[Where] = (), most: int | None = None) -> int:
+        """How many rows meet every condition, up to `most`."""
+        query, values = self._statements.count(table, where, most)
         if self._closed:
             raise closed()
-        ((number,),) = await self._off_loop(self._slow_reader.rows, query, values)
+        if query.narrow and most is not None and most <= QUICKLY_COUNTED:
+            ((number,),) = self._fast.rows(query, values)
+        else:
+            ((number,),) = await self._off_loop(self._slow_reader.rows, query, values)
         return int(number or 0)
 
     async def _off_loop(self, read: Callable[[Query, Values], _T], query: Query, values: Values) -> _T:

@@ -236,12 +236,14 @@ class Statements:
         known = self._lookups[find.lookup] = _Known(query, Columns(query.columns.columns[:own]), values[own:])
         return known
 
-    def count(self, table: str, where: Sequence[Where]) -> tuple[Query, Values]:
+    def count(self, table: str, where: Sequence[Where], most: int | None = None) -> tuple[Query, Values]:
         """Count rows by conditions: the query and its values."""
+        check_limit(most)
         compared_by, compared = _taken_apart(where)
-        form = ("count", table, compared_by)
-        query = self._queries.get(form) or self._keep_query(form, _build_count(table, where))
-        return query, checked(compared, query.columns)
+        form = ("count", table, compared_by, most is None)
+        query = self._queries.get(form) or self._keep_query(form, _build_count(table, where, most))
+        values = checked(compared, query.columns)
+        return query, values if most is None else (*values, most)
 
     # --- the forms that are known ---
 
@@ -440,8 +442,7 @@ def _build_find(table: str, where: Sequence[Where], order_by: str | None, descen
     if limit is not None:
         query = query.limit(bindparam("limit")).offset(_NO_OFFSET)
         names = [*names, "limit"]
-    narrow = any(item.operator == "=" and item.column in shape.leading for item in where)
-    return Query(shape, _compile(query, names), Columns(columns), narrow)
+    return Query(shape, _compile(query, names), Columns(columns), _is_narrow(shape, where))
 
 
 def _order(shape: TableShape, order_by: str, descending: bool) -> list[ColumnElement[Any]]:
@@ -455,10 +456,20 @@ def _order(shape: TableShape, order_by: str, descending: bool) -> list[ColumnEle
     return order
 
 
-def _build_count(table: str, where: Sequence[Where]) -> Query:
+def _build_count(table: str, where: Sequence[Where], most: int | None) -> Query:
     shape = shape_of(table)
     clauses, columns, names = _conditions(shape, where)
-    return Query(shape, _compile(select(func.count()).select_from(shape.table).where(*clauses), names), Columns(columns))
+    narrow = _is_narrow(shape, where)
+    if most is None:
+        count = select(func.count()).select_from(shape.table).where(*clauses)
+        return Query(shape, _compile(count, names), Columns(columns), narrow)
+    rows = select(literal_column("1", Integer)).select_from(shape.table).where(*clauses)
+    limited = rows.limit(bindparam("limit")).offset(_NO_OFFSET).subquery()
+    return Query(shape, _compile(select(func.count()).select_from(limited), [*names, "limit"]), Columns(columns), narrow)
+
+
+def _is_narrow(shape: TableShape, where: Sequence[Where]) -> bool:
+    return any(item.operator == "=" and item.column in shape.leading for item in where)
 
 
 _ANNOUNCE = Statement(ANNOUNCE, AUDIT, "", writes=False)

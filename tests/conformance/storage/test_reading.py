@@ -110,6 +110,15 @@ async def test_limit_takes_the_first_in_order(storage: Storage, limit: int) -> N
     assert [item["tries"] for item in rows] == list(range(-99, 1))[:limit]
 
 
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 4, 10_000])
+async def test_count_goes_no_further_than_is_asked(storage: Storage, most: int) -> None:
+    await insert(storage, "outbox", *[message(each, state="due") for each in "abc"], message("d", state="sent", tries=7))
+    for where, matching in [((Where("state", "=", "due"),), 3), ((Where("tries", "<", 7),), 3), ((), 4)]:
+        assert await storage.count("outbox", where, most) == min(most, matching)
+    with pytest.raises(StorageError, match="a limit is"):
+        await storage.count("outbox", (), -1)
+
+
 async def test_find_returns_all_rows_of_a_key_that_has_many(storage: Storage) -> None:
     await insert(storage, "outbox", *[message(f"{n:03}", state="due") for n in range(300)], message("other", state="sent"))
     for _ in range(2):
