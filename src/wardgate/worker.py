@@ -29,7 +29,10 @@ from wardgate.clock_watch import ClockWatch, WatchedClock
 from wardgate.config.store import TOPIC as CONFIGURATION
 from wardgate.config.store import load_current
 from wardgate.control import ControlServer
+from wardgate.delivery.outage import TOPIC as CHANNEL_DOWN
+from wardgate.delivery.outage import Outages
 from wardgate.delivery.outbox import OutboxState
+from wardgate.delivery.port import Channel
 from wardgate.delivery.worker import OutboxEvent, OutboxWorker
 from wardgate.directory.port import Closing, Directory
 from wardgate.engine.engine import Engine
@@ -37,7 +40,7 @@ from wardgate.engine.locks import OF_MANY
 from wardgate.engine.reconciling import ASKED_EVERY_S, Reconciling
 from wardgate.engine.reminding import LOOKED_EVERY_S, Reminding
 from wardgate.engine.runtime import EngineParts
-from wardgate.errors import ClockWrong, ServerUnavailable, WardgateError
+from wardgate.errors import ClockWrong, ServerUnavailable, UnavailableError, WardgateError
 from wardgate.federation.door import Trust
 from wardgate.federation.routes import federation_pages
 from wardgate.federation.signing_keys import TOPIC as FEDERATION
@@ -128,6 +131,7 @@ class Worker:
         self._https: list[HttpsServer] = []
         self._control: ControlServer | None = None
         self._outbox: OutboxWorker | None = None
+        self._outages = Outages(opened.storage, clock, self._holder)
         self._owned: list[asyncio.Task[None]] = []
         self._watch = ClockWatch(opened.storage, clock, node)
         self._node = Node(
@@ -180,6 +184,7 @@ class Worker:
         await self._reload()
         self._storage.subscribe(CONFIGURATION, lambda _: self._own(self._reload_or_keep(), "reload"))
         self._storage.subscribe(DATA_KEY, self._key_announced)
+        self._storage.subscribe(CHANNEL_DOWN, lambda _: self._own(self._read_outages(), "outages"))
         self._storage.subscribe(FEDERATION, lambda _: self._own(self._take_up_parties(), "federation"))
         self._storage.subscribe(SIGNING, lambda _: self._own(self._read_signing(), "signing NAS"))
         self._measure()
@@ -190,6 +195,7 @@ class Worker:
             await self._start_control(tell_demo)
         self._start_parts(guide is not None)
         self._own(self._begin_federation(), "federation")
+        self._own(self._read_outages(), "outages")
         await self._record_start()
         # What is loaded now stays: the collector need not look at it again and again.
         gc.collect()
@@ -239,6 +245,7 @@ class Worker:
                 self._clock,
                 lambda: self._now().gateways,
                 self._tell_of_message,
+                self._outages,
                 keep_text=demo,
                 holder=self._holder,
                 clock_problem=lambda: self._watch.problem,
@@ -292,7 +299,7 @@ class Worker:
             observe_directory=self._metrics.directory,
             observe_lock=self._lock_began,
             tickets=self._tickets,
-            channel_down=lambda channel: self._outbox is not None and self._outbox.is_down(channel),
+            channel_down=self._channel_down,
             public_url=self._portal_url(),
         )
 
@@ -467,10 +474,19 @@ class Worker:
         """Why no login may be decided here now."""
         return "a new epoch was opened: this worker is of the one before" if self._epoch_over else self._watch.problem
 
+    def _channel_down(self, channel: Channel) -> bool:
+        """Whether no gateway of a channel takes messages now, as this worker or another one found."""
+        return self._outages.is_down(channel) or (self._outbox is not None and self._outbox.is_down(channel))
+
     def _key_announced(self, number: str) -> None:
         """A key that we do not have: what is sealed under it must open here too. Older ones stay in memory for those in work."""
         if len(number) < 10 and number.isdecimal() and int(number) > self._opened.rings().current:
             self._own(self._reload_keys(), "keys")
+
+    async def _read_outages(self) -> None:
+        """A hint: where it cannot be read, this worker goes by what it finds itself."""
+        with contextlib.suppress(UnavailableError):
+            await self._outages.read()
 
     async def _reload_keys(self) -> None:
         try:

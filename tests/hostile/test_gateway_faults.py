@@ -36,6 +36,7 @@ from tests.unit.delivery.fakes import (
 from wardgate.clock import Clock, SystemClock
 from wardgate.config.reference import EnvReference
 from wardgate.crypto import MAC_ROOT, KeyRing, Secret
+from wardgate.delivery.outage import Outages
 from wardgate.delivery.port import Channel, Gateway
 from wardgate.delivery.registry import build_gateway
 from wardgate.delivery.sms.answer import AcceptedSettings
@@ -79,6 +80,7 @@ def new_worker(
         at or clock(),
         lambda: gateways,
         timeline or Timeline(),
+        Outages(storage, at or clock(), holder),
         keep_text=False,
         holder=holder,
         random=lambda: 0.0,

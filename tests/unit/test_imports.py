@@ -247,7 +247,7 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("radius", "storage"): frozenset({"storage.port"}),
     ("web", "storage"): frozenset({"storage.port"}),
     ("watch", "storage"): frozenset({"storage.port"}),
-    ("watch", "delivery"): frozenset({"delivery.outbox"}),
+    ("watch", "delivery"): frozenset({"delivery.outage", "delivery.outbox"}),
     ("config", "storage"): frozenset({"storage.port"}),
     ("janitor", "storage"): frozenset({"storage.port"}),
     ("janitor", "engine"): frozenset({"engine.held_password"}),

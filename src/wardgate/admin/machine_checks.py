@@ -18,6 +18,7 @@ from wardgate.admin.office import Office
 from wardgate.certificates import covers, names_of, valid_until
 from wardgate.clock import from_ms, to_ms
 from wardgate.clock_watch import LARGEST_DIFFERENCE_S, STEP_S, DatabaseClock
+from wardgate.delivery.outage import is_note
 from wardgate.delivery.outbox import TABLE as OUTBOX
 from wardgate.delivery.outbox import OutboxState
 from wardgate.errors import SettingsError, WardgateError
@@ -225,7 +226,8 @@ async def _roles(office: Office, installation: Installation) -> AsyncIterator[Fi
 
 async def _somebody_holds_a_lease(office: Office) -> bool:
     now_ms = to_ms(office.clock.now())
-    return any(int(row["held_until"] or 0) > now_ms for row in await office.storage.find(LEASE, limit=MAX_LEASES))
+    leases = await office.storage.find(LEASE, limit=MAX_LEASES)
+    return any(int(row["held_until"] or 0) > now_ms and not is_note(row) for row in leases)
 
 
 async def _somebody_waits_for_a_message(office: Office) -> bool:

@@ -81,8 +81,14 @@ class Lanes:
 
         What is not asked for because of this would otherwise never be tried again.
         """
-        now = self._monotonic()
-        return bool(gateways) and all(self.of(gateway).is_down(now) for gateway in gateways)
+        return self.down_for_s(gateways) > 0
+
+    def down_for_s(self, gateways: Sequence[Gateway]) -> float:
+        """For how long all these are down: until the first of them may be asked again; 0: they are not."""
+        now, lanes = self._monotonic(), [self.of(gateway) for gateway in gateways]
+        if not lanes or not all(lane.is_down(now) for lane in lanes):
+            return 0.0
+        return min(lane.opens_until for lane in lanes) - now
 
     def choose(self, gateways: Sequence[Gateway]) -> Gateway:
         """Whom to ask now: the first that is ready, else the first. `gateways` is not empty.

@@ -15,6 +15,7 @@ import structlog
 from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing
 from wardgate.delivery.breaker import Lanes
+from wardgate.delivery.outage import Outages
 from wardgate.delivery.outbox import LIVE, TABLE, TOPIC, OutboxState, in_states, number, open_body, sender_of, text
 from wardgate.delivery.port import Channel, Gateway, Message
 from wardgate.delivery.scrub import scrub
@@ -111,9 +112,10 @@ class OutboxWorker:
 
     `holder` names this worker; it must be unique among those that run, and should be the same after a restart, so that what
     it held when it died is taken up at once. `gateways` gives the present configuration, in order. `on_event` is pure and
-    returns operations (a timeline row, say) that are committed together with what they tell of. `parallel` bounds the
-    messages of one channel that are in flight. `clock_problem`: why this machine's clock cannot be trusted now: to one that is
-    ahead, what another worker is sending at this moment would look abandoned, and would be sent twice.
+    returns operations (a timeline row, say) that are committed together with what they tell of. `outages`: what other workers are
+    told of channels that are down. `parallel` bounds the messages of one channel that are in flight. `clock_problem`: why this
+    machine's clock cannot be trusted now: to one that is ahead, what another worker is sending at this moment would look abandoned,
+    and would be sent twice.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class OutboxWorker:
         clock: Clock,
         gateways: Callable[[], Sequence[Gateway]],
         on_event: OnEvent,
+        outages: Outages,
         *,
         keep_text: bool,
         holder: str,
@@ -135,6 +138,7 @@ class OutboxWorker:
         self._clock = clock
         self._gateways = gateways
         self._on_event = on_event
+        self._outages = outages
         self._keep_text = keep_text
         self._holder = holder
         self._parallel = parallel
@@ -170,7 +174,10 @@ class OutboxWorker:
 
     def is_down(self, channel: Channel) -> bool:
         """Whether every gateway of a channel is down, as far as this worker has asked them."""
-        return self._lanes.all_failed([gateway for gateway in self._gateways() if gateway.channel is channel])
+        return self._lanes.all_failed(self._carriers(channel))
+
+    def _carriers(self, channel: Channel) -> list[Gateway]:
+        return [gateway for gateway in self._gateways() if gateway.channel is channel]
 
     def _announced(self, key: str) -> None:
         """A message was put in: of all that hear it, the worker that it names looks at once, so that normally one reads and claims.
@@ -334,7 +341,7 @@ class OutboxWorker:
 
     async def _round(self, claim: _Claim, message: Message) -> _Round:
         """Ask the channel's gateways, each once at most, until one takes the message or the time is over."""
-        carriers = [gateway for gateway in self._gateways() if gateway.channel is claim.channel]
+        carriers = self._carriers(claim.channel)
         refused_by = self._refused_by.get(message.id, frozenset())
         left = [gateway for gateway in carriers if gateway.name not in refused_by]
         attempts: list[Attempt] = []
@@ -397,7 +404,7 @@ class OutboxWorker:
             Where("tries", "=", claim.tries),
         )
         update = Update(TABLE, {"id": message_id}, self._changes(claim, ended, now_ms), ours)
-        operations = [update, *self._on_event(_event(claim, ended, now_ms))]
+        operations = [update, *self._on_event(_event(claim, ended, now_ms)), *self._note(claim.channel, ended)]
         while True:
             try:
                 outcome = await self._storage.commit(operations)
@@ -410,6 +417,13 @@ class OutboxWorker:
             if not isinstance(outcome, Committed):
                 log.warning("outbox_claim_lost", message=message_id, reference=claim.row["reference"], state=ended.state.value)
             return
+
+    def _note(self, channel: Channel, ended: _Round) -> tuple[Operation, ...]:
+        """What the other workers are told of this channel by how a round ended; mostly nothing."""
+        if any(attempt.outcome is not AttemptOutcome.UNAVAILABLE for attempt in ended.attempts):
+            return self._outages.worked(channel)
+        down_s = self._lanes.down_for_s(self._carriers(channel))
+        return self._outages.noted(channel, down_s) if down_s > 0 else ()
 
     def _changes(self, claim: _Claim, ended: _Round, now_ms: int) -> dict[str, Value]:
         changes: dict[str, Value] = {

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from wardgate import __version__
 from wardgate.clock import Clock, from_ms, to_ms
+from wardgate.delivery.outage import is_note
 from wardgate.delivery.outbox import TABLE as OUTBOX
 from wardgate.delivery.outbox import OutboxState
 from wardgate.errors import WardgateError
@@ -93,7 +94,7 @@ class Picture:
     async def _known(self) -> dict[str, Any]:
         now_ms = to_ms(self._clock.now())
         outbox = await self._outbox.figures()
-        leases = await self._storage.find(LEASE, order_by="name", limit=MAX_JOBS)
+        leases = [row for row in await self._storage.find(LEASE, order_by="name", limit=MAX_JOBS) if not is_note(row)]
         newest = await self._storage.find("timeline", order_by="id", descending=True, limit=_SCANNED)
         recent = [Where("last_at", ">", now_ms - 24 * _HOUR_MS)]
         incidents = await self._storage.find("incident", recent, order_by="last_at", descending=True, limit=MAX_INCIDENTS)

@@ -117,6 +117,7 @@ async def put(
     keep: bool = False,
     text: str = TEXT,
     sender: str = "",
+    to: str = "",
 ) -> None:
     """Put one message into the outbox."""
     outcome = await storage.commit(
@@ -124,7 +125,7 @@ async def put(
             ring,
             message_id=message_id,
             channel=channel,
-            to=NUMBER if channel is Channel.SMS else ADDRESS,
+            to=to or NUMBER if channel is Channel.SMS else ADDRESS,
             text=text,
             subject="" if channel is Channel.SMS else "Your code for VPN",
             code=CODE,

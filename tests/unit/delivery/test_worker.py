@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from tests.unit.delivery.fakes import CODE, NUMBER, TEXT, FakeGateway, Timeline, clock, fails_with, hangs, new_ring, put, takes
 from wardgate.clock import SystemClock
 from wardgate.crypto import KeyRing
+from wardgate.delivery.outage import Outages
 from wardgate.delivery.outbox import OutboxState, list_messages
 from wardgate.delivery.port import Channel, Message
 from wardgate.delivery.worker import AttemptOutcome, OnEvent, OutboxWorker
@@ -42,6 +43,7 @@ class World:
             self.clock,
             lambda: self.gateways,
             on_event or self.timeline,
+            Outages(self.storage, self.clock, holder),
             keep_text=keep_text,
             holder=holder,
             parallel=parallel,
@@ -165,6 +167,7 @@ async def test_jitter_only_ever_shortens_the_wait() -> None:
         world.clock,
         lambda: world.gateways,
         world.timeline,
+        Outages(world.storage, world.clock, "w"),
         keep_text=False,
         holder="w",
         random=lambda: 1.0,
@@ -431,6 +434,7 @@ async def test_a_running_worker_tries_again_by_itself() -> None:
         SystemClock(),
         lambda: world.gateways,
         world.timeline,
+        Outages(world.storage, world.clock, "w"),
         keep_text=False,
         holder="w",
         random=lambda: 1.0,
