@@ -1,7 +1,5 @@
 """Journeys of the portal and the daily jobs on PostgreSQL, as the other files of this folder run them on the memory storage."""
 
-import functools
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +27,7 @@ from tests.flows import (
     test_short_links,
 )
 from tests.flows.portal_world import PortalWorld
+from tests.flows.world import World
 from wardgate.audit.heads import sign_all_heads
 from wardgate.engine.reconciling import Reconciling
 from wardgate.engine.runtime import EngineParts
@@ -100,10 +99,13 @@ async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
 
 @pytest.mark.parametrize("journey", JOURNEYS, ids=lambda journey: journey.__name__.removeprefix("test_"))
 async def test_journey_comes_to_the_same_on_postgresql(journey: Journey, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_it = functools.partial(PortalWorld, storage=storage)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("tests.flows.") and getattr(module, "PortalWorld", None) is PortalWorld:
-            monkeypatch.setattr(module, "PortalWorld", on_it)
+    made = World.__post_init__
+
+    def on_it(world: World) -> None:
+        world.storage = storage
+        made(world)
+
+    monkeypatch.setattr(World, "__post_init__", on_it)
     await journey()
     assert await storage.count("audit_event"), "it was this database that the journey used"
 

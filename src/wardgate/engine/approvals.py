@@ -210,6 +210,10 @@ class Approvals:
             return await self._wrong(visit, Wrong("code_wrong"), trail)
         verdict = factor.verify(owner.holder, self._task(visit, site), memory, given)
         if isinstance(verdict, Wrong):
+            # A form that was sent twice: the first has used up the passkey's counter, and the link with it.
+            again = await self.look(mac)
+            if isinstance(again, Text) or again.link.code_mac is not None:
+                return again if isinstance(again, Text) else Text("approve.used")
             return await self._wrong(visit, verdict, trail)
         code, code_mac = short_link.new_window_code(self._parts.ring(), link)
         noted = short_link.note_proved(link, browser, factor.kind, verdict.twofold, code_mac, self._now_ms())
