@@ -161,6 +161,21 @@ async def test_first_app_is_followed_by_recovery_codes_without_another_proof() -
     assert await kinds(world, user) == ["totp", "recovery_code"]
 
 
+async def test_what_got_no_name_bears_none_of_ours() -> None:
+    """A word of the program would stand there in one language."""
+    world = PortalWorld()
+    await world.person("ada", phone="+905321234567")
+    async with world.browser() as browser:
+        await browser.sign_in("ada")
+        await browser.post(code=await world.code("ada"), act="answer")
+        world.later(30)
+        await browser.post(code=world.totp(secret=await key_on(await browser.get("/enrol/totp"))))
+        await browser.post()
+        page = await browser.get("/account/authenticators?lang=tr")
+    assert sorted(re.findall(r"<h2>(.*?)</h2>", page.text)) == ["Kurtarma kodu", "Uygulamadaki kod"]
+    assert 'Kaldır<span class="unseen"> Kurtarma kodu</span>' in page.text
+
+
 async def test_phones_code_enrols_no_second_app_in_a_login_that_demands_one() -> None:
     """What policy demands within a sign-in is set up by no less than what protects the account."""
     world = PortalWorld()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect, sync_playwright
 
 from tests import neighbours
 from wardgate.certificates import self_signed
@@ -81,6 +81,7 @@ class Loop:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """The browser."""
+    expect.set_options(timeout=DEADLINE_S * 1000)
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(
             executable_path=neighbours.executable("chromium"), args=list(FLAGS), env={**os.environ, **NO_BUS}

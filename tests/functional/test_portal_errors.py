@@ -53,7 +53,7 @@ def site(loop: Loop, tmp_path: Path, storage: Failing) -> Iterator[Site]:
 
 def is_shown(person: Guest, status: int) -> None:
     """The page of this status is open, and in order."""
-    person.sees(f"error-{status}", person.t(f"page.error_{status}"), status=status)
+    person.sees(f"error-{status}", person.t(f"page.error_{status}"), status=status, error=True)
 
 
 def sends(person: Visitor, body: str) -> None:

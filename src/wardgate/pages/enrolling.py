@@ -106,7 +106,7 @@ async def enrol_app(door: BrowserDoor, whose: Whose, secret: str, proved: int, f
 
 def app_operations(door: BrowserDoor, whose: Whose, secret: str, proved: int, form: Form) -> list[Operation]:
     """What enrols it, with its event and word of it to the person; refused while the account is frozen."""
-    label = nickname_in(form) or "app"
+    label = nickname_in(form)
     now_ms = to_ms(door.clock.now())
     authenticator_id, insert = create_authenticator(
         door.ring(), whose.subject_id, TOTP, label, SETTINGS, Secret(bytes.fromhex(secret)), proved, now_ms
@@ -118,7 +118,7 @@ def app_operations(door: BrowserDoor, whose: Whose, secret: str, proved: int, fo
 async def make_codes(door: BrowserDoor, whose: Whose) -> list[str] | None:
     """A new set of recovery codes, which ends the older one; None when another request was first, or the account is frozen."""
     now_ms = to_ms(door.clock.now())
-    authenticator_id, codes, inserts = create_recovery_codes(door.ring(), whose.subject_id, "codes", now_ms, BY_PERSON)
+    authenticator_id, codes, inserts = create_recovery_codes(door.ring(), whose.subject_id, "", now_ms, BY_PERSON)
     older: list[Operation] = []
     for row in whose.rows:
         if row["kind"] == RECOVERY_CODE:

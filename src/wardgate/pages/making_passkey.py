@@ -74,7 +74,7 @@ def passkey_operations(
     """What enrols a passkey that was made, with its event; refused while the account is frozen."""
     now_ms = to_ms(door.clock.now())
     authenticator_id, insert = create_authenticator(
-        door.ring(), subject_id, PasskeyFactor.kind, label or PasskeyFactor.kind, made.settings, None, made.count, now_ms
+        door.ring(), subject_id, PasskeyFactor.kind, label, made.settings, None, made.count, now_ms
     )
     details = {"user": user_name, "kind": PasskeyFactor.kind, "authenticator": authenticator_id, "client": client}
     event = AuditEvent(Kind.AUTHENTICATOR_ADDED, now_ms, "person", subject_id=subject_id, details=details)
