@@ -29,7 +29,7 @@ BESIDE = (
         "portal_freeze",
         "portal_https",
     ),
-    *("portal_journeys", "portal_look", "portal_own_contacts", "portal_passkeys", "portal_preferences"),
+    *("portal_journeys", "portal_look", "portal_neighbours", "portal_own_contacts", "portal_passkeys", "portal_preferences"),
     *("portal_questions", "portal_renaming", "portal_tokens"),
 )
 _BESIDE = frozenset(f"tests/functional/test_{name}.py" for name in BESIDE)

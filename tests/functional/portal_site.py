@@ -74,7 +74,13 @@ class Site:
         context = replace(self.world.context(), origin=self.origin)
         world = self.world
         parts = EngineParts(
-            world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True, tickets=world.tickets
+            world.storage,
+            world.clock,
+            lambda: world.ring,
+            world.configuration,
+            keep_messages=True,
+            channel_down=lambda channel: channel in world.down,
+            tickets=world.tickets,
         )
         app = build_web_app(context, ("portal",), [portal_pages(parts, world.joining())])
         self._server = HttpsServer(app, listener, new_tls_files(folder), context.streams.close)
