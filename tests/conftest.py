@@ -19,18 +19,9 @@ SERIAL = ("tests/functional/", "tests/hostile/")
 # the time, and give way to each other and to the rest like every other file.
 BESIDE = (
     *("directory_listing", "directory_pages", "sql_directory", "sql_neighbours", "http_sms_gateway", "smtp_gateway", "https"),
-    *(
-        "pages",
-        "portal",
-        "portal_activation",
-        "portal_asked_first",
-        "portal_brand",
-        "portal_errors",
-        "portal_freeze",
-        "portal_https",
-    ),
-    *("portal_journeys", "portal_look", "portal_neighbours", "portal_own_contacts", "portal_passkeys", "portal_preferences"),
-    *("portal_questions", "portal_renaming", "portal_tokens"),
+    *("pages", "portal", "portal_activation", "portal_asked_first", "portal_brand", "portal_errors", "portal_freeze"),
+    *("portal_https", "portal_journeys", "portal_look", "portal_neighbours", "portal_own_contacts", "portal_passkeys"),
+    *("portal_preferences", "portal_questions", "portal_renaming", "portal_tokens"),
 )
 _BESIDE = frozenset(f"tests/functional/test_{name}.py" for name in BESIDE)
 

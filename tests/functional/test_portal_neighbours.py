@@ -1,4 +1,4 @@
-"""Neighbours that fail in the middle of a journey, in a real Chromium: gateways that send nothing, and a directory's lost answer."""
+"""Neighbours that fail amid a journey, in a real Chromium: gateways that send nothing, and a lost answer of a directory."""
 
 from collections.abc import Iterator
 from pathlib import Path
