@@ -3,6 +3,7 @@
 What the pages show in each state is examined on a small world. Here the same journeys end in a directory.
 """
 
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -195,23 +196,23 @@ def test_right_answers_of_an_administrator_reset_nothing(
 
 
 def nobody_in_ad() -> str:
-    return "nobody-of-1815"
+    return f"nobody-{secrets.token_hex(4)}"
 
 
 def nobody_in_ldap() -> str:
-    return "nobody-of-1815@ldap"
+    return f"nobody-{secrets.token_hex(4)}@ldap"
 
 
 def nobody_in_our_own() -> str:
-    return "nobody-of-1815@own"
+    return f"nobody-{secrets.token_hex(4)}@own"
 
 
 @shows("A8", ONE, on={AD: (nobody_in_ad,), OPENLDAP: (nobody_in_ldap,), OURS: (nobody_in_our_own,)})
 def test_name_of_nobody_is_asked_steady_questions(visit: Visit, made: Callable[[], str]) -> None:
-    seen = []
+    seen, name = [], made()
     for _ in range(2):
         stranger = visit()
-        forgot(stranger, made(), "kba")
+        forgot(stranger, name, "kba")
         seen.append(asked(stranger))
         assert stranger.page.get_by_role("heading", level=1).inner_text() == stranger.t("sign.step_kba")
     assert seen[0] == seen[1]
