@@ -135,3 +135,19 @@ async def test_a_directory_that_does_not_answer_is_waited_for_once(world: World)
     assert len(waits) == 1
     world.directory.get = asked  # type: ignore[method-assign]
     assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
+
+
+async def test_a_wrong_code_asks_the_directory_once(world: World) -> None:
+    """Or guesses would cost a directory twice what right codes do."""
+    challenge = await clean(world)
+    asked = world.directory.get
+    seen: list[str] = []
+
+    async def counting(immutable_id: str, timeout_s: float) -> DirectoryUser | None:
+        seen.append(immutable_id)
+        return await asked(immutable_id, timeout_s)
+
+    world.directory.get = counting  # type: ignore[method-assign]
+    assert isinstance(await world.answer(challenge, world.wrong_code(), name="ada"), Challenge)
+    assert len(seen) == 1
+    assert await world.failures() == 1

@@ -89,14 +89,21 @@ class Answering:
 
         None: the step was taken by another request.
         """
-        step = await self._straight_on(handle, carried, request, now) if carried is not None and handle.clean else None
-        if step is not None:
-            return step
-        answer = await self.look(handle, carried, request, now)
+        account = None
+        if carried is not None and handle.clean:
+            step, account = await self._straight_on(handle, carried, request, now)
+            if step is not None:
+                return step
+        answer = await self.look(handle, carried, request, now, account)
         return await self._judge(answer) if isinstance(answer, Answer) else answer
 
-    async def _straight_on(self, handle: Handle, carried: Transaction, request: AnswerRequest, now: datetime) -> Step | None:
-        """The grant of whose code is right and whom nothing stands against. None: nothing was written, whatever the reason."""
+    async def _straight_on(
+        self, handle: Handle, carried: Transaction, request: AnswerRequest, now: datetime
+    ) -> tuple[Step | None, DirectoryUser | None]:
+        """The grant of whose code is right and whom nothing stands against. None: nothing was written, whatever the reason.
+
+        And the account, where it was read: its directory is not asked twice for one answer.
+        """
         trail = request.trail
         trail.transaction_id, trail.reference, trail.application = carried.id, carried.reference, carried.application
         noted = len(trail.steps)
@@ -104,17 +111,22 @@ class Answering:
             answer = await self._straight.look(handle, carried, request, now)
         except DirectoryUnavailable as error:
             # To be looked at again would be to wait as long again.
-            return await self.rounds.taken(handle, request) or self._down(request, carried, error)
+            return await self.rounds.taken(handle, request) or self._down(request, carried, error), None
         verdict = self._straight.judge(answer) if answer is not None else None
         step = await self._right(answer, BY_KIND[carried.factor], verdict) if answer is not None and verdict is not None else None
         if step is None:
             trail.take_back(noted)
-        return step
+        return step, answer.user if answer is not None else None
 
     async def look(
-        self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime
+        self,
+        handle: Handle,
+        carried: Transaction | None,
+        request: AnswerRequest,
+        now: datetime,
+        account: DirectoryUser | None = None,
     ) -> "Answer | Step | None":
-        """Everything about an answer, or what it comes to without a look at what was answered."""
+        """Everything about an answer, or what it comes to without a look at what was answered. `account`: as it is, if known."""
         transaction = carried or await self.stored(handle)
         if transaction is None:
             return None
@@ -159,7 +171,7 @@ class Answering:
             return await self.rounds.close(
                 handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference})
             )
-        user = await self._open_account(handle, transaction, request, subject_in(link), application)
+        user = await self._open_account(handle, transaction, request, subject_in(link), application, account)
         if not isinstance(user, DirectoryUser):
             return user
         if not self._freezes.knows_none(subject_id) and await self._was_frozen(transaction, subject_id):
@@ -193,10 +205,11 @@ class Answering:
         request: AnswerRequest,
         subject_id: SubjectId | None,
         application: Application,
+        account: DirectoryUser | None,
     ) -> DirectoryUser | Step | None:
         """Whose answer it is, as he is now; or the outcome where the login may not go on."""
         try:
-            user = await self.accounts.of(transaction, application)
+            user = account or await self.accounts.of(transaction, application)
         except DirectoryUnavailable as error:
             return self._down(request, transaction, error)
         if user is None or subject_id != transaction.subject_id:

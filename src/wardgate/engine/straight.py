@@ -57,7 +57,7 @@ class Straight:
         contacts = rows.pop() if own else []
         if own:
             self._contactless.read(subject_id, contacts)
-        user = await self._accounts.of(transaction)
+        user = await self._accounts.of(transaction, application)
         if user is None or subject_in(link) != subject_id:
             return None
         origin = request.origin
