@@ -174,7 +174,7 @@ gateways:
     kept = [ssha(each.password) if cheap else each.password for each in people]
     rows = [f"{each.name},{kept[number]},{each.totp_hex},{phone(number)}" for number, each in enumerate(people)]
     file.write_text("\n".join([f"username,{'password_hash' if cheap else 'password'},totp_secret_hex,phone", *rows, ""]))
-    command("user", "import", str(file), *(["--keep-hashes"] if cheap else []), "--data", str(data))
+    command("user", "import", str(file), "--silent", *(["--keep-hashes"] if cheap else []), "--data", str(data))
 
 
 def phone(number: int) -> str:

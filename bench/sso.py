@@ -121,7 +121,7 @@ policies:
     command("config", "apply", "-", "--data", str(data), stdin=document)
     file = data.parent / "people.csv"
     file.write_text("\n".join(["username,password_hash", *(f"{each.name},{ssha(each.password)}" for each in people), ""]))
-    command("user", "import", str(file), "--keep-hashes", "--data", str(data))
+    command("user", "import", str(file), "--silent", "--keep-hashes", "--data", str(data))
 
 
 @dataclass(frozen=True, slots=True)

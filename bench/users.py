@@ -72,7 +72,7 @@ def _import_first(data: Path, crowd: Crowd) -> None:
         file.write(f"username,{column},totp_secret_hex\n{crowd.name(0)},{value},{crowd.secret(0).hex()}\n")
         file.flush()
         keep = () if crowd.argon2id else ("--keep-hashes",)
-        wardgate_server.command("user", "import", file.name, *keep, "--data", str(data))
+        wardgate_server.command("user", "import", file.name, "--silent", *keep, "--data", str(data))
 
 
 async def _copy(data: Path, crowd: Crowd, first: int) -> None:

@@ -85,7 +85,7 @@ def make(data: Path, people: Sequence[Account], verified_cache_s: int, disabled:
     rows = [f"{each.name},{ssha(each.password)},{each.totp_hex}" for each in people]
     file.write_text("\n".join(["username,password_hash,totp_secret_hex", *rows, ""]))
     # The hashes are kept, so that no login in the middle of a measurement writes a new one. Each check costs one Argon2id.
-    command("user", "import", str(file), "--keep-hashes", "--data", str(data))
+    command("user", "import", str(file), "--silent", "--keep-hashes", "--data", str(data))
     with Performer(data) as performer:
         for each in disabled:
             performer.do("user.disable", {"name": each.name})

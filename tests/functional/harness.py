@@ -178,7 +178,7 @@ def make_installation(data: Path, document: str, users_csv: str = "", keep_hashe
     if users_csv:
         file = data.parent / f"{data.name}-users.csv"
         file.write_text(users_csv)
-        cli("user", "import", str(file), *(["--keep-hashes"] if keep_hashes else []), data=data)
+        cli("user", "import", str(file), "--silent", *(["--keep-hashes"] if keep_hashes else []), data=data)
 
 
 def serve(data: Path, ports: Sequence[int] = (), *more: str, command: Sequence[str] = COMMAND, **variables: str) -> Served:
