@@ -370,6 +370,37 @@ async def test_pages_of_applications_are_neither_framed_nor_kept() -> None:
             assert page.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_page_that_hands_over_shows_nothing_of_who_came_before() -> None:
+    """The frame of it is drawn once for all who speak one language; what it hands over is each person's own."""
+    world = await a_world(parties=(a_party(title="Wiki <b>& more"), a_party("mail")))
+    await world.give_totp(await world.person("bob", mail="bob@acme.test"))
+    async with world.browser() as ada, world.browser() as bob, world.browser(headers={"accept-language": "tr"}) as turk:
+        told = []
+        for browser, name in ((ada, "ada"), (bob, "bob"), (turk, "ada"), (bob, "")):
+            world.later(30)
+            await browser.ask(relay_state=f"{name}<i>")
+            if name:
+                await browser.post("/sign-in", username=name, password="correct horse")
+                await browser.post(code=world.totp(), act="answer")
+            told.append((browser.told().claims["mail"], html.unescape(browser.told().relay_state or "")))
+            assert "<i>" not in browser.page.text
+            assert browser.page.text.count("SAMLResponse") == 1
+            assert "Wiki &lt;b&gt;&amp; more" in browser.page.text
+            # No link to the same page in another language: its address has been used up.
+            assert "hreflang" not in browser.page.text
+        assert told == [
+            (["ada@acme.test"], "ada<i>"),
+            (["bob@acme.test"], "bob<i>"),
+            (["ada@acme.test"], "ada<i>"),
+            (["bob@acme.test"], "<i>"),
+        ]
+        assert [each.page.headers["content-language"] for each in (ada, bob, turk)] == ["en", "en", "tr"]
+        assert '<html lang="tr">' in turk.page.text
+        await bob.ask("mail")
+        assert "Mail" in bob.page.text
+        assert "Wiki" not in bob.page.text
+
+
 async def test_trusted_browser_does_not_date_a_sign_in_by_weeks_ago() -> None:
     """Applications refuse a sign-in that is too old, and this one is of now."""
     world = await a_world()

@@ -22,7 +22,7 @@ log = structlog.get_logger("wardgate.federation")
 
 def handing_over(door: FederationDoor, request: Request, form: Form, title: str) -> Response:
     """The page whose form carries a message to an application: sent by our script, or by its button."""
-    response = door.browser.pages.page(request, "handing_over.html", form=form, application=title)
+    response = door.browser.pages.passing(request, "handing_over.html", "handed_form.html", title, form=form)
     return allowing(response, form.action)
 
 

@@ -153,6 +153,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
+@lru_cache(maxsize=16)
 def as_localhost(origin: str) -> str:
     """The same origin by the machine's name for itself, where its address is of that kind."""
     parts = urlsplit(origin)

@@ -8,6 +8,7 @@ from wardgate.texts import DEFAULT_LANGUAGE, LANGUAGES, Text, catalogue, render
 LANGUAGE_COOKIE = "__Host-wg_lang"
 LANGUAGE_LIFE_S = 365 * 24 * 3600
 MAX_ACCEPT_LANGUAGE_CHARS = 200
+_CHOICE = b"lang="
 _SECOND_MS = 1000
 _MINUTE_MS = 60 * _SECOND_MS
 _HOUR_MS = 60 * _MINUTE_MS
@@ -15,6 +16,8 @@ _HOUR_MS = 60 * _MINUTE_MS
 
 def chosen(request: Request) -> str | None:
     """The language that the address asks for (`?lang=tr`), if we have it; the page then also remembers it."""
+    if _CHOICE not in request.scope["query_string"]:
+        return None  # messages of applications are long, and need not be taken apart for this
     wanted = request.query_params.get("lang")
     return wanted if wanted in LANGUAGES else None
 

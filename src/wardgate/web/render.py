@@ -1,7 +1,9 @@
 """Templates to replies, and what every page knows."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,17 @@ _PEOPLE, _OPERATORS = "portal", "admin"
 _ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 431, 500, 503)
 # What may work when the same page is opened once more.
 _MAY_PASS = (429, 500, 503)
+# Applications, languages, themes and brands together; each holds some kilobytes.
+MAX_KEPT_PAGES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A page that was drawn, without the part that is another one each time."""
+
+    look: Look | None
+    before: str
+    after: str
 
 
 class Pages:
@@ -40,12 +53,14 @@ class Pages:
         self._folders = (_TEMPLATES, *folders)
         self._looks: Callable[[], Looks] | None = None
         self._context = context
+        self._kept: dict[tuple[object, ...], _Kept] = {}
         self._same = {"asset": assets.url, "demo": context.demo, "language_names": words.names(), "look_of": look_of}
 
     def branded(self) -> "Pages":
         """The same for pages that people see: they bear the brand of the realm that the request is known to belong to."""
         others = copy(self)
         others._looks = self._context.looks
+        others._kept = {}
         return others
 
     def page(self, request: Request, template: str, status: int = 200, *, posts: bool = False, **values: Any) -> HTMLResponse:
@@ -56,7 +71,7 @@ class Pages:
             .get_template(template)
             .render(
                 **self._speech(language, self._look(request), self._zone(request)),
-                path=request.url.path,
+                path=request.scope["path"],
                 theme=theme_of_request(request),
                 language_links=_language_links(request),
                 asks_questions=getattr(request.state, "asks_questions", False),
@@ -66,12 +81,36 @@ class Pages:
                 **values,
             )
         )
-        response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
+        response = _reply(request, language, html, status)
         if posts:
             response.headers["referrer-policy"] = "same-origin"
-        if words.chosen(request):
-            words.remember_language(response, language)
         return response
+
+    def passing(self, request: Request, template: str, inside: str, title: str, **values: Any) -> HTMLResponse:
+        """A page that is left at once, which thousands pass through: all of it is kept but `inside`, a template of what differs.
+
+        The page is one of a login: `title` is all that it is told beside language, brand and theme, and `inside` stands in it as
+        `inside`, drawn from `values` and nothing else. It leads to no other language, for the address that would speak it has
+        been used up.
+        """
+        language, theme, look = words.language_of_request(request), theme_of_request(request), self._look(request)
+        # By the very object: another version of the configuration has another look, and keeps nothing of this one's pages.
+        of = (template, title, language, theme, id(look))
+        kept = self._kept.get(of)
+        if kept is None or kept.look is not look:
+            kept = self._kept[of] = self._around(template, title, language, theme, look)
+            if len(self._kept) > MAX_KEPT_PAGES:
+                self._kept.clear()
+        drawn = environment(language, self._folders).get_template(inside).render(values)
+        return _reply(request, language, f"{kept.before}{drawn}{kept.after}", 200)
+
+    def _around(self, template: str, title: str, language: str, theme: str, look: Look | None) -> "_Kept":
+        # Nobody who chose the title knows it, so that it stands in one place of the page.
+        mark = secrets.token_hex(16)
+        page = environment(language, self._folders).get_template(template)
+        whole = page.render(**self._speech(language, look), path="", theme=theme, language_links=(), title=title, inside=mark)
+        before, _, after = whole.partition(mark)
+        return _Kept(look, before, after)
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
         """What a macro makes of `arguments`: one row for a page that is open already."""
@@ -203,6 +242,13 @@ def realm_of(request: Request) -> str:
     """The realm that the request is known to belong to; empty before anybody signed in."""
     realm: str = getattr(request.state, "realm", "")
     return realm
+
+
+def _reply(request: Request, language: str, html: str, status: int) -> HTMLResponse:
+    response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
+    if words.chosen(request):
+        words.remember_language(response, language)
+    return response
 
 
 def _in(language: str, function: Callable[..., str]) -> Callable[..., str]:
