@@ -1,7 +1,6 @@
 """What leaves for an application: the signed Response to a grant, and the Response that says why not."""
 
 import secrets
-from dataclasses import dataclass
 from typing import Final
 
 from wardgate.engine.outcome import Granted
@@ -19,13 +18,14 @@ from wardgate.federation.saml.values import AssertionContent, ErrorContent, Name
 from wardgate.federation.stored_requests import Asked
 from wardgate.pages.opening import PROVED_BEFORE
 from wardgate.session.sessions import Session
+from wardgate.values import quick_value
 
 ID_BYTES: Final = 20
 # An application's clock may be behind ours.
 NOT_BEFORE_MS: Final = 60_000
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class How:
     """How somebody signed in: the class that is told, and when he did, in milliseconds."""
 

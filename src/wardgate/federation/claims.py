@@ -14,6 +14,7 @@ from wardgate.errors import SettingsError
 from wardgate.federation.saml import names
 from wardgate.federation.saml.values import Attribute
 from wardgate.policy.groups import group_form, looks_like_alias
+from wardgate.values import quick_value
 
 MAX_CLAIMS: Final = 100
 MAX_VALUES: Final = 1_000
@@ -37,7 +38,7 @@ _NO_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Person:
     """What is known of whom a statement is about.
 
@@ -146,7 +147,7 @@ class ClaimRule:
     name_format: str = names.ATTRIBUTE_BASIC
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Released:
     """All claims of one statement, in the order of their rules, and what had to be left out and why."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from wardgate.factors import KERBEROS, PASSWORD, USUAL_KINDS
 from wardgate.federation.saml import names
+from wardgate.values import quick_value
 
 # The profile for several factors (refeds.org/profile/mfa), and the name by which Microsoft's applications ask for the same.
 _SEVERAL: Final = (names.CONTEXT_REFEDS_MFA, "http://schemas.microsoft.com/claims/multipleauthn")
@@ -50,7 +51,7 @@ CLASSES: Final = (
 _KNOWN: Final = {each.uri: each for each in CLASSES}
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Wanted:
     """What a request asks for. `classes`: in its order; `comparison`: exact, minimum, better or maximum."""
 

@@ -5,7 +5,6 @@ application asks by is found by keyed fingerprints.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from wardgate.crypto import KeyRing
@@ -14,13 +13,14 @@ from wardgate.federation.saml.values import NameId
 from wardgate.jsons import dumps, loads
 from wardgate.session.sessions import Session
 from wardgate.storage.port import Find, Operation, Row, Storage, Upsert, Where
+from wardgate.values import quick_value
 
 TABLE: Final = "saml_participant"
 # Beyond any number of applications that an installation has.
 MAX_PARTICIPANTS: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Participant:
     """An application that a session was used for. `party`: its name; `index`: what it calls the session."""
 

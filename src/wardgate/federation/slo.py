@@ -38,7 +38,7 @@ from wardgate.pages.browser import Browser, browser_of, drop_cookie, form_of, is
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.session.sessions import Session
 from wardgate.storage.port import Refused
-from wardgate.web.access import client_address, require_known_host
+from wardgate.web.access import require_known_host
 from wardgate.web.language import language_of_request
 
 # How long an application may take to read our request.
@@ -85,7 +85,7 @@ class SloPages:
         if isinstance(found, NotTrusted):
             return refused(self._door, request, found)
         party, asked = found
-        source = client_address(request, self._door.browser.context.proxies)
+        source = self._door.browser.address(request)
         mac = self._mac(came.browser) if came.browser is not None else None
         draft = self._requests.draft(asked, party.entity_id, source, mac)
         try:

@@ -37,7 +37,7 @@ from wardgate.pages.sign_in import SignInPages, session_name
 from wardgate.session.sessions import Session
 from wardgate.storage.port import Operation, Refused
 from wardgate.texts import Text
-from wardgate.web.access import client_address, require_known_host
+from wardgate.web.access import require_known_host
 from wardgate.web.language import language_of_request
 
 Writes = Callable[[Granted], Sequence[Operation] | None]
@@ -100,7 +100,7 @@ class SsoPages:
         return await self._stored(request, party, asked, None if browser.fresh else browser)
 
     async def _stored(self, request: Request, party: RelyingParty, asked: Asked, browser: Browser | None) -> Response:
-        source = client_address(request, self._door.browser.context.proxies)
+        source = self._door.browser.address(request)
         mac = self._mac(browser) if browser is not None else None
         draft = self._requests.draft(asked, party.entity_id, source, mac)
         try:
@@ -112,6 +112,8 @@ class SsoPages:
             raise HTTPException(429, headers={"retry-after": "60"}) from error
         if not is_first:
             mine = await self._requests.again(mac, draft) if mac is not None else None
+            if mine is not None and mine.used:
+                return self._answered(request, party)
             if mine is not None:
                 # The browser that it is in loads its address once more: it reads there what it read before.
                 return RedirectResponse(_address(mine), status_code=303)
@@ -167,7 +169,7 @@ class SsoPages:
             return told(self._door, request, Text("federation.over"), 410)
         waiting, party = found
         if waiting.used:
-            return told(self._door, request, Text("federation.answered", {"application": party.title}), 409)
+            return self._answered(request, party)
         session = await self._door.browser.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
         response = await self._answer(request, browser, party, waiting, session)
         browser.keep(response)
@@ -268,6 +270,9 @@ class SsoPages:
         trail.note("an application was answered by an error", status=second.rpartition(":")[2] or status.rpartition(":")[2])
         self._door.browser.recorder.publish(trail)
         return handing_over(self._door, request, refusal(self._door, party, asked, status, second), self._title(request, party))
+
+    def _answered(self, request: Request, party: RelyingParty) -> Response:
+        return told(self._door, request, Text("federation.answered", {"application": party.title}), 409)
 
     def _title(self, request: Request, party: RelyingParty) -> str:
         return party.title_in(language_of_request(request))

@@ -10,7 +10,7 @@ The id of a request is remembered for longer than its message could be taken for
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
 from wardgate.clock import Clock, to_ms
@@ -19,6 +19,7 @@ from wardgate.engine.brakes import connection
 from wardgate.errors import SealError
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Insert, Operation, Refused, Row, Storage, Update, Where
+from wardgate.values import quick_value
 
 TABLE: Final = "saml_request"
 ID_BYTES: Final = 16
@@ -33,12 +34,14 @@ MAX_OPEN_OF_SOURCE: Final = 2_000
 MAX_FOLLOWING: Final = 32
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 OPEN, USED = "open", "used"
+# Of what was answered at once.
+_NOTHING: Final = b""
 # Of a stored request, beside what was asked: the address of what came before is nowhere else.
 _OWN_ID: Final = "own_id"
 SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Asked:
     """What an application asked for, checked against what its metadata says.
 
@@ -64,7 +67,7 @@ class Asked:
     session_indexes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Waiting:
     """A stored request. `bound`: it belongs to a browser by now."""
 
@@ -74,12 +77,15 @@ class Waiting:
     used: bool
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Draft:
-    """A request that is not stored yet, and its row."""
+    """A request that is not stored yet. `replay_mac`: what it is known by when it comes again; `browser`: whose it is, if known."""
 
     waiting: Waiting
-    row: Row
+    replay_mac: bytes
+    source: str
+    browser: bytes | None
+    created_at: int
 
 
 class TooManyOpen(Exception):
@@ -96,32 +102,42 @@ class StoredRequests:
 
     def draft(self, asked: Asked, entity_id: str, source: str, browser: bytes | None = None) -> Draft:
         """A request that came in just now, not stored yet. `browser`: whose it is, where that is known already."""
-        request_id, now_ms = secrets.token_urlsafe(ID_BYTES), to_ms(self._clock.now())
-        mac = self._mac(request_id)
-        once = self._ring().mac("saml-request-id", entity_id.encode(), asked.kind.encode(), asked.request_id.encode())
-        row: Row = {
-            "request_mac": mac,
-            "replay_mac": once if asked.request_id else mac,
-            "browser_mac": browser,
-            "source_mac": self._ring().mac("saml-source", connection(source).encode()),
-            "state": OPEN,
-            "sealed": self._ring().seal(dumps({**asdict(asked), _OWN_ID: request_id}).encode(), _bound_to(mac)),
-            "created_at": now_ms,
-            "expires_at": now_ms + KEPT_MS,
-        }
-        return Draft(Waiting(request_id, asked, browser is not None, False), row)
+        request_id = secrets.token_urlsafe(ID_BYTES)
+        if asked.request_id:
+            once = self._ring().mac("saml-request-id", entity_id.encode(), asked.kind.encode(), asked.request_id.encode())
+        else:
+            once = self._mac(request_id)
+        waiting = Waiting(request_id, asked, browser is not None, False)
+        return Draft(waiting, once, source, browser, to_ms(self._clock.now()))
 
     async def keep(self, draft: Draft) -> bool:
         """Store it; False where the application sent one of its id before. Raises TooManyOpen."""
-        waiting = (Where("source_mac", "=", draft.row["source_mac"]), Where("state", "=", OPEN))
+        source, request_id = self._ring().mac("saml-source", connection(draft.source).encode()), draft.waiting.id
+        waiting = (Where("source_mac", "=", source), Where("state", "=", OPEN))
         if await self._storage.count(TABLE, waiting, MAX_OPEN_OF_SOURCE) >= MAX_OPEN_OF_SOURCE:
             raise TooManyOpen
-        return not isinstance(await self._storage.commit([Insert(TABLE, draft.row)]), Refused)
+        body = dumps({**asdict(draft.waiting.asked), _OWN_ID: request_id}).encode()
+        row = self._row(draft, OPEN, source, self._ring().seal(body, _bound_to(self._mac(request_id))))
+        return not isinstance(await self._storage.commit([Insert(TABLE, row)]), Refused)
 
-    @staticmethod
-    def use_at_once(draft: Draft) -> Operation:
-        """What stores it as used, for a grant that needs no second look; refused where one of its id came before."""
-        return Insert(TABLE, {**draft.row, "state": USED})
+    def use_at_once(self, draft: Draft) -> Operation:
+        """What stores it as used, for a grant that needs no second look; refused where one of its id came before.
+
+        Nobody resumes it, so that nothing is kept of it but by what it is known again, and whose it was.
+        """
+        return Insert(TABLE, self._row(draft, USED, _NOTHING, _NOTHING))
+
+    def _row(self, draft: Draft, state: str, source: bytes, sealed: bytes) -> Row:
+        return {
+            "request_mac": self._mac(draft.waiting.id),
+            "replay_mac": draft.replay_mac,
+            "browser_mac": draft.browser,
+            "source_mac": source,
+            "state": state,
+            "sealed": sealed,
+            "created_at": draft.created_at,
+            "expires_at": draft.created_at + KEPT_MS,
+        }
 
     async def find(self, browser: bytes, request_id: str) -> Waiting | None:
         """What waits under this id, unless it is another browser's, or over."""
@@ -132,21 +148,29 @@ class StoredRequests:
 
     async def again(self, browser: bytes, draft: Draft) -> Waiting | None:
         """What this browser was given for the same message when it came before; None where it came in another one, or is over."""
-        rows = await self._storage.find(TABLE, [Where("replay_mac", "=", draft.row["replay_mac"])], limit=1)
-        return self._waiting(browser, rows[0]) if rows and rows[0]["browser_mac"] is not None else None
+        rows = await self._storage.find(TABLE, [Where("replay_mac", "=", draft.replay_mac)], limit=1)
+        if not rows or rows[0]["browser_mac"] is None:
+            return None
+        if rows[0]["sealed"] == _NOTHING:
+            return Waiting("", draft.waiting.asked, True, True) if self._is_of(browser, rows[0]) else None
+        return self._waiting(browser, rows[0])
 
-    def _waiting(self, browser: bytes, row: Row) -> Waiting | None:
+    def _is_of(self, browser: bytes, row: Row) -> bool:
+        """Whether a row is no other browser's, and its time is not over."""
         now_ms, created_at, bound_to = to_ms(self._clock.now()), int(row["created_at"] or 0), row["browser_mac"]
         if not created_at - CLOCK_STEP_MS <= now_ms < created_at + LIFE_MS:
-            return None
-        if isinstance(bound_to, bytes) and not same(bound_to, browser):
+            return False
+        return not isinstance(bound_to, bytes) or same(bound_to, browser)
+
+    def _waiting(self, browser: bytes, row: Row) -> Waiting | None:
+        if not self._is_of(browser, row):
             return None
         try:
             body = loads(self._ring().open(_bytes(row["sealed"]), _bound_to(_bytes(row["request_mac"]))))
         except SealError:
             return None
         request_id = str(body.pop(_OWN_ID))
-        return Waiting(request_id, asked_of(body), isinstance(bound_to, bytes), row["state"] != OPEN)
+        return Waiting(request_id, asked_of(body), row["browser_mac"] is not None, row["state"] != OPEN)
 
     async def bind(self, browser: bytes, waiting: Waiting) -> bool:
         """Make it this browser's; False where another one was first."""

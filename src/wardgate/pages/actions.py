@@ -34,7 +34,6 @@ from wardgate.pages.questions import BUSY_STATUS, entries_of, form_values, rows_
 from wardgate.pages.site import site_of
 from wardgate.pages.steps import Step, Steps
 from wardgate.texts import Text
-from wardgate.web.access import client_address
 from wardgate.web.headers import PASSKEYS_MADE, PERMISSIONS_POLICY
 from wardgate.web.language import language_of_request
 
@@ -187,7 +186,7 @@ class ActionPages:
 
     def _client(self, request: Request) -> str:
         """The address that he is at."""
-        return client_address(request, self._door.context.proxies)
+        return self._door.address(request)
 
     async def _passkey_page(
         self, request: Request, browser: Browser, step: Step, awaited: Awaited, values: dict[str, object], status: int

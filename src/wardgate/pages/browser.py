@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wardgate.crypto import KeyRing, same
+from wardgate.values import quick_value
 from wardgate.web.access import same_origin
 
 BROWSER_COOKIE: Final = "__Host-wg_browser"
@@ -27,7 +28,7 @@ _BROWSER: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Browser:
     """The browser that asks. `fresh`: it had no cookie of ours, and gets this one with the reply."""
 

@@ -29,6 +29,7 @@ PORTAL_KIND = "portal"
 SESSION_COOKIE = "__Host-wg_session"
 # A refusal leaves at its moment, and no browser waits longer than this for it.
 LONGEST_HOLD_S = 5.0
+_ADDRESS = "wardgate.address"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +88,22 @@ class BrowserDoor:
         name = self.portal()
         return Purpose(name, self.configuration().applications[name].title)
 
+    def address(self, request: Request) -> str:
+        """Where the request comes from, worked out once for all who ask."""
+        known: str | None = request.scope.get(_ADDRESS)
+        if known is None:
+            known = request.scope[_ADDRESS] = client_address(request, self.context.proxies)
+        return known
+
     def trail(self, request: Request) -> Trail:
         """The timeline of one request."""
         trail = Trail(self.clock, DOOR)
-        trail.source = trail.client = client_address(request, self.context.proxies)
+        trail.source = trail.client = self.address(request)
         return trail
 
     def origin(self, request: Request, browser: Browser) -> Origin:
         """Where the request came in. A handle belongs to the browser that was given it."""
-        address = client_address(request, self.context.proxies)
+        address = self.address(request)
         return Origin(
             door=DOOR,
             binding=f"browser:{browser.mac(self.ring()).hex()}",

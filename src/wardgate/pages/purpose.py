@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from wardgate.session.sessions import Session
+from wardgate.values import quick_value
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Purpose:
     """The application that a sign-in is for. `asked`: as of an `engine.session_first.SessionRequest`.
 

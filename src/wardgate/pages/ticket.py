@@ -26,7 +26,7 @@ from wardgate.pages.place import then_of
 from wardgate.pages.purpose import Aim
 from wardgate.pages.steps import Step
 from wardgate.texts import Text
-from wardgate.web.access import came_directly, client_address, require_known_host
+from wardgate.web.access import came_directly, require_known_host
 from wardgate.web.language import language_of_request
 
 KERBEROS_FIRST: Final = "/sign-in/kerberos"
@@ -57,7 +57,7 @@ class TicketPages:
 
     def asks(self, request: Request) -> bool:
         """Whether this browser is one to ask for a ticket."""
-        return self._door.engine.asks_for_ticket(client_address(request, self._door.context.proxies))
+        return self._door.engine.asks_for_ticket(self._door.address(request))
 
     async def begin(self, request: Request) -> Response:
         """Ask for a ticket, or take the one that came."""

@@ -13,7 +13,6 @@ from wardgate.clock import to_ms
 from wardgate.engine import brakes
 from wardgate.pages.door import BrowserDoor
 from wardgate.storage.port import Refused
-from wardgate.web.access import client_address
 
 # What an office behind one address needs on the day on which everybody enrols.
 STEPS_AN_HOUR: Final = 120
@@ -27,7 +26,7 @@ _OWN_BRAKE: Final = "page_step_person"
 
 async def take_step_turn(door: BrowserDoor, request: Request) -> None:
     """One more step of this source; where its hour or day is full, the page of 429, which says how long to wait."""
-    source = brakes.asker(client_address(request, door.context.proxies), "")
+    source = brakes.asker(door.address(request), "")
     await _take(door, _BRAKE, source, STEPS_AN_HOUR, STEPS_A_DAY)
 
 

@@ -40,7 +40,7 @@ from wardgate.pages.site import other_address, site_of
 from wardgate.pages.steps import Step, Steps
 from wardgate.pages.turns import take_step_turn
 from wardgate.texts import Text
-from wardgate.web.access import client_address, require_known_host
+from wardgate.web.access import require_known_host
 from wardgate.web.headers import PASSKEYS_MADE, PASSKEYS_USED, PERMISSIONS_POLICY
 from wardgate.web.language import language_of_request
 
@@ -91,7 +91,7 @@ class ApprovePages:
     async def open(self, request: Request) -> Response:
         """Take the code out of the address; what remains works in this browser only, and is nobody's before the first POST."""
         require_known_host(request, self._door.context.hosts)
-        found = await self._approvals.find(request.path_params["code"], client_address(request, self._door.context.proxies))
+        found = await self._approvals.find(request.path_params["code"], self._door.address(request))
         if isinstance(found, Text):
             return self._over(request, found)
         await take_step_turn(self._door, request)

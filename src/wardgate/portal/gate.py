@@ -26,7 +26,7 @@ from wardgate.pages.site import site_of
 from wardgate.pages.steps import LONGEST_MS
 from wardgate.session.sessions import Session, end_all, left_ms
 from wardgate.storage.port import Row, Where
-from wardgate.web.access import client_address, require_known_host
+from wardgate.web.access import require_known_host
 from wardgate.web.language import speaks
 from wardgate.web.render import asks_questions, belongs_to, offers_apps, tell_of_end, tell_of_freeze
 
@@ -100,7 +100,7 @@ class Gate:
         holder = holder_of(self._door.ring(), subject_id, user, *active_and_held(older), reach)
         has_site = site_of(request, self._door.context) is not None
         confirms = confirming_kinds(holder, has_site, self._door.configuration(), self._door.parts.channel_down)
-        return Present(session, bearer, user, confirms, client_address(request, self._door.context.proxies))
+        return Present(session, bearer, user, confirms, self._door.address(request))
 
     async def _note_contacts(self, subject_id: SubjectId, user: DirectoryUser, seen: Sequence[Row]) -> None:
         """Remember which contacts the directory tells of who is signed in, where they are new."""

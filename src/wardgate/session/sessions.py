@@ -16,6 +16,7 @@ from wardgate.clock import Clock, to_ms
 from wardgate.crypto import KeyRing, new_id
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Committed, Delete, Insert, Operation, Reader, Row, Storage, Update, Where
+from wardgate.values import quick_value
 
 BEARER_BYTES: Final = 32
 MAX_LIFE_S: Final = 24 * 3600
@@ -36,7 +37,7 @@ _JUST_NOW: Final[Mapping[str, int]] = {}
 _BEARER: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Whose:
     """Whose session it is, as the login that began it found him."""
 
@@ -48,7 +49,7 @@ class Whose:
     language: str
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Session:
     """A live session. `id` names it in lists and in audit and opens nothing.
 

@@ -6,7 +6,6 @@ SAML bindings sections 3.4 and 3.5. RelayState is the application's own text: it
 import base64
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from wardgate.federation.saml import signing
@@ -49,7 +48,7 @@ class Received:
     signature: QuerySignature | None
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Form:
     """A form that the browser posts by itself: where to, and its hidden fields in their order."""
 

@@ -6,7 +6,6 @@ it with the application's keys. A signature that is there has to hold; whether t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from wardgate.federation.saml import names
 from wardgate.federation.saml.bindings import REQUEST, Received
@@ -82,7 +81,7 @@ class OpenMessage:
         return self.root.tag == _LOGOUT_RESPONSE
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Arrival:
     """Where and when a message arrived. `destinations` are the addresses under which this endpoint is known."""
 
