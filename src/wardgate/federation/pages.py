@@ -22,7 +22,9 @@ log = structlog.get_logger("wardgate.federation")
 
 def handing_over(door: FederationDoor, request: Request, form: Form, title: str) -> Response:
     """The page whose form carries a message to an application: sent by our script, or by its button."""
-    response = door.browser.pages.passing(request, "handing_over.html", "handed_form.html", title, form=form)
+    names, values = zip(*form.fields, strict=True)
+    same = {"application": title, "names": names}
+    response = door.browser.pages.passing(request, "handing_over.html", same, (form.action, *values))
     return allowing(response, form.action)
 
 

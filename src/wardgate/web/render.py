@@ -1,7 +1,7 @@
 """Templates to replies, and what every page knows."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
@@ -38,11 +39,10 @@ MAX_KEPT_PAGES = 512
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A page that was drawn, without the part that is another one each time."""
+    """A page that was drawn, cut where its blanks are."""
 
     look: Look | None
-    before: str
-    after: str
+    pieces: Sequence[str]
 
 
 class Pages:
@@ -86,31 +86,35 @@ class Pages:
             response.headers["referrer-policy"] = "same-origin"
         return response
 
-    def passing(self, request: Request, template: str, inside: str, title: str, **values: Any) -> HTMLResponse:
-        """A page that is left at once, which thousands pass through: all of it is kept but `inside`, a template of what differs.
+    def passing(self, request: Request, template: str, same: Mapping[str, Hashable], blanks: Sequence[str]) -> HTMLResponse:
+        """A page that is left at once, which thousands pass through: it is drawn once, and then only its blanks are filled.
 
-        The page is one of a login: `title` is all that it is told beside language, brand and theme, and `inside` stands in it as
-        `inside`, drawn from `values` and nothing else. It leads to no other language, for the address that would speak it has
-        been used up.
+        It is one of a login. `same`: what it is told beside language, brand and theme. `blanks`: what is another one each time, in
+        the order in which the template shows them (`blanks`), each once and as text. It leads to no other language, for the
+        address that would speak it has been used up.
         """
         language, theme, look = words.language_of_request(request), theme_of_request(request), self._look(request)
         # By the very object: another version of the configuration has another look, and keeps nothing of this one's pages.
-        of = (template, title, language, theme, id(look))
+        of = (template, *same.values(), len(blanks), language, theme, id(look))
         kept = self._kept.get(of)
         if kept is None or kept.look is not look:
-            kept = self._kept[of] = self._around(template, title, language, theme, look)
-            if len(self._kept) > MAX_KEPT_PAGES:
+            if len(self._kept) >= MAX_KEPT_PAGES:
                 self._kept.clear()
-        drawn = environment(language, self._folders).get_template(inside).render(values)
-        return _reply(request, language, f"{kept.before}{drawn}{kept.after}", 200)
+            kept = self._kept[of] = self._drawn(template, same, len(blanks), language, theme, look)
+        filled = [kept.pieces[0]]
+        for value, piece in zip(blanks, kept.pieces[1:], strict=True):
+            filled += (escape(value), piece)
+        return _reply(request, language, "".join(filled), 200)
 
-    def _around(self, template: str, title: str, language: str, theme: str, look: Look | None) -> "_Kept":
-        # Nobody who chose the title knows it, so that it stands in one place of the page.
+    def _drawn(
+        self, template: str, same: Mapping[str, Hashable], blanks: int, language: str, theme: str, look: Look | None
+    ) -> "_Kept":
+        # Nobody who chose a word of the page knows the mark, so that it stands where the blanks are and nowhere else.
         mark = secrets.token_hex(16)
         page = environment(language, self._folders).get_template(template)
-        whole = page.render(**self._speech(language, look), path="", theme=theme, language_links=(), title=title, inside=mark)
-        before, _, after = whole.partition(mark)
-        return _Kept(look, before, after)
+        speech = self._speech(language, look)
+        whole = page.render(**speech, path="", theme=theme, language_links=(), blanks=[mark] * blanks, **same)
+        return _Kept(look, whole.split(mark))
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
         """What a macro makes of `arguments`: one row for a page that is open already."""
