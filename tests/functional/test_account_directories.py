@@ -14,10 +14,18 @@ from playwright.sync_api import Browser, expect
 
 from tests import samba, slapd
 from tests.functional.acceptance import AD, FOURTH, ONE, OPENLDAP, OTHER, OURS, THIRD, Look, shows
-from tests.functional.harness import Served, Wire, audit_events, cli, cli_json, ended, make_installation, serve, totp_code
+from tests.functional.harness import Served, Wire, audit_events, cli, cli_json, ended, serve, totp_code
 from tests.functional.portal_site import Guest
 from tests.functional.sms_service import SmsService
-from tests.functional.three_directories import Account, in_active_directory, in_openldap, new_phone, three_directories
+from tests.functional.three_directories import (
+    Account,
+    from_somewhere,
+    in_active_directory,
+    in_openldap,
+    install_behind_a_proxy,
+    new_phone,
+    three_directories,
+)
 from wardgate.radius.packet import Code
 
 pytestmark = [pytest.mark.neighbour("samba"), pytest.mark.neighbour("slapd"), pytest.mark.neighbour("chromium")]
@@ -67,7 +75,7 @@ Visit = Callable[[], Guest]
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, sms: SmsService) -> Iterator[Served]:
     home = Path(tmp_path_factory.mktemp("account"))
-    make_installation(home / "data", three_directories(sms, "totp, sms", portal=PORTAL, more=MORE))
+    install_behind_a_proxy(home / "data", three_directories(sms, "totp, sms", portal=PORTAL, more=MORE))
     with ended(serve(home / "data")) as server:
         yield server
         server.stop()
@@ -76,9 +84,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, sms: SmsService) -> Iterato
 @pytest.fixture
 def visit(browser: Browser, served: Served, look: Look) -> Iterator[Visit]:
     made: list[Guest] = []
+    somewhere = from_somewhere()
 
     def one() -> Guest:
-        made.append(Guest(browser, Portal(served.url), look))
+        made.append(Guest(browser, Portal(served.url), look, **somewhere))
         made[-1].secrets = [*ANSWERS.values(), *AS_TYPED.values(), NEW]
         return made[-1]
 

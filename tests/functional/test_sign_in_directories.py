@@ -10,13 +10,21 @@ from playwright.sync_api import Browser
 
 from tests import samba, slapd
 from tests.functional.acceptance import AD, FOURTH, ONE, OPENLDAP, OTHER, THIRD, Look, shows
-from tests.functional.harness import Served, ended, make_installation, message_of, serve, totp_code, wait_for
+from tests.functional.harness import Served, ended, message_of, serve, totp_code, wait_for
 from tests.functional.harness import Wire as RadiusWire
 from tests.functional.portal_site import Guest
 from tests.functional.sms_service import SmsService
 from tests.functional.test_account_directories import Portal, forgot, give_app, set_password
 from tests.functional.test_account_directories import sign_in as sign_in_with_app
-from tests.functional.three_directories import Account, in_active_directory, in_openldap, new_phone, three_directories
+from tests.functional.three_directories import (
+    Account,
+    from_somewhere,
+    in_active_directory,
+    in_openldap,
+    install_behind_a_proxy,
+    new_phone,
+    three_directories,
+)
 from wardgate.directory.openldap.ppolicy import LOCKED_FOR_GOOD
 from wardgate.radius.packet import Code
 
@@ -33,7 +41,7 @@ Visit = Callable[[], Guest]
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, sms: SmsService) -> Iterator[Served]:
     home = Path(tmp_path_factory.mktemp("sign-in"))
-    make_installation(home / "data", three_directories(sms, "totp, sms", portal=PORTAL))
+    install_behind_a_proxy(home / "data", three_directories(sms, "totp, sms", portal=PORTAL))
     with ended(serve(home / "data")) as server:
         yield server
         server.stop()
@@ -42,9 +50,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, sms: SmsService) -> Iterato
 @pytest.fixture
 def visit(browser: Browser, served: Served, look: Look) -> Iterator[Visit]:
     made: list[Guest] = []
+    somewhere = from_somewhere()
 
     def one() -> Guest:
-        made.append(Guest(browser, Portal(served.url), look))
+        made.append(Guest(browser, Portal(served.url), look, **somewhere))
         made[-1].secrets = [NEW]
         return made[-1]
 

@@ -4,12 +4,13 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
 from tests import samba, slapd
-from tests.functional.harness import SECRET, Served, cli
+from tests.functional.harness import SECRET, Served, cli, make_installation
 from tests.functional.sms_service import SmsService
 from tests.samba_dc import cast
 
@@ -74,6 +75,18 @@ def three_directories(sms: SmsService, second: str, *, portal: str = "", more: s
         portal=portal,
         more=more,
     )
+
+
+def install_behind_a_proxy(data: Path, document: str) -> None:
+    """An installation whose people come through a proxy on this machine; see `from_somewhere`."""
+    make_installation(data, document)
+    settings = data / "wardgate.toml"
+    settings.write_text(settings.read_text().replace("trusted_proxies = []", 'trusted_proxies = ["127.0.0.1"]'))
+
+
+def from_somewhere() -> dict[str, dict[str, str]]:
+    """The options of a browser at an address of its own: how many journeys one address may begin in an hour is limited."""
+    return {"extra_http_headers": {"x-forwarded-for": ".".join(("10", *(str(1 + secrets.randbelow(250)) for _ in range(3))))}}
 
 
 @dataclass(frozen=True)
