@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from tests.flows.world import World, at_once, elsewhere, is_granted, reason
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine.outcome import Challenge, Granted
+from wardgate.engine.outcome import Challenge, Granted, Origin
 from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.memory import MemoryStorage
-from wardgate.storage.port import Find, Row
+from wardgate.storage.port import Commit, Find, Operation, Row
 
 HOME = elsewhere(client="203.0.113.7")
 CAFE = elsewhere(client="198.51.100.9")
@@ -22,7 +24,7 @@ async def clean(world: World) -> Challenge:
 
 
 class Watched(MemoryStorage):
-    """Notes which tables are read."""
+    """Notes which tables are read, and what is committed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,14 +38,52 @@ class Watched(MemoryStorage):
         self.tables += [each.table for each in finds]
         return await super().read(finds)
 
+    async def commit(self, operations: Sequence[Operation]) -> Commit:
+        self.tables.append("commit")
+        return await super().commit(operations)
 
-async def test_a_right_code_reads_no_brakes_and_no_handle() -> None:
+    def told(self) -> list[str]:
+        """What was done since this was asked last: more or less of it takes more or less time."""
+        told = self.tables.copy()
+        self.tables.clear()
+        return told
+
+
+async def test_a_right_code_reads_one_brake() -> None:
     storage = Watched()
     world = World(storage=storage)
     challenge = await clean(world)
-    storage.tables.clear()
+    storage.told()
     assert is_granted(await world.answer(challenge, world.totp(), name="ada"))
-    assert sorted(storage.tables) == ["authenticator", "subject_link"]
+    assert sorted(storage.told()) == ["authenticator", "brake", "commit", "handle", "subject_link"]
+
+
+@pytest.mark.parametrize("used_by", ["no code", " "])
+async def test_a_used_state_does_not_tell_right_codes_by_their_time(used_by: str) -> None:
+    """No brake counts what is guessed at a State that is over: whoever kept one could try codes at it without end."""
+    storage = Watched()
+    world = World(storage=storage)
+    challenge = await clean(world)
+    assert isinstance(await world.answer(challenge, used_by, name="ada"), Challenge)
+    storage.told()
+    assert reason(await world.answer(challenge, world.wrong_code(), name="ada")) == "state_used"
+    for_wrong = storage.told()
+    assert reason(await world.answer(challenge, world.totp(), name="ada")) == "state_used"
+    assert storage.told() == for_wrong
+
+
+@pytest.mark.parametrize("origin", [HOME, CAFE])
+async def test_states_kept_for_later_do_not_tell_right_codes_by_their_time_under_a_brake(origin: Origin) -> None:
+    """As many States as somebody likes are begun before the guesses that make the brake hold, or taken elsewhere."""
+    storage = Watched()
+    world = World(storage=storage)
+    first, second = await clean(world), await world.challenged("ada")
+    await world.wrong_passwords("ada", 5, origin=origin)
+    storage.told()
+    assert reason(await world.answer(first, world.wrong_code(), name="ada", origin=origin)) == "brake_user_source"
+    for_wrong = storage.told()
+    assert reason(await world.answer(second, world.totp(), name="ada", origin=origin)) == "brake_user_source"
+    assert storage.told() == for_wrong
 
 
 async def test_an_answer_from_an_address_that_is_braked_is_held_there(world: World) -> None:

@@ -52,6 +52,7 @@ from wardgate.engine.transaction import (
     insert,
     new_handle,
     take_back,
+    used,
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.engine.wording import Whom
@@ -59,10 +60,9 @@ from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
 from wardgate.kba.standing import NOT_ANSWERED
-from wardgate.storage.port import Commit, Lookup, Operation, Refused, Row
+from wardgate.storage.port import Commit, Operation, Refused, Row
 from wardgate.texts import Text
 
-_HANDLE = Lookup("handle", ("handle_mac",), limit=1)
 _STRONG = frozenset(STRONG_KINDS)
 # What stands beside a passkey among the factors of a grant, when a PIN or finger unlocked it. It is no factor of policies.
 USER_VERIFIED = "user_verified"
@@ -147,7 +147,7 @@ class Answering:
             *brakes.asked(keys),
         ]
         if handle.is_sealed:
-            finds.append(_HANDLE(handle.mac))
+            finds.append(used(handle.mac))
         own, named = self._contactless.asked(subject_id), known_names.known_name(realm, name)
         configuration = self._parts.configuration()
         asks = configuration.questioner is not None and _names_questions(transaction)
@@ -159,9 +159,9 @@ class Answering:
         contacts = rows.pop() if own else []
         if own:
             self._contactless.read(subject_id, contacts)
-        used = rows.pop() if handle.is_sealed else None
-        if used:
-            return self.rounds.repeat(handle_from_row(used[0]), request)
+        before = rows.pop() if handle.is_sealed else None
+        if before:
+            return self.rounds.repeat(handle_from_row(before[0]), request)
         if _typed(request.user_name) != transaction.name_key:
             return self.rounds.refuse(request, transaction, "state_other_user", "flow.unknown")
         now_ms = to_ms(now)

@@ -411,8 +411,28 @@ def success(keys: BrakeKeys, now_ms: int, clean: Clean = Clean.NO) -> list[Opera
     return operations if keys.beside is None else operations + forgive(keys.beside, now_ms)
 
 
+def pair_of(keys: BrakeKeys) -> Find:
+    """What reads the row of this person at this source alone, for `stays_clean`."""
+    return one(keys.pair_kind, keys.user_source)
+
+
+def stays_clean(rows: Sequence[Row], now_ms: int) -> bool:
+    """Whether that row meets the conditions of `pass_unread`.
+
+    They decide in the commit, but a right code must not come as far while anything stands against it: that a commit was tried shows
+    in the time that the refusal takes, and would tell right guesses from wrong ones behind the brake that is to stop them.
+    """
+    pair = rows[0] if rows else None
+    return (
+        pair is not None
+        and number(pair, "locked_until") <= now_ms
+        and not (pair["failures"] or pair["level"])
+        and number(pair, "succeeded_at") > now_ms - KNOWN_SOURCE_MS
+    )
+
+
 def pass_unread(keys: BrakeKeys, now_ms: int, clean: Clean) -> Update:
-    """The same for who was clean when his login began, NOTED or KNOWN, and whose rows were not read again.
+    """The same for who was clean when his login began, NOTED or KNOWN, and of whose rows only that one was read again.
 
     It refuses the unit where anything is to be read first: at the known source of a person without failures there nothing but a
     lock of its own holds (`held_by`), and here are conditions for all of that.

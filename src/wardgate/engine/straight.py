@@ -1,8 +1,9 @@
 """The straight way of an answer: a code for the last step of a login that nothing stands against, which is nearly every one.
 
-What only refusals need is not read for it: the rows of the brakes, and whether the sealed handle was used. The commit's own
-conditions decide both. Whoever cannot go this way, and whoever is refused on it, is looked at again with everything, as if nothing
-had been; until then nothing was written.
+What only refusals need is not read for it: the brakes of the person from anywhere and of the address, which do not hold him at a
+source that is his. No code is looked at where his own brake there holds, or the sealed handle was used: it would be a guess that
+nobody counts, and its time would tell whether it was right. The commit's own conditions decide both once more. Whoever cannot go
+this way, and whoever is refused on it, is looked at again with everything, as if nothing had been; until then nothing was written.
 """
 
 from datetime import datetime
@@ -22,7 +23,7 @@ from wardgate.engine.rounds import Answer
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.spent_code import user_key
 from wardgate.engine.steps import STORAGE_READ, Steps
-from wardgate.engine.transaction import Handle, Transaction
+from wardgate.engine.transaction import Handle, Transaction, used
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, QUESTIONING
 from wardgate.factors.port import Right, Task
 
@@ -48,20 +49,27 @@ class Straight:
             return None
         realm, typed = parse_login_name(request.user_name, configuration.realms)
         name = canonical_name(typed) or ""
+        origin = request.origin
+        keys = brakes.brake_keys(ring, subject_id, origin.client, origin.binding, typed=f"{realm.name}:{name}")
         began = self._steps.begin()
-        finds = [link_of(transaction.directory, transaction.immutable_id), kept_authenticators(subject_id)]
+        finds = [
+            link_of(transaction.directory, transaction.immutable_id),
+            kept_authenticators(subject_id),
+            brakes.pair_of(keys),
+            used(handle.mac),
+        ]
         own, named = self._contactless.asked(subject_id), known_names.known_name(realm, name)
-        link, kept, *rows = await self._parts.storage.read([*finds, *own, *named])
+        link, kept, pair, before, *rows = await self._parts.storage.read([*finds, *own, *named])
         self._steps.end(STORAGE_READ, began)
         known = known_names.first_row([rows.pop()]) if named else None
         contacts = rows.pop() if own else []
         if own:
             self._contactless.read(subject_id, contacts)
+        if before or not brakes.stays_clean(pair, now_ms):
+            return None
         user = await self._accounts.of(transaction, application)
         if user is None or subject_in(link) != subject_id:
             return None
-        origin = request.origin
-        keys = brakes.brake_keys(ring, subject_id, origin.client, origin.binding, typed=f"{realm.name}:{name}")
         active, held = active_and_held(kept)
         holder = holder_of(ring, subject_id, user, active, held, contacts)
         known_as = (keys, _NOT_READ, user_key(ring, realm.name, name))

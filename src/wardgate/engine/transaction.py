@@ -18,7 +18,7 @@ from wardgate.crypto import KeyRing
 from wardgate.engine.brakes import Clean
 from wardgate.engine.terms import NO_TERMS, Terms, dump_terms, load_terms
 from wardgate.jsons import dumps, loads
-from wardgate.storage.port import Insert, Operation, Row, Update, Where
+from wardgate.storage.port import Find, Insert, Lookup, Operation, Row, Update, Where
 from wardgate.values import quick_value
 
 HANDLE_BYTES = 24
@@ -28,6 +28,7 @@ SEALED_USED_KEPT_MS = 600_000
 MAX_ROUNDS = 12
 # A clock that is kept by steps may go back by so much without any login being closed.
 CLOCK_STEP_MS = 10_000
+_HANDLE = Lookup("handle", ("handle_mac",), limit=1)
 
 
 class Goal(StrEnum):
@@ -193,6 +194,11 @@ class Handle:
     outcome: bytes | None
     is_sealed: bool = False
     clean: Clean = Clean.NO
+
+
+def used(mac: bytes) -> Find:
+    """What reads the row of a sealed handle: there is one as soon as it is used."""
+    return _HANDLE(mac)
 
 
 def unused_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str, clean: Clean) -> Handle:
