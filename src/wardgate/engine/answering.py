@@ -89,20 +89,20 @@ class Answering:
 
         None: the step was taken by another request.
         """
-        account = None
+        straight = None
         if carried is not None and handle.clean:
-            step, account = await self._straight_on(handle, carried, request, now)
+            step, straight = await self._straight_on(handle, carried, request, now)
             if step is not None:
                 return step
-        answer = await self.look(handle, carried, request, now, account)
+        answer = await self.look(handle, carried, request, now, straight)
         return await self._judge(answer) if isinstance(answer, Answer) else answer
 
     async def _straight_on(
         self, handle: Handle, carried: Transaction, request: AnswerRequest, now: datetime
-    ) -> tuple[Step | None, DirectoryUser | None]:
+    ) -> tuple[Step | None, Answer | None]:
         """The grant of whose code is right and whom nothing stands against. None: nothing was written, whatever the reason.
 
-        And the account, where it was read: its directory is not asked twice for one answer.
+        And what was read, as far as it came: a directory is not asked twice for one answer.
         """
         trail = request.trail
         trail.transaction_id, trail.reference, trail.application = carried.id, carried.reference, carried.application
@@ -116,7 +116,7 @@ class Answering:
         step = await self._right(answer, BY_KIND[carried.factor], verdict) if answer is not None and verdict is not None else None
         if step is None:
             trail.take_back(noted)
-        return step, answer.user if answer is not None else None
+        return step, answer
 
     async def look(
         self,
@@ -124,9 +124,9 @@ class Answering:
         carried: Transaction | None,
         request: AnswerRequest,
         now: datetime,
-        account: DirectoryUser | None = None,
-    ) -> "Answer | Step | None":
-        """Everything about an answer, or what it comes to without a look at what was answered. `account`: as it is, if known."""
+        straight: Answer | None = None,
+    ) -> Answer | Step | None:
+        """Everything about an answer, or what it comes to without a look at what was answered. `straight`: what was read before."""
         transaction = carried or await self.stored(handle)
         if transaction is None:
             return None
@@ -171,6 +171,9 @@ class Answering:
             return await self.rounds.close(
                 handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference})
             )
+        # Where groups matter only since a moment ago, they were not read.
+        is_whole = straight is not None and (straight.application.reads_groups or not application.reads_groups)
+        account = straight.user if straight is not None and is_whole else None
         user = await self._open_account(handle, transaction, request, subject_in(link), application, account)
         if not isinstance(user, DirectoryUser):
             return user
