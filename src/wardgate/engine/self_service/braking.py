@@ -71,7 +71,9 @@ class Braking:
             trail.note("too many wrong answers by strong factors as well", brake=closed.reason, wait_s=closed.wait_s)
             return closed
         if closed is not None:
-            return Way(tuple(brakes.settle_unseen(lane, settings, now_ms)), in_vain=True)
+            # Of nobody's name, what is guessed would be counted in the lane only where the name itself is held.
+            counted = brakes.settle_unseen(lane if hold.told else usual, settings, now_ms)
+            return Way(tuple(counted), in_vain=True)
         trail.note("a strong factor is judged all the same")
         wrong = brakes.settle_wrong(lane, settings, now_ms, reserved=False)
         if not hold.told:
