@@ -1,5 +1,6 @@
 """An answer for which little is read because nothing stands against its person: nobody else gets further by it."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -84,6 +85,25 @@ async def test_states_kept_for_later_do_not_tell_right_codes_by_their_time_under
     for_wrong = storage.told()
     assert reason(await world.answer(second, world.totp(), name="ada", origin=origin)) == "brake_user_source"
     assert storage.told() == for_wrong
+
+
+class Distant(MemoryStorage):
+    """A database to which each look takes a while."""
+
+    async def read(self, finds: Sequence[Find]) -> list[list[Row]]:
+        await asyncio.sleep(0)
+        return await super().read(finds)
+
+
+async def test_a_right_code_does_not_overtake_the_guesses_that_came_before_it() -> None:
+    """Of many guesses at one State one is counted: whichever it is has to be the one that is judged as well."""
+    world = World(storage=Distant())
+    challenge = await clean(world)
+    guesses = [*[world.wrong_code()] * 5, world.totp()]
+    outcomes = await at_once(*(world.answer(challenge, guess, name="ada") for guess in guesses))
+    assert not any(map(is_granted, outcomes))
+    assert await world.failures() == 1
+    assert is_granted(await world.answer(await world.challenged("ada"), world.totp(), name="ada")), "it was not used up"
 
 
 async def test_an_answer_from_an_address_that_is_braked_is_held_there(world: World) -> None:

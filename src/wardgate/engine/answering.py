@@ -83,17 +83,27 @@ class Answering:
         self._contactless = contactless
         self._freezes = freezes
         self._straight = Straight(parts, contactless, freezes, self.accounts)
+        # States with an answer in work: only the first goes straight. Else of guesses that come at once the right one, which has
+        # less to wait for, would overtake the wrong ones, of which only one is counted.
+        self._answered_now: set[bytes] = set()
 
     async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime) -> Step | None:
         """Judge the answer by the moment at which it came. `carried`: what the sealed handle says.
 
         None: the step was taken by another request.
         """
-        straight = None
-        if carried is not None and handle.clean:
+        if carried is None or not handle.clean or handle.mac in self._answered_now:
+            return await self._with_everything(handle, carried, request, now, None)
+        self._answered_now.add(handle.mac)
+        try:
             step, straight = await self._straight_on(handle, carried, request, now)
-            if step is not None:
-                return step
+            return step or await self._with_everything(handle, carried, request, now, straight)
+        finally:
+            self._answered_now.discard(handle.mac)
+
+    async def _with_everything(
+        self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime, straight: Answer | None
+    ) -> Step | None:
         answer = await self.look(handle, carried, request, now, straight)
         return await self._judge(answer) if isinstance(answer, Answer) else answer
 
