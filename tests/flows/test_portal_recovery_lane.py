@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.portal_world import BrowserOfTests, PortalWorld
+from tests.flows.portal_world import OURS, BrowserOfTests, PortalWorld
 from tests.flows.world import elsewhere
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.lanes import STRONG_FAILURES_A_DAY
@@ -205,3 +205,34 @@ async def test_a_right_code_among_guesses_at_once_is_worth_nothing_once_they_fil
             page = await browser.post(code=world.totp(), act="answer")
     assert others
     assert "One more proof" not in page.text
+
+
+async def commits_after_another(right: bool) -> int:
+    """How many commits an answer takes that is judged while another one to the same question is written."""
+    world, _ = await a_world()
+    judge, commit, commits = Asking.verdict, world.storage.commit, list[int]()
+
+    async def counted(operations: Any) -> Any:
+        commits.append(len(operations))
+        return await commit(operations)
+
+    async with world.browser() as browser:
+        await asked(browser, "totp")
+        form = browser.filled(0, {"code": "000000", "act": "answer"})
+        with pytest.MonkeyPatch.context() as patch:
+
+            async def after_another(self: Asking, *answer: Any) -> object:
+                patch.setattr(Asking, "verdict", judge)
+                await browser.client.post(browser.path, data=form, headers=OURS)
+                patch.setattr(world.storage, "commit", counted)
+                return await judge(self, *answer)
+
+            patch.setattr(Asking, "verdict", after_another)
+            code = world.totp() if right else world.wrong_code()
+            await browser.client.post(browser.path, data={**form, "code": code}, headers=OURS)
+    return len(commits)
+
+
+async def test_answers_sent_at_once_do_not_tell_a_right_code_by_their_time() -> None:
+    """One of them is counted, and the right code is not spent by the others: it could be used a moment later."""
+    assert await commits_after_another(right=True) == await commits_after_another(right=False) > 0

@@ -276,6 +276,17 @@ class SelfService:
             return Closed("code_closed", text)
         return await self._shown(moved, person, text, wrong=True)
 
+    async def _lost(
+        self, flow: Flow, person: Person, verdict: Right, way: Way, trail: Trail, taken: bool | None
+    ) -> SelfServiceOutcome:
+        """A right answer that was not taken. Where another answer was before it, that is all.
+
+        To be counted as wrong as well would take a commit more than for a wrong one, and tell of many at once which was right.
+        """
+        if taken is None:
+            return await self.show(flow.id, trail)
+        return await self._wrong(flow, person, verdict.refused, way, trail)
+
     async def _right(
         self,
         flow: Flow,
@@ -312,8 +323,9 @@ class SelfService:
             *([unfrozen(person.holder.subject_id)] if moved.stage is Stage.WRITING else []),
         ]
         reason = "frozen" if person.frozen else "proved"
-        if not await self.records.step(flow, moved, trail, reason, operations, denied=moved.stage is Stage.CLOSED):
-            return await self._wrong(flow, person, verdict.refused, way, trail)
+        taken = await self.records.step(flow, moved, trail, reason, operations, denied=moved.stage is Stage.CLOSED)
+        if not taken:
+            return await self._lost(flow, person, verdict, way, trail, taken)
         if person.frozen:
             return Closed("frozen", Text("freeze.on", {"ref": flow.reference}))
         if moved.stage is Stage.CLOSED:
@@ -342,8 +354,9 @@ class SelfService:
         if isinstance(after, Closed):
             return await self.records.close(flow, trail, after.reason, after.text)
         moved, more, outcome = after
-        if not await self.records.step(flow, moved, trail, "proved", [*operations, *more]):
-            return await self._wrong(flow, person, verdict.refused, way, trail)
+        taken = await self.records.step(flow, moved, trail, "proved", [*operations, *more])
+        if not taken:
+            return await self._lost(flow, person, verdict, way, trail, taken)
         return outcome or await self._shown(moved, person)
 
     def after_proof(

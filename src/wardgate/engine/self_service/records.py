@@ -12,7 +12,7 @@ from wardgate.engine.self_service.flow import (
     advance,
 )
 from wardgate.engine.self_service.outcome import Closed
-from wardgate.storage.port import Committed, Operation
+from wardgate.storage.port import Committed, Operation, Refused
 from wardgate.texts import Text
 
 
@@ -32,15 +32,15 @@ class Records:
         operations: Sequence[Operation],
         kind: Kind = Kind.SELF_SERVICE_STEP,
         denied: bool = False,
-    ) -> bool:
-        """Commit a step with its record; False when a condition did not hold."""
+    ) -> bool | None:
+        """Commit a step with its record; False when a condition did not hold, None when the flow had gone on before."""
         ring, now_ms = self._parts.ring(), to_ms(self._parts.clock.now())
         trail.result, trail.reason = "denied" if denied else "granted" if new.stage is Stage.DONE else "challenged", reason
         event = self.event(kind, new, now_ms, trail, reason)
         unit = [advance(ring, old, new), *operations, event, trail.entry(ring, now_ms)]
         commit = await self._storage.commit(unit)
         trail.stored = isinstance(commit, Committed)
-        return trail.stored
+        return None if isinstance(commit, Refused) and commit.position == 0 else trail.stored
 
     async def close(self, flow: Flow, trail: Trail, reason: str, text: Text) -> Closed:
         """End a flow by a refusal."""
