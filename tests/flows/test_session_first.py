@@ -23,7 +23,7 @@ from wardgate.engine.session_first import (
 )
 from wardgate.policy.plan import Plan
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, LifetimesThenSettings
-from wardgate.session.sessions import Opening, Session, Sessions, Whose
+from wardgate.session.sessions import MAX_KEPT, Opening, Session, Sessions, Whose
 from wardgate.storage.port import Operation
 
 HERE = Origin(door="portal", binding="browser:1", source="203.0.113.7", client="203.0.113.7", shows_pages=True)
@@ -251,3 +251,16 @@ def test_asked_factor_narrows_the_step_that_takes_it_or_is_one_more() -> None:
     assert with_asked(steps, [("password",)]) == (("password",), ("totp", "sms"))
     assert with_asked(steps, [("passkey",)]) == (*steps, ("passkey",))
     assert unmet(Plan(with_asked(steps, [("totp",)]), "r"), {"password": 1, "trusted_device": 1}, [("totp",)]) == (("totp",),)
+
+
+async def test_a_session_cannot_be_buried_under_many_that_rested_too_long() -> None:
+    world, user = await ada()
+    buried = await world.begun(user, "password", idle_s=12 * 3600, life_s=12 * 3600)
+    thief = world.bearer
+    for _ in range(MAX_KEPT + 1):
+        await world.begun(user, "password", idle_s=60, life_s=12 * 3600)
+        world.later(61)
+    mine = await world.begun(user, "password")
+    assert {each.id for each in await world.sessions.of_subject(mine.whose.subject_id)} == {buried.id, mine.id}
+    await world.sessions.end_others(mine.whose.subject_id, mine.id, "ended_by_person")
+    assert await world.sessions.find(thief) is None

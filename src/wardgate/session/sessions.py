@@ -30,6 +30,8 @@ SEEN_EVERY_MS: Final = 60_000
 # A time ahead of the present was written before the clock was set back.
 CLOCK_STEP_MS: Final = 60_000
 MAX_SESSIONS: Final = 20
+# Of a person, with those that rested too long: as many of these, and what several sign-ins at once add before they cut.
+MAX_KEPT: Final = 4 * MAX_SESSIONS
 MAX_DEVICE_CHARS: Final = 200
 # How a session ended that nobody ended, and any other.
 RESTED, OVER, GONE = "idle", "over", "ended"
@@ -257,10 +259,13 @@ class Sessions:
     async def of_subject(self, subject_id: SubjectId) -> list[Session]:
         """All live sessions of a person, the one used last first."""
         now_ms = to_ms(self._clock.now())
+        return [session for session in await self._kept(subject_id, now_ms) if is_live(session, now_ms)]
+
+    async def _kept(self, subject_id: SubjectId, now_ms: int) -> list[Session]:
+        """Those that live, and those that rested too long: the one used last first."""
         mine = [Where("subject_id", "=", subject_id), Where("expires_at", ">", now_ms)]
-        rows = await self._storage.find("sso_session", mine, limit=MAX_SESSIONS * 2)
-        live = [session for session in map(_from_row, rows) if is_live(session, now_ms)]
-        return sorted(live, key=lambda session: session.seen_at, reverse=True)
+        rows = await self._storage.find("sso_session", mine, order_by="seen_at", descending=True, limit=MAX_KEPT)
+        return [_from_row(row) for row in rows]
 
     async def end_one(self, subject_id: SubjectId, session_id: str, why: str) -> bool:
         """End one session of this person by its id. Somebody else's is not there."""
@@ -280,9 +285,15 @@ class Sessions:
         return len(others)
 
     async def _cut(self, subject_id: SubjectId) -> None:
-        live = await self.of_subject(subject_id)
+        now_ms = to_ms(self._clock.now())
+        kept = await self._kept(subject_id, now_ms)
+        live = [session for session in kept if is_live(session, now_ms)]
         for session in live[MAX_SESSIONS:]:
             await self.end_one(subject_id, session.id, "too_many")
+        # So few that all are read: else whoever signs in again and again buries one under them, which nobody sees or ends.
+        rested = tuple(session.id for session in kept if not is_live(session, now_ms))[MAX_SESSIONS:]
+        if rested:
+            await self._storage.commit([Delete("sso_session", (Where("subject_id", "=", subject_id), Where("id", "in", rested)))])
 
     def _ended(self, subject_id: SubjectId, ids: Sequence[str], why: str) -> Operation:
         now_ms = to_ms(self._clock.now())
