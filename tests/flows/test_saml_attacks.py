@@ -111,6 +111,19 @@ async def test_strangers_do_not_learn_which_applications_there_are_by_starting_t
         assert browser.told().status == ("Success", "")
 
 
+async def test_giving_up_half_way_does_not_tell_which_applications_there_are() -> None:
+    """With a password alone nobody is signed in."""
+    world = await a_world()
+    led = []
+    for name in ("wiki", "nothing"):
+        async with world.browser() as browser:
+            await browser.sign_in("ada", then=f"/saml/start/{name}")
+            assert browser.path.startswith("/step/")
+            await browser.post(act="cancel")
+            led.append((browser.page.status_code, str(browser.page.url)))
+    assert led[0] == led[1]
+
+
 async def test_flood_of_wishes_that_nobody_is_granted_has_no_signatures_without_end() -> None:
     world = await a_world()
     answered = 0

@@ -149,7 +149,8 @@ class StepPages:
             trail = self._door.trail(request)
             await self._door.published(trail, await self._door.engine.cancel(handle, trail))
         await self._steps.move(browser.mac(self._door.ring()), step, over(step, "cancelled", Text("flow.cancelled")))
-        if await self._door.purposes.of(browser.mac(self._door.ring()), step.then) is not None:
+        waits = await self._door.purposes.of(browser.mac(self._door.ring()), step.then)
+        if waits is not None and waits.place:
             # Somebody waits to hear of it: back to where he can be told, whoever is signed in.
             return RedirectResponse(f"/sign-in?then={quote(step.then)}&{AGAIN}=1", status_code=303)
         return RedirectResponse("/sign-in", status_code=303)
