@@ -138,6 +138,20 @@ async def test_flood_of_wishes_that_nobody_is_granted_has_no_signatures_without_
         assert browser.told().status == ("Requester", "InvalidNameIDPolicy")
 
 
+async def test_flood_of_strangers_leaves_people_who_are_signed_in_their_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wardgate.federation.allowance.OF_ALL", 1.0)
+    monkeypatch.setattr("wardgate.federation.allowance.OF_ALL_S", 0.0)
+    world = await a_world()
+    async with world.browser() as browser:
+        for status in (200, 429):
+            reply = await browser.client.get(by_redirect(world.request(inside=NOBODYS_NAME)))
+            assert reply.status_code == status
+        await browser.ask()
+        await sign_in(browser, world)
+        await browser.ask(inside=NOBODYS_NAME)
+        assert browser.told().status == ("Requester", "InvalidNameIDPolicy")
+
+
 def test_many_addresses_have_one_bucket_together_and_fill_no_memory() -> None:
     one, now_ms = Allowance(), 1_000_000
     assert sum(one.take(f"203.0.{number // 250}.{number % 250}", now_ms) for number in range(6_000)) == int(OF_ALL)

@@ -18,7 +18,8 @@ from wardgate.federation.door import FederationDoor
 from wardgate.federation.pages import refused
 from wardgate.federation.saml.bindings import Received, read_post, read_redirect
 from wardgate.pages.browser import Browser, browser_of
-from wardgate.web.access import client_address, require_known_host
+from wardgate.pages.door import SESSION_COOKIE
+from wardgate.web.access import require_known_host
 
 # A message of 64 KiB in base64 and percent signs, with its RelayState.
 MAX_POST_BYTES: Final = 128 * 1024
@@ -45,9 +46,14 @@ async def brought(door: FederationDoor, request: Request) -> Brought | Response:
     return Brought(received, None if browser is None or browser.fresh else browser)
 
 
-def may_sign(door: FederationDoor, request: Request) -> None:
-    """Before an answer is signed that nobody had to sign in for. Raises HTTPException where there were too many of late."""
-    if not door.allowance.take(client_address(request, door.browser.context.proxies), door.now_ms()):
+async def may_sign(door: FederationDoor, request: Request) -> None:
+    """Before an answer is signed that nobody had to sign in for. Raises HTTPException where there were too many of late.
+
+    Whoever is signed in is answered all the same: no stranger at his address, or at many, shuts his applications.
+    """
+    if door.allowance.take(door.browser.address(request), door.now_ms()):
+        return
+    if await door.browser.sessions.look(request.cookies.get(SESSION_COOKIE, "")) is None:
         raise HTTPException(429, headers={"retry-after": "10"})
 
 

@@ -141,7 +141,7 @@ class SloPages:
         asked, bearer = waiting.asked, request.cookies.get(SESSION_COOKIE, "")
         session = await self._door.browser.sessions.find(bearer)
         if session is None:
-            may_sign(self._door, request)
+            await may_sign(self._door, request)
         used = self._requests.use(self._mac(browser), waiting)
         if isinstance(await self._door.browser.storage.commit([used]), Refused):
             raise HTTPException(410)

@@ -78,7 +78,7 @@ class SsoPages:
             return refused(self._door, request, found)
         party, asked = found
         if isinstance(asked, NotGiven):
-            may_sign(self._door, request)
+            await may_sign(self._door, request)
             return self._error(request, party, asked.asked, asked.status, asked.second)
         return await self._stored(request, party, asked, came.browser)
 
@@ -258,7 +258,7 @@ class SsoPages:
         self, request: Request, browser: Browser, party: RelyingParty, waiting: Waiting, status: str, second: str
     ) -> Response:
         """The application hears why not, once."""
-        may_sign(self._door, request)
+        await may_sign(self._door, request)
         used = self._requests.use(self._mac(browser), waiting)
         if isinstance(await self._door.browser.storage.commit([used]), Refused):
             return RedirectResponse(_address(waiting), status_code=303)
