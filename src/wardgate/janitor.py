@@ -19,7 +19,7 @@ from wardgate.clock import Clock, to_ms
 from wardgate.delivery.outbox import purge as purge_outbox
 from wardgate.engine.held_password import forget_passwords
 from wardgate.errors import WardgateError
-from wardgate.storage.port import Committed, Delete, Storage, Upsert, Where
+from wardgate.storage.port import Committed, Delete, Row, Storage, Update, Upsert, Where
 
 EVERY_S = 60.0
 # Rows of a step: as many as the database removes within `STEP_S`, so that a login that comes in between hardly waits.
@@ -145,6 +145,7 @@ class Janitor:
         # From its last sweep on, and some: a clock may have been set back between.
         await forget_passwords(self._storage, self._forgotten_ms - LONGEST_LOGIN_MS, now_ms)
         self._forgotten_ms = now_ms
+        await self._close_sessions(now_ms)
         for retention in RETENTIONS:
             if not (held and retention.table in RECORDS):
                 before = retention.written(max(0, now_ms - retention.kept_ms(settings)))
@@ -157,6 +158,17 @@ class Janitor:
         await self._age(settings, now_ms)
         messages_before = now_ms - span_ms(settings, "messages")
         return gone + await self._in_steps(lambda rows: purge_outbox(self._storage, messages_before, rows))
+
+    async def _close_sessions(self, now_ms: int) -> None:
+        """Have sessions that are over stay over when the clock is set back: their rows say no more than how they ended.
+
+        What begins later than any clock finds it has not begun (`session.sessions.is_live`).
+        """
+        over = [Where("expires_at", "<=", now_ms), Where("created_at", "<=", now_ms)]
+        rows = await self._storage.find("sso_session", over, limit=MOST_STEP_ROWS)
+        for at in range(0, len(rows), FIRST_STEP_ROWS):
+            # Where one of them went meanwhile, the others are taken by the next sweep.
+            await self._storage.commit([_closed(row) for row in rows[at : at + FIRST_STEP_ROWS]])
 
     async def _held(self, now_ms: int) -> bool:
         """Whether records stay for now, because the last sweep seems to be days ago, or the clock ran ahead of what has passed.
@@ -264,3 +276,8 @@ def _seen(written: str) -> tuple[int, int]:
         return int(told.get("at", 0)), int(told.get("held_until", 0))
     except (ValueError, TypeError, AttributeError):
         return 0, 0
+
+
+def _closed(row: Row) -> Update:
+    beyond = int(row["expires_at"] or 0) + 2 * _DAY_MS
+    return Update("sso_session", {"session_mac": row["session_mac"]}, {"created_at": beyond})

@@ -21,9 +21,10 @@ from wardgate.engine.session_first import (
     unmet,
     with_asked,
 )
+from wardgate.janitor import Janitor
 from wardgate.policy.plan import Plan
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, LifetimesThenSettings
-from wardgate.session.sessions import MAX_KEPT, Opening, Session, Sessions, Whose
+from wardgate.session.sessions import MAX_KEPT, OVER, Opening, Session, Sessions, Whose
 from wardgate.storage.port import Operation
 
 HERE = Origin(door="portal", binding="browser:1", source="203.0.113.7", client="203.0.113.7", shows_pages=True)
@@ -264,3 +265,15 @@ async def test_a_session_cannot_be_buried_under_many_that_rested_too_long() -> N
     assert {each.id for each in await world.sessions.of_subject(mine.whose.subject_id)} == {buried.id, mine.id}
     await world.sessions.end_others(mine.whose.subject_id, mine.id, "ended_by_person")
     assert await world.sessions.find(thief) is None
+
+
+async def test_a_session_that_is_over_does_not_come_alive_when_the_clock_is_set_back() -> None:
+    world, user = await ada()
+    ended = await world.begun(user, "password", idle_s=3600, life_s=3600)
+    world.later(3601)
+    await Janitor(world.storage, world.clock).sweep()
+    assert await world.sessions.why_ended(world.bearer) == OVER, "who comes back is told"
+    world.clock._now -= timedelta(minutes=30)
+    assert await world.sessions.find(world.bearer) is None
+    assert await world.sessions.of_subject(ended.whose.subject_id) == []
+    assert await world.sessions.why_ended(world.bearer) == OVER
