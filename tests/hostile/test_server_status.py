@@ -1,6 +1,7 @@
 """Status-Server and readiness tell the truth about a server whose database or directory fails."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from wardgate import worker
 from wardgate.errors import StorageUnavailable
 from wardgate.radius import server as radius_server
 from wardgate.radius.packet import Code
-from wardgate.storage.port import Row
+from wardgate.storage.port import Find, Row
 from wardgate.storage.sqlite import SqliteStorage
 
 
@@ -59,14 +60,14 @@ async def test_status_server_is_not_answered_while_a_damaged_database_lets_no_lo
     monkeypatch.setattr(radius_server, "UNDECIDED_SILENCE_S", 1.0)
     damaged = True
     async with a_server(tmp_path / "data") as (server, opened, port, _), asyncio.timeout(20):
-        find = opened.storage.find
+        read = opened.storage.read
 
-        async def damaged_find(table: str, *rest: object, **more: object) -> list[Row]:
-            if damaged and table == "local_user":
+        async def damaged_read(finds: Sequence[Find]) -> list[list[Row]]:
+            if damaged and any(each.table == "local_user" for each in finds):
                 raise StorageUnavailable("the database failed: SQLITE_CORRUPT")
-            return await find(table, *rest, **more)  # type: ignore[arg-type]
+            return await read(finds)
 
-        monkeypatch.setattr(opened.storage, "find", damaged_find)
+        monkeypatch.setattr(opened.storage, "read", damaged_read)
         with Nas(port) as nas:
             for number in range(radius_server.UNDECIDED_LOGINS):
                 assert await nas.is_answered(5), number
