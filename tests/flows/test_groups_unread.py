@@ -1,7 +1,6 @@
 """A directory is asked for groups only where something depends on them: then always, and never less than before."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -92,25 +91,3 @@ async def test_a_member_of_a_group_that_policy_refuses_is_refused_all_the_same()
     assert isinstance(await world.begin("ada"), Denied)
     assert isinstance(await world.answer(await world.begin("eve"), world.totp(), name="eve"), Granted)
     assert directory.without == 0
-
-
-async def test_a_rule_about_groups_that_comes_while_a_code_is_judged_finds_them() -> None:
-    """What was read by the rules of before, without groups, is not what the rules of now are asked about."""
-    directory = Apart("local")
-    world = World(directory=directory, policy=a_policy({}))
-    await world.give_totp(await world.person("ada", groups=("staff",)))
-    assert isinstance(await world.answer(await world.begin("ada"), world.totp(), name="ada"), Granted)
-    world.later(30)
-    challenge = await world.begin("ada")
-    read = directory.get_without_groups
-
-    async def changing(immutable_id: str, timeout_s: float) -> DirectoryUser | None:
-        user = await read(immutable_id, timeout_s)
-        world.application = a_release({"not": {"group": ["local:staff"]}}, {"Class": "guest"})
-        await world.wrong_passwords("ada", 1)
-        return replace(user, groups=()) if user is not None else None
-
-    directory.get_without_groups = changing  # type: ignore[method-assign]
-    granted = await world.answer(challenge, world.totp(), name="ada")
-    assert isinstance(granted, Granted)
-    assert granted.groups == ("staff",)

@@ -84,10 +84,6 @@ class Trail:
         if len(self.steps) < MAX_STEPS:
             self.steps.append(((self._monotonic() - self._started) * 1000, what, detail))
 
-    def take_back(self, steps: int) -> None:
-        """Forget all but the first of so many steps: what comes is told anew."""
-        del self.steps[steps:]
-
     def body(self) -> dict[str, Any]:
         """What is stored."""
         return {

@@ -38,7 +38,6 @@ from wardgate.engine.runtime import Application, EngineParts
 from wardgate.engine.spent_code import user_key
 from wardgate.engine.stepping_up import may_add, strong_kinds
 from wardgate.engine.steps import STORAGE_READ, Steps
-from wardgate.engine.straight import Straight
 from wardgate.engine.transaction import (
     MAX_ROUNDS,
     Goal,
@@ -52,7 +51,6 @@ from wardgate.engine.transaction import (
     insert,
     new_handle,
     take_back,
-    used,
 )
 from wardgate.engine.trusted import TRUSTED_DEVICE, trust_at_grant, use_at_grant
 from wardgate.engine.wording import Whom
@@ -60,9 +58,10 @@ from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import BY_KIND, LONGEST_ANSWER, ON_PAGES, QUESTIONING, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, More, Right, Task, Wrong
 from wardgate.kba.standing import NOT_ANSWERED
-from wardgate.storage.port import Commit, Operation, Refused, Row
+from wardgate.storage.port import Commit, Lookup, Operation, Refused, Row
 from wardgate.texts import Text
 
+_HANDLE = Lookup("handle", ("handle_mac",), limit=1)
 _STRONG = frozenset(STRONG_KINDS)
 # What stands beside a passkey among the factors of a grant, when a PIN or finger unlocked it. It is no factor of policies.
 USER_VERIFIED = "user_verified"
@@ -82,61 +81,19 @@ class Answering:
         self.accounts = Accounts(parts)
         self._contactless = contactless
         self._freezes = freezes
-        self._straight = Straight(parts, contactless, freezes, self.accounts)
-        # States with an answer in work: only the first goes straight. Else of guesses that come at once the right one, which has
-        # less to wait for, would overtake the wrong ones, of which only one is counted.
-        self._answered_now: set[bytes] = set()
 
     async def answer(self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime) -> Step | None:
         """Judge the answer by the moment at which it came. `carried`: what the sealed handle says.
 
         None: the step was taken by another request.
         """
-        if carried is None or not handle.clean or handle.mac in self._answered_now:
-            return await self._with_everything(handle, carried, request, now, None)
-        self._answered_now.add(handle.mac)
-        try:
-            step, straight = await self._straight_on(handle, carried, request, now)
-            return step or await self._with_everything(handle, carried, request, now, straight)
-        finally:
-            self._answered_now.discard(handle.mac)
-
-    async def _with_everything(
-        self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime, straight: Answer | None
-    ) -> Step | None:
-        answer = await self.look(handle, carried, request, now, straight)
+        answer = await self.look(handle, carried, request, now)
         return await self._judge(answer) if isinstance(answer, Answer) else answer
 
-    async def _straight_on(
-        self, handle: Handle, carried: Transaction, request: AnswerRequest, now: datetime
-    ) -> tuple[Step | None, Answer | None]:
-        """The grant of whose code is right and whom nothing stands against. None: nothing was written, whatever the reason.
-
-        And what was read, as far as it came: a directory is not asked twice for one answer.
-        """
-        trail = request.trail
-        trail.transaction_id, trail.reference, trail.application = carried.id, carried.reference, carried.application
-        noted = len(trail.steps)
-        try:
-            answer = await self._straight.look(handle, carried, request, now)
-        except DirectoryUnavailable as error:
-            # To be looked at again would be to wait as long again.
-            return await self.rounds.taken(handle, request) or self._down(request, carried, error), None
-        verdict = self._straight.judge(answer) if answer is not None else None
-        step = await self._right(answer, BY_KIND[carried.factor], verdict) if answer is not None and verdict is not None else None
-        if step is None:
-            trail.take_back(noted)
-        return step, answer
-
     async def look(
-        self,
-        handle: Handle,
-        carried: Transaction | None,
-        request: AnswerRequest,
-        now: datetime,
-        straight: Answer | None = None,
-    ) -> Answer | Step | None:
-        """Everything about an answer, or what it comes to without a look at what was answered. `straight`: what was read before."""
+        self, handle: Handle, carried: Transaction | None, request: AnswerRequest, now: datetime
+    ) -> "Answer | Step | None":
+        """Everything about an answer, or what it comes to without a look at what was answered."""
         transaction = carried or await self.stored(handle)
         if transaction is None:
             return None
@@ -157,7 +114,7 @@ class Answering:
             *brakes.asked(keys),
         ]
         if handle.is_sealed:
-            finds.append(used(handle.mac))
+            finds.append(_HANDLE(handle.mac))
         own, named = self._contactless.asked(subject_id), known_names.known_name(realm, name)
         configuration = self._parts.configuration()
         asks = configuration.questioner is not None and _names_questions(transaction)
@@ -169,9 +126,9 @@ class Answering:
         contacts = rows.pop() if own else []
         if own:
             self._contactless.read(subject_id, contacts)
-        before = rows.pop() if handle.is_sealed else None
-        if before:
-            return self.rounds.repeat(handle_from_row(before[0]), request)
+        used = rows.pop() if handle.is_sealed else None
+        if used:
+            return self.rounds.repeat(handle_from_row(used[0]), request)
         if _typed(request.user_name) != transaction.name_key:
             return self.rounds.refuse(request, transaction, "state_other_user", "flow.unknown")
         now_ms = to_ms(now)
@@ -181,10 +138,7 @@ class Answering:
             return await self.rounds.close(
                 handle, request, transaction, reason, Text("flow.expired", {"ref": transaction.reference})
             )
-        # Where groups matter only since a moment ago, they were not read.
-        is_whole = straight is not None and (straight.application.reads_groups or not application.reads_groups)
-        account = straight.user if straight is not None and is_whole else None
-        user = await self._open_account(handle, transaction, request, subject_in(link), application, account)
+        user = await self._open_account(handle, transaction, request, subject_in(link), application)
         if not isinstance(user, DirectoryUser):
             return user
         if not self._freezes.knows_none(subject_id) and await self._was_frozen(transaction, subject_id):
@@ -218,21 +172,17 @@ class Answering:
         request: AnswerRequest,
         subject_id: SubjectId | None,
         application: Application,
-        account: DirectoryUser | None,
     ) -> DirectoryUser | Step | None:
         """Whose answer it is, as he is now; or the outcome where the login may not go on."""
         try:
-            user = account or await self.accounts.of(transaction, application)
+            user = await self.accounts.of(transaction, application)
         except DirectoryUnavailable as error:
-            return self._down(request, transaction, error)
+            request.trail.note("directory did not answer", error=error.message)
+            return self.rounds.refuse(request, transaction, "directory_down", "down.directory")
         if user is None or subject_id != transaction.subject_id:
             text = Text("flow.unknown", {"ref": transaction.reference})
             return await self.rounds.close(handle, request, transaction, "user_changed", text)
         return user
-
-    def _down(self, request: AnswerRequest, transaction: Transaction, error: DirectoryUnavailable) -> Denied:
-        request.trail.note("directory did not answer", error=error.message)
-        return self.rounds.refuse(request, transaction, "directory_down", "down.directory")
 
     async def cancel(self, handle: Handle, carried: Transaction | None, trail: Trail) -> Denied | None:
         """End the login that this handle belongs to. None: it is over already."""
@@ -365,9 +315,8 @@ class Answering:
         note = answer.note
         if RECOVERY_CODE in proved:
             note = (*note, *await recovery_code_used(self._parts, whom_of(transaction), answer.holder, not verdict.claim))
-        grant = Grant(
-            answer.keys, answer.clean, answer.spent_key, code, verdict.claim, released, note, proved, due, unread=answer.unread
-        )
+        clean = brakes.cleanness(answer.seen, answer.keys, answer.now_ms)
+        grant = Grant(answer.keys, clean, answer.spent_key, code, verdict.claim, released, note, proved, due)
         if frozen is None and self._trusts(answer, transaction, proved) and due.text is None:
             request = answer.request
             value, prior = await trust_at_grant(self._parts, transaction, request.trusts, request.origin.client, answer.now_ms)
@@ -390,8 +339,6 @@ class Answering:
         commit = await commit_proved(self._parts, transaction, grant, outcome, answer.trail, step, answer.now_ms)
         if not isinstance(commit, Refused):
             return outcome
-        if answer.unread:
-            return None
         return await self.rounds.lost(answer, verdict, commit.position, len(step), len(grant.prior) + len(due.operations))
 
     @staticmethod

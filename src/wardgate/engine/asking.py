@@ -9,7 +9,6 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.delivery.port import Channel
 from wardgate.engine import interviews
-from wardgate.engine.brakes import Clean
 from wardgate.engine.by_link import AGAIN, ENROL, ByLink, Linked, may_enrol
 from wardgate.engine.messages import send_code
 from wardgate.engine.outcome import Challenge, Denied, Origin
@@ -72,11 +71,8 @@ class Asker:
         trail: Trail,
         settle: Sequence[Operation],
         preface: Text | None = None,
-        clean: Clean = Clean.NO,
     ) -> Challenge | None:
         """Ask the first question by a handle that carries the login itself: no row is written but the record.
-
-        `clean`: what the answer need not look for.
 
         None: the first factor sends something, there is none, or the login does not fit into a handle.
         """
@@ -87,7 +83,7 @@ class Asker:
         now_ms = to_ms(now)
         codes = transaction.terms.codes(self._parts.configuration().codes)
         asked = factor.ask(holder, Task(transaction.id, now, codes, ring), {})
-        handle = seal_login(ring, transaction, factor.kind, origin.binding, self._parts.epoch, clean)
+        handle = seal_login(ring, transaction, factor.kind, origin.binding, self._parts.epoch)
         if handle is None or asked.memory or asked.sending:
             return None
         trail.note("asked for a factor", factor=factor.kind)

@@ -23,7 +23,6 @@ from wardgate.engine.brake_rows import (
     DAY_MS,
     EMPTY,
     HOUR_MS,
-    KNOWN_SOURCE_MS,
     MAX_DOUBLINGS,
     began,
     is_known_source,
@@ -366,15 +365,14 @@ def settle_right(keys: BrakeKeys, now_ms: int) -> Modify:
 
 
 class Clean(IntEnum):
-    """What a success would find to forget: nothing but with NO. Then it need not look for it, and writes no more than it has to.
+    """What a success would find to forget: nothing but with NO. Then it writes no more than it has to.
 
-    NOTED: the source is known to be the person's, and was noted a short while ago. KNOWN: it was noted before that. STRANGER: not.
+    NOTED: that the source is the person's was noted a short while ago. UNNOTED: it was not.
     """
 
     NO = 0
     NOTED = 1
-    KNOWN = 2
-    STRANGER = 3
+    UNNOTED = 2
 
 
 def cleanness(found: Seen, keys: BrakeKeys, now_ms: int) -> Clean:
@@ -383,13 +381,10 @@ def cleanness(found: Seen, keys: BrakeKeys, now_ms: int) -> Clean:
     if keys.beside is not None or (user is not None and user["failures"]):
         return Clean.NO
     if pair is None:
-        return Clean.STRANGER
+        return Clean.UNNOTED
     if pair["failures"] or pair["level"] or pair["in_flight"]:
         return Clean.NO
-    succeeded_at = number(pair, "succeeded_at")
-    if succeeded_at > now_ms - SUCCESS_NOTED_EVERY_MS:
-        return Clean.NOTED
-    return Clean.KNOWN if succeeded_at > now_ms - KNOWN_SOURCE_MS else Clean.STRANGER
+    return Clean.NOTED if number(pair, "succeeded_at") > now_ms - SUCCESS_NOTED_EVERY_MS else Clean.UNNOTED
 
 
 def success(keys: BrakeKeys, now_ms: int, clean: Clean = Clean.NO) -> list[Operation]:
@@ -409,41 +404,6 @@ def success(keys: BrakeKeys, now_ms: int, clean: Clean = Clean.NO) -> list[Opera
     if keys.typed is not None:
         operations.append(_forget_names(keys))
     return operations if keys.beside is None else operations + forgive(keys.beside, now_ms)
-
-
-def pair_of(keys: BrakeKeys) -> Find:
-    """What reads the row of this person at this source alone, for `stays_clean`."""
-    return one(keys.pair_kind, keys.user_source)
-
-
-def stays_clean(rows: Sequence[Row], now_ms: int) -> bool:
-    """Whether that row meets the conditions of `pass_unread`.
-
-    They decide in the commit, but a right code must not come as far while anything stands against it: that a commit was tried shows
-    in the time that the refusal takes, and would tell right guesses from wrong ones behind the brake that is to stop them.
-    """
-    pair = rows[0] if rows else None
-    return (
-        pair is not None
-        and number(pair, "locked_until") <= now_ms
-        and not (pair["failures"] or pair["level"])
-        and number(pair, "succeeded_at") > now_ms - KNOWN_SOURCE_MS
-    )
-
-
-def pass_unread(keys: BrakeKeys, now_ms: int, clean: Clean) -> Update:
-    """The same for who was clean when his login began, NOTED or KNOWN, and of whose rows only that one was read again.
-
-    It refuses the unit where anything is to be read first: at the known source of a person without failures there nothing but a
-    lock of its own holds (`held_by`), and here are conditions for all of that.
-    """
-    conditions = (
-        Where("locked_until", "<=", now_ms),
-        *_NOTHING_FAILED,
-        Where("succeeded_at", ">", now_ms - KNOWN_SOURCE_MS),
-    )
-    changes: Row = {} if clean == Clean.NOTED else {"succeeded_at": now_ms, "expires_at": now_ms + KNOWN_SOURCE_MS}
-    return Update("brake", _pair(keys), changes, where=conditions)
 
 
 def _pair(keys: BrakeKeys) -> Row:

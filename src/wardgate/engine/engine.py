@@ -503,7 +503,7 @@ class Engine:
         sealed = open_login(ring, value, binding, name_key, self._parts.epoch, to_ms(now))
         if sealed is not None:
             where = binding if sealed.here else ANOTHER_BINDING
-            return unused_handle(ring, value, sealed.transaction, where, sealed.clean), sealed.transaction
+            return unused_handle(ring, value, sealed.transaction, where), sealed.transaction
         row = await self._storage.get("handle", {"handle_mac": handle_mac(ring, value)})
         return (handle_from_row(row), None) if row is not None else None
 

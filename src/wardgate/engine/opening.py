@@ -5,7 +5,6 @@ from wardgate.directory.names import canonical_name
 from wardgate.engine import demands
 from wardgate.engine.asking import Asker
 from wardgate.engine.attempt import Attempt, Person
-from wardgate.engine.brakes import cleanness
 from wardgate.engine.course import Course, told
 from wardgate.engine.freezing import Freezes
 from wardgate.engine.grace import seal_user
@@ -44,8 +43,7 @@ class Opening:
             return await self._refusing.deny_as_wrong(attempt, person, person.refusal)
         application, holder, settle = attempt.application, person.holder, person.settle
         preface = told(course.text, person.language) if course.text else None
-        clean = cleanness(person.seen, person.keys, attempt.now_ms)
-        asked = await self._asker.ask_sealed(transaction, holder, application, origin, trail, settle, preface, clean)
+        asked = await self._asker.ask_sealed(transaction, holder, application, origin, trail, settle, preface)
         if asked is not None:
             return asked
         fold_key = self._fold_key(attempt, person, course)

@@ -37,8 +37,7 @@ class Grant:
     `released`: held authenticators that become active again. `note`: whose name it is, where that is news. `proved`: every factor
     that was proved. `due`: what policy demands besides. `prior`: what uses up an earlier proof that this one counts on, and
     `device` what a trusted one shows from now on. `details`: what else audit says. `client`: whose address may be handed over to.
-    `nothing_new`: all of it was proved before, so that it says nothing of whoever failed since. `unread`: `clean` is of when the
-    login began, and the commit has to find it so.
+    `nothing_new`: all of it was proved before, so that it says nothing of whoever failed since.
     """
 
     keys: brakes.BrakeKeys
@@ -55,7 +54,6 @@ class Grant:
     details: tuple[tuple[str, object], ...] = ()
     client: str | None = None
     nothing_new: bool = False
-    unread: bool = False
 
 
 async def commit_proved(
@@ -113,8 +111,6 @@ async def commit_proved(
 def _passes(transaction: Transaction, grant: Grant, now_ms: int) -> list[Operation]:
     if transaction.fail_open:
         return brakes.let_pass(grant.keys, now_ms)
-    if grant.unread:
-        return [brakes.pass_unread(grant.keys, now_ms, grant.clean)]
     return brakes.success(grant.keys, now_ms, grant.clean)
 
 

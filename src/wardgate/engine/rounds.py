@@ -46,7 +46,7 @@ PASSKEY = "passkey"
 
 @quick_value
 class Answer:
-    """Everything about one answer while it is judged. `unread`: what only refusals need of it was not read (`straight`)."""
+    """Everything about one answer while it is judged."""
 
     request: AnswerRequest
     handle: Handle
@@ -61,12 +61,6 @@ class Answer:
     now_ms: int
     note: tuple[Operation, ...] = ()
     contacts: Sequence[Row] = ()
-    unread: bool = False
-
-    @property
-    def clean(self) -> brakes.Clean:
-        """What a grant need not look for."""
-        return self.handle.clean if self.unread else brakes.cleanness(self.seen, self.keys, self.now_ms)
 
     @property
     def trail(self) -> Trail:

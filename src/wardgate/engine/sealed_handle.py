@@ -14,7 +14,6 @@ import struct
 from functools import lru_cache
 
 from wardgate.crypto import KeyRing, same
-from wardgate.engine.brakes import Clean
 from wardgate.engine.terms import NO_TERMS, dump_terms, load_terms
 from wardgate.engine.transaction import Transaction
 from wardgate.errors import SealError
@@ -32,16 +31,13 @@ _NUMBERS = {kind: bytes((number,)) for number, kind in enumerate(_CODED)}
 # The kinds stand as numbers: a sealed handle of a program that counts them otherwise does not open.
 # So do refusals; the mark of the form tells it from the form of an earlier release.
 _REFUSALS = ("", "password_expired", "must_change")
-_FORM = 4
+_FORM = 3
 # Beside the number of lists, which is small: the last text tells the terms of the login.
 _HAS_TERMS = 0x80
 # The same for its score.
 _HAS_RISK = 0x40
-# And two bits for what it was clean of.
-_CLEAN_BIT = 4
-_LISTS = 0x0F
+_LISTS = 0x3F
 _CONTEXT = hashlib.blake2b("\0".join((*_CODED, *_REFUSALS, str(_FORM))).encode(), digest_size=8).hexdigest()
-_CLEAN = tuple(Clean)
 # No name that can be looked up is this one; and no binding, for they begin with their door.
 _ANOTHER_NAME = "\0"
 ANOTHER_BINDING = "?"
@@ -53,12 +49,9 @@ class SealedLogin:
 
     transaction: Transaction
     here: bool
-    clean: Clean = Clean.NO
 
 
-def seal_login(
-    ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str, clean: Clean = Clean.NO
-) -> bytes | None:
+def seal_login(ring: KeyRing, transaction: Transaction, factor: str, binding: str, epoch: str) -> bytes | None:
     """The handle for a fresh login that is asked for this factor; None when it does not fit (long names, a login by grace)."""
     if transaction.grace or transaction.fail_open or transaction.device or transaction.held or transaction.lane:
         return None
@@ -100,9 +93,7 @@ def seal_login(
     except KeyError:
         # What a session proved before may be no factor of policies: that a PIN unlocked a passkey, a trusted device.
         return None
-    if len(kinds) > _LISTS:
-        return None
-    has = (_HAS_TERMS if terms else 0) | (_HAS_RISK if transaction.risk else 0) | clean << _CLEAN_BIT
+    has = (_HAS_TERMS if terms else 0) | (_HAS_RISK if transaction.risk else 0)
     body = b"".join((head, bytes((len(kinds) | has,)), lists, tail))
     value = ring.seal_for_an_hour(body, _bound_to(epoch), transaction.created_at)
     return value if MIN_SEALED_BYTES <= len(value) <= MAX_SEALED_BYTES else None
@@ -122,16 +113,15 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
     (transaction_id, subject_id, reference, step, tries_left, refusal, created_at, expires_at, bound, named) = _HEAD.unpack_from(
         body
     )
-    at = _HEAD.size + 1
+    at = at_lists = _HEAD.size + 1
     lists: list[tuple[str, ...]] = []
-    has = body[at - 1]
-    for _ in range(has & _LISTS):
+    for _ in range(body[at - 1] & _LISTS):
         end = at + 1 + body[at]
         lists.append(tuple([_CODED[number] for number in body[at + 1 : end]]))
         at = end
     application, realm, directory, immutable_id, user_name, language, rule, *floors = body[at:].decode().split("\0")
-    risk = floors.pop() if has & _HAS_RISK else ""
-    terms = load_terms(floors.pop()) if has & _HAS_TERMS else NO_TERMS
+    risk = floors.pop() if body[at_lists - 1] & _HAS_RISK else ""
+    terms = load_terms(floors.pop()) if body[at_lists - 1] & _HAS_TERMS else NO_TERMS
     *steps, proved, (factor,) = lists
     transaction = Transaction(
         id=transaction_id.hex(),
@@ -158,7 +148,7 @@ def open_login(ring: KeyRing, value: bytes, binding: str, name_key: str, epoch: 
         terms=terms,
         risk=risk,
     )
-    return SealedLogin(transaction, same(bound, mark(binding)), _CLEAN[has >> _CLEAN_BIT & len(_CLEAN) - 1])
+    return SealedLogin(transaction, same(bound, mark(binding)))
 
 
 # Of each binding, and of a name at both ends of its login.

@@ -15,10 +15,9 @@ from enum import StrEnum
 from typing import Any
 
 from wardgate.crypto import KeyRing
-from wardgate.engine.brakes import Clean
 from wardgate.engine.terms import NO_TERMS, Terms, dump_terms, load_terms
 from wardgate.jsons import dumps, loads
-from wardgate.storage.port import Find, Insert, Lookup, Operation, Row, Update, Where
+from wardgate.storage.port import Insert, Operation, Row, Update, Where
 from wardgate.values import quick_value
 
 HANDLE_BYTES = 24
@@ -28,7 +27,6 @@ SEALED_USED_KEPT_MS = 600_000
 MAX_ROUNDS = 12
 # A clock that is kept by steps may go back by so much without any login being closed.
 CLOCK_STEP_MS = 10_000
-_HANDLE = Lookup("handle", ("handle_mac",), limit=1)
 
 
 class Goal(StrEnum):
@@ -179,10 +177,7 @@ def _row(transaction: Transaction) -> Row:
 
 @quick_value
 class Handle:
-    """A stored handle, or with `is_sealed` one whose row is made by who uses it. `outcome` is sealed, for an identical resend.
-
-    `clean`: what was to be forgotten of the person's failures when a sealed one was made.
-    """
+    """A stored handle, or with `is_sealed` one whose row is made by who uses it. `outcome` is sealed, for an identical resend."""
 
     mac: bytes
     transaction_id: str
@@ -193,18 +188,12 @@ class Handle:
     fingerprint: bytes | None
     outcome: bytes | None
     is_sealed: bool = False
-    clean: Clean = Clean.NO
 
 
-def used(mac: bytes) -> Find:
-    """What reads the row of a sealed handle: there is one as soon as it is used."""
-    return _HANDLE(mac)
-
-
-def unused_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str, clean: Clean) -> Handle:
+def unused_handle(ring: KeyRing, value: bytes, transaction: Transaction, binding: str) -> Handle:
     """The handle of a sealed handle that nobody has used yet."""
     kept_until = transaction.expires_at + SEALED_USED_KEPT_MS
-    return Handle(handle_mac(ring, value), transaction.id, transaction.sequence, binding, kept_until, None, None, None, True, clean)
+    return Handle(handle_mac(ring, value), transaction.id, transaction.sequence, binding, kept_until, None, None, None, True)
 
 
 def new_handle(ring: KeyRing, transaction: Transaction, binding: str) -> tuple[bytes, Insert]:
