@@ -499,7 +499,8 @@ async def test_one_link_proved_twice_at_once_shows_one_code(world: LinkWorld) ->
         shown = passkey.signed(options_on(page))
         forms = [browser.client.post(browser.path, data=browser.filled(0, {"passkey": shown}), headers=OURS) for _ in range(2)]
         statuses = sorted([reply.status_code for reply in await asyncio.gather(*forms)])
-    assert statuses == [303, 410]
+    # Where the first was through before the second was looked at, it was done elsewhere; else the link is over.
+    assert statuses in ([303, 409], [303, 410])
     assert len(await world.events("engine:link:proved")) == 1
 
 
