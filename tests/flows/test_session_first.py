@@ -21,6 +21,7 @@ from wardgate.engine.session_first import (
     unmet,
     with_asked,
 )
+from wardgate.engine.settings import BrakeSettings
 from wardgate.janitor import Janitor
 from wardgate.policy.plan import Plan
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, LifetimesThenSettings
@@ -203,6 +204,15 @@ async def test_session_forgives_no_failures_of_others() -> None:
     failures = [each["failures"] for each in await world.rows("brake")]
     assert isinstance((await world.come(await world.begun(user, "password", "totp")))[1], Granted)
     assert [each["failures"] for each in await world.rows("brake")] == failures
+
+
+async def test_guesser_with_a_stolen_session_is_asked_for_nothing_while_a_brake_holds() -> None:
+    world, user = await ada()
+    use_plan(world, *TWO_STEPS)
+    session = await world.begun(user, "password")
+    for _ in range(BrakeSettings().user_source_failures):
+        await world.begin("ada", "wrong", origin=HERE)
+    assert reason((await world.come(session))[1]) == "brake_user_source"
 
 
 async def test_factor_that_the_application_asks_for_by_name_is_asked_for() -> None:

@@ -8,6 +8,7 @@ from wardgate.storage.port import Find, Insert, Lookup, Operation, Reader, Row
 
 SubjectId = NewType("SubjectId", str)
 _LINK = Lookup("subject_link", ("directory", "immutable_id"), limit=1)
+_ACCOUNT = Lookup("subject_link", ("subject_id", "directory"), limit=1)
 # Nobody's: what is read for it is nothing.
 NO_SUBJECT = SubjectId("")
 
@@ -26,6 +27,16 @@ def link_of(directory: str, immutable_id: str) -> Find:
 def subject_in(rows: Sequence[Row]) -> SubjectId | None:
     """The subject that a link names."""
     return SubjectId(str(rows[0]["subject_id"])) if rows else None
+
+
+def account_of(subject_id: SubjectId, directory: str) -> Find:
+    """What to read for `account_in`, to be read together with whatever else is needed."""
+    return _ACCOUNT(subject_id, directory)
+
+
+def account_in(rows: Sequence[Row]) -> str | None:
+    """The immutable id of the account that a subject has in a directory."""
+    return str(rows[0]["immutable_id"]) if rows else None
 
 
 def create_subject(directory: str, immutable_id: str, at_ms: int) -> tuple[SubjectId, list[Operation]]:

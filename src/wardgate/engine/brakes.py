@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from wardgate.crypto import KeyRing
 from wardgate.engine import wide_brakes
@@ -167,12 +167,19 @@ class Hold:
 
 @quick_value
 class Seen:
-    """The rows of one attempt as they were read. `known`: what he showed tells that he was here before, if the pair does not."""
+    """The rows of one attempt as they were read. `known`: what he showed tells that he was here before, if the pair does not.
+
+    Not `is_read`: nothing has hung on them so far; whoever asks whether a brake holds reads them then.
+    """
 
     pair: Row | None
     user: Row | None
     source: Row | None
     known: bool = False
+    is_read: bool = True
+
+
+NOT_READ: Final = Seen(None, None, None, is_read=False)
 
 
 def asked(keys: BrakeKeys) -> list[Find]:
@@ -196,6 +203,8 @@ async def holding(storage: Reader, keys: BrakeKeys, settings: BrakeSettings, now
 
 async def held_by(storage: Reader, keys: BrakeKeys, found: Seen, settings: BrakeSettings, now_ms: int) -> Hold | None:
     """Whether a brake holds this attempt, by what was read. The reservation and the grant decide; this only spares work."""
+    if not found.is_read:
+        return await holding(storage, keys, settings, now_ms)
     hold = _holds(found, keys, settings, now_ms)
     if hold is None or keys.typed is None:
         return hold
@@ -378,7 +387,7 @@ class Clean(IntEnum):
 def cleanness(found: Seen, keys: BrakeKeys, now_ms: int) -> Clean:
     """What these rows show. A name's failures are always the person's as well."""
     pair, user = found.pair, found.user
-    if keys.beside is not None or (user is not None and user["failures"]):
+    if not found.is_read or keys.beside is not None or (user is not None and user["failures"]):
         return Clean.NO
     if pair is None:
         return Clean.UNNOTED

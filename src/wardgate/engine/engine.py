@@ -97,7 +97,7 @@ class Engine:
         self._passkey_first = PasskeyFirst(parts, self._refusing, self._first)
         self._strong = StrongAnswers(parts, self._refusing, self._first, self._waiters)
         self._ticket_first = TicketFirst(parts, self._refusing, self._first)
-        self._session_first = SessionFirst(parts, self._refusing, self._first)
+        self._session_first = SessionFirst(parts, self._refusing, self._steps, contactless)
         self._confirming = Confirming(
             parts, self._answering, self._meeting, self._opening, self._refusing, self._freezes, self._session_first
         )

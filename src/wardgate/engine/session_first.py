@@ -13,27 +13,30 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from wardgate.account.authenticator import active_and_held, kept_authenticators
+from wardgate.account.subject import account_in, account_of
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
-from wardgate.directory.realm import Realm
+from wardgate.engine import brakes
 from wardgate.engine.answering import USER_VERIFIED
 from wardgate.engine.attempt import Attempt, Candidate
-from wardgate.engine.finding import Found, login_name
-from wardgate.engine.first_factor import FirstFactor
+from wardgate.engine.finding import login_name
+from wardgate.engine.holders import Contactless
 from wardgate.engine.outcome import Denied, Granted, Origin
 from wardgate.engine.passkey_first import takes_passkeys
 from wardgate.engine.refusing import Refusing
 from wardgate.engine.request import BeginRequest
 from wardgate.engine.rounds import PASSKEY
 from wardgate.engine.runtime import EngineParts
+from wardgate.engine.steps import STORAGE_READ, Steps
 from wardgate.engine.terms import Terms
 from wardgate.engine.trusted import TRUSTED_DEVICE
 from wardgate.errors import DirectoryUnavailable
 from wardgate.factors import KERBEROS, KINDS, PASSWORD
 from wardgate.policy.plan import Plan
-from wardgate.session.sessions import CLOCK_STEP_MS, Session
-from wardgate.storage.port import Operation, Where
+from wardgate.session.sessions import CLOCK_STEP_MS, Session, Whose
+from wardgate.storage.port import Operation
 from wardgate.texts import Text
 from wardgate.values import quick_value
 
@@ -83,10 +86,11 @@ class BySession:
 class SessionFirst:
     """Finds whose session it is."""
 
-    def __init__(self, parts: EngineParts, refusing: Refusing, first: FirstFactor) -> None:
+    def __init__(self, parts: EngineParts, refusing: Refusing, steps: Steps, contactless: Contactless) -> None:
         self._parts = parts
         self._refusing = refusing
-        self._first = first
+        self._steps = steps
+        self._contactless = contactless
 
     async def prove(self, request: SessionRequest) -> BySession | Denied:
         """Who it is; refused where the account is not what it was."""
@@ -102,28 +106,38 @@ class SessionFirst:
         # The name was not typed, so nothing is remembered of it as of a typed one.
         attempt = Attempt(begin, configuration, application, realm, (whose.user_name,), now, to_ms(now))
         try:
-            found = await self._found(realm, request.session)
+            candidate = await self._found(attempt, whose)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
             return self._refusing.down(attempt)
-        user = found.user
+        user = candidate.user
         if user is None or user.state is not AccountState.ACTIVE or _must_choose_password(user, attempt):
             request.trail.note("the account is not what it was", state=user.state.value if user is not None else "gone")
             return session_denied(request, SESSION_OVER)
-        candidate = await self._first.look(attempt, found)
-        if candidate.subject_id != whose.subject_id:
-            return session_denied(request, SESSION_OVER)
         return BySession(attempt, candidate)
 
-    async def _found(self, realm: Realm, session: Session) -> Found:
-        """By the immutable id of the link: a new person with an old name has no session."""
-        whose = session.whose
-        directory = next((each for each in realm.directories if each.name == whose.directory), None)
-        linked = [Where("subject_id", "=", whose.subject_id), Where("directory", "=", whose.directory)]
-        links = await self._parts.storage.find("subject_link", linked, limit=1)
-        if directory is None or not links:
-            return Found(directory, None)
-        return Found(directory, await directory.get(str(links[0]["immutable_id"]), self._parts.directory_timeout_s))
+    async def _found(self, attempt: Attempt, whose: Whose) -> Candidate:
+        """By the immutable id of the link: a new person with an old name has no session.
+
+        Brakes hold no grant by a session, so they are read where a score looks at them, or before somebody is asked for something.
+        """
+        directory = next((each for each in attempt.realm.directories if each.name == whose.directory), None)
+        subject_id, origin = whose.subject_id, attempt.request.origin
+        name = f"{attempt.realm.name}:{attempt.name}"
+        keys = brakes.brake_keys(self._parts.ring(), subject_id, origin.client, origin.binding, typed=name)
+        own, failed = self._contactless.asked(subject_id), brakes.asked(keys) if attempt.configuration.risk is not None else []
+        began = self._steps.begin()
+        finds = [account_of(subject_id, whose.directory), kept_authenticators(subject_id), *failed, *own]
+        linked, kept, *rows = await self._parts.storage.read(finds)
+        self._steps.end(STORAGE_READ, began)
+        contacts = rows.pop() if own else []
+        if own:
+            self._contactless.read(subject_id, contacts)
+        immutable_id, (active, held) = account_in(linked), active_and_held(kept)
+        user = None
+        if directory is not None and immutable_id is not None:
+            user = await directory.get(immutable_id, self._parts.directory_timeout_s)
+        return Candidate(directory, user, subject_id, keys, brakes.seen(rows) if rows else brakes.NOT_READ, active, held, contacts)
 
 
 def session_denied(request: SessionRequest, reason: str, text: Text | None = None) -> Denied:
