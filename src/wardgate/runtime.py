@@ -23,7 +23,7 @@ from wardgate.directory.realm import Realm, Realms
 from wardgate.directory.registry import build_directory
 from wardgate.directory.settings import realm_words
 from wardgate.engine.runtime import PRODUCT, Application, EngineConfiguration, TicketPlace
-from wardgate.engine.settings import ReleaseRuleSettings, with_portal
+from wardgate.engine.settings import AnyApplicationSettings, mark_of, with_portal
 from wardgate.errors import SettingsError
 from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
 from wardgate.federation.settings import SamlApplicationSettings
@@ -114,7 +114,7 @@ class Builder:
             notices=document.notices,
             brands=_brands(document),
         )
-        radius, looks, icons = self._radius(document, secret), looks_of(document), _icons(document)
+        radius, looks, icons = self._radius(document, secret, applications), looks_of(document), _icons(document)
         looks = replace(looks, files={**looks.files, **{icon.name: icon for icon in icons.values()}})
         parties = Configured(saml_of(document), {name: icon.address for name, icon in icons.items()})
         runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks, parties)
@@ -154,17 +154,21 @@ class Builder:
         fallback = default_policy(USUAL_KINDS, STRONG_KINDS)
         policies = {policy.name: compile_policy(policy, KINDS, STRONG_KINDS, document.networks) for policy in document.policies}
         released = {nas.application for nas in document.nas if vendor(nas.vendor).default_release}
-        return {
-            settings.name: Application(
-                settings, policies[settings.policy] if settings.policy else fallback, vendors_release=settings.name in released
-            )
-            for settings in with_portal(document.applications, _name_of(document))
-        }
+        # How groups and attributes are read.
+        reading = mark_of(document.directories)
 
-    def _radius(self, document: Document, secret: Resolve) -> RadiusTables:
+        def application(settings: AnyApplicationSettings) -> Application:
+            policy, vendors = policies[settings.policy] if settings.policy else fallback, settings.name in released
+            # A relying party is built apart from its application, which it has to know by its own settings.
+            if isinstance(settings, SamlApplicationSettings):
+                return Application(settings, policy, vendors, settings.claims_mark)
+            return Application(settings, policy, vendors, mark_of(settings.name, settings.release, vendors, reading))
+
+        return {settings.name: application(settings) for settings in with_portal(document.applications, _name_of(document))}
+
+    def _radius(self, document: Document, secret: Resolve, applications: Mapping[str, Application]) -> RadiusTables:
         entries = [build_nas(settings, secret(settings.secret)) for settings in document.nas]
-        rules = {settings.name: settings.release for settings in document.applications}
-        releases = {nas.name: _release(nas, rules[nas.settings.application]) for nas in entries}
+        releases = {nas.name: _release(nas, applications[nas.settings.application]) for nas in entries}
         return RadiusTables(NasTable(entries), releases)
 
     def _resolver(self, document: Document) -> Resolve:
@@ -226,10 +230,12 @@ def _brands(document: Document) -> Mapping[str, str]:
     return {**named, "": _name_of(document)}
 
 
-def _release(nas: Nas, own: Sequence[ReleaseRuleSettings]) -> Release:
+def _release(nas: Nas, application: Application) -> Release:
     """The application's own rules; the vendor's where it has none."""
+    own = application.settings.release
     try:
-        return compile_release(own, BUILT_IN) if own else compile_vendor_release(nas.profile.default_release, BUILT_IN)
+        rules = compile_release(own, BUILT_IN) if own else compile_vendor_release(nas.profile.default_release, BUILT_IN)
+        return replace(rules, mark=application.mark)
     except SettingsError as error:
         raise SettingsError(f"applications.{nas.settings.application}.{error.message}") from error
 

@@ -1,6 +1,7 @@
 """Logins that go on while the directory is down: for whom it was just right, for logins only, and never for administrators."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState
+from wardgate.engine.engine import Engine
 from wardgate.engine.outcome import Challenge, Denied, Granted
+from wardgate.engine.runtime import EngineParts
 from wardgate.policy.settings import FailSettings
 
 
@@ -49,6 +52,18 @@ async def test_a_code_by_sms_goes_to_the_phone_that_the_directory_told_last(worl
     world.later(200)
     challenge = await world.challenged("bob")
     assert is_granted(await world.answer(challenge, await world.code("bob"), name="bob", engine=world.another_engine()))
+
+
+async def test_a_login_by_grace_ends_where_the_configuration_changed(world: World) -> None:
+    """What was read of the user then may be too little for the rules of now; and he is not taken as if nothing was remembered."""
+    await verified(world, groups=("vpn",))
+    challenge = await world.challenged("ada")
+    changed = replace(world.configuration(), version=2)
+    engine = Engine(EngineParts(world.storage, world.clock, lambda: world.ring, lambda: changed, keep_messages=True))
+    assert reason(await world.answer(challenge, world.totp(), name="ada", engine=engine)) == "user_changed"
+    challenge = await world.challenged("ada")
+    world.directory.behaviour = Behaviour.ANSWERS
+    assert reason(await world.answer(challenge, world.totp(), name="ada", engine=engine)) == "user_changed"
 
 
 async def test_what_a_login_by_grace_stores_of_its_user_is_sealed(world: World) -> None:

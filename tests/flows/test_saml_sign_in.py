@@ -507,3 +507,16 @@ async def test_who_does_not_want_to_sign_in_goes_back_and_the_application_hears_
         told = browser.told()
         assert (told.status, told.relay_state) == (("Responder", "AuthnFailed"), "there")
         assert (await browser.get(place)).status_code == 409
+
+
+async def test_a_grant_that_was_made_for_other_claims_tells_an_application_nothing() -> None:
+    """The claims name a group by its DN since a moment, and the grant bears names alone: one could be chosen to look like it."""
+    world = await a_world(parties=(a_party(claims_mark="new"),))
+    async with world.browser() as browser:
+        await browser.ask()
+        await sign_in(browser, world)
+        told = browser.told()
+        assert told.status == ("Responder", "RequestDenied")
+        assert told.claims == {}
+    # That he signed in; not that an application was told of it.
+    assert len(await world.payloads("engine:login:granted")) == 1

@@ -61,6 +61,36 @@ def test_every_part_is_built_and_gateways_stand_in_order(ring: KeyRing) -> None:
     assert runtime.radius.releases["hq"].rules
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_other"),
+    [
+        ("staff:vpn", "staff:contractors", True),
+        ("directories: [{name: staff", "directories: [{name: more, kind: local}, {name: staff", True),
+        ("vendor: paloalto", "vendor: generic", False),
+        ("remote", "other", False),
+        ("order: 200", "order: 300", False),
+    ],
+)
+def test_a_grant_is_known_to_be_of_other_rules_and_of_no_other_change(
+    ring: KeyRing, before: str, after: str, is_other: bool
+) -> None:
+    """Else each change of the configuration would refuse whoever is being let in."""
+    first, second = (builder(ring).build(1, sealed(ring, text)) for text in (DOCUMENT, DOCUMENT.replace(before, after)))
+    marks = [each.engine.applications["vpn"].mark for each in (first, second)]
+    assert (marks[0] != marks[1]) is is_other
+    assert marks == [each.radius.releases["hq"].mark for each in (first, second)]
+    assert all(marks)
+
+
+def test_a_grant_of_another_application_is_known_where_a_nas_was_given_to_it(ring: KeyRing) -> None:
+    text = DOCUMENT.replace("policies:", "  - {name: lab, policy: remote}\npolicies:")
+    first, second = (
+        builder(ring).build(1, sealed(ring, each)) for each in (text, text.replace("application: vpn", "application: lab"))
+    )
+    assert first.engine.applications["vpn"].mark == second.engine.applications["vpn"].mark
+    assert first.radius.releases["hq"].mark != second.radius.releases["hq"].mark
+
+
 def test_what_did_not_change_is_kept_with_what_it_remembers(ring: KeyRing) -> None:
     build, document = builder(ring), sealed(ring)
     first, second = build.build(1, document), build.build(2, document)

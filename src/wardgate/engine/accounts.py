@@ -22,9 +22,12 @@ class Accounts:
         `application`: the only one that it is looked at for. His groups may be missing where nothing of it depends on them.
 
         Of a login that began while the directory was down, as it was told last: until the directory answers again, and then only
-        if nothing about the account has changed, for its password is the one of before.
+        if nothing about the account has changed, for its password is the one of before. If the configuration has changed, such a
+        login is over: what was told then may be too little for what is asked by now.
         """
         graced = self._graced(transaction)
+        if transaction.grace and graced is None:
+            return None
         try:
             user = await self._asked(transaction, application)
         except DirectoryUnavailable:
@@ -37,7 +40,8 @@ class Accounts:
 
     def _graced(self, transaction: Transaction) -> DirectoryUser | None:
         try:
-            return open_user(self._parts.ring(), transaction.grace, transaction.id) if transaction.grace else None
+            version = self._parts.configuration().version
+            return open_user(self._parts.ring(), transaction.grace, transaction.id, version) if transaction.grace else None
         except SealError:
             return None
 

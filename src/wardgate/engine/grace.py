@@ -8,8 +8,8 @@ from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.jsons import dumps, loads
 
 
-def seal_user(ring: KeyRing, user: DirectoryUser, transaction_id: str) -> str:
-    """What a login needs of its user until it ends."""
+def seal_user(ring: KeyRing, user: DirectoryUser, transaction_id: str, version: int) -> str:
+    """What a login needs of its user until it ends. `version`: that of the configuration by which he was read."""
     body = {
         "directory": user.directory,
         "immutable_id": user.immutable_id,
@@ -25,12 +25,12 @@ def seal_user(ring: KeyRing, user: DirectoryUser, transaction_id: str) -> str:
         "other_mails": user.other_mails,
         "other_phones": user.other_phones,
     }
-    return base64.b64encode(ring.seal(dumps(body).encode(), _bound_to(transaction_id))).decode()
+    return base64.b64encode(ring.seal(dumps(body).encode(), _bound_to(transaction_id, version))).decode()
 
 
-def open_user(ring: KeyRing, sealed: str, transaction_id: str) -> DirectoryUser:
-    """The user again. Raises SealError for anything but what `seal_user` made for this login."""
-    body = loads(ring.open(base64.b64decode(sealed), _bound_to(transaction_id)))
+def open_user(ring: KeyRing, sealed: str, transaction_id: str, version: int) -> DirectoryUser:
+    """The user again. Raises SealError for anything but what `seal_user` made for this login, in this configuration."""
+    body = loads(ring.open(base64.b64decode(sealed), _bound_to(transaction_id, version)))
     user = DirectoryUser(**body, state=AccountState.ACTIVE)
     return replace(
         user,
@@ -42,5 +42,6 @@ def open_user(ring: KeyRing, sealed: str, transaction_id: str) -> DirectoryUser:
     )
 
 
-def _bound_to(transaction_id: str) -> str:
-    return f"login_transaction:grace:{transaction_id}"
+def _bound_to(transaction_id: str, version: int) -> str:
+    # By other settings other groups and attributes of him would have been read.
+    return f"login_transaction:grace:{transaction_id}:{version}"

@@ -84,7 +84,7 @@ class Opening:
             expires_at=attempt.now_ms + self._life_ms(attempt, terms),
             fold_key=fold_key,
             refusal=person.refusal,
-            grace=seal_user(self._parts.ring(), person.user, trail.transaction_id) if person.grace else "",
+            grace=self._graced(attempt, person, trail.transaction_id),
             terms=terms,
             fail_open=course.fail_open,
             device=course.device,
@@ -92,6 +92,11 @@ class Opening:
             held=self._held(attempt, person, course, trail.transaction_id),
             lane=person.lane,
         )
+
+    def _graced(self, attempt: Attempt, person: Person, transaction_id: str) -> str:
+        if not person.grace:
+            return ""
+        return seal_user(self._parts.ring(), person.user, transaction_id, attempt.configuration.version)
 
     def _life_ms(self, attempt: Attempt, terms: Terms) -> int:
         """How long the login may rest: a window waits as long as a code lives, and on a page one reads, looks around and types."""

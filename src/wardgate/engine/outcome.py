@@ -49,7 +49,8 @@ class Granted:
     `session_s`, `idle_s`: how long it may last, and without use; None: as the door has it. `texts`: what the person is told
     besides, in `language`. `device`: what a trusted device has to show from now on instead of what it showed. `own_language`: that
     of the person, where the directory tells it. `proved_at`: when what stands among `factors` and was proved before was proved, in
-    milliseconds, where that is known. `phone`: his number, for applications that are told it.
+    milliseconds, where that is known. `phone`: his number, for applications that are told it. `mark`: that of the rules for which
+    groups and attributes were read and cut down (`settings.mark_of`); by other rules nothing may be released.
     """
 
     subject_id: str
@@ -73,6 +74,7 @@ class Granted:
     own_language: str = ""
     proved_at: Mapping[str, int] = field(default_factory=dict)
     phone: str = ""
+    mark: str = ""
 
 
 @quick_value

@@ -157,6 +157,7 @@ def proved_outcome(
         device=device,
         own_language=user.language or "",
         phone=(user.phone or "") if application.settings.tells_phone else "",
+        mark=application.mark,
     )
 
 

@@ -28,12 +28,13 @@ class Application:
 
     `vendors_release`: its NAS's vendor has release rules, which it has where it has none of its own. `named`: the groups that its
     release rules ask about. `gives_any`: they may give any of a user's groups away. `reads_groups`: it matters somewhere in which
-    groups a user is; else a login need not read them.
+    groups a user is; else a login need not read them. `mark`: what its grants bear, to be known again by whoever releases.
     """
 
     settings: AnyApplicationSettings
     policy: Policy
     vendors_release: bool = False
+    mark: str = ""
     named: frozenset[str] = field(init=False)
     gives_any: bool = field(init=False)
     reads_groups: bool = field(init=False)

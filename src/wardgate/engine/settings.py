@@ -1,5 +1,6 @@
 """Settings of applications, brakes and codes, as they stand in the configuration document."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -103,6 +104,11 @@ class ApplicationSettings(AnyApplicationSettings):
             "mail address that is known, or with a start code that an operator issued"
         },
     )
+
+
+def mark_of(*said: object) -> str:
+    """A short mark of settings: where any of them differs, so does it. The same in every process and on every node."""
+    return hashlib.blake2b(repr(said).encode(errors="backslashreplace"), digest_size=8).hexdigest()
 
 
 def with_portal(applications: Sequence[AnyApplicationSettings], title: str) -> Sequence[AnyApplicationSettings]:

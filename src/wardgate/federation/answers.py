@@ -49,6 +49,10 @@ class Telling:
 
     def can_be_told(self, granted: Granted) -> bool:
         """Whether it can; if not, `status` says why: first and second level."""
+        if granted.mark != self._party.claims_mark:
+            # The claims were changed meanwhile: the grant's groups, without their DNs, could pass for others (see `claims`).
+            self.status = names.RESPONDER, names.REQUEST_DENIED
+            return False
         person = person_of(self._door, self._party, granted)
         context = Wanted(self._asked.contexts, self._asked.comparison).told(granted.factors)
         name, wanted = name_told(self._door, self._party, self._asked, person), self._asked.name_id[0]

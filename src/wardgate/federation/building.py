@@ -49,6 +49,7 @@ def build_party(settings: SamlApplicationSettings, metadata: SpMetadata, icon: s
         key_kind=KeyKind(settings.key),
         name_id_formats=tuple(FORMATS[word] for word in dict.fromkeys((*preset.name_id_formats, *settings.name_id_formats))),
         claims=tuple(compile_claim(name, claim) for name, claim in all_claims(settings, preset).items()),
+        claims_mark=settings.claims_mark,
         assertion_life_s=settings.assertion_life_s,
         unsolicited=settings.idp_initiated,
         relay_state=settings.relay_state,

@@ -59,8 +59,8 @@ class RelyingParty:
     `name`: the application's, by which policy knows it. `metadata`: what it says of itself, or the operator for it: where responses
     go and whose signatures under its messages are believed; which of its addresses is meant, says `saml.consumers`. `response`: how
     its responses are signed and encrypted, and `key_kind` with which of our keys. `name_id_formats`: what a request may ask for in
-    its NameIDPolicy. `unsolicited`: whether we may begin by ourselves, and `relay_state`: what goes along then. `slo_wanted`:
-    whether it is told of a logout.
+    its NameIDPolicy. `claims_mark`: what a grant bears that was made for these claims. `unsolicited`: whether we may begin by
+    ourselves, and `relay_state`: what goes along then. `slo_wanted`: whether it is told of a logout.
     """
 
     name: str
@@ -75,6 +75,7 @@ class RelyingParty:
     key_kind: KeyKind = KeyKind.RSA
     name_id_formats: tuple[NameIdFormat, ...] = ()
     claims: tuple[ClaimRule, ...] = ()
+    claims_mark: str = ""
     assertion_life_s: int = 300
     unsolicited: bool = True
     relay_state: str = ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wardgate.engine.settings import AnyApplicationSettings
+from wardgate.engine.settings import AnyApplicationSettings, mark_of
 
 NameIdWord = Literal["persistent", "transient", "email", "unspecified"]
 
@@ -160,6 +160,11 @@ class SamlApplicationSettings(AnyApplicationSettings):
     def keeps_group_aliases(self) -> bool:
         """Where groups are filtered or mapped: they may be written by DN or SID, and no group passes for another by its name."""
         return any(claim.only or claim.map for claim in self.claims.values() if not isinstance(claim, str))
+
+    @property
+    def claims_mark(self) -> str:
+        """What a grant bears that was cut down to what these claims need."""
+        return mark_of(self.name, self.preset, self.claims, self.name_id)
 
     @property
     def tells_phone(self) -> bool:

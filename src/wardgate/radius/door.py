@@ -137,7 +137,9 @@ def reply_for(nas: Nas, outcome: Outcome, trail: Trail, releases: Mapping[str, R
         case Granted():
             release = releases.get(nas.name)
             if release is None:
-                return _nas_is_gone(nas, outcome.reference, trail)
+                return _not_released(nas, outcome.reference, trail, "the NAS was taken out of the configuration meanwhile")
+            if release.mark != outcome.mark:
+                return _not_released(nas, outcome.reference, trail, "what is released was changed in the configuration meanwhile")
             added, left_out = release.attributes(outcome)
             for why in left_out:
                 trail.note("a reply attribute was left out", why=why)
@@ -172,9 +174,13 @@ def failure_reply(nas: Nas, reference: str, not_before: float) -> Reply:
     return Reply(Code.ACCESS_REJECT, [_message(nas, text, nas.settings.language or "en", reference)], not_before)
 
 
-def _nas_is_gone(nas: Nas, reference: str, trail: Trail) -> Reply:
-    """The NAS left the configuration while its login ran: what it must be told to restrict is not known any more."""
-    trail.note("the NAS was taken out of the configuration meanwhile")
+def _not_released(nas: Nas, reference: str, trail: Trail, why: str) -> Reply:
+    """The configuration changed while the login ran, or before its last packet came again: what restricts it cannot be told.
+
+    The grant carries the groups that the rules of then ask for. By those of now, a group that was left out would be one that the
+    person is not in, and `not: {group: ...}` would give its members what they must not have.
+    """
+    trail.note(why)
     trail.result, trail.reason = "denied", "no_rule"
     return failure_reply(nas, reference, trail.started)
 

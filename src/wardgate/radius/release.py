@@ -39,9 +39,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The compiled rules of one application."""
+    """The compiled rules of one application. `mark`: what a grant bears that was made for these rules."""
 
     rules: tuple[_Rule, ...]
+    mark: str = ""
 
     def attributes(self, granted: Granted, language: str = "en") -> tuple[list[Attribute], list[str]]:
         """The reply attributes for a grant, and what had to be left out and why."""

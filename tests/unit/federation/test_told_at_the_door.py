@@ -40,3 +40,15 @@ def test_a_phone_number_travels_to_those_alone_who_are_told_it() -> None:
     assert settings(claims={"tel": {"template": "tel:{phone}"}}).tells_phone
     assert settings(name_id={"format": "unspecified", "source": "phone"}).tells_phone
     assert not settings(claims={"mail": "mail"}).tells_phone
+
+
+def test_a_grant_is_known_by_the_claims_that_it_was_made_for() -> None:
+    said: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {}),
+        ({"map": {"acme-ad:*": "all"}}, {}),
+        ({}, {"assertion_life_s": 60}),
+    ]
+    plain, mapped, longer = (settings(claims={"role": {"source": "groups", **more}}, **also) for more, also in said)
+    assert build_party(plain, metadata_by_hand(plain)).claims_mark == plain.claims_mark
+    assert plain.claims_mark != mapped.claims_mark
+    assert plain.claims_mark == longer.claims_mark
