@@ -44,7 +44,7 @@ class Telling:
         self._party = party
         self._asked = asked
         self._session = session
-        self._told: tuple[Person, NameId, How] | None = None
+        self._told: tuple[Person, Participant, How] | None = None
         self.status = ("", "")
 
     def can_be_told(self, granted: Granted) -> bool:
@@ -64,7 +64,8 @@ class Telling:
             # Core section 3.4.1.4: who is named in the request, or nobody.
             self.status = names.RESPONDER, names.UNKNOWN_PRINCIPAL
         else:
-            self._told = person, name, How(context, self._proved_at(granted))
+            index = session_index(self._door, self._session, self._party)
+            self._told = person, Participant(self._party.name, name, index), How(context, self._proved_at(granted))
         return self._told is not None
 
     def _proved_at(self, granted: Granted) -> int:
@@ -76,16 +77,15 @@ class Telling:
     @property
     def participant(self) -> Participant:
         """What the application will know the session by."""
-        _, name, _ = self._what
-        return Participant(self._party.name, name, session_index(self._door, self._session, self._party))
+        return self._what[1]
 
     def response(self) -> Form:
         """The signed Response, as a form."""
-        person, name, how = self._what
-        return statement(self._door, self._party, self._asked, person, name, self._session, how)
+        person, participant, how = self._what
+        return statement(self._door, self._party, self._asked, person, participant, self._session, how)
 
     @property
-    def _what(self) -> tuple[Person, NameId, How]:
+    def _what(self) -> tuple[Person, Participant, How]:
         if self._told is None:
             raise UsageError("nothing was granted that could be told")
         return self._told
@@ -127,7 +127,7 @@ def name_told(door: FederationDoor, party: RelyingParty, asked: Asked, person: P
 
 
 def statement(
-    door: FederationDoor, party: RelyingParty, asked: Asked, person: Person, name: NameId, session: Session, how: How
+    door: FederationDoor, party: RelyingParty, asked: Asked, person: Person, participant: Participant, session: Session, how: How
 ) -> Form:
     """The Response for a person, as a form to its application."""
     now_ms = door.now_ms()
@@ -138,11 +138,11 @@ def statement(
         recipient=asked.answer_to,
         in_response_to=asked.request_id,
         audience=party.entity_id,
-        name_id=name,
+        name_id=participant.name_id,
         attributes=released(party.claims, person, _wanted(party, asked)).claims,
         issued_at=now_ms,
         authn_instant=how.proved_at,
-        session_index=session_index(door, session, party),
+        session_index=participant.index,
         session_not_on_or_after=session.ends_at,
         context_class=how.context,
         not_before=now_ms - NOT_BEFORE_MS,

@@ -125,8 +125,11 @@ class Values:
         if self.template:
             filled = fill(self.template, person)
             return (filled,) if filled else ()
-        told = (value for forms, value in _sourced(self, person) for value in self._after_rules(forms, value))
-        return tuple(dict.fromkeys(value for value in told if value))
+        if self.only or self.mapping:
+            told = [value for forms, value in _with_forms(self, person) for value in self._after_rules(forms, value)]
+        else:
+            told = [value for _, value in _sourced(self, person)]
+        return tuple(dict.fromkeys(filter(None, told)))
 
     def _after_rules(self, forms: frozenset[str], value: str) -> Iterable[str]:
         if self.only and not any(pattern.fits(form) for pattern in self.only for form in forms):
@@ -250,15 +253,18 @@ def _unfit(value: str, so_far: int, room: int) -> str:
     return ""
 
 
-def _sourced(rule: Values, person: Person) -> Iterable[tuple[frozenset[str], str]]:
+def _with_forms(rule: Values, person: Person) -> Iterable[tuple[frozenset[str], str]]:
     """The source's values, each with the forms by which `only` and `mapping` know it."""
-    if rule.source == GROUPS:
-        for group in person.groups:
-            value = f"{person.directory}:{group}" if rule.qualified else group
-            yield _group_forms(person, group), value
-        return
-    for value in _all(rule.source, person):
-        yield frozenset((group_form(value),)), value
+    is_of_groups = rule.source == GROUPS
+    for held, value in _sourced(rule, person):
+        yield _group_forms(person, held) if is_of_groups else frozenset((group_form(held),)), value
+
+
+def _sourced(rule: Values, person: Person) -> Sequence[tuple[str, str]]:
+    """The source's values, each as it is held and as it is told."""
+    if rule.source != GROUPS:
+        return [(value, value) for value in _all(rule.source, person)]
+    return [(group, f"{person.directory}:{group}" if rule.qualified else group) for group in person.groups]
 
 
 def _group_forms(person: Person, group: str) -> frozenset[str]:

@@ -3,9 +3,15 @@
 Canonical form from the first character (`writing.py`), without white space between elements: passport-wsfed takes the first child
 for the assertion. `xsi:type` is left out of attribute values: they are text, and the prefix inside an attribute's value is what
 breaks signatures in half of the applications that ever broke one. SAML core, profiles section 4.1.4.2.
+
+The Response that signs somebody in is one of each login, and is written as a text with places: whatever is put into one passes
+`inside` or `quoted`, or is ours. What is the same in every answer to an application is made once. The other messages are made of
+elements, which do the same by themselves.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
 from wardgate.federation.saml import names
 from wardgate.federation.saml.encrypting import encrypted_assertion
@@ -22,8 +28,10 @@ from wardgate.federation.saml.values import (
     Sign,
     Signer,
 )
-from wardgate.federation.saml.writing import Xml, element, instant, joined
+from wardgate.federation.saml.writing import Xml, element, inside, instant, opening, quoted
 
+# Of applications, and of their claims: each part is some hundred characters.
+MAX_KEPT_PARTS: Final = 1024
 _SUCCESS = element("samlp:Status", element("samlp:StatusCode", attributes={"Value": names.SUCCESS}))
 
 
@@ -38,13 +46,11 @@ def response(content: AssertionContent, settings: ResponseSettings, signer: Sign
         made = sign(made, content.assertion_id, signer)
     if settings.encrypt is not Encrypt.NONE:
         made = encrypted_assertion(made, settings)
-    whole = element(
-        "samlp:Response",
-        _issuer(content.issuer),
-        _SUCCESS,
-        made,
-        declare="samlp",
-        attributes=_head(content.response_id, content.issued_at, content.recipient, content.in_response_to),
+    to, issued = quoted(content.recipient), instant(content.issued_at)
+    whole = Xml(
+        f'<samlp:Response xmlns:samlp="{names.PROTOCOL}" Destination="{to}" ID="{quoted(content.response_id)}"'
+        f'{_in_response_to(content)} IssueInstant="{issued}" Version="2.0">'
+        f"{_issuer(content.issuer)}{_SUCCESS}{made}</samlp:Response>"
     )
     if settings.sign is not Sign.ASSERTION:
         whole = sign(whole, content.response_id, signer)
@@ -53,15 +59,15 @@ def response(content: AssertionContent, settings: ResponseSettings, signer: Sign
 
 def assertion(content: AssertionContent) -> Xml:
     """The assertion alone, unsigned: what a preview shows."""
-    return element(
-        "saml:Assertion",
-        element("saml:Issuer", content.issuer),
-        _subject(content),
-        _conditions(content),
-        _statement(content),
-        _attributes(content.attributes),
-        declare="saml",
-        attributes={"ID": content.assertion_id, "IssueInstant": instant(content.issued_at), "Version": "2.0"},
+    issued, ends = instant(content.issued_at), instant(content.not_on_or_after)
+    return Xml(
+        f'<saml:Assertion xmlns:saml="{names.ASSERTION}" ID="{quoted(content.assertion_id)}" IssueInstant="{issued}" Version="2.0">'
+        f"<saml:Issuer>{inside(content.issuer)}</saml:Issuer>"
+        f"{_subject(content, ends)}"
+        f'<saml:Conditions NotBefore="{instant(content.not_before)}" NotOnOrAfter="{ends}">{_audience(content.audience)}'
+        f"</saml:Conditions>{_statement(content)}"
+        f"{_attributes(content.attributes)}"
+        "</saml:Assertion>"
     )
 
 
@@ -116,6 +122,7 @@ def _head(message_id: str, issued_at: int, destination: str, in_response_to: str
     }
 
 
+@lru_cache(maxsize=MAX_KEPT_PARTS)
 def _issuer(issuer: str) -> Xml:
     return element("saml:Issuer", issuer, declare="saml")
 
@@ -129,64 +136,63 @@ def _status(first: str, second: str, message: str) -> Xml:
 
 
 def _name_id(name_id: NameId, declare: str = "") -> Xml:
-    return element(
-        "saml:NameID",
-        name_id.value,
-        declare=declare,
-        attributes={
-            "Format": name_id.format,
-            "NameQualifier": name_id.name_qualifier,
-            "SPNameQualifier": name_id.sp_name_qualifier,
-        },
-    )
+    start = _named(name_id.format, name_id.name_qualifier, name_id.sp_name_qualifier, declare)
+    return Xml(f"{start}{inside(name_id.value)}</saml:NameID>")
 
 
-def _subject(content: AssertionContent) -> Xml:
+@lru_cache(maxsize=MAX_KEPT_PARTS)
+def _named(form: str, qualifier: str, sp_qualifier: str, declare: str) -> str:
+    attributes = {"Format": form, "NameQualifier": qualifier, "SPNameQualifier": sp_qualifier}
+    return opening("saml:NameID", declare, attributes)
+
+
+def _in_response_to(content: AssertionContent) -> str:
+    """The attribute; none where we began."""
+    return f' InResponseTo="{quoted(content.in_response_to)}"' if content.in_response_to else ""
+
+
+def _subject(content: AssertionContent, ends: str) -> str:
     """Who it is, and that whoever brings it to `recipient` in time is it. A bearer's data has no NotBefore (4.1.4.2)."""
-    data = element(
-        "saml:SubjectConfirmationData",
-        attributes={
-            "InResponseTo": content.in_response_to,
-            "NotOnOrAfter": instant(content.not_on_or_after),
-            "Recipient": content.recipient,
-        },
-    )
-    return element(
-        "saml:Subject",
-        _name_id(content.name_id),
-        element("saml:SubjectConfirmation", data, attributes={"Method": names.BEARER}),
+    return (
+        f"<saml:Subject>{_name_id(content.name_id)}"
+        f'<saml:SubjectConfirmation Method="{names.BEARER}"><saml:SubjectConfirmationData{_in_response_to(content)}'
+        f' NotOnOrAfter="{ends}" Recipient="{quoted(content.recipient)}"></saml:SubjectConfirmationData>'
+        "</saml:SubjectConfirmation></saml:Subject>"
     )
 
 
-def _conditions(content: AssertionContent) -> Xml:
-    audience = element("saml:AudienceRestriction", element("saml:Audience", content.audience))
-    ends = instant(content.not_on_or_after)
-    return element("saml:Conditions", audience, attributes={"NotBefore": instant(content.not_before), "NotOnOrAfter": ends})
+@lru_cache(maxsize=MAX_KEPT_PARTS)
+def _audience(audience: str) -> Xml:
+    return element("saml:AudienceRestriction", element("saml:Audience", audience))
 
 
-def _statement(content: AssertionContent) -> Xml:
-    ends = content.session_not_on_or_after
-    return element(
-        "saml:AuthnStatement",
-        element("saml:AuthnContext", element("saml:AuthnContextClassRef", content.context_class)),
-        attributes={
-            "AuthnInstant": instant(content.authn_instant),
-            "SessionIndex": content.session_index,
-            "SessionNotOnOrAfter": "" if ends is None else instant(ends),
-        },
+def _statement(content: AssertionContent) -> str:
+    ends, index = content.session_not_on_or_after, quoted(content.session_index)
+    until = f' SessionNotOnOrAfter="{instant(ends)}"' if ends is not None else ""
+    return (
+        f'<saml:AuthnStatement AuthnInstant="{instant(content.authn_instant)}" SessionIndex="{index}"{until}>'
+        f"{_context(content.context_class)}</saml:AuthnStatement>"
     )
 
 
-def _attributes(attributes: Sequence[Attribute]) -> Xml:
+@lru_cache(maxsize=MAX_KEPT_PARTS)
+def _context(context_class: str) -> Xml:
+    return element("saml:AuthnContext", element("saml:AuthnContextClassRef", context_class))
+
+
+def _attributes(attributes: Sequence[Attribute]) -> str:
     """The claims; the schema allows no empty statement, so none is there without claims."""
     if not attributes:
-        return joined([])
-    return element("saml:AttributeStatement", *[_attribute(each) for each in attributes])
+        return ""
+    return f"<saml:AttributeStatement>{''.join([_attribute(each) for each in attributes])}</saml:AttributeStatement>"
 
 
-def _attribute(attribute: Attribute) -> Xml:
-    return element(
-        "saml:Attribute",
-        *[element("saml:AttributeValue", value) for value in attribute.values],
-        attributes={"FriendlyName": attribute.friendly_name, "Name": attribute.name, "NameFormat": attribute.name_format},
-    )
+def _attribute(attribute: Attribute) -> str:
+    start = _called(attribute.name, attribute.friendly_name, attribute.name_format)
+    values = "".join([f"<saml:AttributeValue>{inside(value)}</saml:AttributeValue>" for value in attribute.values])
+    return f"{start}{values}</saml:Attribute>"
+
+
+@lru_cache(maxsize=MAX_KEPT_PARTS)
+def _called(name: str, friendly_name: str, name_format: str) -> str:
+    return opening("saml:Attribute", attributes={"FriendlyName": friendly_name, "Name": name, "NameFormat": name_format})

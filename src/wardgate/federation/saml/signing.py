@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from wardgate.errors import SettingsError
 from wardgate.federation.saml import names
 from wardgate.federation.saml.values import SignatureAlgorithm, Signer
-from wardgate.federation.saml.writing import Xml, element, joined
+from wardgate.federation.saml.writing import Xml, element, quoted
 
 HASHES: dict[SignatureAlgorithm, hashes.HashAlgorithm] = {
     SignatureAlgorithm.RSA_SHA256: hashes.SHA256(),
@@ -30,12 +30,13 @@ HASHES: dict[SignatureAlgorithm, hashes.HashAlgorithm] = {
 RSA_ALGORITHMS = frozenset({SignatureAlgorithm.RSA_SHA256, SignatureAlgorithm.RSA_SHA384, SignatureAlgorithm.RSA_SHA512})
 _ISSUER_END = "</saml:Issuer>"
 _PADDING = PKCS1v15()
+_DECLARED = f' xmlns:ds="{names.DSIG}"'
 _TRANSFORMS = element(
     "ds:Transforms",
     element("ds:Transform", attributes={"Algorithm": names.ENVELOPED}),
     element("ds:Transform", attributes={"Algorithm": names.EXCLUSIVE_C14N}),
 )
-_DIGEST_METHOD = element("ds:DigestMethod", attributes={"Algorithm": names.DIGEST_SHA256})
+_HOW_DIGESTED = _TRANSFORMS + element("ds:DigestMethod", attributes={"Algorithm": names.DIGEST_SHA256})
 
 
 def sign(document: Xml, element_id: str, signer: Signer) -> Xml:
@@ -50,34 +51,22 @@ def sign(document: Xml, element_id: str, signer: Signer) -> Xml:
 def signature(document: Xml, element_id: str, signer: Signer) -> Xml:
     """The Signature element over `document`, which is in canonical form and has `element_id` at its root."""
     digest = base64.b64encode(hashlib.sha256(document.encode()).digest()).decode()
-    reference = element(
-        "ds:Reference",
-        _TRANSFORMS,
-        _DIGEST_METHOD,
-        element("ds:DigestValue", Xml(digest)),
-        attributes={"URI": f"#{element_id}"},
+    info = (
+        f'>{_methods(signer.algorithm)}<ds:Reference URI="#{quoted(element_id)}">{_HOW_DIGESTED}'
+        f"<ds:DigestValue>{digest}</ds:DigestValue></ds:Reference></ds:SignedInfo>"
     )
-    methods = _methods(signer.algorithm)
     # By itself the element declares its prefix; inside the signature that is around it, it does not.
-    alone = element("ds:SignedInfo", methods, reference, declare="ds")
-    value = base64.b64encode(raw_signature(signer, alone.encode())).decode()
-    return element(
-        "ds:Signature",
-        element("ds:SignedInfo", methods, reference),
-        element("ds:SignatureValue", Xml(value)),
-        key_info(signer.certificate),
-        declare="ds",
+    value = base64.b64encode(raw_signature(signer, f"<ds:SignedInfo{_DECLARED}{info}".encode())).decode()
+    return Xml(
+        f"<ds:Signature{_DECLARED}><ds:SignedInfo{info}<ds:SignatureValue>{value}</ds:SignatureValue>"
+        f"{key_info(signer.certificate)}</ds:Signature>"
     )
 
 
 @lru_cache(maxsize=len(SignatureAlgorithm))
-def _methods(algorithm: SignatureAlgorithm) -> Xml:
-    return joined(
-        [
-            element("ds:CanonicalizationMethod", attributes={"Algorithm": names.EXCLUSIVE_C14N}),
-            element("ds:SignatureMethod", attributes={"Algorithm": algorithm}),
-        ]
-    )
+def _methods(algorithm: SignatureAlgorithm) -> str:
+    canonical = element("ds:CanonicalizationMethod", attributes={"Algorithm": names.EXCLUSIVE_C14N})
+    return canonical + element("ds:SignatureMethod", attributes={"Algorithm": algorithm})
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,8 @@ root to use the prefix, and nowhere else (`declare`).
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 from wardgate.errors import SamlMessageError
 from wardgate.federation.saml import names
@@ -27,9 +28,12 @@ PREFIXES = {
 _DECLARED = {prefix: f' xmlns:{prefix}="{uri}"' for prefix, uri in PREFIXES.items()}
 # What XML 1.0 has no way to write (production 2), lone surrogates among them.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_TEXT_SPECIAL = re.compile("[&<>\r]")
+_PLAIN_TEXT = re.compile("[\t\n\x20-%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 _TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
 _ATTRIBUTE = str.maketrans({"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;"})
+# Each is a text of nineteen characters.
+MAX_KEPT_SECONDS = 1024
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - written without a zone, and the `Z` added
 _PLAIN_ATTRIBUTE = re.compile(r"[A-Za-z0-9:/._#\-]*")
 
 
@@ -45,6 +49,15 @@ def element(tag: str, *content: str | Xml, declare: str = "", attributes: Mappin
     Attributes are written in the order of their names, those with a namespace (`xml:lang`) last. Raises SamlMessageError for
     a character that XML cannot hold.
     """
+    parts = [opening(tag, declare, attributes)]
+    for each in content:
+        parts.append(each if type(each) is Xml else text(each))
+    parts.append(f"</{tag}>")
+    return Xml("".join(parts))
+
+
+def opening(tag: str, declare: str = "", attributes: Mapping[str, str] | None = None) -> str:
+    """The tag with which such an element opens."""
     parts = ["<", tag]
     if declare:
         parts.extend([_DECLARED[prefix] for prefix in declare.split(" ")])
@@ -52,27 +65,30 @@ def element(tag: str, *content: str | Xml, declare: str = "", attributes: Mappin
         for name in sorted(attributes) if len(attributes) > 1 else attributes:
             value = attributes[name]
             if value:
-                parts.append(f' {name}="{_attribute(value)}"')
+                parts.append(f' {name}="{quoted(value)}"')
     parts.append(">")
-    for each in content:
-        parts.append(each if type(each) is Xml else text(each))
-    parts.append(f"</{tag}>")
-    return Xml("".join(parts))
+    return "".join(parts)
 
 
 def text(value: str) -> Xml:
-    """A text with its marks escaped."""
-    if _UNWRITABLE.search(value):
-        raise SamlMessageError("a value holds a character that XML cannot carry", "saml_character")
-    return Xml(value.translate(_TEXT) if _TEXT_SPECIAL.search(value) else value)
+    """A text with its marks escaped. Raises SamlMessageError for a character that XML cannot hold."""
+    return Xml(inside(value))
 
 
-def _attribute(value: str) -> str:
-    if _PLAIN_ATTRIBUTE.fullmatch(value):
-        return value
+def inside(value: str) -> str:
+    """The same, to be put between two tags that are written by hand."""
+    return value if _PLAIN_TEXT.fullmatch(value) else _escaped(value, _TEXT)
+
+
+def quoted(value: str) -> str:
+    """A value as it stands between the quotes of an attribute. Raises SamlMessageError for a character that XML cannot hold."""
+    return value if _PLAIN_ATTRIBUTE.fullmatch(value) else _escaped(value, _ATTRIBUTE)
+
+
+def _escaped(value: str, marks: Mapping[int, str]) -> str:
     if _UNWRITABLE.search(value):
         raise SamlMessageError("a value holds a character that XML cannot carry", "saml_character")
-    return value.translate(_ATTRIBUTE)
+    return value.translate(marks)
 
 
 def joined(parts: list[Xml]) -> Xml:
@@ -83,15 +99,13 @@ def joined(parts: list[Xml]) -> Xml:
 def instant(at_ms: int) -> str:
     """A time as xs:dateTime in UTC, with milliseconds: years 1 to 9999."""
     seconds, milliseconds = divmod(at_ms, 1000)
-    days, second = divmod(seconds, 86_400)
-    year, month, day = _date(days)
-    return f"{year:04}-{month:02}-{day:02}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{milliseconds:03}Z"
+    return f"{_second(seconds)}.{milliseconds:03}Z"
 
 
-def _date(days: int) -> tuple[int, int, int]:
-    """The date so many days after 1970-01-01."""
-    from_ordinal = 719_163 + days
-    if not 1 <= from_ordinal <= 3_652_059:
-        raise SamlMessageError("a time outside the years 1 to 9999", "saml_time")
-    moment = date.fromordinal(from_ordinal)
-    return moment.year, moment.month, moment.day
+@lru_cache(maxsize=MAX_KEPT_SECONDS)
+def _second(seconds: int) -> str:
+    """Kept, for an answer is full of times of this second, and of others that are as far from it as in every answer."""
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    except OverflowError as error:
+        raise SamlMessageError("a time outside the years 1 to 9999", "saml_time") from error

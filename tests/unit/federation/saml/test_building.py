@@ -179,6 +179,25 @@ def test_what_we_build_another_maker_reads_back_equal(attributes: tuple[Attribut
     assert parsed is not None
 
 
+def test_markup_in_any_value_of_an_answer_ends_no_element_and_no_attribute() -> None:
+    texts = ("response_id", "assertion_id", "issuer", "recipient", "in_response_to", "audience", "session_index", "context_class")
+    evil = {name: f"{name}\"><b c='d'>&amp;</a>\r" for name in texts}
+    named = NameId('n"<', 'f"<', 'q"<', 's"<')
+    claim = Attribute('c"<', ("</saml:AttributeValue>&",), 'y"<', 'z"<')
+    made = content(**evil, name_id=named, attributes=(claim,))
+    for sign in Sign:
+        document = building.response(made, ResponseSettings(sign), signer("p256"))
+        assert is_canonical(document)
+        root = ElementTree.fromstring(document)
+        told = [value for each in root.iter() for value in (each.text or "", *each.attrib.values())]
+        assert {value for value in told if '"' in value or "<" in value} == {
+            *evil.values(),
+            *('n"<', 'f"<', 'q"<', 's"<', 'c"<', "</saml:AttributeValue>&", 'y"<', 'z"<'),
+            *({f"#{evil['assertion_id']}"} if sign is not Sign.RESPONSE else set()),
+            *({f"#{evil['response_id']}"} if sign is not Sign.ASSERTION else set()),
+        }
+
+
 @given(text=st.text(st.characters(categories=["Cc", "Cs"], exclude_characters="\t\n\r\x7f" + "".join(map(chr, range(0x80, 0xA0))))))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_xml_cannot_hold_is_refused_and_never_altered(text: str) -> None:
