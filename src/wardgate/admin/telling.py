@@ -5,8 +5,8 @@ those who look after security hear as well. Where a directory does not answer, w
 a lost device must not wait for it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from wardgate.account.contact import compared, kept_contacts, usable_contacts
@@ -28,7 +28,8 @@ from wardgate.errors import NotFound, SettingsError, UnavailableError
 from wardgate.factors import KINDS, STRONG_KINDS, USUAL_KINDS
 from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
-from wardgate.policy.rules import compile_policy, default_policy
+from wardgate.policy.rules import Floor, compile_policy, default_policy
+from wardgate.policy.settings import FloorThenSettings
 from wardgate.policy.view import View
 from wardgate.storage.port import Operation
 from wardgate.texts import Text, render
@@ -56,11 +57,14 @@ class Act:
         return render(Text(f"notice.act_{self.name}", {"what": self.what or way_named(self.kind, self.label, language)}), language)
 
 
+_ROLE_CHANGED: Final = Act("role_changed")
+
+
 @dataclass(frozen=True, slots=True)
 class Whose:
     """In whose account. `user`: as his directory tells him, None where it does not answer. `also`: he had, or has, these as well.
 
-    `but`: whoever reads there hears of it by another message.
+    `but`: whoever reads there hears of it by another message. `becomes`: what the act makes of him, where it may make him another.
     """
 
     directory: str
@@ -70,12 +74,13 @@ class Whose:
     subject_id: SubjectId | None = None
     also: tuple[Addressee, ...] = ()
     but: str = field(default="", repr=False)
+    becomes: DirectoryUser | None = None
 
 
-async def word_of(office: Office, whose: Whose, act: Act) -> list[Operation]:
-    """The messages about an act, for its unit: none where nobody is to hear of it."""
+async def word_of(office: Office, whose: Whose, *acts: Act) -> list[Operation]:
+    """The messages about what was done, for its unit: none where nobody is to hear of it."""
     teller = await teller_of(office)
-    return await teller.word(whose, [act]) if teller is not None else []
+    return await teller.word(whose, acts) if teller is not None else []
 
 
 async def teller_of(office: Office) -> "Teller | None":
@@ -83,20 +88,47 @@ async def teller_of(office: Office) -> "Teller | None":
     if not office.tells:
         return None
     _, document = await load_current(office.storage)
-    return Teller(office, document, parts_of(office, document))
+    return Teller(office, document, parts_of(office, document), tuple(_strict_floors(document)))
 
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Tells people, by the document in force."""
+    """Tells people, by the document in force. `strict`: what it holds administrators to, by application."""
 
     office: Office
     document: Document
     parts: EngineParts
+    strict: Sequence[tuple[AnyApplicationSettings, Sequence[Floor]]]
+
+    def is_of_administrator(self, whose: Whose) -> bool:
+        """Whether the account is an administrator's, before the act or after it."""
+        found = [user for user in (whose.user, whose.becomes) if user is not None]
+        return any(self._is_administrator(user) for user in found)
+
+    def _changes_role(self, whose: Whose) -> bool:
+        """Else an account could be made nobody's in particular, be taken over unseen, and be an administrator's again."""
+        if whose.user is None or whose.becomes is None or whose.user.groups == whose.becomes.groups:
+            return False
+        return self._is_administrator(whose.user) != self._is_administrator(whose.becomes)
+
+    def _is_administrator(self, user: DirectoryUser) -> bool:
+        """Whether his directory says so, or a floor of any policy demands of him what it does of administrators."""
+        if user.protected:
+            return True
+        realm = whom_of(self.office, self.document, user.name, user, user.directory, None).realm
+        for application, floors in self.strict:
+            view = View(_facts(self.office, application, realm, user))
+            if any(floor.when.holds(view) for floor in floors):
+                return True
+        return False
 
     async def word(self, whose: Whose, acts: Sequence[Act]) -> list[Operation]:
-        """The messages about what was done to one person, in one notice."""
+        """The messages about what was done to one person, in one notice. None where that is nothing that people hear of."""
         office, document, parts = self.office, self.document, self.parts
+        if self._changes_role(whose):
+            acts = [*acts, _ROLE_CHANGED]
+        if not acts:
+            return []
         subject_id = whose.subject_id or await linked_subject(office.storage, whose.directory, whose.immutable_id)
         user = whose.user or await looked_up(office, document, whose)
         [rows] = await office.storage.read([kept_contacts(subject_id or NO_SUBJECT)])
@@ -110,7 +142,14 @@ class Teller:
             link, insert = dispute_link(parts, whom)
             notice = Notice(notice.happened, notice.values, notice.subject, link, "notice.link_not_me", call=True)
             unit.append(insert)
-        return [*unit, *tell(parts, whom, places, notice), *_second_officer(office, document, parts, whom, user, acts)]
+        return [*unit, *tell(parts, whom, places, notice), *self._second_officer(whom, replace(whose, user=user), acts)]
+
+    def _second_officer(self, whom: Whom, whose: Whose, acts: Sequence[Act]) -> Sequence[Operation]:
+        if not self.document.notices.security_mail or not self.is_of_administrator(whose):
+            return ()
+        language = self.parts.configuration().realms.default.settings.language
+        values: Mapping[str, str | int] = {"name": whom.user_name, "act": _said(acts, language), "by": self.office.actor}
+        return to_security(self.parts, whom, Notice("desk_admin", values))
 
 
 def parts_of(office: Office, document: Document) -> EngineParts:
@@ -163,31 +202,19 @@ def _said(acts: Sequence[Act], language: str) -> str:
 # --- administrators ------------------------------------------------------------------------------------------------------
 
 
-def _second_officer(
-    office: Office, document: Document, parts: EngineParts, whom: Whom, user: DirectoryUser | None, acts: Sequence[Act]
-) -> Sequence[Operation]:
-    if not document.notices.security_mail or user is None or not _is_administrator(office, document, whom.realm, user):
-        return ()
-    language = parts.configuration().realms.default.settings.language
-    values: Mapping[str, str | int] = {"name": whom.user_name, "act": _said(acts, language), "by": office.actor}
-    return to_security(parts, whom, Notice("desk_admin", values))
-
-
-def _is_administrator(office: Office, document: Document, realm: str, user: DirectoryUser) -> bool:
-    """Whether his directory says so, or a floor of any policy demands of him what it does of administrators."""
-    if user.protected:
-        return True
+def _strict_floors(document: Document) -> Iterator[tuple[AnyApplicationSettings, Sequence[Floor]]]:
+    """The floors that hold people to what administrators are held to, of each application that has some."""
     applications = {each.policy: each for each in with_portal(document.applications, "")}
     for settings in document.policies:
-        strict = [each for each in settings.floors if each.then.strong_factors >= ADMINISTRATORS_STRONG_FACTORS]
         application = applications.get(settings.name)
-        if not strict or application is None:
+        if application is None or not any(_is_strict(each.then) for each in settings.floors):
             continue
-        view = View(_facts(office, application, realm, user))
         floors = compile_policy(settings, KINDS, STRONG_KINDS, document.networks).floors
-        if any(each.then.strong_factors >= ADMINISTRATORS_STRONG_FACTORS and each.when.holds(view) for each in floors):
-            return True
-    return False
+        yield application, [each for each in floors if _is_strict(each.then)]
+
+
+def _is_strict(then: FloorThenSettings) -> bool:
+    return then.strong_factors >= ADMINISTRATORS_STRONG_FACTORS
 
 
 def _facts(office: Office, application: AnyApplicationSettings, realm: str, user: DirectoryUser) -> Facts:

@@ -7,7 +7,8 @@ is left alone with its counter. Whatever stands between two units is a whole sta
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 
 from wardgate.account.authenticator import (
@@ -23,7 +24,7 @@ from wardgate.account.subject import SubjectId, create_subject
 from wardgate.admin.authenticators import TOTP
 from wardgate.admin.import_file import BadRow, ImportRow, count_lines, read_header, read_rows
 from wardgate.admin.office import Office
-from wardgate.admin.telling import Act, Whose, teller_of
+from wardgate.admin.telling import Act, Teller, Whose, teller_of
 from wardgate.admin.users import new_row
 from wardgate.audit.events import AuditEvent, Kind
 from wardgate.crypto import Secret
@@ -147,8 +148,9 @@ async def import_users(
 
     A column that is there sets its field, and an empty cell clears it, but an empty password or TOTP secret leaves what the
     user has. `keep_hashes`: these hashes are never upgraded. `dry_run`: tell what would become of them, and write nothing.
-    `silent`: people do not hear of what was changed in their accounts; the audit trail does. Bad rows are listed with line and
-    reason, the first thousand of them, and do not stop the others. Raises UsageError for a file that cannot be a list of users.
+    `silent`: people do not hear of what was changed in their accounts, but for administrators; the audit trail does. Bad rows are
+    listed with line and reason, the first thousand of them, and do not stop the others. Raises UsageError for a file that cannot be
+    a list of users.
     """
     total = count_lines(stream)
     header = read_header(stream)
@@ -169,8 +171,7 @@ async def import_rows(
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """The same for rows of any format, in units of at most ROWS_PER_UNIT: each is written whole or not at all."""
-    office = replace(office, tells=False) if silent else office
-    tally, batch, write = _Tally(), _Batch(), _preview if dry_run else _write
+    tally, batch, write = _Tally(), _Batch(), _preview if dry_run else partial(_write, silent=silent)
     for number, row in enumerate(rows):
         if number % _ROWS_PER_TURN == 0:
             await asyncio.sleep(0)
@@ -218,7 +219,7 @@ async def check_foreign_hashes(storage: Reader) -> dict[str, int]:
     return dict(counts)
 
 
-async def _write(office: Office, directory: str, batch: _Batch, tally: _Tally) -> None:
+async def _write(office: Office, directory: str, batch: _Batch, tally: _Tally, *, silent: bool) -> None:
     """Commit a batch; once more when somebody else changed one of its users between reading and writing."""
     rows = list(batch.rows.values())
     if not rows and not batch.refused:
@@ -227,18 +228,24 @@ async def _write(office: Office, directory: str, batch: _Batch, tally: _Tally) -
     for _ in range(_TRIES):
         known = await _read_known(office.storage, directory, rows)
         unit = await _build(office, directory, rows, hashes, known)
-        words = [await teller.word(whose, acts) for whose, acts in unit.told] if teller is not None else []
+        words = await _words(teller, unit, silent) if teller is not None else []
         told = [operation for word in words for operation in word]
-        whole = [*unit.operations, *told, _event(office, directory, batch, unit, sum(map(bool, words)))]
+        is_silent = silent or teller is None
+        whole = [*unit.operations, *told, _event(office, directory, batch, unit, sum(map(bool, words)), is_silent)]
         if len(whole) > MAX_UNIT_OPERATIONS and len(rows) > 1:
             # People with many addresses each: what is told stays in the unit of what it tells of.
             for half in batch.halves():
-                await _write(office, directory, half, tally)
+                await _write(office, directory, half, tally, silent=silent)
             return
         if not isinstance(await office.storage.commit(whole), Refused):
             tally.take(unit)
             return
     raise Conflict("the users of the file are being changed by somebody else; import it again")
+
+
+async def _words(teller: Teller, unit: _Unit, silent: bool) -> list[list[Operation]]:
+    """The messages, by person. Administrators hear of a silent import too: whoever may import could take over theirs unseen."""
+    return [await teller.word(whose, acts) for whose, acts in unit.told if not silent or teller.is_of_administrator(whose)]
 
 
 async def _build(office: Office, directory: str, rows: Sequence[ImportRow], hashes: Mapping[str, str], known: _Known) -> _Unit:
@@ -310,10 +317,10 @@ def _note_told(
     acts = [_ENROLLED] if enrolled else []
     acts += [Act("password_set")] if "password_hash" in changes else []
     acts += [Act("contact_changed")] if {"mail", "phone"} & changes.keys() else []
-    if acts:
+    if acts or "groups" in changes:
         user, now = user_from_row(before, office.now_ms()), user_from_row({**before, **changes}, office.now_ms())
         also = tuple(everywhere(now, ()))
-        unit.told.append((Whose(user.directory, user.immutable_id, user.name, user, subject_id, also), acts))
+        unit.told.append((Whose(user.directory, user.immutable_id, user.name, user, subject_id, also, becomes=now), acts))
 
 
 def _replace_imported(active: Sequence[Row], unit: _Unit) -> None:
@@ -330,7 +337,7 @@ def _enrol(office: Office, subject_id: SubjectId, secret: Secret, counter: int, 
     unit.enrolled += 1
 
 
-def _event(office: Office, directory: str, batch: _Batch, unit: _Unit, told: int) -> Operation:
+def _event(office: Office, directory: str, batch: _Batch, unit: _Unit, told: int, silent: bool) -> Operation:
     details = {
         "directory": directory,
         "added": unit.added,
@@ -340,7 +347,7 @@ def _event(office: Office, directory: str, batch: _Batch, unit: _Unit, told: int
         "authenticators_added": unit.enrolled,
         "authenticators_revoked": unit.revoked,
         "people_told": told,
-        **({} if office.tells else {"silent": True}),
+        **({"silent": True} if silent else {}),
     }
     return office.record(AuditEvent(Kind.USERS_IMPORTED, office.now_ms(), office.actor, None, office.reference, details=details))
 

@@ -107,7 +107,8 @@ async def change_user(
         changes["expires_at"] = to_ms(expires_at) if expires_at is not None else None
     if not changes:
         raise UsageError("nothing to change was given")
-    told = await _word(office, row, Act("contact_changed"), changes) if {"mail", "phone"} & changes.keys() else ()
+    acts = [Act("contact_changed")] if {"mail", "phone"} & changes.keys() else []
+    told = await _word(office, row, *acts, changes=changes) if acts or "groups" in changes else ()
     return await _update(office, row, changes, Kind.USER_CHANGED, {"fields": sorted(changes.keys() - {"mail_key"})}, told)
 
 
@@ -310,10 +311,11 @@ async def _without_devices(office: Office, row: Row) -> Sequence[Operation]:
     return (forget_all(subject_id),) if subject_id is not None else ()
 
 
-async def _word(office: Office, row: Row, act: Act, changes: Mapping[str, Any] = NO_DETAILS) -> list[Operation]:
+async def _word(office: Office, row: Row, *acts: Act, changes: Mapping[str, Any] = NO_DETAILS) -> list[Operation]:
     """Word to the person, at what he had and at what he has now."""
     user, now = user_from_row(row, office.now_ms()), user_from_row({**row, **changes}, office.now_ms())
-    return await word_of(office, Whose(user.directory, user.immutable_id, user.name, user, also=tuple(everywhere(now, ()))), act)
+    also = tuple(everywhere(now, ()))
+    return await word_of(office, Whose(user.directory, user.immutable_id, user.name, user, also=also, becomes=now), *acts)
 
 
 async def _update(

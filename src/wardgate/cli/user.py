@@ -193,7 +193,7 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would become of the users, and change nothing.")] = False,
     silent: Annotated[
         bool,
-        typer.Option("--silent", help="Do not tell people what was changed in their accounts. The audit trail says that."),
+        typer.Option("--silent", help="Tell nobody but administrators what was changed in his account. The audit trail says that."),
     ] = False,
     keep_hashes: Annotated[
         bool, typer.Option("--keep-hashes", help="Never upgrade these hashes to Argon2id. wardgate check reports them.")

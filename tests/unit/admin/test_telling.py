@@ -55,7 +55,9 @@ async def configured(office: Office, floor: str = "", version: int = 0) -> None:
     """`floor`: the group that is held to what administrators are held to."""
     gateways = tuple(PickupSettings(name=each.value, kind="pickup", channel=each.value) for each in Channel)
     realm = RealmSettings(name="r", default=True, directories=("acme", "staff"), region="TR")
-    strict = FloorSettings(name="admins", when={"group": [f"acme:{floor}"]}, then=FloorThenSettings(strong_factors=2))
+    strict = FloorSettings(
+        name="admins", when={"group": [floor if ":" in floor else f"acme:{floor}"]}, then=FloorThenSettings(strong_factors=2)
+    )
     rule = RuleSettings(name="all", then=ThenSettings(steps=(("password",), ("totp",))))
     document = Document(
         realms=(realm,),
@@ -307,6 +309,34 @@ async def test_import_of_many_may_be_silent_and_the_trail_says_so(desk: Office) 
     rows = await desk.storage.find("audit_event", order_by="seq")
     told = json.loads(str(rows[-1]["payload"]))
     assert (told["silent"], told["people_told"], told["authenticators_added"]) == (True, 0, 2)
+
+
+@pytest.mark.parametrize("group", ["staff:admins", "staff:new admins"])
+async def test_silent_import_does_not_take_over_an_administrators_account_unseen(desk: Office, group: str) -> None:
+    """Whoever may import files could give himself an app and a phone there; a group that the file takes away or gives counts."""
+    await users.change_user(quiet(desk), directory="staff", name="bob", groups=("admins",))
+    await configured(desk, group, version=1)
+    text = f"username,totp_secret_hex,phone,groups\nbob,{SEED},{OWN},new admins\neve,{SEED},{OWN},staff\n"
+    await user_import.import_users(desk, io.BytesIO(text.encode()), directory="staff", silent=True)
+    assert await places(desk) == sorted([*BOB, OWN, SECURITY])
+    rows = await desk.storage.find("audit_event", order_by="seq")
+    told = json.loads(str(rows[-1]["payload"]))
+    assert (told["silent"], told["people_told"]) == (True, 1)
+
+
+@pytest.mark.parametrize("by", ["file", "hand"])
+async def test_account_is_not_made_nobodys_in_particular_and_then_taken_over_unseen(desk: Office, by: str) -> None:
+    """Out of the group, another phone, into the group again: neither end of it is silent."""
+    await configured(desk, "staff:admins", version=1)
+    for count, group in enumerate(["admins", "staff"], start=1):
+        if by == "hand":
+            await users.change_user(desk, directory="staff", name="bob", groups=(group,))
+        else:
+            text = f"username,groups\nbob,{group}\n"
+            await user_import.import_users(desk, io.BytesIO(text.encode()), directory="staff", silent=True)
+        assert await places(desk) == sorted([*BOB, SECURITY] * count)
+    await users.change_user(desk, directory="staff", name="bob", groups=("others",))
+    assert len(await sent(desk)) == 2 * len([*BOB, SECURITY]), "what makes nobody an administrator is no news"
 
 
 async def test_import_tells_each_person_once_whose_account_it_changes(desk: Office) -> None:
