@@ -51,6 +51,16 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 
+def _as_it_is(value: _T) -> _T:
+    return value
+
+
+# For each value that is neither text nor a number, `sqlite3` looks for somebody who turns it into one. To find out that nobody does
+# costs half a microsecond, by way of an exception, and a login has a dozen such values.
+sqlite3.register_adapter(bytes, _as_it_is)
+sqlite3.register_adapter(type(None), _as_it_is)
+
+
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
