@@ -1,5 +1,7 @@
 """Which language a page speaks, and how it writes numbers and durations."""
 
+from functools import lru_cache
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -8,7 +10,11 @@ from wardgate.texts import DEFAULT_LANGUAGE, LANGUAGES, Text, catalogue, render
 LANGUAGE_COOKIE = "__Host-wg_lang"
 LANGUAGE_LIFE_S = 365 * 24 * 3600
 MAX_ACCEPT_LANGUAGE_CHARS = 200
+# Browsers of one organisation send a handful.
+MAX_KEPT_HEADERS = 256
 _CHOICE = b"lang="
+_BROWSER = "wardgate.languages"
+_NOTHING: dict[str, str] = {}
 _SECOND_MS = 1000
 _MINUTE_MS = 60 * _SECOND_MS
 _HOUR_MS = 60 * _MINUTE_MS
@@ -24,14 +30,25 @@ def chosen(request: Request) -> str | None:
 
 def language_of_request(request: Request) -> str:
     """Explicit choice, then the remembered one, then the person's own once he is known, then the browser's."""
-    own: str | None = getattr(request.state, "language", None)
-    return wished(request) or own or accepted(request.headers.get("accept-language", ""))
+    choice, best = _of_browser(request)
+    # From the state's own dictionary: the state raises for what was not noted.
+    own: str | None = request.scope.get("state", _NOTHING).get("language")
+    return choice or own or best
 
 
 def wished(request: Request) -> str | None:
     """What the person chose in this browser, now or before; None: nothing."""
-    remembered = request.cookies.get(LANGUAGE_COOKIE)
-    return chosen(request) or (remembered if remembered in LANGUAGES else None)
+    return _of_browser(request)[0]
+
+
+def _of_browser(request: Request) -> tuple[str | None, str]:
+    """What was chosen in this browser, and what it would like best: taken once a request, for it is asked for several times."""
+    known: tuple[str | None, str] | None = request.scope.get(_BROWSER)
+    if known is None:
+        remembered = request.cookies.get(LANGUAGE_COOKIE)
+        choice = chosen(request) or (remembered if remembered in LANGUAGES else None)
+        known = request.scope[_BROWSER] = (choice, accepted(request.headers.get("accept-language", "")))
+    return known
 
 
 def speaks(request: Request, language: str | None) -> None:
@@ -52,8 +69,13 @@ def remember_language(response: Response, language: str) -> None:
 
 def accepted(header: str) -> str:
     """The best of our languages for an Accept-Language header (RFC 9110 section 12.5.4)."""
+    return _accepted(header[:MAX_ACCEPT_LANGUAGE_CHARS])
+
+
+@lru_cache(maxsize=MAX_KEPT_HEADERS)
+def _accepted(header: str) -> str:
     best, best_weight = DEFAULT_LANGUAGE, 0.0
-    for part in header[:MAX_ACCEPT_LANGUAGE_CHARS].split(","):
+    for part in header.split(","):
         tag, _, parameter = part.partition(";")
         short = tag.strip().partition("-")[0].lower()
         weight = _weight(parameter)

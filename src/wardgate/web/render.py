@@ -35,6 +35,7 @@ _ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 431, 500, 503)
 _MAY_PASS = (429, 500, 503)
 # Applications, languages, themes and brands together; each holds some kilobytes.
 MAX_KEPT_PAGES = 512
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,8 @@ def _is_frozen(request: Request) -> bool:
 
 def realm_of(request: Request) -> str:
     """The realm that the request is known to belong to; empty before anybody signed in."""
-    realm: str = getattr(request.state, "realm", "")
+    # From the state's own dictionary: the state raises for what was not noted.
+    realm: str = request.scope.get("state", _NOTHING).get("realm", "")
     return realm
 
 
