@@ -21,6 +21,7 @@ MAX_RELAY_STATE_OCTETS = 4_096
 MAX_SIGNATURE_OCTETS = 1_024
 DEFLATE = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 _OURS = (REQUEST, RESPONSE, "RelayState", "SigAlg", "Signature", "SAMLEncoding")
+_AS_OCTETS = {name.encode(): name for name in _OURS}
 _SIGNED = (REQUEST, RESPONSE, "RelayState", "SigAlg")
 # What cannot travel in a form: HTML has no NUL, and headers must not be made of the rest.
 _UNSENDABLE = frozenset(map(chr, range(32))) - set("\t\r\n") | {"\x7f"}
@@ -50,7 +51,7 @@ class Received:
 
 @quick_value
 class Form:
-    """A form that the browser posts by itself: where to, and its hidden fields in their order."""
+    """A form that the browser posts by itself: where to, and its hidden fields in their order, the message first, in base64."""
 
     action: str
     fields: tuple[tuple[str, str], ...]
@@ -121,13 +122,13 @@ def _parameters(query: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for part in query.split(b"&"):
         raw_name, _, value = part.partition(b"=")
-        name = unquote_to_bytes(raw_name.replace(b"+", b" ")).decode("utf-8", "replace")
-        if name not in _OURS:
+        name = _AS_OCTETS.get(raw_name)
+        if name is None:
+            if unquote_to_bytes(raw_name).decode("utf-8", "replace") in _OURS:
+                raise refused("a parameter whose name is escaped", "saml_duplicate_parameter")
             continue
         if name in found:
             raise refused(f"{name} is there twice", "saml_duplicate_parameter")
-        if raw_name != name.encode():
-            raise refused("a parameter whose name is escaped", "saml_duplicate_parameter")
         found[name] = value
     return found
 
@@ -153,8 +154,10 @@ def _query_signature(raw: dict[str, bytes]) -> QuerySignature | None:
 
 def _unquoted(value: bytes) -> str:
     """Percent signs decoded. A bare plus is left: in Base64 it is one that somebody forgot to escape."""
+    # The marks of Base64 at once, which are most of what is escaped: none of them can become part of another escape.
+    plain = value.replace(b"%2B", b"+").replace(b"%2F", b"/").replace(b"%3D", b"=") if b"%" in value else value
     try:
-        return unquote_to_bytes(value).decode("ascii")
+        return (unquote_to_bytes(plain) if b"%" in plain else plain).decode("ascii")
     except UnicodeDecodeError as error:
         raise refused("a parameter that is not ASCII", "saml_encoding") from error
 

@@ -82,6 +82,16 @@ class OpenMessage:
 
 
 @quick_value
+class _Checked:
+    """A message that holds to what every one has to. `root`: the element to read, and nothing of the tree that came but it."""
+
+    root: Element
+    signed: bool
+    destination: str
+    issued_at: int
+
+
+@quick_value
 class Arrival:
     """Where and when a message arrived. `destinations` are the addresses under which this endpoint is known."""
 
@@ -103,7 +113,8 @@ def open_message(received: Received) -> OpenMessage:
 
 def authn_request(message: OpenMessage, certificates: Sequence[bytes], arrival: Arrival) -> AuthnRequest:
     """The AuthnRequest in `message`; `certificates` are those of its issuer's metadata. Raises SamlMessageError."""
-    root, signed = _checked(message, _AUTHN_REQUEST, certificates, arrival)
+    checked = _checked(message, _AUTHN_REQUEST, certificates, arrival)
+    root = checked.root
     known = _children(root, _OF_AUTHN_REQUEST)
     acs_url, binding = attribute(root, "AssertionConsumerServiceURL"), attribute(root, "ProtocolBinding")
     acs_index = unsigned_short(root, "AssertionConsumerServiceIndex")
@@ -115,7 +126,7 @@ def authn_request(message: OpenMessage, certificates: Sequence[bytes], arrival: 
     return AuthnRequest(
         id=id_of(root),
         issuer=message.issuer,
-        destination=attribute(root, "Destination"),
+        destination=checked.destination,
         acs_url=acs_url,
         acs_index=acs_index,
         binding=binding or None,
@@ -127,8 +138,8 @@ def authn_request(message: OpenMessage, certificates: Sequence[bytes], arrival: 
         contexts=contexts,
         comparison=comparison,
         attribute_index=unsigned_short(root, "AttributeConsumingServiceIndex"),
-        issued_at=_issued_at(root),
-        signed=signed,
+        issued_at=checked.issued_at,
+        signed=checked.signed,
         context_declarations=declarations,
         subject=_subject(known.get(_SUBJECT)),
     )
@@ -136,7 +147,8 @@ def authn_request(message: OpenMessage, certificates: Sequence[bytes], arrival: 
 
 def logout_request(message: OpenMessage, certificates: Sequence[bytes], arrival: Arrival) -> LogoutRequest:
     """The LogoutRequest in `message`. Raises SamlMessageError, also for a name that is encrypted: we publish no key for that."""
-    root, signed = _checked(message, _LOGOUT_REQUEST, certificates, arrival)
+    checked = _checked(message, _LOGOUT_REQUEST, certificates, arrival)
+    root = checked.root
     known = _children(root, _OF_LOGOUT_REQUEST, repeated=_SESSION_INDEX)
     if _NAME_ID not in known:
         raise refused("a LogoutRequest without a NameID", "saml_name_id")
@@ -149,18 +161,19 @@ def logout_request(message: OpenMessage, certificates: Sequence[bytes], arrival:
     return LogoutRequest(
         id=id_of(root),
         issuer=message.issuer,
-        destination=attribute(root, "Destination"),
-        issued_at=_issued_at(root),
+        destination=checked.destination,
+        issued_at=checked.issued_at,
         not_on_or_after=ends,
         name_id=_name_id(known[_NAME_ID]),
         session_indexes=indexes,
-        signed=signed,
+        signed=checked.signed,
     )
 
 
 def logout_response(message: OpenMessage, certificates: Sequence[bytes], arrival: Arrival) -> LogoutResponse:
     """The LogoutResponse in `message`. Raises SamlMessageError."""
-    root, signed = _checked(message, _LOGOUT_RESPONSE, certificates, arrival)
+    checked = _checked(message, _LOGOUT_RESPONSE, certificates, arrival)
+    root = checked.root
     known = _children(root, _OF_LOGOUT_RESPONSE)
     if _STATUS not in known:
         raise refused("a response without a status", "saml_status")
@@ -169,25 +182,25 @@ def logout_response(message: OpenMessage, certificates: Sequence[bytes], arrival
         id=id_of(root),
         in_response_to=attribute(root, "InResponseTo", MAX_ID_CHARS),
         issuer=message.issuer,
-        destination=attribute(root, "Destination"),
-        issued_at=_issued_at(root),
+        destination=checked.destination,
+        issued_at=checked.issued_at,
         status=status,
         second_status=second,
-        signed=signed,
+        signed=checked.signed,
     )
 
 
 # --- what every message has to hold to -----------------------------------------------------------------------------------------
 
 
-def _checked(message: OpenMessage, tag: str, certificates: Sequence[bytes], arrival: Arrival) -> tuple[Element, bool]:
-    """The element to read, and whether it is signed: after this only that element counts, not the tree that came."""
+def _checked(message: OpenMessage, tag: str, certificates: Sequence[bytes], arrival: Arrival) -> _Checked:
+    """The message, its signatures checked: after this only the element that they cover counts, not the tree that came."""
     if message.root.tag != tag:
         raise refused("a message of another kind", "saml_no_message")
     root, signed = _signed_root(message, certificates)
     if attribute(root, "Version") != "2.0":
         raise refused("a version that is not 2.0", "saml_version")
-    if _issuer(root) != message.issuer:
+    if root is not message.root and _issuer(root) != message.issuer:
         raise refused("the issuer is not the one that was signed", "saml_signature")
     destination = attribute(root, "Destination")
     if destination not in arrival.destinations and (destination or signed):
@@ -198,7 +211,7 @@ def _checked(message: OpenMessage, tag: str, certificates: Sequence[bytes], arri
         raise refused("issued in the future: is the application's clock right?", "saml_time")
     if issued_at < arrival.now_ms - arrival.max_age_ms:
         raise refused("issued too long ago: is the application's clock right?", "saml_time")
-    return root, signed
+    return _Checked(root, signed, destination, issued_at)
 
 
 def _signed_root(message: OpenMessage, certificates: Sequence[bytes]) -> tuple[Element, bool]:
