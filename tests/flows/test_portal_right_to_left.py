@@ -5,13 +5,23 @@ The catalogue of these tests says one Hebrew word everywhere, so that whatever e
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from lxml import html
 
 from tests.flows.portal_world import BrowserOfTests, PortalWorld
+from tests.flows.world import START, the_default_policy
 from wardgate import texts
+from wardgate.delivery.gsm import is_narrow
+from wardgate.delivery.port import Channel
+from wardgate.engine.messages import compose
+from wardgate.engine.runtime import Application, EngineConfiguration
+from wardgate.engine.settings import ApplicationSettings
+from wardgate.engine.wording import Notice, Whom, mail_of, sms_of
+from wardgate.factors.port import Sending
 from wardgate.texts import Text, catalogue, language_of, render, render_on_page
 from wardgate.web import language
 from wardgate.web import render as rendering
@@ -129,3 +139,67 @@ def test_values_of_a_sentence_are_isolated_where_they_could_turn_it() -> None:
     assert "\u2068+90 *** ** 47\u2069" in render_on_page(said, "he")
     assert render_on_page(said, "en") == render(said, "en")
     assert f"\u2068{_WORD} 7\u2069" in render_on_page(Text("code.ask_sms", {"masked": f"{_WORD} 7"}), "en")
+
+
+class ForWhom(NamedTuple):
+    """What a code is for."""
+
+    id: str
+    reference: str
+    goal: str
+    application: str
+    realm: str
+    subject_id: str
+    user_name: str
+    language: str
+
+
+LINK = "https://login.acme.test/l/" + "x" * 43
+
+
+def configuration(brand: str = "Acme Ltd 7") -> EngineConfiguration:
+    return replace(PortalWorld().configuration(), brands={"": brand})
+
+
+def code_in(language: str, channel: Channel, title: str = "Acme VPN 2", **settings: Any) -> str:
+    """The message with a code."""
+    whom = ForWhom("t", "WG123456", "login", "vpn", "acme", "s", "ada", language)
+    application = Application(ApplicationSettings(name="vpn", title=title, **settings), the_default_policy())
+    return compose(configuration(), application, Sending(channel, "+905321234567", "123456"), 180, whom)[1]
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+def test_values_of_a_code_stand_in_a_direction_of_their_own_and_the_code_can_be_copied(channel: Channel) -> None:
+    said = code_in("he", channel)
+    assert "\u2068Acme Ltd 7\u2069" in said
+    assert "\u2068Acme VPN 2\u2069" in said
+    assert f"{_WORD} 123456 " in said
+    assert re.findall(r"[A-Za-z]+", _ISOLATES.sub("", said)) == (["WG"] if channel is Channel.EMAIL else [])
+    own = code_in("he", channel, sms_text={"he": "{application}: {code}"}, email_text={"he": "{application}: {code}"})
+    assert own.strip() == "\u2068Acme VPN 2\u2069: 123456"
+
+
+def test_values_of_a_notice_stand_in_a_direction_of_their_own_and_nothing_stands_at_its_link() -> None:
+    whom = Whom("s", "ada", "portal", "", "WG123456", "he", device="Firefox 140, Linux")
+    notice = Notice(
+        "contact_added", {"new": "+90 *** ** 47", "until": "2026-11-22 09:00 UTC"}, "notice.contact_subject_phone", LINK
+    )
+    notice = replace(notice, link_text="notice.link_undo")
+    subject, mail = mail_of(configuration(), whom, notice, True, START)
+    sms = sms_of(configuration(), whom, notice, True)
+    for text in (subject, mail, sms):
+        assert re.findall(r"[A-Za-z+]+", _ISOLATES.sub("", text).replace(LINK, "").replace("WG123456", "")) == []
+        assert LINK in text or text == subject
+        assert f"{LINK}\u2069" not in text
+    assert "\u2068Firefox 140, Linux\u2069 · " in mail
+    assert sms.startswith("\u2068Acme Ltd 7\u2069: "), (
+        "else the brand would make the whole message one that is written from the left"
+    )
+
+
+def test_a_text_message_that_is_written_from_the_left_keeps_the_narrow_alphabet() -> None:
+    """One mark would make three parts of one, and each part is paid for."""
+    assert is_narrow(code_in("en", Channel.SMS))
+    assert is_narrow(code_in("tr", Channel.SMS))
+    assert "\u2068" not in code_in("en", Channel.EMAIL, title="Çağrı Merkezi")
+    assert f"\u2068{_WORD} 7\u2069" in code_in("en", Channel.EMAIL, title=f"{_WORD} 7")

@@ -44,7 +44,7 @@ from wardgate.engine.runtime import PRODUCT
 from wardgate.engine.settings import with_portal
 from wardgate.errors import Conflict, NotFound, UsageError
 from wardgate.storage.port import Committed, Operation
-from wardgate.texts import Text, language_of, render
+from wardgate.texts import Text, language_of, render, render_in_message
 
 MAIL, SMS, PRINT = "mail", "sms", "print"
 WAYS: Final = (MAIL, SMS, PRINT)
@@ -212,7 +212,7 @@ def _message(
         "ref": reference,
     }
     is_sms = channel is Channel.SMS
-    text = render(Text("activate.sms" if is_sms else "activate.mail_body", values), language)
+    text = render_in_message(Text("activate.sms" if is_sms else "activate.mail_body", values), language)
     return enqueue(
         office.ring,
         message_id=new_id(),

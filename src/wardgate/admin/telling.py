@@ -32,7 +32,7 @@ from wardgate.policy.rules import Floor, compile_policy, default_policy
 from wardgate.policy.settings import FloorThenSettings
 from wardgate.policy.view import View
 from wardgate.storage.port import Operation
-from wardgate.texts import Text, render
+from wardgate.texts import Text, render_in_message
 
 # An operator waits so long for a directory that tells where its person can be reached, and not longer.
 TIMEOUT_S: Final = 3.0
@@ -54,7 +54,9 @@ class Act:
 
     def said(self, language: str) -> str:
         """In words."""
-        return render(Text(f"notice.act_{self.name}", {"what": self.what or way_named(self.kind, self.label, language)}), language)
+        return render_in_message(
+            Text(f"notice.act_{self.name}", {"what": self.what or way_named(self.kind, self.label, language)}), language
+        )
 
 
 _ROLE_CHANGED: Final = Act("role_changed")

@@ -25,7 +25,7 @@ from wardgate.engine.transaction import Transaction
 from wardgate.factors import BY_LINK, ON_PAGES, SECOND_FACTORS, STRONG_KINDS
 from wardgate.factors.port import Factor, Holder, Right, Wrong, digits_of
 from wardgate.storage.port import Operation
-from wardgate.texts import Text, render
+from wardgate.texts import Text, render_in_message
 from wardgate.values import quick_value
 
 # What stands for a factor in a login whose person has to set one up first. It is none of policies, and proves nothing.
@@ -253,8 +253,8 @@ class ByLink:
         }
         name = "enrol" if kind == ENROL else "confirm"
         form = "sms" if channel is Channel.SMS else "email"
-        subject = "" if channel is Channel.SMS else render(Text(f"approve.{name}_subject", values), language)
-        text = render(Text(f"approve.{name}_{form}", values), language)
+        subject = "" if channel is Channel.SMS else render_in_message(Text(f"approve.{name}_subject", values), language)
+        text = render_in_message(Text(f"approve.{name}_{form}", values), language)
         event = AuditEvent(
             Kind.LINK_SENT,
             now_ms,

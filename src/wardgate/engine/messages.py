@@ -14,7 +14,7 @@ from wardgate.engine.runtime import Application, EngineConfiguration, EnginePart
 from wardgate.engine.wording import cut
 from wardgate.factors.port import Sending
 from wardgate.storage.port import Operation
-from wardgate.texts import Text, language_of, render
+from wardgate.texts import Text, language_of, render_in_message, values_in_message
 
 SMS_MAX_CHARS = 400
 # How long names may be, until the whole fits one part.
@@ -111,7 +111,7 @@ def compose(
             cut_names = [cut(name, most) for name in names]
             said = {**values, **_named(cut_names[0], cut_names[1], ours, owner.goal, language)}
             own = _own(settings.sms_text, language, said)
-            text = (own or render(Text("message.sms", said), language)).strip()[:SMS_MAX_CHARS]
+            text = (own or render_in_message(Text("message.sms", said), language)).strip()[:SMS_MAX_CHARS]
             found = text + line
             if ascii_only or (own is None and parts_of(found) > 1):
                 found = narrowest(found, ascii_only)
@@ -119,8 +119,8 @@ def compose(
                 break
         return "", found
     said = {**values, **_named(configuration.brand_of(owner.realm), application.title, ours, owner.goal, language)}
-    subject = _own(settings.email_subject, language, said) or render(Text("message.email_subject", said), language)
-    text = _own(settings.email_text, language, said) or render(Text("message.email", said), language)
+    subject = _own(settings.email_subject, language, said) or render_in_message(Text("message.email_subject", said), language)
+    text = _own(settings.email_text, language, said) or render_in_message(Text("message.email", said), language)
     return " ".join(subject.split()), text.strip() + "\n"
 
 
@@ -136,7 +136,7 @@ def _named(brand: str, title: str, ours: bool, goal: str, language: str) -> dict
     signs_in = kept == _SIGN_IN
     act = Text("message.act_here") if signs_in and ours else Text(f"message.act_{kept}", {"application": title})
     warning = Text("message.warn_password" if signs_in else "message.warn")
-    return {"brand": brand, "act": render(act, language), "warning": render(warning, language)}
+    return {"brand": brand, "act": render_in_message(act, language), "warning": render_in_message(warning, language)}
 
 
 def _own(texts: Mapping[str, str], language: str, values: Mapping[str, str | int]) -> str | None:
@@ -144,6 +144,6 @@ def _own(texts: Mapping[str, str], language: str, values: Mapping[str, str | int
     own = texts.get(language_of(language))
     if own is None:
         return None
-    for name, value in values.items():
+    for name, value in values_in_message(values, language).items():
         own = own.replace("{" + name + "}", str(value))
     return own

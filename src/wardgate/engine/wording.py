@@ -13,7 +13,7 @@ from wardgate.account.recovery_code import KIND as RECOVERY_CODE
 from wardgate.clock import offset_of
 from wardgate.delivery.gsm import narrowest
 from wardgate.engine.runtime import EngineConfiguration
-from wardgate.texts import Text, catalogue, language_of, render
+from wardgate.texts import Text, catalogue, in_message, language_of, render, render_in_message
 
 MAX_BRAND_CHARS: Final = 20
 MAX_NICKNAME_CHARS: Final = 40
@@ -68,22 +68,24 @@ def mail_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, link
     """Subject and text of a mail."""
     values = _values(configuration, whom, notice)
     where = ", ".join(part for part in (whom.device, whom.place) if part)
-    reference = ", ".join([render(Text("notice.frame", values), whom.language), *_ticket(whom, "frame")])
-    parts = (moment_in(configuration, whom.realm, now), where, configuration.named(whom.application, whom.realm), reference)
-    frame = " · ".join(part for part in parts if part)
-    lines = [render(Text(f"notice.{notice.happened}_body", values), whom.language).strip(), frame]
+    reference = ", ".join([render_in_message(Text("notice.frame", values), whom.language), *_ticket(whom, "frame")])
+    parts = (moment_in(configuration, whom.realm, now), where, configuration.named(whom.application, whom.realm))
+    frame = " · ".join([*(in_message(part, whom.language) for part in parts if part), reference])
+    lines = [render_in_message(Text(f"notice.{notice.happened}_body", values), whom.language).strip(), frame]
     lines += [_link(notice, "body", whom.language, values) if linked else _call(notice, "body", whom.language, values)]
     lines += [render(Text("notice.never"), whom.language)]
-    subject = render(Text(notice.subject or f"notice.{notice.happened}_subject", values), whom.language)
+    subject = render_in_message(Text(notice.subject or f"notice.{notice.happened}_subject", values), whom.language)
     return " ".join(subject.split()), "\n\n".join(line for line in lines if line) + "\n"
 
 
 def sms_of(configuration: EngineConfiguration, whom: Whom, notice: Notice, linked: bool) -> str:
     """A text message."""
     values = _values(configuration, whom, notice)
-    said = " ".join([render(Text(f"notice.{notice.happened}_sms", values), whom.language).strip(), *_ticket(whom, "sms")])
+    said = " ".join(
+        [render_in_message(Text(f"notice.{notice.happened}_sms", values), whom.language).strip(), *_ticket(whom, "sms")]
+    )
     end = _link(notice, "sms", whom.language, values) if linked else _call(notice, "sms", whom.language, values)
-    text = f"{cut(configuration.brand_of(whom.realm), MAX_BRAND_CHARS)}: {said} {end}"
+    text = f"{in_message(cut(configuration.brand_of(whom.realm), MAX_BRAND_CHARS), whom.language)}: {said} {end}"
     return narrowest(text, language_of(whom.language) in configuration.notices.ascii_only)
 
 
@@ -112,14 +114,16 @@ def _values(configuration: EngineConfiguration, whom: Whom, notice: Notice) -> d
 
 
 def _ticket(whom: Whom, form: str) -> list[str]:
-    return [render(Text(f"notice.ticket_{form}", {"ticket": harmless(whom.ticket)}), whom.language)] if whom.ticket else []
+    return (
+        [render_in_message(Text(f"notice.ticket_{form}", {"ticket": harmless(whom.ticket)}), whom.language)] if whom.ticket else []
+    )
 
 
 def _link(notice: Notice, form: str, language: str, values: Mapping[str, str | int]) -> str:
-    return render(Text(f"{notice.link_text}_{form}", values), language)
+    return render_in_message(Text(f"{notice.link_text}_{form}", values), language)
 
 
 def _call(notice: Notice, form: str, language: str, values: Mapping[str, str | int]) -> str:
     if notice.call:
-        return render(Text(f"notice.call_{form}", values), language)
-    return render(Text("notice.ref_sms", values), language) if form == "sms" else ""
+        return render_in_message(Text(f"notice.call_{form}", values), language)
+    return render_in_message(Text("notice.ref_sms", values), language) if form == "sms" else ""

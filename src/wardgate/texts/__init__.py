@@ -5,6 +5,7 @@ thing it does. Adding a language is one catalogue file and one word in `LANGUAGE
 calls itself and in which direction it is written stand in the catalogue. Imports nothing of ours.
 """
 
+import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
@@ -18,7 +19,10 @@ FOLDER = Path(__file__).parent
 RIGHT_TO_LEFT = "rtl"
 # What stands between these is set by its own direction and turns nothing around it (Unicode annex 9, FSI and PDI).
 _ISOLATED = "\u2068{}\u2069"
+_SET_APART = re.compile("\u2068[^\u2068\u2069]*\u2069")
 _TURNING = frozenset(("R", "AL"))
+# Letters that are written from the left, and digits, which always are.
+_ONE_WAY = frozenset(("L", "EN", "AN"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,31 @@ def render_on_page(text: Text, language: str) -> str:
     turns = sentences["page.direction"] == RIGHT_TO_LEFT
     values = {name: _isolated(value, turns) if isinstance(value, str) else value for name, value in text.values.items()}
     return render(Text(longer if (longer := f"{text.id}_page") in sentences else text.id, values), language)
+
+
+def render_in_message(text: Text, language: str) -> str:
+    """The sentence in a mail or a text message, its values isolated as on a page (see `in_message`)."""
+    return render(Text(text.id, values_in_message(text.values, language)), language)
+
+
+def values_in_message(values: Mapping[str, str | int], language: str) -> dict[str, str | int]:
+    """Values for a sentence of a mail or a text message."""
+    return {name: in_message(value, language) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def in_message(value: str, language: str) -> str:
+    """A value as it stands in a mail or a text message of this language, where it could turn what is around it.
+
+    What is copied or touched stays as it is: a word of letters and digits, such as a code, turns nothing, and phones take a mark
+    behind a link for a part of it. So do lines of their own. In a language that is written from the left only what is written from
+    the right is marked, which is outside of the narrow alphabet already: no text message takes more parts for an alphabet.
+    """
+    if "\n" in value or (value.isascii() and (value.isalnum() or "://" in value)):
+        return value
+    turns = catalogue(language_of(language))["page.direction"] == RIGHT_TO_LEFT
+    if turns and _ONE_WAY.isdisjoint(map(unicodedata.bidirectional, _SET_APART.sub("", value))):
+        return value
+    return _isolated(value, turns)
 
 
 def _isolated(value: str, turns: bool) -> str:

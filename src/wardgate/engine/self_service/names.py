@@ -29,7 +29,7 @@ from wardgate.errors import DirectoryUnavailable, MessageError, SealError
 from wardgate.factors import BY_KIND
 from wardgate.factors.port import Holder
 from wardgate.storage.port import Committed, Operation, Row, Where
-from wardgate.texts import Text, language_of, render
+from wardgate.texts import Text, language_of, render_in_message
 
 GOAL: Final = "recover_name"
 PER_CONTACT_A_DAY: Final = 3
@@ -237,7 +237,7 @@ class UserNames:
 
 def _line(found: _Found, many: bool, language: str) -> str:
     form = "username.line_realm" if many else "username.line"
-    return render(Text(form, {"user": found.user.name, "realm": found.realm.name}), language)
+    return render_in_message(Text(form, {"user": found.user.name, "realm": found.realm.name}), language)
 
 
 def _same_place(one: str, other: str) -> bool:

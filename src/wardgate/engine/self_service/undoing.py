@@ -35,7 +35,7 @@ from wardgate.engine.wording import Notice, Whom
 from wardgate.errors import Conflict, DirectoryUnavailable
 from wardgate.session.sessions import end_all
 from wardgate.storage.port import Committed, Delete, Operation, Row, Update, Where
-from wardgate.texts import Text, render
+from wardgate.texts import Text, render_in_message
 
 _TRIES: Final = 5
 _MOST_LINKS: Final = 20
@@ -222,7 +222,7 @@ class Undoing:
         payload = link.payload
         said = (trail.reference, str(payload["language"]), str(payload.get("realm", "")))
         whom = Whom(link.subject_id, str(payload["user"]), str(payload["application"]), "", *said)
-        told = [render(Text(f"notice.undone_{name}", {"value": value}), whom.language) for name, value in what.items()]
+        told = [render_in_message(Text(f"notice.undone_{name}", {"value": value}), whom.language) for name, value in what.items()]
         notice = Notice(happened, {"what": " ".join(told)}, link=page_address(self._parts, ACCOUNT), link_text="notice.link_see")
         return tell(self._parts, whom, addressees, notice)
 
