@@ -12,6 +12,7 @@ from tests.flows.portal_world import OURS
 from tests.flows.saml_world import ACS, IDP, SP, SamlBrowser, SamlWorld, a_party, by_redirect
 from wardgate.audit.timeline import by_reference
 from wardgate.federation.saml import names
+from wardgate.federation.saml.values import Endpoint
 from wardgate.policy.settings import LifetimesThenSettings
 
 MFA = names.CONTEXT_REFEDS_MFA
@@ -206,6 +207,39 @@ async def test_name_formats_are_those_that_were_agreed() -> None:
         assert browser.told().name != first
         await browser.ask(inside=f'<p:NameIDPolicy Format="{names.FORMAT_ENCRYPTED}"/>')
         assert browser.told().status == ("Requester", "InvalidNameIDPolicy")
+
+
+@pytest.mark.parametrize(
+    ("wish", "status"),
+    [
+        ({"Version": "2.1"}, ("VersionMismatch", "RequestVersionTooHigh")),
+        ({"Version": "1.1"}, ("VersionMismatch", "RequestVersionTooLow")),
+        ({"AssertionConsumerServiceURL": "", "AssertionConsumerServiceIndex": "9"}, ("Requester", "UnsupportedBinding")),
+        ({"AttributeConsumingServiceIndex": "3"}, ("Success", "")),
+    ],
+)
+async def test_wishes_at_the_rim_of_the_specification_are_answered_as_it_says(
+    wish: dict[str, str], status: tuple[str, str]
+) -> None:
+    artifact = Endpoint("https://wiki.acme.test/sp/artifact", "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact", 9)
+    world = await a_world(parties=(a_party(metadata={"acs_elsewhere": (artifact,)}),))
+    async with world.browser() as browser:
+        await browser.ask(**wish)
+        if status[0] == "Success":
+            await sign_in(browser, world)
+        assert (browser.told().status, browser.told().action) == (status, ACS)
+
+
+async def test_person_who_is_named_by_a_kind_of_name_is_answered_for_by_it() -> None:
+    """Core section 3.4.1.4: the subject of the answer is the one of the request, name for name."""
+    world = await a_world()
+    subject = '<a:Subject><a:NameID Format="{}">{}</a:NameID></a:Subject>'
+    async with world.browser() as browser:
+        await browser.ask(inside=subject.format(names.FORMAT_EMAIL, "ada@acme.test"))
+        await sign_in(browser, world)
+        assert browser.told().name == "ada@acme.test"
+        await browser.ask(inside=subject.format(names.FORMAT_EMAIL, "bob@acme.test"))
+        assert browser.told().status == ("Responder", "UnknownPrincipal")
 
 
 async def test_started_here_the_application_is_told_without_having_asked() -> None:

@@ -103,7 +103,7 @@ def test_the_first_start_makes_a_key_and_our_metadata_shows_it_and_the_next(serv
 def test_metadata_is_fetched_by_the_server_and_what_is_told_can_be_seen(served: Served, application: Application) -> None:
     add = ("relying-party", "add", "wiki", "--metadata", application.url, "--authority", str(application.authority))
     refused = cli(*add, data=served.data, expect=3)
-    assert "is inside your network, and metadata.allow does not name it" in refused.stderr
+    assert "is inside your network, and metadata.allow (--allow) does not name it" in refused.stderr
     assert application.asked == 0
     added = cli_json(*add, "--allow", "127.0.0.1/32", "--allow", "::1/128", data=served.data)
     validate(added, "relying-party-add")

@@ -108,18 +108,45 @@ def test_what_xmlsec1_signs_is_read_as_signed(
     tmp_path: Path, kind: str, algorithm: SignatureAlgorithm, digest: str, prefixes: str
 ) -> None:
     """As OpenSAML writes it: line breaks inside the signature, and a prefix that only attribute values use."""
+    document = signed_by_xmlsec1(tmp_path, kind, algorithm, digest, prefixes)
+    assert is_read_as_signed(document, kind)
+    with pytest.raises(SamlMessageError):
+        is_read_as_signed(document.replace(b"_request", b"_another"), kind)
+
+
+@pytest.mark.parametrize("prefixes", ["", "#default saml"])
+def test_the_other_canonical_forms_that_the_specification_names_are_read(tmp_path: Path, prefixes: str) -> None:
+    """Core section 5.4.4: with comments; and a list of prefixes as WIF and old OpenSAML write it, where it changes nothing."""
+    sha256 = SignatureAlgorithm.RSA_SHA256, names.DIGEST_SHA256
+    assert is_read_as_signed(signed_by_xmlsec1(tmp_path, "rsa", *sha256, prefixes, names.EXCLUSIVE_C14N_COMMENTS), "rsa")
+    with_default = f' xmlns="{names.SCHEMA}" xmlns:samlp'
+    if prefixes:
+        with pytest.raises(SamlMessageError):
+            is_read_as_signed(signed_by_xmlsec1(tmp_path, "rsa", *sha256, prefixes, more=with_default), "rsa")
+
+
+def signed_by_xmlsec1(
+    folder: Path,
+    kind: str,
+    algorithm: SignatureAlgorithm,
+    digest: str,
+    prefixes: str,
+    c14n: str = names.EXCLUSIVE_C14N,
+    more: str = " xmlns:samlp",
+) -> bytes:
+    """A request that xmlsec1 signed."""
     included = f'<ec:InclusiveNamespaces xmlns:ec="{names.EXCLUSIVE_C14N}" PrefixList="{prefixes}"/>' if prefixes else ""
     template = TEMPLATE.format(
-        ds=names.DSIG, c14n=names.EXCLUSIVE_C14N, enveloped=names.ENVELOPED, method=algorithm, digest=digest, prefixes=included
+        ds=names.DSIG, c14n=c14n, enveloped=names.ENVELOPED, method=algorithm, digest=digest, prefixes=included
     )
-    plain = authn_request().decode().replace(" xmlns:samlp", f' xmlns:xs="{names.SCHEMA}" xmlns:samlp', 1)
-    unsigned, signed = tmp_path / "template.xml", tmp_path / "request.xml"
+    plain = authn_request().decode().replace(" xmlns:samlp", f' xmlns:xs="{names.SCHEMA}"{more}', 1)
+    unsigned, signed = folder / "template.xml", folder / "request.xml"
     unsigned.write_text(plain.replace("</saml:Issuer>", f"</saml:Issuer>\n  {template}", 1))
-    private, _ = pair(kind, "sp").write(tmp_path, "sp")
+    private, _ = pair(kind, "sp").write(folder, "sp")
     command = [executable("xmlsec1"), "--sign", "--privkey-pem", str(private), "--output", str(signed)]
     subprocess.run([*command, "--id-attr:ID", f"{names.PROTOCOL}:AuthnRequest", str(unsigned)], check=True, timeout=60)
-    message = open_message(posted(signed.read_bytes()))
-    assert requests.authn_request(message, [pair(kind, "sp").certificate], ARRIVAL).signed
-    altered = open_message(posted(signed.read_bytes().replace(b"_request", b"_another")))
-    with pytest.raises(SamlMessageError):
-        requests.authn_request(altered, [pair(kind, "sp").certificate], ARRIVAL)
+    return signed.read_bytes()
+
+
+def is_read_as_signed(document: bytes, kind: str) -> bool:
+    return requests.authn_request(open_message(posted(document)), [pair(kind, "sp").certificate], ARRIVAL).signed

@@ -22,6 +22,7 @@ from wardgate.federation.checking import doubts, shared_names
 from wardgate.federation.claims import GROUPS
 from wardgate.federation.presets import preset_of
 from wardgate.federation.relying_party import KeyKind, RelyingParty
+from wardgate.federation.saml import names
 from wardgate.federation.settings import SamlApplicationSettings
 from wardgate.federation.signing_keys import DAY_MS, SigningKeys, load_keys
 from wardgate.federation.standing import metadata_of
@@ -35,6 +36,7 @@ METADATA_DAYS: Final = 3
 # How long after a restore our signing keys are doubted aloud.
 RESTORED_DAYS: Final = 30
 CONNECT_TIMEOUT_S: Final = 5.0
+MAX_KINDS_TOLD: Final = 4
 HTTPS_PORT: Final = 443
 
 
@@ -49,7 +51,7 @@ async def examine_party(office: Office, settings: StartSettings, *, name: str, o
     findings += await _revived(office, keys)
     party = _party(found, stored)
     if party is not None:
-        findings += [*_certificates(party, now_ms), *_addresses(party), *_told(found)]
+        findings += [*_certificates(party, now_ms), *_addresses(party), *_name(party), *_told(found)]
         findings += [finding async for finding in _answering(party)] if online else []
     findings += [*_shared(document, found), *_policy(found), *_initiated(found)]
     order = list(Level)
@@ -70,7 +72,8 @@ async def party_findings(office: Office, document: Document, settings: StartSett
         return []
     now_ms, stored = office.now_ms(), await load_stored(office.storage)
     keys = await load_keys(office.storage, office.ring)
-    findings = [*_place(settings), *await _revived(office, keys)]
+    # That the portal has no public_url is said of its listener already.
+    findings = [*_nowhere(settings), *await _revived(office, keys)]
     for each in parties:
         findings += [*_serving(each, stored.get(each.name), now_ms), *_keys(each, keys, now_ms)]
         party = _party(each, stored.get(each.name))
@@ -102,11 +105,15 @@ def _party(settings: SamlApplicationSettings, stored: Stored | None) -> RelyingP
 # --- what is here ------------------------------------------------------------------------------------------------------
 
 
-def _place(settings: StartSettings) -> Iterator[Finding]:
+def _nowhere(settings: StartSettings) -> Iterator[Finding]:
     if not any("portal" in each.doors for each in settings.https_listeners):
         what = "no listener here has the portal, where people sign in to applications"
         yield Finding(Level.WARNING, what, "add portal to the doors of [https] in wardgate.toml on the machine that serves it")
-    elif not settings.portal_url:
+
+
+def _place(settings: StartSettings) -> Iterator[Finding]:
+    yield from _nowhere(settings)
+    if not settings.portal_url and any("portal" in each.doors for each in settings.https_listeners):
         what = "the portal has no public_url: our entity id and addresses name this machine"
         cure = (
             "set public_url of [https] in wardgate.toml, such as https://login.acme.test, before any application has our metadata"
@@ -194,7 +201,23 @@ def _certificates(party: RelyingParty, now_ms: int) -> Iterator[Finding]:
         yield Finding(Level.WARNING, what, "have it make an RSA key of 2048 bits or more, or P-256")
 
 
+def _name(party: RelyingParty) -> Iterator[Finding]:
+    listed = party.metadata.name_id_formats
+    if listed and party.name_id.format not in listed and names.FORMAT_UNSPECIFIED not in listed:
+        kinds = ", ".join(each.rpartition(":")[2] for each in listed[:MAX_KINDS_TOLD])
+        what = f"{party.name}: it is told names of the kind {_word(party)}, and its metadata takes {kinds}"
+        yield Finding(Level.WARNING, what, "set name_id to one of those, or have the application take what it gets")
+
+
+def _word(party: RelyingParty) -> str:
+    return party.name_id.format.rpartition(":")[2]
+
+
 def _addresses(party: RelyingParty) -> Iterator[Finding]:
+    if party.metadata.unusable_addresses:
+        count = party.metadata.unusable_addresses
+        what = f"{party.name}: of its metadata's addresses {count} are plain http, and nothing is sent there"
+        yield Finding(Level.INFO, what, "have it name https alone; a request that names one of them is refused")
     addresses = [each.url for each in (*party.metadata.acs, *party.metadata.slo)]
     if any(not each.startswith("https:") for each in addresses):
         yield Finding(Level.WARNING, f"{party.name}: an address on this machine is not https", "for trials alone")

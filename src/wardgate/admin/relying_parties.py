@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from wardgate.admin.office import Office
 from wardgate.admin.people import Person as Found
@@ -15,7 +16,7 @@ from wardgate.config.store import edit, load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
 from wardgate.errors import AlreadyExists, MessageError, NotFound, SettingsError, UsageError
 from wardgate.federation.building import build_party
-from wardgate.federation.checking import read_metadata
+from wardgate.federation.checking import is_metadata_url, read_metadata
 from wardgate.federation.claims import Person, released
 from wardgate.federation.fetching import fetch
 from wardgate.federation.name_ids import name_for, persistent_name
@@ -205,11 +206,17 @@ def _built(settings: SamlApplicationSettings, stored: Stored | None, now_ms: int
 
 
 def _settings(wanted: Wanted) -> SamlApplicationSettings:
+    try:
+        preset_of(wanted.preset)
+    except SettingsError as error:
+        raise UsageError(error.message) from error
     ways = [each for each in (wanted.text, wanted.file, wanted.url) if each is not None]
     if len(ways) > 1:
         raise UsageError("give its metadata in one way: a file, an address or standard input")
     if not ways and not (wanted.entity_id and wanted.acs):
         raise UsageError("give its metadata (--metadata FILE, https://... or -), or --entity-id and --acs by hand")
+    if wanted.url is not None and not is_metadata_url(wanted.url):
+        raise UsageError("the address of its metadata must be https://HOST/... without a user name, or give the file")
     if wanted.text is not None and len(wanted.text) > MAX_INLINE_CHARS:
         told = f"the metadata is longer than {MAX_INLINE_CHARS} characters: copy it to the server and name it there"
         raise UsageError(f"{told}, --metadata-file /etc/wardgate/{wanted.name}.xml")
@@ -241,9 +248,13 @@ async def _proved(settings: SamlApplicationSettings) -> None:
         build_party(settings, metadata_of(settings, None))
         return
     try:
-        build_party(settings, read_metadata(document, settings.entity_id or "", signers(metadata)))
+        found = read_metadata(document, settings.entity_id or "", signers(metadata))
     except SettingsError as error:
         raise SettingsError(f"{settings.name}: its metadata {error.message}{_several(document)}") from error
+    try:
+        build_party(settings, found)
+    except SettingsError as error:
+        raise SettingsError(f"{settings.name}: {error.message}") from error
 
 
 def _several(document: bytes) -> str:
@@ -312,7 +323,11 @@ def _key(key: SigningKey, signs: bool, now_ms: int) -> dict[str, Any]:
         "state": "signs" if signs else "next" if key.signs_from > now_ms else "old",
         "signs_from": _time(key.signs_from),
         "published_until": _time(key.published_until),
-        "certificate": {"sha256": fingerprint(key.certificate), "ends_at": _time(key.ends_at)},
+        "certificate": {
+            "sha256": fingerprint(key.certificate),
+            "ends_at": _time(key.ends_at),
+            "pem": x509.load_der_x509_certificate(key.certificate).public_bytes(Encoding.PEM).decode(),
+        },
     }
 
 

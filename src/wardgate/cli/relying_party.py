@@ -10,7 +10,7 @@ from wardgate.cli.inputs import read_text
 from wardgate.cli.options import DEFAULT_DATA, AnyDirectory, Data, Json, example, group
 from wardgate.cli.output import EXIT_REFUSED, emit, facts, hand_over, note, say, table
 from wardgate.cli.performing import perform
-from wardgate.errors import UsageError
+from wardgate.errors import NotFound, UsageError
 
 MAX_METADATA_BYTES: Final = 2 * 1024 * 1024
 Reason = Annotated[str, typer.Option(help="Why, for the history and the audit trail.")]
@@ -115,10 +115,16 @@ def remove(name: Name, data: Data = DEFAULT_DATA, reason: Reason = "", as_json: 
     emit(perform(data, "relying-party.remove", params), as_json, lambda result: say(f"Relying party {result['name']} is gone."))
 
 
-@app.command(epilog=example("wardgate relying-party keys"))
-def keys(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+@app.command(epilog=example("wardgate relying-party keys", "wardgate relying-party keys --pem > wardgate.pem"))
+def keys(
+    data: Data = DEFAULT_DATA,
+    pem: Annotated[
+        bool, typer.Option("--pem", help="Print the certificates instead: those that sign, and those that come next.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """List our signing keys: which signs, which comes next, which is published still."""
-    emit(perform(data, "relying-party.keys", {}), as_json, _show_keys)
+    emit(perform(data, "relying-party.keys", {}), as_json, _show_certificates if pem else _show_keys)
 
 
 @app.command(
@@ -203,8 +209,17 @@ def _show_keys(result: Mapping[str, Any]) -> None:
     if not result["keys"]:
         note("There is no key yet: the server makes the first when it starts.")
     columns = ("name", "state", "signs_from", "published_until")
-    rows = [[*(key[name] for name in columns), *key["certificate"].values()] for key in result["keys"]]
+    rows = [[*(key[name] for name in columns), *map(key["certificate"].get, ("sha256", "ends_at"))] for key in result["keys"]]
     table((*(name.replace("_", "-") for name in columns), "sha256", "certificate-ends"), rows)
+
+
+def _show_certificates(result: Mapping[str, Any]) -> None:
+    wanted = [key for key in result["keys"] if key["state"] != "old"]
+    for key in wanted:
+        note(f"{key['name']}: {key['state']}, SHA-256 {key['certificate']['sha256']}")
+    if not wanted:
+        raise NotFound("there is no key yet: the server makes the first when it starts")
+    hand_over("".join(key["certificate"]["pem"] for key in wanted))
 
 
 def _show_rolled(result: Mapping[str, Any]) -> None:

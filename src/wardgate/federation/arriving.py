@@ -83,7 +83,7 @@ def sign_in_asked(door: FederationDoor, received: Received) -> tuple[RelyingPart
         passive=request.is_passive,
         contexts=known_classes(request.contexts),
         comparison=request.comparison,
-        name_id_format=request.name_id_format if request.name_id_format in _FORMATS else "",
+        name_id_format=_format_wanted(party, request),
         attribute_index=request.attribute_index,
         signed=request.signed,
         name_id=(subject.value, subject.format, subject.sp_name_qualifier) if subject is not None else ("", "", ""),
@@ -124,9 +124,22 @@ def arrival(door: FederationDoor, path: str) -> Arrival:
     return Arrival(frozenset({door.origin + path}), door.now_ms())
 
 
+def _format_wanted(party: RelyingParty, request: AuthnRequest) -> str:
+    """The kind of name that is asked for, which whom the request names may tell as well: he is answered for by that very name."""
+    wanted, subject = request.name_id_format, request.subject
+    if wanted in ("", names.FORMAT_UNSPECIFIED) and subject is not None and party.accepts(subject.format):
+        return subject.format
+    return wanted if wanted in _FORMATS else ""
+
+
 def _not_given(party: RelyingParty, request: AuthnRequest, asked: Asked) -> NotGiven | None:
     wanted = request.name_id_format
-    if asks_for_another_binding(request):
+    if request.version != "2.0":
+        is_newer = int(request.version.partition(".")[0]) >= 2
+        return NotGiven(
+            asked, names.VERSION_MISMATCH, names.REQUEST_VERSION_TOO_HIGH if is_newer else names.REQUEST_VERSION_TOO_LOW
+        )
+    if asks_for_another_binding(party.metadata, request):
         return NotGiven(asked, names.REQUESTER, names.UNSUPPORTED_BINDING)
     if wanted not in ("", names.FORMAT_UNSPECIFIED) and not (wanted in _FORMATS and party.accepts(wanted)):
         return NotGiven(asked, names.REQUESTER, names.INVALID_NAME_ID_POLICY)

@@ -13,7 +13,7 @@ from wardgate.federation.presets.preset import Preset
 from wardgate.federation.relying_party import KeyKind, Launchpad, NameIdFormat, NameIdRule, RelyingParty
 from wardgate.federation.saml import names
 from wardgate.federation.saml.values import Binding, Encrypt, Endpoint, KeyTransport, ResponseSettings, Sign, SpMetadata
-from wardgate.federation.settings import ClaimSettings, NameIdSettings, SamlApplicationSettings
+from wardgate.federation.settings import ClaimSettings, NameIdSettings, NameIdWord, SamlApplicationSettings
 
 FORMATS: Final[Mapping[str, NameIdFormat]] = {
     "persistent": NameIdFormat.PERSISTENT,
@@ -36,7 +36,7 @@ def build_party(settings: SamlApplicationSettings, metadata: SpMetadata, icon: s
         name=settings.name,
         title=settings.title or settings.name,
         metadata=metadata,
-        name_id=_name_id(settings.name_id or preset.name_id),
+        name_id=_name_id(settings.name_id or _takes(metadata, preset) or preset.name_id),
         preset=preset.name,
         slo_wanted=settings.logout,
         requires_signed_requests=_requires_signed(settings, metadata),
@@ -132,6 +132,18 @@ def _titles(settings: SamlApplicationSettings, metadata: SpMetadata) -> Mapping[
     if settings.launchpad.title or settings.title:
         return settings.launchpad.title
     return dict(metadata.display_names)
+
+
+def _takes(metadata: SpMetadata, preset: Preset) -> NameIdSettings | None:
+    """The first kind of name that the application says it takes, where the preset's own is none of them; None where that will do.
+
+    Of an unspecified one nobody knows what it is filled from: that is the operator's to say.
+    """
+    listed = metadata.name_id_formats
+    if not preset.follows_metadata or {FORMATS[preset.name_id.format], names.FORMAT_UNSPECIFIED} & {*listed}:
+        return None
+    words: dict[str, NameIdWord] = {FORMATS[word]: word for word in ("persistent", "transient", "email")}
+    return next((NameIdSettings(format=words[each]) for each in listed if each in words), None)
 
 
 def _name_id(settings: NameIdSettings) -> NameIdRule:

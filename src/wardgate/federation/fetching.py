@@ -76,7 +76,7 @@ def problem_of(address: str, allowed: Sequence[Network]) -> str:
     if any(found in network for network in allowed):
         return ""
     if not found.is_global or found.is_loopback or found.is_link_local or found.is_private or found.is_reserved:
-        return f"{found} is inside your network, and metadata.allow does not name it"
+        return f"{found} is inside your network, and metadata.allow (--allow) does not name it"
     return ""
 
 

@@ -141,7 +141,10 @@ class SamlApplicationSettings(AnyApplicationSettings):
     )
     key: Literal["rsa", "p256"] = field(default="rsa", metadata={"help": "which of our keys signs for it"})
     name_id: NameIdSettings | None = field(
-        default=None, metadata={"help": "the name that it knows a person by; default: the preset's, usually persistent"}
+        default=None,
+        metadata={
+            "help": "the name that it knows a person by; default: the preset's, usually persistent, or what its metadata takes"
+        },
     )
     name_id_formats: tuple[NameIdWord, ...] = field(
         default=(), metadata={"help": "further kinds of names that its requests may ask for"}

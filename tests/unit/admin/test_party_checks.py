@@ -16,6 +16,7 @@ from wardgate.config.checks import doubts
 from wardgate.config.document import Document, dump, parse, to_plain
 from wardgate.config.store import first_document, save
 from wardgate.federation.relying_party import KeyKind
+from wardgate.federation.saml import names
 from wardgate.federation.signing_keys import CERTIFICATE_DAYS, Change, make_first_keys, roll_key
 from wardgate.federation.stored_metadata import TABLE, Stored, row_of
 from wardgate.settings import HttpsListenerSettings, StartSettings
@@ -83,7 +84,11 @@ async def test_metadata_that_cannot_be_renewed_is_told_while_it_counts_and_after
 
 
 async def test_an_installation_without_a_name_of_its_own_is_told(office: Office) -> None:
-    assert "the portal has no public_url" in told(await found(office, document(BY_HAND), StartSettings()))
+    await save(office.storage, document(BY_HAND), "test", "", 0, office.clock, office.ring)
+    tested = await examine_party(office, StartSettings(), name="wiki")
+    assert any("the portal has no public_url" in each["what"] for each in tested["findings"])
+    # `check` says it of the listener already (`machine_checks`).
+    assert "the portal has no public_url" not in told(await found(office, document(BY_HAND), StartSettings()))
     elsewhere = StartSettings(https=HttpsListenerSettings(doors=("health",)))
     assert "no listener here has the portal" in told(await found(office, document(BY_HAND), elsewhere))
 
@@ -93,6 +98,16 @@ async def test_a_certificate_of_an_application_that_ends_soon_is_told(office: Of
     await make_first_keys(office.storage, office.ring, office.clock, [KeyKind.RSA])
     clock.advance(40 * 365 * DAY_S)
     assert "a certificate of its metadata ended on" in told(await found(office, wanted))
+
+
+async def test_addresses_and_names_that_do_not_fit_the_metadata_are_told_by_test(office: Office) -> None:
+    plain = f'<md:AssertionConsumerService Binding="{names.POST}" Location="http://wiki.acme.test/acs" index="1"/>'
+    text = metadata(inside=f"<md:NameIDFormat>{names.FORMAT_TRANSIENT}</md:NameIDFormat>{plain}")
+    wanted = document({"name": "wiki", "kind": "saml", "metadata": {"text": text}, "name_id": {"format": "email"}})
+    await save(office.storage, wanted, "test", "", 0, office.clock, office.ring)
+    findings = [each["what"] for each in (await examine_party(office, HERE, name="wiki"))["findings"]]
+    assert "wiki: it is told names of the kind emailAddress, and its metadata takes transient" in findings
+    assert "wiki: of its metadata's addresses 1 are plain http, and nothing is sent there" in findings
 
 
 async def test_namesakes_of_two_realms_are_told_by_check_and_by_test(office: Office) -> None:

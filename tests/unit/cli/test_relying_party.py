@@ -64,10 +64,14 @@ def test_an_application_is_chosen_among_several(cli: Cli) -> None:
     [
         ((), 2, "give its metadata (--metadata FILE, https://... or -), or --entity-id and --acs by hand"),
         (("--metadata", "/nowhere/wiki.xml"), 2, "cannot be read"),
-        (("--metadata", "https://127.0.0.1:1/saml"), 3, "127.0.0.1 is inside your network, and metadata.allow does not name it"),
-        (("--metadata", "http://wiki.acme.test/saml"), 3, "the address is not https"),
+        (
+            ("--metadata", "https://127.0.0.1:1/saml"),
+            3,
+            "127.0.0.1 is inside your network, and metadata.allow (--allow) does not name it",
+        ),
+        (("--metadata", "http://wiki.acme.test/saml"), 2, "must be https://HOST/..."),
         (("--metadata", "-", "--metadata-file", "/x"), 2, "give its metadata once"),
-        ((*BY_HAND, "--preset", "wordpress"), 1, "there is no preset 'wordpress'"),
+        ((*BY_HAND, "--preset", "wordpress"), 2, "there is no preset 'wordpress'"),
         ((*BY_HAND, "--policy", "web"), 1, "no policy has the name 'web'"),
     ],
 )
@@ -198,6 +202,8 @@ def test_the_first_key_signs_and_the_next_one_waits(cli: Cli) -> None:
     rolled = cli("relying-party", "roll-key", "--kind", "p256")
     assert "Key p256-2 is published now and signs from" in rolled.out
     listed = cli("relying-party", "keys", "--json").json("relying-party-keys")["keys"]
+    shown = cli("relying-party", "keys", "--pem").out
+    assert shown == "".join(key["certificate"]["pem"] for key in listed if key["state"] != "old")
     assert [(key["name"], key["state"]) for key in listed] == [("p256-1", "signs"), ("p256-2", "next")]
     assert listed[0]["published_until"] is not None
     again = cli("relying-party", "roll-key", "--kind", "p256")

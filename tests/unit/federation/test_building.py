@@ -72,6 +72,20 @@ def test_an_email_name_comes_from_the_mail_address_unless_it_is_said_otherwise()
     assert party(name_id={"format": "email", "template": "{user_name}@x"}).name_id.values.template == "{user_name}@x"
 
 
+def test_name_is_of_a_kind_that_the_application_says_it_takes() -> None:
+    def told(*listed: str, **changes: Any) -> NameIdFormat:
+        formats = "".join(f"<md:NameIDFormat>{each}</md:NameIDFormat>" for each in listed)
+        return party(metadata={"text": metadata(inside=formats)}, **changes).name_id.format
+
+    kerberos = "urn:oasis:names:tc:SAML:2.0:nameid-format:kerberos"
+    assert told(kerberos, names.FORMAT_EMAIL, names.FORMAT_TRANSIENT) is NameIdFormat.EMAIL
+    assert told(names.FORMAT_TRANSIENT) is NameIdFormat.TRANSIENT
+    for fine in ((), (names.FORMAT_EMAIL, names.FORMAT_PERSISTENT), (names.FORMAT_EMAIL, names.FORMAT_UNSPECIFIED), (kerberos,)):
+        assert told(*fine) is NameIdFormat.PERSISTENT
+    assert told(names.FORMAT_EMAIL, name_id={"format": "persistent"}) is NameIdFormat.PERSISTENT
+    assert told(names.FORMAT_EMAIL, preset="nextcloud") is NameIdFormat.PERSISTENT
+
+
 def test_titles_come_from_the_document_and_then_from_the_application() -> None:
     ui = (
         f'<md:Extensions><mdui:UIInfo xmlns:mdui="{names.METADATA_UI}"><mdui:DisplayName xml:lang="tr">Viki</mdui:DisplayName>'

@@ -178,7 +178,7 @@ async def test_a_host_written_as_a_number_in_disguise_is_resolved_before_it_is_j
 
 async def test_a_name_that_leads_inward_beside_outward_is_refused_whole(site: Site) -> None:
     told = await refusal(site.settings(allow=()), leads_to("93.184.216.34", "127.0.0.1"))
-    assert told == "wiki.acme.test: 127.0.0.1 is inside your network, and metadata.allow does not name it"
+    assert told == "wiki.acme.test: 127.0.0.1 is inside your network, and metadata.allow (--allow) does not name it"
     assert site.heard == []
 
 

@@ -8,11 +8,13 @@ GENERIC = Preset(
     title="Any SAML 2.0 application",
     name_id=NameIdSettings(format="persistent"),
     name_id_formats=("transient",),
+    follows_metadata=True,
     there=(
         "Give the application our metadata: its address, or the file that it answers with.",
         "Where it asks for single values instead: our entity id, the sign-in address, the logout address and the certificate, "
-        "all of which stand in the metadata.",
-        "Have it take our persistent name for a person, or set name_id to what its accounts are called by.",
+        "all of which stand in the metadata; wardgate relying-party keys --pem prints the certificate as a file.",
+        "Have it take our persistent name for a person, or set name_id to what its accounts are called by. Where its metadata "
+        "lists kinds of names without the persistent one, it gets the first of those.",
     ),
     own_login=(
         "Turn off every other way to sign in at the application (its own password form, the API with passwords, the mobile app's "

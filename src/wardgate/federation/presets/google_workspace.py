@@ -13,8 +13,8 @@ GOOGLE_WORKSPACE = Preset(
     known_consumers=("https://accounts.google.com/samlrp/", "https://accounts.google.com/a/", "https://www.google.com/a/"),
     there=(
         "Admin console: Security, Authentication, SSO with third-party IdP, Add SAML profile.",
-        "IdP entity ID, Sign-in page URL, Sign-out page URL and the certificate come from our metadata; the change password URL "
-        "is the portal's.",
+        "IdP entity ID, Sign-in page URL, Sign-out page URL and the certificate come from our metadata (the certificate as a file: "
+        "wardgate relying-party keys --pem); the change password URL is the portal's.",
         "Google then shows the Entity ID and the ACS URL of the profile: write them here as entity_id and acs (it offers no "
         "metadata file).",
         "Assign the profile to organisational units or groups under Manage SSO profile assignments.",

@@ -14,7 +14,7 @@ NEXTCLOUD = Preset(
     there=(
         "Install the app SSO & SAML authentication, choose built-in SAML authentication.",
         "General: attribute to map the UID to: uid. Identity Provider Data: our entity id, sign-in address, logout address and "
-        "the public X.509 certificate.",
+        "the public X.509 certificate (wardgate relying-party keys --pem).",
         "Attribute mapping: display name displayName, e-mail mail, groups groups.",
         "Security settings: the assertions must be signed, the responses must be signed.",
         "Download metadata XML at the end of the page and give it here, or its address "

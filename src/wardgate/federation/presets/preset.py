@@ -11,6 +11,7 @@ from wardgate.federation.settings import ClaimSettings, NameIdSettings, NameIdWo
 class Preset:
     """Defaults, all of which the document may say otherwise.
 
+    `follows_metadata`: whether another kind of name is told where the application's metadata does not have the preset's.
     `needs`: claims that only the operator can give, each with why. `known_consumers`: how the addresses of its consumers
     begin, where
     all customers have the same. `there`: what to set at the product. `own_login`: how its own sign-in is turned off there, without
@@ -21,6 +22,7 @@ class Preset:
     title: str
     name_id: NameIdSettings
     name_id_formats: tuple[NameIdWord, ...] = ()
+    follows_metadata: bool = False
     claims: Mapping[str, str | ClaimSettings] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
     sign: Literal["assertion", "response", "both"] = "assertion"

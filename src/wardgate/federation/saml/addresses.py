@@ -4,6 +4,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from wardgate.errors import SamlMessageError
 from wardgate.federation.saml.xml import MAX_URI_CHARS, refused
 
 # Visible ASCII without what browsers and parsers read in different ways: no white space, quotes, angle brackets or backslash.
@@ -33,6 +34,17 @@ def checked_url(url: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise refused("an address that is not https (http is for localhost alone)", "saml_address")
     return url
+
+
+def is_plain_http(url: str) -> bool:
+    """Say whether nothing is wrong with an address but that it is http, to another machine than this."""
+    if not url.startswith("http://"):
+        return False
+    try:
+        checked_url(url.replace("http:", "https:", 1))
+    except SamlMessageError:
+        return False
+    return not is_loopback(urlsplit(url).hostname or "")
 
 
 def is_loopback(host: str) -> bool:

@@ -23,6 +23,7 @@ DEFLATE = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 _OURS = (REQUEST, RESPONSE, "RelayState", "SigAlg", "Signature", "SAMLEncoding")
 _AS_OCTETS = {name.encode(): name for name in _OURS}
 _SIGNED = (REQUEST, RESPONSE, "RelayState", "SigAlg")
+_SIGNED_ALONE = (REQUEST, RESPONSE, "SigAlg")
 # What cannot travel in a form: HTML has no NUL, and headers must not be made of the rest.
 _UNSENDABLE = frozenset(map(chr, range(32))) - set("\t\r\n") | {"\x7f"}
 # Characters that a query may hold as they are, RFC 3986 section 3.4; the rest of the marks are escaped as applications do.
@@ -31,11 +32,14 @@ _PLAIN = "-._~"
 
 @quick_value
 class QuerySignature:
-    """A signature of the Redirect binding: over the octets of the query as they came, before any decoding."""
+    """A signature of the Redirect binding: over the octets of the query as they came, before any decoding.
+
+    `signed`: what it may be over. Of an empty RelayState some leave out what they send all the same (section 3.4.4.1).
+    """
 
     algorithm: str
     value: bytes
-    signed: bytes
+    signed: tuple[bytes, ...]
 
 
 @quick_value
@@ -146,10 +150,16 @@ def _query_signature(raw: dict[str, bytes]) -> QuerySignature | None:
     if "Signature" not in raw:
         return None
     # In the order of section 3.4.4.1, whatever the order in the address: these octets are what the application signed.
-    signed = b"&".join(b"%s=%s" % (name.encode(), raw[name]) for name in _SIGNED if name in raw)
+    orders = (_SIGNED, _SIGNED_ALONE) if raw.get("RelayState") == b"" else (_SIGNED,)
     return QuerySignature(
-        algorithm=_unquoted(raw["SigAlg"]), value=decoded(_unquoted(raw["Signature"]), MAX_SIGNATURE_OCTETS), signed=signed
+        algorithm=_unquoted(raw["SigAlg"]),
+        value=decoded(_unquoted(raw["Signature"]), MAX_SIGNATURE_OCTETS),
+        signed=tuple(_in_order(raw, order) for order in orders),
     )
+
+
+def _in_order(raw: dict[str, bytes], order: tuple[str, ...]) -> bytes:
+    return b"&".join(b"%s=%s" % (name.encode(), raw[name]) for name in order if name in raw)
 
 
 def _unquoted(value: bytes) -> str:

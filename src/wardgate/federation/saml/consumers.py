@@ -1,5 +1,7 @@
 """Which of an application's addresses gets an answer: only ever one of its metadata, compared octet for octet."""
 
+from collections.abc import Sequence
+
 from wardgate.federation.saml.values import AttributeService, AuthnRequest, Binding, Endpoint, SpMetadata
 from wardgate.federation.saml.xml import refused
 
@@ -9,11 +11,11 @@ def consumer(metadata: SpMetadata, request: AuthnRequest) -> Endpoint:
 
     Signed or not: a signature says who asks, and the metadata where that one may be answered.
     """
-    if request.acs_url:
-        found = [each for each in metadata.acs if each.url == request.acs_url]
-    elif request.acs_index is not None:
-        found = [each for each in metadata.acs if each.index == request.acs_index]
-    else:
+    if not request.acs_url and request.acs_index is None:
+        return default_consumer(metadata)
+    found = _named(metadata.acs, request)
+    if not found and _named(metadata.acs_elsewhere, request):
+        # It hears there that it cannot have it so (`asks_for_another_binding`).
         return default_consumer(metadata)
     if not found:
         raise refused("the consumer that is asked for is not in the application's metadata", "saml_acs")
@@ -31,9 +33,18 @@ def default_consumer(metadata: SpMetadata) -> Endpoint:
     return metadata.acs[0]
 
 
-def asks_for_another_binding(request: AuthnRequest) -> bool:
+def asks_for_another_binding(metadata: SpMetadata, request: AuthnRequest) -> bool:
     """Say whether the answer is wanted by a binding that we do not speak: the answer then is UnsupportedBinding, by POST."""
-    return request.binding not in (None, Binding.POST)
+    if request.binding is not None:
+        return request.binding != Binding.POST
+    return bool(_named(metadata.acs_elsewhere, request)) and not _named(metadata.acs, request)
+
+
+def _named(endpoints: Sequence[Endpoint], request: AuthnRequest) -> list[Endpoint]:
+    """Those that the request names, by address or by number."""
+    if request.acs_url:
+        return [each for each in endpoints if each.url == request.acs_url]
+    return [each for each in endpoints if request.acs_index is not None and each.index == request.acs_index]
 
 
 def logout_endpoint(metadata: SpMetadata) -> Endpoint | None:
@@ -56,9 +67,12 @@ def hears_of_logouts(metadata: SpMetadata, url: str) -> bool:
 
 
 def attribute_service(metadata: SpMetadata, index: int | None) -> AttributeService | None:
-    """The set of claims asked for, the default one, or None without any. Raises SamlMessageError for an unknown number."""
+    """The set of claims asked for, the default one, or None without any. Raises SamlMessageError for an unknown number.
+
+    Where the metadata has no set at all a number tells nothing. It may be left aside (core section 3.4.1): some send one always.
+    """
     services = metadata.attribute_services
-    if index is not None:
+    if index is not None and services:
         for each in services:
             if each.index == index:
                 return each

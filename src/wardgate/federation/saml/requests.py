@@ -5,6 +5,7 @@ it with the application's keys. A signature that is there has to hold; whether t
 `signed`. A message that fails here gets no answer but a page for the human: nobody knows whose it is. SAML core 3.2 to 3.7.
 """
 
+import re
 from collections.abc import Sequence
 
 from wardgate.federation.saml import names
@@ -51,6 +52,7 @@ _SESSION_INDEX = f"{{{names.PROTOCOL}}}SessionIndex"
 _STATUS = f"{{{names.PROTOCOL}}}Status"
 _STATUS_CODE = f"{{{names.PROTOCOL}}}StatusCode"
 _STATUS_REST = (f"{{{names.PROTOCOL}}}StatusMessage", f"{{{names.PROTOCOL}}}StatusDetail")
+_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 _EVERYWHERE = (_ISSUER, SIGNATURE, _EXTENSIONS)
 _OF_AUTHN_REQUEST = frozenset({*_EVERYWHERE, _SUBJECT, _NAME_ID_POLICY, _CONDITIONS, _REQUESTED_CONTEXT, _SCOPING})
 _OF_LOGOUT_REQUEST = frozenset({*_EVERYWHERE, _NAME_ID, _SESSION_INDEX})
@@ -142,6 +144,7 @@ def authn_request(message: OpenMessage, certificates: Sequence[bytes], arrival: 
         signed=checked.signed,
         context_declarations=declarations,
         subject=_subject(known.get(_SUBJECT)),
+        version=attribute(root, "Version"),
     )
 
 
@@ -198,7 +201,9 @@ def _checked(message: OpenMessage, tag: str, certificates: Sequence[bytes], arri
     if message.root.tag != tag:
         raise refused("a message of another kind", "saml_no_message")
     root, signed = _signed_root(message, certificates)
-    if attribute(root, "Version") != "2.0":
+    version = attribute(root, "Version")
+    # Of a request to sign in the application hears that it is the wrong one (core section 3.2.2.2).
+    if version != "2.0" and not (tag == _AUTHN_REQUEST and _VERSION.fullmatch(version)):
         raise refused("a version that is not 2.0", "saml_version")
     if root is not message.root and _issuer(root) != message.issuer:
         raise refused("the issuer is not the one that was signed", "saml_signature")

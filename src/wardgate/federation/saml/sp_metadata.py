@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from wardgate.errors import SamlMessageError
 from wardgate.federation.saml import names
-from wardgate.federation.saml.addresses import checked_url
+from wardgate.federation.saml.addresses import checked_url, is_plain_http
 from wardgate.federation.saml.keys import public_key
 from wardgate.federation.saml.values import (
     AttributeService,
@@ -62,10 +62,12 @@ def parse_sp_metadata(document: bytes, now_ms: int, entity_id: str = "", trusted
         raise refused("the metadata has expired", "saml_expired")
     signing, unusable = _certificates(role, "signing")
     encryption, _ = _certificates(role, "encryption")
+    acs, acs_left_out = _consumers(role)
+    slo, slo_left_out = _endpoints(role, "SingleLogoutService", _SLO_BINDINGS)
     return SpMetadata(
         entity_id=attribute(entity, "entityID", MAX_ENTITY_ID_CHARS),
-        acs=_consumers(role),
-        slo=_endpoints(role, "SingleLogoutService", _SLO_BINDINGS),
+        acs=acs,
+        slo=slo,
         signing_certificates=signing,
         encryption_certificates=encryption,
         wants_assertions_signed=bool(boolean(role, "WantAssertionsSigned")),
@@ -79,6 +81,8 @@ def parse_sp_metadata(document: bytes, now_ms: int, entity_id: str = "", trusted
         information_url=_information(role),
         contacts=_contacts(entity),
         unusable_certificates=unusable,
+        unusable_addresses=acs_left_out + slo_left_out,
+        acs_elsewhere=_elsewhere(role),
     )
 
 
@@ -154,33 +158,52 @@ def _cache_duration(elements: Sequence[Element]) -> int | None:
 # --- endpoints and keys --------------------------------------------------------------------------------------------------------
 
 
-def _consumers(role: Element) -> tuple[Endpoint, ...]:
-    found = _endpoints(role, "AssertionConsumerService", _ACS_BINDINGS)
+def _consumers(role: Element) -> tuple[tuple[Endpoint, ...], int]:
+    found, left_out = _endpoints(role, "AssertionConsumerService", _ACS_BINDINGS)
+    if not found and left_out:
+        raise refused("no consumer of the application is https (http is for localhost alone)", "saml_address")
     if not found:
         raise refused("the application has no consumer that takes HTTP-POST", "saml_acs")
     numbers = [each.index for each in found if each.index is not None]
     if len(set(numbers)) != len(numbers):
         raise refused("two consumers have the same number", "saml_acs")
-    return found
+    return found, left_out
 
 
-def _endpoints(role: Element, name: str, bindings: frozenset[str]) -> tuple[Endpoint, ...]:
-    """The endpoints of the bindings that we speak; of the others nothing is used, and so nothing is checked."""
-    endpoints = []
+def _elsewhere(role: Element) -> tuple[Endpoint, ...]:
+    """Consumers by bindings that we do not speak: their addresses are compared with what is asked for, and nothing goes there."""
+    others = [
+        each for each in _named(role, "AssertionConsumerService", MAX_ENDPOINTS) if attribute(each, "Binding") not in _ACS_BINDINGS
+    ]
+    return tuple(
+        Endpoint(attribute(each, "Location"), attribute(each, "Binding"), unsigned_short(each, "index")) for each in others
+    )
+
+
+def _endpoints(role: Element, name: str, bindings: frozenset[str]) -> tuple[tuple[Endpoint, ...], int]:
+    """The endpoints of the bindings that we speak, and how many of them are left out because anybody on the way could listen.
+
+    Applications list their http address beside the https one. Whatever else is wrong with an address is nobody's habit.
+    """
+    endpoints: list[Endpoint] = []
+    left_out = 0
     for each in _named(role, name, MAX_ENDPOINTS):
-        binding, response_url = attribute(each, "Binding"), attribute(each, "ResponseLocation")
+        binding, url, response_url = (attribute(each, part) for part in ("Binding", "Location", "ResponseLocation"))
         if binding not in bindings:
+            continue
+        if is_plain_http(url) or is_plain_http(response_url):
+            left_out += 1
             continue
         endpoints.append(
             Endpoint(
-                url=checked_url(attribute(each, "Location")),
+                url=checked_url(url),
                 binding=Binding(binding),
                 index=unsigned_short(each, "index"),
                 is_default=boolean(each, "isDefault"),
                 response_url=checked_url(response_url) if response_url else "",
             )
         )
-    return tuple(endpoints)
+    return tuple(endpoints), left_out
 
 
 def _certificates(role: Element, use: str) -> tuple[tuple[bytes, ...], int]:

@@ -80,6 +80,7 @@ class AuthnRequest:
     `acs_url` and `acs_index` are never both there; `binding` is the binding asked for the answer, or None. `contexts` are
     classes in the order of preference, `context_declarations` declarations, of which we know none; `comparison` is `exact` where
     nothing was said. `subject` names who is to sign in, for the few applications that say so.
+    `version`: 2.0 is the one that we serve.
     """
 
     id: str
@@ -100,6 +101,7 @@ class AuthnRequest:
     signed: bool
     context_declarations: tuple[str, ...] = ()
     subject: NameId | None = None
+    version: str = "2.0"
 
 
 @quick_value
@@ -179,8 +181,9 @@ class SpMetadata:
 
     Certificates are DER, in the order of the document; only their keys count (a metadata file is where trust comes from, not the
     certificate's dates or issuer). Those whose key we do not take (RSA below 2048 bits, DSA, unreadable) are left out and counted
-    in `unusable_certificates`. `acs` holds HTTP-POST alone, `slo` HTTP-POST and HTTP-Redirect. `display_names` are pairs of
-    language and name, languages in lower case. `logo_url` is https or empty.
+    in `unusable_certificates`; so are addresses over plain http in `unusable_addresses`. `acs` holds HTTP-POST alone, `slo`
+    HTTP-POST and HTTP-Redirect; `acs_elsewhere` are consumers by other bindings, where nothing is ever sent. `display_names` are
+    pairs of language and name, languages in lower case. `logo_url` is https or empty.
     """
 
     entity_id: str
@@ -199,6 +202,8 @@ class SpMetadata:
     information_url: str = ""
     contacts: tuple[Contact, ...] = ()
     unusable_certificates: int = 0
+    unusable_addresses: int = 0
+    acs_elsewhere: tuple[Endpoint, ...] = ()
 
 
 # --- what goes out ---------------------------------------------------------------------------------------------------------

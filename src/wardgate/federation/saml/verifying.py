@@ -29,6 +29,7 @@ from wardgate.federation.saml.xml import (
     Limits,
     attribute,
     canonical,
+    cut,
     decoded,
     id_of,
     parse,
@@ -47,6 +48,8 @@ _DIGESTS: dict[str, Callable[[bytes], "hashlib._Hash"]] = {
     names.DIGEST_SHA384: hashlib.sha384,
     names.DIGEST_SHA512: hashlib.sha512,
 }
+# Core section 5.4.4. A message that we read has no comment by now, nor has a reference to an id (XML Signature section 4.4.3.3).
+_CANONICAL = frozenset({names.EXCLUSIVE_C14N, names.EXCLUSIVE_C14N_COMMENTS})
 _PADDING = PKCS1v15()
 
 
@@ -75,8 +78,8 @@ def verified(root: Element, certificates: Sequence[bytes], limits: Limits = MESS
     info, value = _parts(found)
     algorithm, prefixes = _methods(info)
     reference = _reference(info, id_of(root))
-    _check_value(algorithm, decoded(text_of(value), MAX_SIGNATURE_OCTETS), canonical(info, prefixes), certificates)
-    _cut(root, found)
+    _check_value(algorithm, decoded(text_of(value), MAX_SIGNATURE_OCTETS), (canonical(info, prefixes),), certificates)
+    cut(found)  # the enveloped transform: the text behind it stays
     signed = canonical(root, reference.prefixes)
     if not hmac.compare_digest(reference.digest(signed).digest(), reference.value):
         raise refused("the message is not what was signed", "saml_signature")
@@ -113,7 +116,7 @@ def _methods(info: Element) -> tuple[SignatureAlgorithm, tuple[str, ...]]:
     if [child.tag for child in children] != [_ds("CanonicalizationMethod"), _ds("SignatureMethod"), _ds("Reference")]:
         raise refused("a signature of another shape, or over more than one thing", "saml_signature")
     canonicalization, method, _ = children
-    if attribute(canonicalization, "Algorithm") != names.EXCLUSIVE_C14N or len(method):
+    if attribute(canonicalization, "Algorithm") not in _CANONICAL or len(method):
         raise refused("a signature of another shape", "saml_signature")
     return _algorithm(attribute(method, "Algorithm")), _prefixes(canonicalization)
 
@@ -134,10 +137,9 @@ def _reference(info: Element, root_id: str) -> _Reference:
 def _transforms(transforms: Element) -> tuple[str, ...]:
     """The prefixes of the canonical form. Enveloped and exclusive, in this order: no XPath, no XSLT, nothing that computes."""
     children = _elements(transforms)
-    if [(child.tag, attribute(child, "Algorithm")) for child in children] != [
-        (_ds("Transform"), names.ENVELOPED),
-        (_ds("Transform"), names.EXCLUSIVE_C14N),
-    ] or len(children[0]):
+    algorithms = [attribute(child, "Algorithm") for child in children if child.tag == _ds("Transform")]
+    is_known = len(algorithms) == len(children) == 2 and algorithms[0] == names.ENVELOPED and algorithms[1] in _CANONICAL
+    if not is_known or len(children[0]):
         raise refused("a transform that is not enveloped-signature and exclusive canonical form", "saml_algorithm")
     return _prefixes(children[1])
 
@@ -152,9 +154,10 @@ def _prefixes(method: Element) -> tuple[str, ...]:
     prefixes = attribute(children[0], "PrefixList").split()
     if len(prefixes) > MAX_PREFIXES:
         raise refused("too many prefixes", "saml_too_large")
-    if "#default" in prefixes:
+    if "#default" in prefixes and any(None in each.nsmap for each in method.getroottree().getroot().iter()):
+        # lxml passes over it, which is the same only where there is no default namespace.
         raise refused("an inclusive default namespace, which lxml cannot canonicalise", "saml_algorithm")
-    return tuple(prefixes)
+    return tuple(prefix for prefix in prefixes if prefix != "#default")
 
 
 def _elements(parent: Element) -> list[Element]:
@@ -172,9 +175,10 @@ def _algorithm(uri: str) -> SignatureAlgorithm:
         raise refused("an algorithm that is neither RSA nor ECDSA with SHA-256, SHA-384 or SHA-512", "saml_algorithm") from error
 
 
-def _check_value(algorithm: SignatureAlgorithm, value: bytes, data: bytes, certificates: Sequence[bytes]) -> None:
+def _check_value(algorithm: SignatureAlgorithm, value: bytes, data: Sequence[bytes], certificates: Sequence[bytes]) -> None:
+    """`data`: what `value` may be the signature of; one of it has to be."""
     keys = [public_key(certificate) for certificate in certificates[:MAX_KEYS]]
-    if not any(_holds(key, algorithm, value, data) for key in keys):
+    if not any(_holds(key, algorithm, value, each) for each in data for key in keys):
         raise refused("the signature is by no key of the application's metadata", "saml_signature")
 
 
@@ -200,17 +204,6 @@ def _der(key: EllipticCurvePublicKey, value: bytes) -> bytes:
     if len(value) != 2 * octets:
         return value
     return encode_dss_signature(int.from_bytes(value[:octets], "big"), int.from_bytes(value[octets:], "big"))
-
-
-def _cut(root: Element, signature: Element) -> None:
-    """The enveloped transform: the signature goes, and the text behind it stays."""
-    if signature.tail:
-        before = signature.getprevious()
-        if before is None:
-            root.text = (root.text or "") + signature.tail
-        else:
-            before.tail = (before.tail or "") + signature.tail
-    root.remove(signature)
 
 
 def _ds(name: str) -> str:

@@ -20,7 +20,7 @@ Element = etree._Element
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a document may be. `comments`: whether they may stand between elements (never inside a value)."""
+    """How large a document may be. `comments`: whether they stay where they are; else those between elements are taken out."""
 
     octets: int
     elements: int
@@ -56,16 +56,21 @@ METADATA = Limits(
 )
 """The metadata of an application, or of a few hundred. Logos may be inside, as data."""
 
-MAX_ID_CHARS = 256
+MAX_ID_CHARS = 1_024
 MAX_URI_CHARS = 2_048
 MAX_ENTITY_ID_CHARS = 1_024  # core section 8.3.6
 MAX_VALUE_CHARS = 2_048
 ID_ATTRIBUTES = frozenset({"ID", "Id", "id", "{http://www.w3.org/XML/1998/namespace}id"})
 WHITE = " \t\r\n"
-_NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_INTEGER = re.compile(r"[0-9]{1,5}")
+# Namespaces in XML 1.0, production 4 over XML 1.0 production 4: what an xs:ID is. Most are ASCII, and need not be.
+_LETTERS = (
+    "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff"
+    "\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
+)
+_NCNAME = re.compile(rf"[{_LETTERS}][{_LETTERS}0-9.\-\u00b7\u0300-\u036f\u203f\u2040]*")
+_INTEGER = re.compile(r"[0-9]{1,20}")
 _INSTANT = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,12}))?(?:Z|([+-])([0-9]{2}):([0-9]{2}))?"
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,32}))?(?:Z|([+-])([0-9]{2}):([0-9]{2}))?"
 )
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the zone of a time is added last
 _DURATION = re.compile(
@@ -119,8 +124,10 @@ def parse(document: bytes, limits: Limits = MESSAGE) -> Element:
 
 def _check(root: Element, limits: Limits) -> None:
     """Refuse what is too deep or too large, stray nodes, and two elements of one id. Never recurses."""
-    if not limits.comments and (root.getprevious() is not None or root.getnext() is not None):
-        raise refused("something stands beside the root element", "saml_stray_node")
+    if not limits.comments:
+        for beside in (*root.itersiblings(), *root.itersiblings(preceding=True)):
+            if not isinstance(beside, etree._Comment):
+                raise refused("something stands beside the root element", "saml_stray_node")
     ids: set[str] = set()
     count, level = 0, [root]
     for _ in range(limits.depth):
@@ -141,8 +148,35 @@ def _check(root: Element, limits: Limits) -> None:
 
 
 def _check_stray(node: Element, limits: Limits) -> None:
-    if not limits.comments or not isinstance(node, etree._Comment):
-        raise refused("a comment, a processing instruction or an entity is inside", "saml_stray_node")
+    """Of a message take a comment out that stands between elements: it is no part of it, signed or not (core section 5.4.4)."""
+    if not isinstance(node, etree._Comment):
+        raise refused("a processing instruction or an entity is inside", "saml_stray_node")
+    if limits.comments:
+        return
+    if (_before(node) + (node.tail or "")).strip(WHITE):
+        raise refused("a comment stands inside a value", "saml_stray_node")
+    cut(node)
+
+
+def _before(node: Element) -> str:
+    """The text right before a node."""
+    previous, parent = node.getprevious(), node.getparent()
+    if previous is not None:
+        return previous.tail or ""
+    return "" if parent is None else parent.text or ""
+
+
+def cut(node: Element) -> None:
+    """Take a node out, and leave the text behind it where it is."""
+    previous, parent = node.getprevious(), node.getparent()
+    if parent is None:
+        return
+    if node.tail:
+        if previous is None:
+            parent.text = (parent.text or "") + node.tail
+        else:
+            previous.tail = (previous.tail or "") + node.tail
+    parent.remove(node)
 
 
 def _check_element(element: Element, limits: Limits, ids: set[str]) -> None:
@@ -240,14 +274,16 @@ def instant_ms(value: str) -> int:
     if found is None:
         raise refused("a time that is no xs:dateTime", "saml_time")
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    # The end of a day is the beginning of the next: XML Schema 2 section 3.2.7.1.
+    days = 1 if hour == 24 and minute == second == int(found[7] or 0) == 0 else 0
     try:
         # A leap second is the one after: xs:dateTime has none, and some clocks write it.
-        since = datetime(year, month, day, hour, minute, min(second, 59)) - _EPOCH  # noqa: DTZ001 - both without a zone
+        since = datetime(year, month, day, hour - 24 * days, minute, min(second, 59)) - _EPOCH  # noqa: DTZ001 - both without a zone
     except ValueError as error:
         raise refused("a time that does not exist", "saml_time") from error
     if second > 60:
         raise refused("a time that does not exist", "saml_time")
-    seconds = since.days * 86_400 + since.seconds + second - min(second, 59)
+    seconds = (since.days + days) * 86_400 + since.seconds + second - min(second, 59)
     sign, hours, minutes = found.groups()[7:]
     if sign:
         if int(hours) > 14 or int(minutes) > 59:

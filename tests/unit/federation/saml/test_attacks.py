@@ -139,6 +139,14 @@ def test_comment_put_into_a_signed_message_is_refused() -> None:
     assert refusal(document, CERTIFICATE) == "saml_stray_node"
 
 
+def test_comment_between_the_parts_of_a_signed_message_changes_nothing() -> None:
+    commented = (
+        signed().replace(b"<ds:Signature ", b"<!-- one --><ds:Signature ").replace(b"<ds:Reference", b"<!-- two --><ds:Reference")
+    )
+    assert read(commented, CERTIFICATE).signed
+    assert refusal(commented.replace(b"<!-- one -->", b"<!-- one -->x"), CERTIFICATE) == "saml_stray_node"
+
+
 def test_two_elements_of_one_id_are_refused() -> None:
     document = authn_request().replace(b"<saml:Issuer", b'<samlp:Extensions ID="_request"/><saml:Issuer')
     assert refusal(document) == "saml_duplicate_id"

@@ -49,6 +49,20 @@ def test_an_address_that_has_a_query_keeps_it() -> None:
     assert [name for name, _ in parse_qsl(urlsplit(url).query)] == ["tenant", RESPONSE]
 
 
+def test_empty_relay_state_may_be_left_out_of_the_signature() -> None:
+    """Section 3.4.4.1 leaves it out of what is signed; some send it all the same, OneLogin's libraries among them."""
+    alone = f"{REQUEST}={quote(packed(DOCUMENT), safe='')}&SigAlg={quote(signer().algorithm, safe='')}"
+    value = quote(base64.b64encode(bindings.signing.query_signature(signer(), alone.encode())).decode(), safe="")
+    for state, fine in (("", True), ("x", False)):
+        signature = bindings.read_redirect(f"{alone}&RelayState={state}&Signature={value}".encode()).signature
+        assert signature is not None
+        if fine:
+            verifying.check_query(signature, [pair().certificate])
+        else:
+            with pytest.raises(SamlMessageError):
+                verifying.check_query(signature, [pair().certificate])
+
+
 def test_the_signature_covers_the_octets_as_they_came() -> None:
     """Escapes in small letters, as .NET writes them: decoded and encoded again they would be other octets."""
     query = f"{REQUEST}={quote(packed(DOCUMENT), safe='')}&RelayState=%c4%9f+x&SigAlg={quote(signer().algorithm, safe='')}"

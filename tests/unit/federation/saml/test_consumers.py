@@ -64,9 +64,14 @@ def test_the_default_is_marked_or_else_the_first_that_is_not_marked_otherwise() 
 
 
 def test_another_binding_is_seen() -> None:
-    assert consumers.asks_for_another_binding(asking(binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact"))
-    assert not consumers.asks_for_another_binding(asking(binding=Binding.POST))
-    assert not consumers.asks_for_another_binding(asking())
+    artifact = Endpoint(f"{ACS}/artifact", "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact", 5)
+    metadata = replace(METADATA, acs_elsewhere=(artifact, replace(artifact, url=ACS, index=6)))
+    assert consumers.asks_for_another_binding(metadata, asking(binding=artifact.binding))
+    for fine in (asking(binding=Binding.POST), asking(), asking(ACS), asking(index=3)):
+        assert not consumers.asks_for_another_binding(metadata, fine)
+    for other in (asking(artifact.url), asking(index=5), asking(artifact.url, binding=artifact.binding)):
+        assert consumers.asks_for_another_binding(metadata, other)
+        assert consumers.consumer(metadata, other) == FIRST  # it is told there, and by POST
 
 
 def test_sets_of_claims() -> None:
@@ -75,6 +80,7 @@ def test_sets_of_claims() -> None:
     assert consumers.attribute_service(metadata, 1) == one
     assert consumers.attribute_service(metadata, None) == other
     assert consumers.attribute_service(METADATA, None) is None
+    assert consumers.attribute_service(METADATA, 1) is None
     with pytest.raises(SamlMessageError):
         consumers.attribute_service(metadata, 3)
 

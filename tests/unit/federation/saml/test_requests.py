@@ -167,11 +167,11 @@ def test_a_request_holds_from_its_instant_for_a_while(late_ms: int, fine: bool) 
 @pytest.mark.parametrize(
     ("changed", "code"),
     [
-        ({"Version": "1.1"}, "saml_version"),
+        ({"Version": "two"}, "saml_version"),
         ({"Version": ""}, "saml_version"),
         ({"ID": ""}, "saml_id"),
         ({"ID": "1 2"}, "saml_id"),
-        ({"ID": "_" * 257}, "saml_too_large"),
+        ({"ID": "_" * 1_025}, "saml_too_large"),
         ({"IssueInstant": ""}, "saml_time"),
         ({"IssueInstant": "yesterday"}, "saml_time"),
         ({"IssueInstant": "2026-02-30T00:00:00Z"}, "saml_time"),
@@ -185,6 +185,13 @@ def test_a_request_holds_from_its_instant_for_a_while(late_ms: int, fine: bool) 
 )
 def test_a_request_that_breaks_a_rule_is_refused(changed: dict[str, str], code: str) -> None:
     assert refusal(authn_request(changed=changed)) == code
+
+
+def test_version_that_is_another_is_told_for_the_application_to_hear_of_it() -> None:
+    assert read(authn_request(changed={"Version": "2.1"})).version == "2.1"
+    logout = building.logout_request(LOGOUT_REQUEST, None).replace(b'Version="2.0"', b'Version="2.1"')
+    with pytest.raises(SamlMessageError):
+        requests.logout_request(open_message(posted(logout)), (), ARRIVAL)
 
 
 def test_index_and_binding_without_address_is_refused_too() -> None:

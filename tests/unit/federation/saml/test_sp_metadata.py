@@ -118,6 +118,7 @@ def test_everything_of_use_is_read() -> None:
         logo_url="https://wiki.acme.test/64.png",
         information_url="https://wiki.acme.test/about",
         contacts=(Contact("technical", "Ada L", "ada@acme.test"),),
+        acs_elsewhere=(Endpoint(ACS, "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact", 2),),
     )
 
 
@@ -234,6 +235,15 @@ def test_address_with_a_line_break_is_refused() -> None:
 def test_endpoints_of_other_bindings_are_left_out() -> None:
     artifact = CONSUMER.replace(names.POST, "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact")
     assert refusal(sp(artifact)) == "saml_acs"
+
+
+def test_addresses_over_http_are_left_out_beside_others() -> None:
+    """Applications list both: the one that anybody on the way could read is never used, and the rest is no worse for it."""
+    plain = CONSUMER.replace(ACS, ACS.replace("https", "http")).replace('index="0"', 'index="1" isDefault="true"')
+    slo = f'<md:SingleLogoutService Binding="{names.POST}" Location="http://wiki.acme.test/slo"/>'
+    found = read(sp(slo + plain + CONSUMER))
+    assert ([each.url for each in found.acs], found.slo, found.unusable_addresses) == ([ACS], (), 2)
+    assert refusal(sp(CONSUMER + CONSUMER.replace(ACS, "javascript:alert(1)"))) == "saml_address"
 
 
 def test_two_consumers_of_one_number_are_refused() -> None:

@@ -33,6 +33,8 @@ def test_times_come_back_as_they_were_written(at_ms: int) -> None:
         ("1970-01-01T03:00:01+03:00", 1000),
         ("1969-12-31T20:30:01-03:30", 1000),
         ("2016-12-31T23:59:60Z", 1483228800000),
+        ("2016-12-31T24:00:00Z", 1483228800000),
+        ("1970-01-01T00:00:01.12300000000000000Z", 1123),
     ],
 )
 def test_times_of_applications(value: str, expected: int) -> None:
@@ -42,7 +44,7 @@ def test_times_of_applications(value: str, expected: int) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("", "now", "1970-01-01", "1970-13-01T00:00:00Z", "1970-01-01T24:00:00Z", "1970-01-01T00:00:61Z", "99999-01-01T00:00:00Z"),
+        *("", "now", "1970-01-01", "1970-13-01T00:00:00Z", "1970-01-01T24:00:01Z", "1970-01-01T00:00:61Z", "99999-01-01T00:00:00Z"),
         *(
             "1970-01-01T00:00:00+15:00",
             "1970-01-01T00:00:00+03:60",
@@ -113,3 +115,19 @@ def test_elements_escape_what_they_did_not_make() -> None:
     root = etree.fromstring(made.encode())
     assert (root.text, dict(root.attrib)) == ("<&>\r", {"a": "x", "b": '<&>"\r\n\t'})
     assert etree.tostring(root, method="c14n", exclusive=True).decode() == made
+
+
+@pytest.mark.parametrize("value", ["a", "_", "A.b-c_d·1", "ığü", "_" * 1_024, " _x "])
+def test_every_shape_of_an_id_is_taken(value: str) -> None:
+    """Namespaces in XML 1.0, NCName: an id need not be ASCII."""
+    element = xml.parse(f'<a ID="{value}"/>'.encode())
+    assert xml.id_of(element) == value.strip()
+    for wrong in ("1a", "-a", "a:b", "a b", "", "·a"):
+        with pytest.raises(SamlMessageError):
+            xml.id_of(xml.parse(f'<a ID="{wrong}"/>'.encode()))
+
+
+def test_comments_between_elements_are_no_part_of_a_message() -> None:
+    root = xml.parse(b"<!-- a --><r><!-- b -->\n <!-- c --><x> y </x><!-- d --><z/></r><!-- e -->")
+    assert [child.tag for child in root] == ["x", "z"]
+    assert xml.canonical(root) == b"<r>\n <x> y </x><z></z></r>"
