@@ -200,6 +200,20 @@ async def test_second_head_on_a_kept_connection_is_not_waited_for(tmp_path: Path
         writer.close()
 
 
+async def test_empty_lines_do_not_keep_a_connection_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no request, and to uvicorn they are data: its wait for the next request would end, and none begin."""
+    monkeypatch.setattr(server_module, "HEAD_DEADLINE_S", 0.2)
+    async with running(tmp_path) as one:
+        reader, writer = await one.connect()
+        writer.write(LINE + b"\r\n")
+        async with asyncio.timeout(DEADLINE_S):
+            await reader.readuntil(b"\r\n\r\nok")
+            writer.write(b"\r\n")
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+        writer.close()
+
+
 async def test_body_that_never_comes_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "BODY_DEADLINE_S", 0.2)
     async with running(tmp_path) as one:

@@ -11,11 +11,20 @@ import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
+from uvicorn.protocols.http.flow_control import service_unavailable
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from wardgate.certificates import endpoint_binding
 from wardgate.errors import SettingsError
@@ -32,6 +41,12 @@ KEEP_ALIVE_S = 15
 MAX_HEAD_BYTES = 80 * 1024
 MAX_CONNECTIONS = 1000
 BACKLOG = 512
+# What of a request is waited for.
+HEAD: Final = "head"
+BODY: Final = "body"
+WHOLE: Final = "nothing more"
+# In a head, but for the ends of its lines: what uvicorn refuses in values, all at once.
+_CONTROLS: Final = bytes({*range(0x20), 0x7F} - {0x09})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +63,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._head_bytes = 0
-        self._in_head = True
+        self._part = HEAD
+        self._is_new_part = False
         self._waits: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first request has to come soon. One connection too many is hung up on: uvicorn counts them at requests only."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
-        self._begin("head", HEAD_DEADLINE_S)
+        self._begin("request", HEAD_DEADLINE_S)
         if len(self.connections) > MAX_CONNECTIONS:
             self.transport.abort()
 
@@ -65,14 +81,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; a head that does not end is refused at its limit."""
+        """Parse; a head that does not end is refused at its limit. What came whole is not waited for, and needs no timer."""
         super().data_received(data)
-        if not self._in_head:
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(early_reply(431))
-            self.transport.close()
+        if self._is_new_part:
+            self._is_new_part = False
+            self._wait_for_part()
+        elif self._part == WHOLE and "request" not in self._waits and (self.cycle is None or self.cycle.response_complete):
+            # Empty lines before a request are no part of it (RFC 9112 section 2.2), and have ended uvicorn's wait for one.
+            self._begin("request", HEAD_DEADLINE_S)
+        if self._part == HEAD:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(early_reply(431))
+                self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed: uvicorn would answer by a line in English."""
@@ -82,19 +103,45 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins: the first one, or the next one on a connection that is kept."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
-        self._begin("head", HEAD_DEADLINE_S)
+        self._head_bytes = 0
+        self._comes(HEAD)
 
     def on_headers_complete(self) -> None:
-        """The head is there; now its body."""
-        self._in_head, self._head_bytes = False, 0
-        self._end("head")
-        self._begin("body", BODY_DEADLINE_S)
-        super().on_headers_complete()
+        """The head is there; now its body. Begins the exchange as uvicorn does, but by ours."""
+        self._head_bytes = 0
+        self._comes(BODY)
+        scope, parser, version = self.scope, self.parser, self.parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        path, query = _split(self.url)
+        scope["path"] = unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")
+        scope["raw_path"], scope["query_string"] = path, query
+        app, before = self.app, self.cycle
+        if len(self.connections) >= MAX_CONNECTIONS or len(self.tasks) >= MAX_CONNECTIONS:
+            self.logger.warning("too many connections: answered by 503")
+            app = service_unavailable
+        self.cycle = _Exchange(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, app))
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._end("body")
+        self._comes(WHOLE)
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -107,6 +154,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end("reader")
         super().resume_writing()
 
+    def _comes(self, part: str) -> None:
+        self._part, self._is_new_part = part, True
+
+    def _wait_for_part(self) -> None:
+        self._end("request")
+        if self._part != WHOLE:
+            self._begin("request", HEAD_DEADLINE_S if self._part == HEAD else BODY_DEADLINE_S)
+
     def _begin(self, what: str, deadline_s: float) -> None:
         self._end(what)
         self._waits[what] = self.loop.call_later(deadline_s, self.transport.abort)
@@ -114,6 +169,66 @@ class BoundedProtocol(HttpToolsProtocol):
     def _end(self, what: str) -> None:
         if wait := self._waits.pop(what, None):
             wait.cancel()
+
+
+class _Exchange(RequestResponseCycle):
+    """A request and its reply, which leaves in one piece where it comes as one.
+
+    uvicorn writes the head at once and the body by itself: over TLS that is two records, two calls of the kernel, and the other
+    side woken twice. ASGI wants the head held back until the first of the body is there (its "Response Start").
+    """
+
+    _head: HTTPResponseStartEvent | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Hold the head back, then write what belongs together. Whatever is not a whole reply is written by uvicorn."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            self.response_started, self._head = True, message
+            self.waiting_for_100_continue = False
+            return
+        head, self._head = self._head, None
+        if head is None:
+            await super().send(message)
+        elif message["type"] == "http.response.body" and (reply := self._whole(head, message)):
+            self.response_complete = True
+            self.transport.write(reply)
+            self.message_event.set()
+            self.on_response()
+        else:
+            self.response_started = False
+            await super().send(head)
+            await super().send(message)
+
+    def _whole(self, head: HTTPResponseStartEvent, last: HTTPResponseBodyEvent) -> bytes:
+        """Head and body together; empty where more comes, where the connection does not stay, or where nobody reads now."""
+        body, pairs = last.get("body", b""), [*self.default_headers, *head.get("headers", ())]
+        said = dict(pairs)
+        names = b"".join(said)
+        lines = b"\r\n".join(map(b": ".join, pairs))
+        if (
+            last.get("more_body", False)
+            or said.get(b"content-length") != b"%d" % len(body)
+            or lines.count(b"content-length") != 1
+            or b"connection" in said
+            or not self.keep_alive
+            or self.scope["method"] == "HEAD"
+            or self.flow.write_paused
+            or self.disconnected
+            or HEADER_RE.search(names)
+            or not names.islower()
+            or len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * (len(pairs) - 1)
+        ):
+            return b""
+        return b"".join((STATUS_LINE[head["status"]], lines, b"\r\n\r\n", body))
+
+
+def _split(address: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a request's address. The parser of addresses looks at each octet of a long message, which ours need not."""
+    if address.startswith(b"/") and b"#" not in address:
+        path, _, query = address.partition(b"?")
+        return path, query
+    parsed = httptools.parse_url(address)
+    return parsed.path, parsed.query or b""
 
 
 class _Server(uvicorn.Server):
@@ -229,7 +344,6 @@ def _config(app: ASGIApp, context: ssl.SSLContext) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the address of a connection is what it is until a setting names proxies
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         ssl_context_factory=lambda _config, _default: context,
     )
