@@ -6,20 +6,20 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from wardgate.web.access import Closed
 from wardgate.web.assets import Assets
 from wardgate.web.context import WebContext
 from wardgate.web.entry import EntryPages
-from wardgate.web.headers import Boundary, SecurityHeaders
+from wardgate.web.headers import Boundary
 from wardgate.web.health import Readiness, alive
 from wardgate.web.log import LogPages
 from wardgate.web.outbox import OutboxPages
-from wardgate.web.paths import by_path
+from wardgate.web.paths import Direct, by_path
 from wardgate.web.render import Pages
 from wardgate.web.scrape import Scrape
 from wardgate.web.start import StartPage
@@ -38,6 +38,18 @@ class MorePages:
     routes: Callable[[WebContext, Pages], Sequence[BaseRoute]]
     folders: Sequence[Path]
     larger: Mapping[str, int] = field(default_factory=dict)
+
+
+class _WebApp(Starlette):
+    """Starlette with one layer around its routes: ours. Its own two for errors would have nothing left to do."""
+
+    def __init__(self, routes: Sequence[BaseRoute], around: Callable[[ASGIApp], ASGIApp]) -> None:
+        super().__init__(routes=routes)
+        self._around = around
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """What a request goes through."""
+        return self._around(Direct(self.router))
 
 
 def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Sequence[MorePages] = ()) -> Starlette:
@@ -61,9 +73,7 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
     # The first of two routes with one path is taken: a listener with pages of several doors has one style sheet.
     routes = [route for door in behind if door in doors for route in behind[door]]
 
-    async def refused(request: Request, error: Exception) -> Response:
-        if not isinstance(error, HTTPException):
-            raise error
+    def refused(request: Request, error: HTTPException) -> Response:
         headers = error.headers or {}
         closer = error.text if isinstance(error, Closed) else None
         response = faced.error(request, error.status_code, closer, int(headers.get("retry-after", "60")))
@@ -71,13 +81,9 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
         return response
 
     larger = {path: most for each in more if each.door in doors for path, most in each.larger.items()}
-    app = Starlette(
-        routes=by_path(routes),
-        middleware=[
-            Middleware(SecurityHeaders, secure_transport=not context.demo),
-            Middleware(Boundary, error_page=faced.error, larger=larger),
-        ],
-        exception_handlers={HTTPException: refused},
+    app = _WebApp(
+        by_path(routes),
+        lambda inner: Boundary(inner, faced.error, refused, secure_transport=not context.demo, larger=larger),
     )
     # A redirect to the same path with a slash would be made from the Host header.
     app.router.redirect_slashes = False

@@ -1,16 +1,16 @@
 """What every reply carries, whatever came before it, and the last place where a failure is caught.
 
-Written as plain ASGI around everything, so that errors, streams and static files get the same headers. Starlette's own body
-limit answers only once a handler has run (a one-time link would be spent by a request that is then refused), so ours stands
-in front.
+Written as plain ASGI around everything, so that errors, streams and static files get the same headers; as one layer, because each
+has its price at every request. Starlette's own body limit answers only once a handler has run (a one-time link would be spent by a
+request that is then refused), so ours stands in front.
 """
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,6 +47,7 @@ _UNLESS_SET = {
 PASSKEYS_USED = f"{_NOTHING_ALLOWED}, publickey-credentials-create=(), publickey-credentials-get=(self)"
 PASSKEYS_MADE = f"{_NOTHING_ALLOWED}, publickey-credentials-create=(self), publickey-credentials-get=()"
 
+Header = tuple[bytes, bytes]
 log = structlog.get_logger("wardgate.web")
 
 
@@ -58,42 +59,34 @@ class ErrorPage(Protocol):
         ...
 
 
-class SecurityHeaders:
-    """Adds the headers to every reply."""
-
-    def __init__(self, app: ASGIApp, secure_transport: bool) -> None:
-        self._app = app
-        self._always = dict(_ALWAYS)
-        if secure_transport:
-            self._always["strict-transport-security"] = STRICT_TRANSPORT_SECURITY
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(self._always)
-                for name, value in _UNLESS_SET.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
 class Boundary:
-    """Refuses bodies that are too large before any handler runs, and turns failures into a page that tells nothing."""
+    """Around all pages: gives every reply its headers, refuses bodies that are too large before any handler runs, and turns
+    refusals and failures into pages, the latter into one that tells nothing.
+    """
 
-    def __init__(self, app: ASGIApp, error_page: ErrorPage, larger: Mapping[str, int] | None = None) -> None:
-        """`larger`: paths that take more than usual, and how much."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        error_page: ErrorPage,
+        refused: Callable[[Request, HTTPException], Response],
+        *,
+        secure_transport: bool,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
+        """`refused`: the page of a refusal. `larger`: paths that take more than usual, and how much."""
         self._app = app
         self._error_page = error_page
+        self._refused = refused
         self._larger = larger or {}
+        always = {**_ALWAYS, "strict-transport-security": STRICT_TRANSPORT_SECURITY} if secure_transport else _ALWAYS
+        self._always = tuple(_encoded(always))
+        self._always_names = {name for name, _ in self._always}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        sent = received = 0
+        received, started = 0, False
         most = self._larger.get(scope["path"], MAX_BODY_BYTES)
-        reference: str | None = None
 
         async def counting_receive() -> Message:
             nonlocal received
@@ -103,34 +96,57 @@ class Boundary:
                 raise _BodyTooLarge
             return message
 
-        async def counting_send(message: Message) -> None:
-            nonlocal sent
-            sent += 1
-            await send(message)
+        def completing_send(message: Message) -> Awaitable[None]:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = self._completed(message["headers"])
+            return send(message)
 
         try:
-            status = 413 if _announced_bytes(scope, most) > most else None
-            if status is None:
-                return await self._app(scope, counting_receive, counting_send)
+            if _announced_bytes(scope, most) > most:
+                raise _BodyTooLarge
+            try:
+                return await self._app(scope, counting_receive, completing_send)
+            except HTTPException as error:
+                if started:
+                    raise
+                response = self._refused(Request(scope), error)
         except _BodyTooLarge:
-            status = 413
+            response = self._failed(scope, 413)
         except ClientDisconnect:
             return  # nobody is there to be answered, and who hangs up fills no log
         except Exception as error:  # a door catches broadly, once
             reference = new_reference()
             _report(scope, error, reference)
-            if sent:
+            if started:
                 raise
-            status = 503 if isinstance(error, UnavailableError) else 500
-        await self._answer(scope, receive, send, status, reference)
+            response = self._failed(scope, 503 if isinstance(error, UnavailableError) else 500, reference)
+        await response(scope, receive, completing_send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, status: int, reference: str | None) -> None:
+    def _failed(self, scope: Scope, status: int, reference: str | None = None) -> Response:
         response = self._error_page(Request(scope), status, reference=reference)
         if status == 413:
             response.headers["connection"] = "close"  # what is left of the body is not worth reading
         if status == 503:
             response.headers["retry-after"] = RETRY_AFTER_S
-        await response(scope, receive, send)
+        return response
+
+    def _completed(self, headers: Iterable[Header]) -> list[Header]:
+        told = list(headers)
+        names = dict(told)
+        if not self._always_names.isdisjoint(names):
+            told = [each for each in told if each[0] not in self._always_names]
+        told += self._always
+        told += [each for each in _DEFAULTS if each[0] not in names]
+        return told
+
+
+def _encoded(headers: Mapping[str, str]) -> list[Header]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+
+
+_DEFAULTS = _encoded(_UNLESS_SET)
 
 
 class _BodyTooLarge(Exception):
@@ -138,8 +154,10 @@ class _BodyTooLarge(Exception):
 
 
 def _announced_bytes(scope: Scope, most: int) -> int:
-    announced = Headers(scope=scope).get("content-length", "0")
-    return int(announced) if announced.isdecimal() else most + 1
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else most + 1
+    return 0
 
 
 def _report(scope: Scope, error: Exception, reference: str) -> None:

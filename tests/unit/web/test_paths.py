@@ -13,7 +13,7 @@ from tests.flows.portal_world import PortalWorld
 from wardgate.engine.runtime import EngineParts
 from wardgate.portal.routes import portal_pages
 from wardgate.web.app import build_web_app
-from wardgate.web.paths import by_path, each_route
+from wardgate.web.paths import Direct, by_path, each_route
 
 
 def says(what: str, path: str, *methods: str) -> Route:
@@ -38,13 +38,14 @@ ROUTES = [
 )
 async def test_replies_are_those_of_the_plain_list(method: str, path: str) -> None:
     replies = []
-    for routes in (ROUTES, by_path(ROUTES)):
-        app = Starlette(routes=routes)
+    plain, quick = Starlette(routes=ROUTES), Starlette(routes=by_path(ROUTES))
+    for app in (plain, quick):
         app.router.redirect_slashes = False
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://login.acme.test") as client:
+    for asked in (plain, quick, Direct(quick.router)):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=asked), base_url="https://login.acme.test") as client:
             reply = await client.request(method, path)
             replies.append((reply.status_code, reply.text, set(reply.headers.get("allow", "").split(", "))))
-    assert replies[0] == replies[1]
+    assert replies[0] == replies[1] == replies[2]
 
 
 def test_every_route_is_told_to_whoever_looks_at_them() -> None:
