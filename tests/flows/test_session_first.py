@@ -56,7 +56,7 @@ class Shared(World):
 
     async def come(self, session: Session, **asked: object) -> tuple[tuple[str, ...], Outcome]:
         """To the application, with the session."""
-        still: list[Operation] = [self.sessions.still(self.bearer, session)]
+        still: list[Operation] = [self.sessions.still(session)]
         request = SessionRequest("vpn", session, HERE, Trail(self.clock, "portal"), writes=lambda _: still)
         return await self.engine.begin_by_session(replace(request, **asked))  # type: ignore[arg-type]
 

@@ -54,9 +54,20 @@ def course_of(plan: Plan, hand_over_s: int, pages: bool, site: bool, by_link: st
     """
     steps = tuple(step for step in plan.steps if PASSWORD not in step)
     if not site:
-        unasked = ON_PAGES - BY_LINK.keys() if by_link else ON_PAGES
-        steps = tuple(tuple(kind for kind in step if kind not in unasked) for step in steps)
+        steps = without_pages(steps, by_link)
     return Course(steps, plan.rule, plan.floors, terms_of(plan, hand_over_s, pages, by_link, enrols), plan.text)
+
+
+def without_pages(steps: tuple[tuple[str, ...], ...], by_link: str = "") -> tuple[tuple[str, ...], ...]:
+    """The steps without what only a page of a site can ask for, unless a link can lead there."""
+    unasked = ON_PAGES - BY_LINK.keys() if by_link else ON_PAGES
+    return tuple(tuple(kind for kind in step if kind not in unasked) for step in steps)
+
+
+def rest_of(course: Course, left: tuple[tuple[str, ...], ...], proved: tuple[str, ...], site: bool) -> Course:
+    """The same where these steps are left, because these factors stand proved."""
+    steps = left if site else without_pages(left)
+    return Course(steps, course.rule, course.floors, course.terms, course.text, proved=proved)
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ from wardgate.engine.approvals import Approvals
 from wardgate.engine.asking import GATEWAY_DOWN, Asker
 from wardgate.engine.attempt import Attempt, Candidate, Person
 from wardgate.engine.confirming import Confirming
-from wardgate.engine.course import Course, course_of, led, less, refusal_told, told_steps
+from wardgate.engine.course import Course, course_of, led, less, refusal_told, rest_of, told_steps
 from wardgate.engine.demands import Due
 from wardgate.engine.first_factor import FirstFactor
 from wardgate.engine.freezing import Freezes
@@ -200,14 +200,13 @@ class Engine:
         plan = replace(decision, steps=with_asked(decision.steps, request.asked, decision.never)) if request.asked else decision
         trail.note("policy decided", rule=plan.rule, steps=told_steps(plan.steps))
         site = request.origin.site is not None
-        counted = aged(
-            request.session, plan, course_of(plan, 0, True, site).terms, person.user, attempt.now_ms, request.fresh_after
-        )
+        course = course_of(plan, 0, True, site)
+        counted = aged(request.session, plan, course.terms, person.user, attempt.now_ms, request.fresh_after)
         left = unmet(plan, counted, request.asked)
         trail.note("a session is shown", session=request.session.id, counts=", ".join(counted), left=len(left))
         if any(PASSWORD in step for step in left):
             return (), session_denied(request, SIGN_IN_AGAIN)
-        course = replace(course_of(replace(plan, steps=left), 0, True, site), proved=tuple(counted))
+        course = rest_of(course, left, tuple(counted), site)
         if course.terms.skips_unsendable:
             skipped = self._asker.unsendable(course.steps, course.proved, person.holder, trail)
             course = replace(course, steps=course.steps[skipped:], fail_open=GATEWAY_DOWN) if skipped else course

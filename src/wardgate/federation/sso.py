@@ -148,7 +148,7 @@ class SsoPages:
 
     def _writes(self, request: Request, telling: Telling, session: Session, used: Operation) -> Writes:
         """What the grant writes besides: the request is used up, and the application is one of the session's."""
-        still = self._door.browser.sessions.still(request.cookies.get(SESSION_COOKIE, ""), session)
+        still = self._door.browser.sessions.still(session)
 
         def writes(granted: Granted) -> Sequence[Operation] | None:
             if not telling.can_be_told(granted):

@@ -93,7 +93,7 @@ class SignInPages:
     async def _by_session(self, request: Request, browser: Browser, aim: Aim, session: Session) -> Response:
         """Into our own pages by the session of another application, if their policy takes it."""
         bearer = request.cookies.get(SESSION_COOKIE, "")
-        admits = [self._door.sessions.admit(bearer, session, aim.purpose.application)]
+        admits = [self._door.sessions.admit(session, aim.purpose.application)]
         counted, outcome = await ask_engine(self._door, request, browser, session, aim.purpose, lambda _: admits)
         match outcome:
             case Granted():

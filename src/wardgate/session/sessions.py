@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Final
 
 from wardgate.account.subject import SubjectId
@@ -59,7 +60,8 @@ class Session:
     is him for the sake of a change; 0: not in this session. `ends_at`: the absolute end; `idle_ms`: how long it may rest.
     `rested_ms`: for how long it rested at the longest since something was proved in it, as far as it was used again. `application`:
     what it was begun for; our own pages let in by it only once their own policy was asked (`admit`). `made_for`: the address of
-    ours that the last sign-in led to; `made_at`: from then on everything was proved for that.
+    ours that the last sign-in led to; `made_at`: from then on everything was proved for that. `mac`: what is stored of the value
+    that it was found by.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Session:
     rested_ms: int = 0
     made_for: str = ""
     made_at: int = 0
+    mac: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +142,15 @@ class Sessions:
 
         How long it had rested by now is in it already.
         """
-        session, now_ms = await self.look(bearer), to_ms(self._clock.now())
-        if session is None:
+        now_ms = to_ms(self._clock.now())
+        session = await self._stored(bearer, now_ms)
+        if session is None or not is_live(session, now_ms):
             return None
-        session = replace(session, rested_ms=max(session.rested_ms, now_ms - session.seen_at))
         if now_ms - session.seen_at >= SEEN_EVERY_MS:
             # Whether this one or another request notes it does not matter; that it brings no ended session back does.
             seen = (Where("seen_at", "=", session.seen_at),)
             changes: Row = {"seen_at": now_ms, "body": _body(session)}
-            await self._storage.commit([Update("sso_session", {"session_mac": self._mac(bearer)}, changes, where=seen)])
+            await self._storage.commit([Update("sso_session", {"session_mac": session.mac}, changes, where=seen)])
             session = replace(session, seen_at=now_ms)
         return session
 
@@ -166,9 +169,9 @@ class Sessions:
             return GONE
         return RESTED if session.seen_at + session.idle_ms < session.ends_at else OVER
 
-    async def _stored(self, bearer: str) -> Session | None:
+    async def _stored(self, bearer: str, used_at: int = 0) -> Session | None:
         row = await self._storage.get("sso_session", {"session_mac": self._mac(bearer)}) if _is_bearer(bearer) else None
-        return _from_row(row) if row is not None else None
+        return _from_row(row, used_at) if row is not None else None
 
     async def confirm(self, bearer: str, subject_id: SubjectId, factors: Sequence[str]) -> str | None:
         """The person has just proved again that it is him: the session goes on under a new bearer value, which is returned.
@@ -222,14 +225,14 @@ class Sessions:
         commit = await self._storage.commit([there, gone, Insert("sso_session", _row(moved, self._mac(value))), record(event)])
         return value if isinstance(commit, Committed) else None
 
-    def still(self, bearer: str, session: Session) -> Operation:
-        """What refuses a unit once this session has ended, or goes on under another value."""
-        return Update("sso_session", {"session_mac": self._mac(bearer)}, {}, where=(Where("id", "=", session.id),))
+    def still(self, session: Session) -> Operation:
+        """What refuses a unit once this session has ended, or goes on under another value than it was found by."""
+        return Update("sso_session", {"session_mac": session.mac}, {}, where=(Where("id", "=", session.id),))
 
-    def admit(self, bearer: str, session: Session, application: str) -> Operation:
+    def admit(self, session: Session, application: str) -> Operation:
         """The same, and the session counts as one of this application from then on."""
         changes = {"body": _body(replace(session, application=application))}
-        return Update("sso_session", {"session_mac": self._mac(bearer)}, changes, where=(Where("id", "=", session.id),))
+        return Update("sso_session", {"session_mac": session.mac}, changes, where=(Where("id", "=", session.id),))
 
     async def renew(self, bearer: str) -> str | None:
         """The session goes on under a new bearer value, which is returned; nothing was proved by that. None when it is gone."""
@@ -350,6 +353,7 @@ def _new(opening: Opening, now_ms: int) -> Session:
 
 
 _BODY: Final = ("realm", "directory", "user_name", "display_name", "language")
+_whose_of: Final = itemgetter(*_BODY)
 
 
 def _body(session: Session) -> str:
@@ -381,22 +385,24 @@ def _row(session: Session, mac: bytes) -> Row:
     }
 
 
-def _from_row(row: Row) -> Session:
-    body = loads(str(row["body"]))
+def _from_row(row: Row, used_at: int = 0) -> Session:
+    """`used_at`: it is used now, and how long it has rested by then counts; 0: it is only looked at."""
+    body, mac, seen_at = loads(str(row["body"])), row["session_mac"], int(row["seen_at"] or 0)
     return Session(
         id=str(row["id"]),
-        whose=Whose(subject_id=SubjectId(str(row["subject_id"])), **{name: str(body[name]) for name in _BODY}),
-        proofs={str(kind): int(at) for kind, at in body["proofs"].items()},
-        assurance=int(body["assurance"]),
-        application=str(body["application"]),
-        address=str(body["address"]),
-        device=str(body["device"]),
+        whose=Whose(SubjectId(str(row["subject_id"])), *_whose_of(body)),
+        proofs=body["proofs"],
+        assurance=body["assurance"],
+        application=body["application"],
+        address=body["address"],
+        device=body["device"],
         created_at=int(row["created_at"] or 0),
-        seen_at=int(row["seen_at"] or 0),
+        seen_at=seen_at,
         ends_at=int(row["expires_at"] or 0),
         idle_ms=int(row["idle_ms"] or 0),
         confirmed_at=int(row["confirmed_at"] or 0),
-        rested_ms=int(body.get("rested_ms", 0)),
-        made_for=str(body.get("made_for", "")),
-        made_at=int(body.get("made_at", 0)),
+        rested_ms=max(body.get("rested_ms", 0), used_at - seen_at if used_at else 0),
+        made_for=body.get("made_for", ""),
+        made_at=body.get("made_at", 0),
+        mac=mac if isinstance(mac, bytes) else b"",
     )
