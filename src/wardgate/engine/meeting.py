@@ -24,6 +24,8 @@ from wardgate.policy.facts import Facts
 from wardgate.policy.groups import qualified_groups
 from wardgate.risk.assessing import NOT_ASSESSED
 
+_NOTHING: frozenset[str] = frozenset()
+
 
 class Meeting:
     """Meets people. One per engine."""
@@ -75,7 +77,7 @@ class Meeting:
     def facts(self, attempt: Attempt, person: Person) -> Facts:
         """What policy is told of a login."""
         request, user = attempt.request, person.user
-        holder, sending = person.holder, attempt.configuration.sending
+        holder = person.holder
         return Facts(
             goal=request.goal.value,
             application=attempt.application.settings.name,
@@ -88,12 +90,8 @@ class Meeting:
             nas_identifier=request.origin.nas_identifier,
             client=request.origin.client,
             groups=_groups(user, attempt.realm.name),
-            attributes={name.lower(): values for name, values in user.attributes.items()},
-            # What is held is enrolled all the same: a restore must not make somebody count as one who has nothing.
-            enrolled=frozenset(
-                [factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder) and _reaches(factor, holder, sending)]
-                + [each.kind for each in holder.held]
-            ),
+            attributes={name.lower(): values for name, values in user.attributes.items()} if user.attributes else {},
+            enrolled=_enrolled(holder, attempt.configuration.sending) if attempt.application.policy.reads_enrolled else _NOTHING,
             proved_elsewhere=request.proved_elsewhere,
             application_kind=attempt.application.settings.kind,
             device=request.origin.device,
@@ -102,6 +100,12 @@ class Meeting:
             known_device=person.device is not None and person.device.trusted,
             renew=to_renew(holder, pages=request.origin.shows_pages),
         )
+
+
+def _enrolled(holder: Holder, sending: SendingSettings) -> frozenset[str]:
+    """What is held is enrolled all the same: a restore must not make somebody count as one who has nothing."""
+    usable = [factor.kind for factor in SECOND_FACTORS if factor.enrolled(holder) and _reaches(factor, holder, sending)]
+    return frozenset(usable + [each.kind for each in holder.held])
 
 
 def _groups(user: DirectoryUser, realm: str) -> frozenset[str]:

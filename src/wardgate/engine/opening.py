@@ -107,11 +107,11 @@ class Opening:
     def _held(self, attempt: Attempt, person: Person, course: Course, transaction_id: str) -> str:
         """The password, where it has to be changed before the grant at a door where that can be done: it is typed only once."""
         request = attempt.request
+        if request.password is None or not request.origin.shows_pages:
+            return ""
         changes = bool(person.refusal) or self._freezes.may_be(person.holder.subject_id)
         changes = changes or demands.asks_for_change(course.terms.demands, person.user, attempt.now_ms)
-        if not request.origin.shows_pages or request.password is None or not changes:
-            return ""
-        return hold_password(self._parts.ring(), request.password, transaction_id, attempt.now_ms)
+        return hold_password(self._parts.ring(), request.password, transaction_id, attempt.now_ms) if changes else ""
 
     def _fold_key(self, attempt: Attempt, person: Person, course: Course) -> bytes:
         """Same person, password, application, NAS and client address, and decided the same: the same login again, not a second one.

@@ -6,7 +6,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import Clock, to_ms
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine.locks import Locks, begun, whence
+from wardgate.engine.locks import BeganLock, Locks, begun, whence
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.steps import COMMIT, Steps
@@ -76,21 +76,23 @@ class Recording:
         commit = await self._parts.storage.commit(unit)
         self._steps.end(COMMIT, began)
         trail.stored = isinstance(commit, Committed)
-        await self._note_locks(operations, commit, user, now_ms)
+        locks = begun(operations, commit)
+        if locks:
+            await self._note_locks(locks, user, now_ms)
         return commit
 
     async def count(self, operations: Sequence[Operation], user: str) -> None:
         """Commit what a refusal counts without a record of its own: of a flood only the locks are recorded."""
         now_ms = to_ms(self._parts.clock.now())
-        await self._note_locks(operations, await self._parts.storage.commit(operations), user, now_ms)
-
-    async def _note_locks(self, operations: Sequence[Operation], commit: Commit, user: str, now_ms: int) -> None:
-        locks = begun(operations, commit)
+        locks = begun(operations, await self._parts.storage.commit(operations))
         if locks:
-            self._trail.note("a brake begins to hold", brakes=", ".join(lock.kind for lock in locks))
-            # Only now: nearly no login comes here.
-            about = Locks(self._parts, self._trail, self._application, now_ms)
-            await about.note(locks, user, self._subject_id, self._whose)
+            await self._note_locks(locks, user, now_ms)
+
+    async def _note_locks(self, locks: Sequence[BeganLock], user: str, now_ms: int) -> None:
+        self._trail.note("a brake begins to hold", brakes=", ".join(lock.kind for lock in locks))
+        # Only now: nearly no login comes here.
+        about = Locks(self._parts, self._trail, self._application, now_ms)
+        await about.note(locks, user, self._subject_id, self._whose)
 
     async def commit_denied(self, operations: Sequence[Operation], refusal: Denied, user: str, **details: object) -> Commit:
         """Commit a refusal."""

@@ -7,7 +7,7 @@ site can neither read it nor make it, and the form of one login does not fit ano
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wardgate.crypto import KeyRing, same
-from wardgate.values import quick_value
 from wardgate.web.access import same_origin
 
 BROWSER_COOKIE: Final = "__Host-wg_browser"
@@ -28,16 +27,19 @@ _BROWSER: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
-@quick_value
+@dataclass(slots=True)
 class Browser:
     """The browser that asks. `fresh`: it had no cookie of ours, and gets this one with the reply."""
 
     id: str
     fresh: bool
+    _mac: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     def mac(self, ring: KeyRing) -> bytes:
-        """What is stored of it."""
-        return ring.mac("browser", self.id.encode())
+        """What is stored of it: made for whoever asks first, as long as the request takes."""
+        if self._mac is None:
+            self._mac = ring.mac("browser", self.id.encode())
+        return self._mac
 
     def csrf(self, ring: KeyRing, purpose: str) -> str:
         """What a form for this purpose carries."""

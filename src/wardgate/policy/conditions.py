@@ -189,6 +189,11 @@ def asks_about_factor(node: Node, kind: str) -> bool:
     return any(each.key == ENROLLED and kind in each.wanted for each in _lists_in(node))
 
 
+def asks_what_is_enrolled(node: Node) -> bool:
+    """Whether a condition asks which factors somebody has."""
+    return any(each.key == ENROLLED for each in _lists_in(node))
+
+
 def asks_about_groups(node: Node) -> bool:
     """Whether a condition asks in which groups somebody is."""
     return any(each.key == GROUP for each in _lists_in(node))

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 
 from wardgate.errors import SettingsError
 from wardgate.policy.afterwards import Actions, Lasting, compile_actions, compile_fail, compile_lifetimes, compile_text, known_kind
-from wardgate.policy.conditions import Networks, Node, asks_about_factor, asks_about_groups, condition_at, parse_condition
+from wardgate.policy.conditions import (
+    Networks,
+    Node,
+    asks_about_factor,
+    asks_about_groups,
+    asks_what_is_enrolled,
+    condition_at,
+    parse_condition,
+)
 from wardgate.policy.facts import Facts
 from wardgate.policy.index import Index
 from wardgate.policy.needs import NO_WEIGHTS, QUESTIONS, SelfService, compile_self_service
@@ -59,7 +67,8 @@ class Policy:
     """A compiled policy. `index` holds the conditions of all four lists, one after the other; `sections` are its bits for each.
 
     `uses_questions`: somewhere challenge questions prove something or have to be answered. `reads_questions`: a decision depends on
-    whether somebody has answered any. `reads_groups`: one depends on groups. What no policy names is never asked, nor read.
+    whether somebody has answered any. `reads_groups`: one depends on groups. `reads_enrolled`: one depends on what a person has, or
+    something may be demanded of who lacks it. What no policy names is never asked, nor read.
     """
 
     name: str
@@ -75,6 +84,7 @@ class Policy:
     uses_questions: bool = field(init=False)
     reads_questions: bool = field(init=False)
     reads_groups: bool = field(init=False)
+    reads_enrolled: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the index, and see whether challenge questions and groups are named."""
@@ -91,6 +101,7 @@ class Policy:
         object.__setattr__(self, "uses_questions", uses)
         object.__setattr__(self, "reads_questions", uses or any(asks_about_factor(each, QUESTIONS) for each in conditions))
         object.__setattr__(self, "reads_groups", any(map(asks_about_groups, conditions)))
+        object.__setattr__(self, "reads_enrolled", bool(self.actions) or any(map(asks_what_is_enrolled, conditions)))
 
 
 def compile_policy(
