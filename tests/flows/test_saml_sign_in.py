@@ -415,7 +415,7 @@ async def test_one_request_fifty_times_at_once_gives_one_answer() -> None:
         assert "Wiki" in again.text
         [row] = await world.rows("saml_request")
         # Nobody goes on with it: what it asked for is not kept.
-        assert (row["state"], row["sealed"], row["source_mac"]) == ("used", b"", b"")
+        assert (row["state"], row["sealed"], row["source_mac"]) == ("used", b"", None)
 
 
 async def test_markup_in_relay_state_stays_text_and_ten_megabytes_are_refused() -> None:

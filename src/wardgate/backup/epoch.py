@@ -46,7 +46,7 @@ _LIVE_ROWS: Final[tuple[tuple[str, Where], ...]] = (
     ("self_service", Where("id", "not_null")),
     ("sso_session", Where("session_mac", "not_null")),
     ("saml_participant", Where("session_id", "not_null")),
-    ("saml_request", Where("request_mac", "not_null")),
+    ("saml_request", Where("replay_mac", "not_null")),
     ("mail_link", Where("link_mac", "not_null")),
     ("short_link", Where("link_mac", "not_null")),
     ("activation", Where("subject_id", "not_null")),

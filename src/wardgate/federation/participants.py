@@ -2,6 +2,9 @@
 
 A row is written in the commit of the grant that it belongs to. Names may tell who somebody is, so that they are sealed; what an
 application asks by is found by keyed fingerprints.
+
+Most grants of a session tell an application what it was told before. The row of the last time is then given again: where it stands
+already, nothing is written, and nothing is sealed for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +21,8 @@ from wardgate.values import quick_value
 TABLE: Final = "saml_participant"
 # Beyond any number of applications that an installation has.
 MAX_PARTICIPANTS: Final = 500
+# Of sessions in use; what is forgotten is sealed anew.
+MAX_REMEMBERED: Final = 2_000
 
 
 @quick_value
@@ -35,19 +40,21 @@ class Participants:
     def __init__(self, storage: Storage, ring: Callable[[], KeyRing]) -> None:
         self._storage = storage
         self._ring = ring
+        self._sealed_by: KeyRing | None = None
+        self._told: dict[tuple[str, str, int, Participant], Row] = {}
 
     def joined(self, session: Session, participant: Participant, now_ms: int) -> Operation:
         """What notes that an application has been told of this session; what it was told last counts."""
-        name = participant.name_id
-        body = [name.value, name.format, name.name_qualifier, name.sp_name_qualifier, participant.index]
-        row: Row = {
-            "session_id": session.id,
-            "application": participant.party,
-            "subject_id": session.whose.subject_id,
-            "sealed": self._ring().seal(dumps(body).encode(), bound_to(session.id, participant.party)),
-            "created_at": now_ms,
-            "expires_at": session.ends_at,
-        }
+        ring = self._ring()
+        if ring is not self._sealed_by:
+            self._sealed_by = ring
+            self._told.clear()
+        known_by = session.id, session.whose.subject_id, session.ends_at, participant
+        row = self._told.get(known_by)
+        if row is None:
+            if len(self._told) >= MAX_REMEMBERED:
+                del self._told[next(iter(self._told))]
+            row = self._told[known_by] = _row(ring, session, participant, now_ms)
         return Upsert(TABLE, row)
 
     async def of(self, session_ids: Sequence[str]) -> dict[str, list[Participant]]:
@@ -68,6 +75,19 @@ class Participants:
             return None
         value, form, qualifier, sp_qualifier, index = body
         return Participant(party, NameId(value, form, qualifier, sp_qualifier), index)
+
+
+def _row(ring: KeyRing, session: Session, participant: Participant, now_ms: int) -> Row:
+    name = participant.name_id
+    body = [name.value, name.format, name.name_qualifier, name.sp_name_qualifier, participant.index]
+    return {
+        "session_id": session.id,
+        "application": participant.party,
+        "subject_id": session.whose.subject_id,
+        "sealed": ring.seal(dumps(body).encode(), bound_to(session.id, participant.party)),
+        "created_at": now_ms,
+        "expires_at": session.ends_at,
+    }
 
 
 def bound_to(session_id: str, application: str) -> str:

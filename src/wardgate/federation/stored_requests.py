@@ -34,8 +34,9 @@ MAX_OPEN_OF_SOURCE: Final = 2_000
 MAX_FOLLOWING: Final = 32
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 OPEN, USED = "open", "used"
-# Of what was answered at once.
+# What was answered at once never waited anywhere.
 _NOTHING: Final = b""
+_ANSWERED: Final[Row] = {"request_mac": None, "source_mac": None, "state": USED, "sealed": _NOTHING}
 # Of a stored request, beside what was asked: the address of what came before is nowhere else.
 _OWN_ID: Final = "own_id"
 SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
@@ -69,9 +70,10 @@ class Asked:
 
 @quick_value
 class Waiting:
-    """A stored request. `bound`: it belongs to a browser by now."""
+    """A stored request. `replay_mac`: what it is known by when it comes again; `bound`: it belongs to a browser by now."""
 
     id: str
+    replay_mac: bytes
     asked: Asked
     bound: bool
     used: bool
@@ -79,10 +81,9 @@ class Waiting:
 
 @quick_value
 class Draft:
-    """A request that is not stored yet. `replay_mac`: what it is known by when it comes again; `browser`: whose it is, if known."""
+    """A request that is not stored yet. `browser`: whose it is, if known."""
 
     waiting: Waiting
-    replay_mac: bytes
     source: str
     browser: bytes | None
     created_at: int
@@ -107,8 +108,8 @@ class StoredRequests:
             once = self._ring().mac("saml-request-id", entity_id.encode(), asked.kind.encode(), asked.request_id.encode())
         else:
             once = self._mac(request_id)
-        waiting = Waiting(request_id, asked, browser is not None, False)
-        return Draft(waiting, once, source, browser, to_ms(self._clock.now()))
+        waiting = Waiting(request_id, once, asked, browser is not None, False)
+        return Draft(waiting, source, browser, to_ms(self._clock.now()))
 
     async def keep(self, draft: Draft) -> bool:
         """Store it; False where the application sent one of its id before. Raises TooManyOpen."""
@@ -116,8 +117,9 @@ class StoredRequests:
         waiting = (Where("source_mac", "=", source), Where("state", "=", OPEN))
         if await self._storage.count(TABLE, waiting, MAX_OPEN_OF_SOURCE) >= MAX_OPEN_OF_SOURCE:
             raise TooManyOpen
-        body = dumps({**asdict(draft.waiting.asked), _OWN_ID: request_id}).encode()
-        row = self._row(draft, OPEN, source, self._ring().seal(body, _bound_to(self._mac(request_id))))
+        body, mac = dumps({**asdict(draft.waiting.asked), _OWN_ID: request_id}).encode(), self._mac(request_id)
+        here: Row = {"request_mac": mac, "source_mac": source, "state": OPEN, "sealed": self._ring().seal(body, _bound_to(mac))}
+        row = {**_known_by(draft), **here}
         return not isinstance(await self._storage.commit([Insert(TABLE, row)]), Refused)
 
     def use_at_once(self, draft: Draft) -> Operation:
@@ -125,35 +127,24 @@ class StoredRequests:
 
         Nobody resumes it, so that nothing is kept of it but by what it is known again, and whose it was.
         """
-        return Insert(TABLE, self._row(draft, USED, _NOTHING, _NOTHING))
-
-    def _row(self, draft: Draft, state: str, source: bytes, sealed: bytes) -> Row:
-        return {
-            "request_mac": self._mac(draft.waiting.id),
-            "replay_mac": draft.replay_mac,
-            "browser_mac": draft.browser,
-            "source_mac": source,
-            "state": state,
-            "sealed": sealed,
-            "created_at": draft.created_at,
-            "expires_at": draft.created_at + KEPT_MS,
-        }
+        return Insert(TABLE, {**_known_by(draft), **_ANSWERED})
 
     async def find(self, browser: bytes, request_id: str) -> Waiting | None:
         """What waits under this id, unless it is another browser's, or over."""
         if not _ID.fullmatch(request_id):
             return None
-        row = await self._storage.get(TABLE, {"request_mac": self._mac(request_id)})
-        return self._waiting(browser, row) if row is not None else None
+        rows = await self._storage.find(TABLE, [Where("request_mac", "=", self._mac(request_id))], limit=1)
+        return self._waiting(browser, rows[0]) if rows else None
 
     async def again(self, browser: bytes, draft: Draft) -> Waiting | None:
         """What this browser was given for the same message when it came before; None where it came in another one, or is over."""
-        rows = await self._storage.find(TABLE, [Where("replay_mac", "=", draft.replay_mac)], limit=1)
-        if not rows or rows[0]["browser_mac"] is None:
+        row = await self._storage.get(TABLE, _key(draft.waiting))
+        if row is None or row["browser_mac"] is None:
             return None
-        if rows[0]["sealed"] == _NOTHING:
-            return Waiting("", draft.waiting.asked, True, True) if self._is_of(browser, rows[0]) else None
-        return self._waiting(browser, rows[0])
+        if row["sealed"] == _NOTHING:
+            answered = Waiting("", draft.waiting.replay_mac, draft.waiting.asked, True, True)
+            return answered if self._is_of(browser, row) else None
+        return self._waiting(browser, row)
 
     def _is_of(self, browser: bytes, row: Row) -> bool:
         """Whether a row is no other browser's, and its time is not over."""
@@ -170,15 +161,13 @@ class StoredRequests:
         except SealError:
             return None
         request_id = str(body.pop(_OWN_ID))
-        return Waiting(request_id, asked_of(body), row["browser_mac"] is not None, row["state"] != OPEN)
+        return Waiting(request_id, _bytes(row["replay_mac"]), asked_of(body), row["browser_mac"] is not None, row["state"] != OPEN)
 
     async def bind(self, browser: bytes, waiting: Waiting) -> bool:
         """Make it this browser's; False where another one was first."""
         if waiting.bound:
             return True
-        mine = Update(
-            TABLE, {"request_mac": self._mac(waiting.id)}, {"browser_mac": browser}, where=(Where("browser_mac", "is_null"),)
-        )
+        mine = Update(TABLE, _key(waiting), {"browser_mac": browser}, where=(Where("browser_mac", "is_null"),))
         return not isinstance(await self._storage.commit([mine]), Refused)
 
     def use(self, browser: bytes, waiting: Waiting) -> Operation:
@@ -186,18 +175,32 @@ class StoredRequests:
         whose = Where("browser_mac", "=", browser) if waiting.bound else Where("browser_mac", "is_null")
         changes: Row = {"state": USED} if waiting.bound else {"state": USED, "browser_mac": browser}
         where = (Where("state", "=", OPEN), whose)
-        return Update(TABLE, {"request_mac": self._mac(waiting.id)}, changes, where=where)
+        return Update(TABLE, _key(waiting), changes, where=where)
 
     async def follow(self, old: bytes, new: bytes) -> None:
         """A browser goes on under a new id, with what it has waiting: the newest, for what is heaped up is nobody's sign-in."""
-        mine = (Where("browser_mac", "=", old), Where("state", "=", OPEN))
+        mine = (Where("browser_mac", "=", old), Where("request_mac", "not_null"), Where("state", "=", OPEN))
         found = await self._storage.find(TABLE, mine, order_by="created_at", descending=True, limit=MAX_FOLLOWING)
         for row in found:
             # In a commit of its own: one that was used meanwhile keeps no other back.
-            await self._storage.commit([Update(TABLE, {"request_mac": row["request_mac"]}, {"browser_mac": new}, where=mine)])
+            await self._storage.commit([Update(TABLE, {"replay_mac": row["replay_mac"]}, {"browser_mac": new}, where=mine)])
 
     def _mac(self, request_id: str) -> bytes:
         return self._ring().mac("saml-request", request_id.encode())
+
+
+def _known_by(draft: Draft) -> Row:
+    """What is kept of every request: by what it is known when it comes again, whose it is, and for how long."""
+    return {
+        "replay_mac": draft.waiting.replay_mac,
+        "browser_mac": draft.browser,
+        "created_at": draft.created_at,
+        "expires_at": draft.created_at + KEPT_MS,
+    }
+
+
+def _key(waiting: Waiting) -> Row:
+    return {"replay_mac": waiting.replay_mac}
 
 
 def asked_of(body: Mapping[str, Any]) -> Asked:

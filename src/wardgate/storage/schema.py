@@ -1,6 +1,17 @@
 """Every table, once, for all back-ends. Names are singular; times end in `_at` or `_until` and are milliseconds."""
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 metadata = MetaData()
 
@@ -15,6 +26,11 @@ def _number(name: str, null: bool = False) -> Column[int]:
 
 def _bytes(name: str, null: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=null)
+
+
+def _some(name: str, *columns: str, condition: str) -> Index:
+    """An index of these rows alone. A query finds by it that has the condition, or one from which it follows."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 # --- the installation ------------------------------------------------------------------------------------------------
@@ -529,23 +545,25 @@ party_metadata = Table(
     PrimaryKeyConstraint("application"),
 )
 
-# What applications asked for by way of a browser, until their answer leaves; and, for a while, that they asked.
+# What applications asked for by way of a browser, until their answer leaves; and, for a while, that they asked. What was answered
+# at once never waited: it has no `request_mac` (its address) and no `source_mac`, and stands in no index of those that do.
 saml_request = Table(
     "saml_request",
     metadata,
-    _bytes("request_mac"),
     _bytes("replay_mac"),
+    _bytes("request_mac", null=True),
     _bytes("browser_mac", null=True),
-    _bytes("source_mac"),
+    _bytes("source_mac", null=True),
     _text("state"),
     _bytes("sealed"),
     _number("created_at"),
     _number("expires_at"),
-    PrimaryKeyConstraint("request_mac"),
-    UniqueConstraint("replay_mac", name="uq_saml_request_replay_mac"),
-    Index("ix_saml_request_browser_mac", "browser_mac"),
-    Index("ix_saml_request_source_mac", "source_mac", "state"),
+    PrimaryKeyConstraint("replay_mac"),
+    _some("ix_saml_request_request_mac", "request_mac", condition="request_mac IS NOT NULL"),
+    _some("ix_saml_request_browser_mac", "browser_mac", condition="request_mac IS NOT NULL"),
+    _some("ix_saml_request_source_mac", "source_mac", "state", condition="source_mac IS NOT NULL"),
     Index("ix_saml_request_expires_at", "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 # The applications that a session was used for, and what they know its person by.
@@ -561,6 +579,7 @@ saml_participant = Table(
     PrimaryKeyConstraint("session_id", "application"),
     Index("ix_saml_participant_subject_id", "subject_id"),
     Index("ix_saml_participant_expires_at", "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 # --- delivery --------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    or_,
     select,
     tuple_,
     update,
@@ -366,7 +367,10 @@ def _build_upsert(shape: TableShape) -> Statement:
 def _upsert_sql(shape: TableShape) -> str:
     insert = sqlite.insert(shape.table).values(_row_binds(shape.names))
     others = {name: insert.excluded[name] for name in shape.names if name not in shape.key}
-    return _compile(insert.on_conflict_do_update(index_elements=list(shape.key), set_=others), _row_names(shape.names))
+    # A row that is there as it should be is left alone: SQLite would write it and the entry in each of its indexes once more.
+    differs = or_(*[shape.table.c[name].is_distinct_from(new) for name, new in others.items()])
+    replacing = insert.on_conflict_do_update(index_elements=list(shape.key), set_=others, where=differs)
+    return _compile(replacing, _row_names(shape.names))
 
 
 def _row_binds(columns: Sequence[str]) -> "dict[str, BindParameter[Any]]":

@@ -1,5 +1,8 @@
 """Forms and steps: what is compiled once, and what never gets into SQL text."""
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from sqlalchemy import bindparam, update
 
@@ -8,6 +11,7 @@ from wardgate.errors import StorageError
 from wardgate.storage import statements
 from wardgate.storage.port import Delete, Insert, Operation, Update, Upsert, Where
 from wardgate.storage.shapes import shape_of
+from wardgate.storage.sqlite import connect_reader, connect_writer, prepare
 from wardgate.storage.statements import Statements
 
 EVIL = 'x"; DROP TABLE outbox; --'
@@ -106,3 +110,31 @@ def test_a_statement_whose_values_would_be_mixed_up_is_not_used() -> None:
     with pytest.raises(StorageError, match="stand as"):
         statements._compile(turned_round, ["v0", "v1"])
     assert statements._compile(turned_round, ["v1", "v0"]) == "UPDATE outbox SET tries=?, id=?"
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        ([Where("request_mac", "=", b"a")], "request_mac"),
+        ([Where("source_mac", "=", b"a"), Where("state", "=", "open")], "source_mac"),
+        ([Where("browser_mac", "=", b"a"), Where("request_mac", "not_null"), Where("state", "=", "open")], "browser_mac"),
+    ],
+)
+def test_a_find_of_rows_that_an_index_is_for_uses_it(tmp_path: Path, where: list[Where], index: str) -> None:
+    prepare(tmp_path / "w.db")
+    query, values = Statements().find("saml_request", where, None, False, 5)
+    with closing(connect_reader(tmp_path / "w.db")) as connection:
+        [(*_, plan)] = connection.execute(f"EXPLAIN QUERY PLAN {query.sql}", values).fetchall()
+    assert f"USING INDEX ix_saml_request_{index} " in plan
+
+
+def test_a_row_that_is_there_as_it_should_be_is_not_written_again(tmp_path: Path) -> None:
+    prepare(tmp_path / "w.db")
+    known = Statements()
+    with closing(connect_writer(tmp_path / "w.db")) as connection:
+        written = []
+        # An empty column is filled and emptied again.
+        for row in (message("a"), message("a"), message("a", answer="late"), message("a", answer="late"), message("a")):
+            ((statement, values),) = known.unit([Upsert("outbox", row)])
+            written.append(connection.execute(statement.sql, values).rowcount)
+    assert written == [1, 0, 1, 0, 1]

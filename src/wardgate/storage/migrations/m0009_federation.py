@@ -1,7 +1,7 @@
 """What single sign-on stands on: our signing keys and what relying parties say of themselves."""
 
 from alembic.operations import Operations
-from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, LargeBinary, PrimaryKeyConstraint, Text, text
 
 # Ordered by code point on PostgreSQL too, whatever the database's own collation.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
@@ -17,6 +17,11 @@ def _number(name: str, null: bool = False) -> Column[int]:
 
 def _bytes(name: str, null: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=null)
+
+
+def _some(op: Operations, name: str, table: str, columns: list[str], condition: str) -> None:
+    """An index of these rows alone."""
+    op.create_index(name, table, columns, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 def upgrade(op: Operations) -> None:
@@ -55,19 +60,20 @@ def _parties(op: Operations) -> None:
 def _browsers(op: Operations) -> None:
     op.create_table(
         "saml_request",
-        _bytes("request_mac"),
         _bytes("replay_mac"),
+        _bytes("request_mac", null=True),
         _bytes("browser_mac", null=True),
-        _bytes("source_mac"),
+        _bytes("source_mac", null=True),
         _text("state"),
         _bytes("sealed"),
         _number("created_at"),
         _number("expires_at"),
-        PrimaryKeyConstraint("request_mac"),
-        UniqueConstraint("replay_mac", name="uq_saml_request_replay_mac"),
+        PrimaryKeyConstraint("replay_mac"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_saml_request_browser_mac", "saml_request", ["browser_mac"])
-    op.create_index("ix_saml_request_source_mac", "saml_request", ["source_mac", "state"])
+    _some(op, "ix_saml_request_request_mac", "saml_request", ["request_mac"], "request_mac IS NOT NULL")
+    _some(op, "ix_saml_request_browser_mac", "saml_request", ["browser_mac"], "request_mac IS NOT NULL")
+    _some(op, "ix_saml_request_source_mac", "saml_request", ["source_mac", "state"], "source_mac IS NOT NULL")
     op.create_index("ix_saml_request_expires_at", "saml_request", ["expires_at"])
     op.create_table(
         "saml_participant",
@@ -78,6 +84,7 @@ def _browsers(op: Operations) -> None:
         _number("created_at"),
         _number("expires_at"),
         PrimaryKeyConstraint("session_id", "application"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_saml_participant_subject_id", "saml_participant", ["subject_id"])
     op.create_index("ix_saml_participant_expires_at", "saml_participant", ["expires_at"])
