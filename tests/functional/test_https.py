@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization as pem
 from tests.unit.web.samples import Sample
 from wardgate.certificates import self_signed
 from wardgate.errors import SettingsError
+from wardgate.texts import LANGUAGES, catalogue
 from wardgate.web import server as server_module
 from wardgate.web.server import HttpsServer, TlsFiles
 
@@ -266,6 +267,25 @@ async def test_idle_connections_beyond_the_limit_are_hung_up_on(tmp_path: Path, 
         held[0][1].transport.abort()
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [(b"Accept-Language: tr", ["tr"]), (b"Cookie: __Host-wg_lang=tr\r\nAccept-Language: en", ["tr"]), (b"X: y", ["en", "tr"])],
+)
+async def test_requests_beyond_the_limit_are_told_so_by_a_page_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: bytes, said: list[str]
+) -> None:
+    """In the reader's language where it is known, and in every other case in all."""
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 1)
+    async with running(tmp_path) as one, asyncio.timeout(DEADLINE_S):
+        reader, writer = await one.connect()
+        writer.write(b"GET /admin/log HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.transport.abort()
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nretry-after: 5" in head
+    assert [each for each in LANGUAGES if catalogue(each)["page.busy_what"] in body.decode()] == said
+
+
 async def test_head_without_an_end_is_refused_at_its_limit(tmp_path: Path) -> None:
     async with running(tmp_path) as one:
         reader, writer = await one.connect()
@@ -279,7 +299,7 @@ async def test_head_without_an_end_is_refused_at_its_limit(tmp_path: Path) -> No
             except ConnectionError:
                 reply = b"cut"
             reply = await reader.read() or reply
-        assert reply.startswith(b"HTTP/1.1 431") or reply == b"cut"
+        assert (reply.startswith(b"HTTP/1.1 431") and catalogue("tr")["page.error_431"].encode() in reply) or reply == b"cut"
         assert (await one.ask()).startswith(b"HTTP/1.1 200")
         writer.close()
 

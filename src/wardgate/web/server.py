@@ -18,7 +18,6 @@ import httptools
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
-from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     STATUS_LINE,
@@ -29,7 +28,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from wardgate.certificates import endpoint_binding
 from wardgate.errors import SettingsError
 from wardgate.web.context import Endpoint
-from wardgate.web.early import early_reply
+from wardgate.web.early import busy, early_reply
 
 HEAD_DEADLINE_S = 10.0
 BODY_DEADLINE_S = 30.0
@@ -119,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         app, before = self.app, self.cycle
         if len(self.connections) >= MAX_CONNECTIONS or len(self.tasks) >= MAX_CONNECTIONS:
             self.logger.warning("too many connections: answered by 503")
-            app = service_unavailable
+            app = busy
         self.cycle = _Exchange(
             scope=scope,
             transport=self.transport,
