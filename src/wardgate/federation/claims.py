@@ -127,6 +127,10 @@ class Values:
             return (filled,) if filled else ()
         if self.only or self.mapping:
             told = [value for forms, value in _with_forms(self, person) for value in self._after_rules(forms, value)]
+        elif self.source in SOURCES:
+            # One value as it is: what most claims are.
+            value = SOURCES[self.source](person)
+            return (value,) if value else ()
         else:
             told = [value for _, value in _sourced(self, person)]
         return tuple(dict.fromkeys(filter(None, told)))

@@ -4,6 +4,7 @@ SAML bindings sections 3.4 and 3.5. RelayState is the application's own text: it
 """
 
 import base64
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote_to_bytes
@@ -24,8 +25,8 @@ _OURS = (REQUEST, RESPONSE, "RelayState", "SigAlg", "Signature", "SAMLEncoding")
 _AS_OCTETS = {name.encode(): name for name in _OURS}
 _SIGNED = (REQUEST, RESPONSE, "RelayState", "SigAlg")
 _SIGNED_ALONE = (REQUEST, RESPONSE, "SigAlg")
-# What cannot travel in a form: HTML has no NUL, and headers must not be made of the rest.
-_UNSENDABLE = frozenset(map(chr, range(32))) - set("\t\r\n") | {"\x7f"}
+# What cannot travel in a form: HTML has no NUL, headers must not be made of the rest, and half a pair is no character.
+_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 # Characters that a query may hold as they are, RFC 3986 section 3.4; the rest of the marks are escaped as applications do.
 _PLAIN = "-._~"
 
@@ -185,7 +186,7 @@ def _carriable(relay_state: str) -> str:
     """The text itself, when a form can carry it back unchanged."""
     if len(relay_state) > MAX_RELAY_STATE_OCTETS or len(relay_state.encode("utf-8", "replace")) > MAX_RELAY_STATE_OCTETS:
         raise refused("RelayState is too long", "saml_relay_state")
-    if not _UNSENDABLE.isdisjoint(relay_state) or any("\ud800" <= char <= "\udfff" for char in relay_state):
+    if _UNSENDABLE.search(relay_state):
         raise refused("RelayState holds control characters", "saml_relay_state")
     return relay_state
 
