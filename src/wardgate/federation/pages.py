@@ -30,11 +30,19 @@ def handing_over(door: FederationDoor, request: Request, form: Form, title: str)
     same = {"application": title, "names": names}
     # The message comes first, in base64, of which no character is a mark of HTML: thousands need not be looked through for one.
     blanks = (form.action, Markup(values[0]), *values[1:])  # noqa: S704
-    return allowing(door.browser.pages.passing(request, "handing_over.html", same, blanks), form.action)
+    headers = {CONTENT_SECURITY_POLICY_HEADER: _policy(form.action)}
+    return door.browser.pages.passing(request, "handing_over.html", same, blanks, headers)
 
 
 def allowing(response: Response, address: str) -> Response:
-    """Let the forms of this page lead to an application.
+    """Let the forms of this page lead to an application."""
+    response.headers[CONTENT_SECURITY_POLICY_HEADER] = _policy(address)
+    return response
+
+
+@lru_cache(maxsize=MAX_KEPT_POLICIES)
+def _policy(address: str) -> str:
+    """The policy of a page whose form leads there.
 
     Chromium holds `form-action` against every redirect that a form leads to as well (seen with 150): an application whose consumer
     sends the browser on to another host, as AWS, Google and Salesforce do, would never be reached if its own origin alone were
@@ -42,12 +50,6 @@ def allowing(response: Response, address: str) -> Response:
     leads is written by us, from the metadata; what would use this directive is an injected form, against which stand escaping and
     the rest of the policy.
     """
-    response.headers[CONTENT_SECURITY_POLICY_HEADER] = _policy(address)
-    return response
-
-
-@lru_cache(maxsize=MAX_KEPT_POLICIES)
-def _policy(address: str) -> str:
     parts = urlsplit(address)
     plain = f" {parts.scheme}://{parts.netloc}" if parts.scheme == "http" else ""
     return CONTENT_SECURITY_POLICY.replace(_OWN_FORMS, f"{_OWN_FORMS} https:{plain}")

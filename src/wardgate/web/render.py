@@ -87,12 +87,14 @@ class Pages:
             response.headers["referrer-policy"] = "same-origin"
         return response
 
-    def passing(self, request: Request, template: str, same: Mapping[str, Hashable], blanks: Sequence[str]) -> HTMLResponse:
+    def passing(
+        self, request: Request, template: str, same: Mapping[str, Hashable], blanks: Sequence[str], headers: Mapping[str, str]
+    ) -> HTMLResponse:
         """A page that is left at once, which thousands pass through: it is drawn once, and then only its blanks are filled.
 
         It is one of a login. `same`: what it is told beside language, brand and theme. `blanks`: what is another one each time, in
-        the order in which the template shows them (`blanks`), each once and as text. It leads to no other language, for the
-        address that would speak it has been used up.
+        the order in which the template shows them (`blanks`), each once and as text. `headers`: what the reply bears beside the
+        usual. It leads to no other language, for the address that would speak it has been used up.
         """
         language, theme, look = words.language_of_request(request), theme_of_request(request), self._look(request)
         # By the very object: another version of the configuration has another look, and keeps nothing of this one's pages.
@@ -105,7 +107,7 @@ class Pages:
         filled = [kept.pieces[0]]
         for value, piece in zip(blanks, kept.pieces[1:], strict=True):
             filled += (escape(value), piece)
-        return _reply(request, language, "".join(filled), 200)
+        return _reply(request, language, "".join(filled), 200, headers)
 
     def _drawn(
         self, template: str, same: Mapping[str, Hashable], blanks: int, language: str, theme: str, look: Look | None
@@ -250,8 +252,9 @@ def realm_of(request: Request) -> str:
     return realm
 
 
-def _reply(request: Request, language: str, html: str, status: int) -> HTMLResponse:
-    response = HTMLResponse(html, status_code=status, headers={"content-language": language, "vary": "accept-language, cookie"})
+def _reply(request: Request, language: str, html: str, status: int, headers: Mapping[str, str] = _NOTHING) -> HTMLResponse:
+    told = {"content-language": language, "vary": "accept-language, cookie", **headers}
+    response = HTMLResponse(html, status_code=status, headers=told)
     if words.chosen(request):
         words.remember_language(response, language)
     return response
