@@ -3,8 +3,9 @@
 A worker learns of a dead gateway by asking it, which for most is never: the code is handed over where it was asked for, and a node
 without the role `delivery` asks none at all. So the worker that finds all gateways of a channel down writes until when, with what
 became of the message that it tried, and lifts it with the first one that goes out again. It is announced, and read then and at the
-start; a login reads nothing. The note is a hint with an end: no longer than a breaker's pause, whatever another node's clock says.
-And who had a message taken by that channel a moment ago goes by that: a node that is cut off speaks for itself alone.
+start; a login reads nothing. The note is a hint with an end: no longer than a breaker's pause after it was first seen, whatever
+another node's clock says. And who had a message taken by that channel a moment ago goes by that: a node that is cut off speaks for
+itself alone.
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ class Outages:
         self._storage = storage
         self._clock = clock
         self._holder = holder
+        # The end of each note that was taken up, as it is written.
+        self._taken: dict[Channel, int] = {}
         # On the monotonic clock.
         self._until: dict[Channel, float] = {}
         self._worked: dict[Channel, float] = {}
@@ -41,14 +44,19 @@ class Outages:
         return self._until.get(channel, 0.0) > now and (worked is None or worked + LONGEST_PAUSE_S <= now)
 
     async def read(self) -> None:
-        """Take up what is noted. Raises StorageUnavailable."""
+        """Take up what is noted, each note once. Raises StorageUnavailable.
+
+        Taken again at each reading, a note by a clock that is a day ahead would keep a channel from us for as long.
+        """
         names = tuple(f"{PREFIX}{channel.value}" for channel in Channel)
         found = {str(row["name"]): row for row in await self._storage.find(TABLE, [Where("name", "in", names)])}
         now_ms, now = to_ms(self._clock.now()), self._clock.monotonic()
         for channel in Channel:
             row = found.get(f"{PREFIX}{channel.value}")
-            left_s = (int(row["held_until"] or 0) - now_ms) / 1000 if row is not None else 0.0
-            self._until[channel] = now + min(left_s, LONGEST_PAUSE_S)
+            held_until = int(row["held_until"] or 0) if row is not None else 0
+            if self._taken.get(channel) != held_until:
+                self._taken[channel] = held_until
+                self._until[channel] = now + min((held_until - now_ms) / 1000, LONGEST_PAUSE_S)
 
     def noted(self, channel: Channel, down_s: float) -> tuple[Operation, ...]:
         """What notes that a channel is down for so long: nothing where it is noted for about as long already."""

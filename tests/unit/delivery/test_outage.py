@@ -101,8 +101,16 @@ async def test_note_of_a_clock_that_is_ahead_keeps_nobody_from_a_channel() -> No
     await storage.commit([*Outages(storage, ahead, "ahead").noted(Channel.SMS, 5.0)])
     outages = Outages(storage, at, "b")
     await outages.read()
-    at.advance(LONGEST_PAUSE_S + 1)
+    assert outages.is_down(Channel.SMS)
+    at.advance(LONGEST_PAUSE_S - 1)
+    await outages.read()
+    at.advance(2)
+    assert not outages.is_down(Channel.SMS), "however often it is read"
+    await outages.read()
     assert not outages.is_down(Channel.SMS)
+    await storage.commit([*Outages(storage, at, "c").noted(Channel.SMS, 5.0)])
+    await outages.read()
+    assert outages.is_down(Channel.SMS), "another note is"
 
 
 async def test_nothing_is_written_while_nothing_is_down() -> None:
