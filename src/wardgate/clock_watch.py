@@ -49,10 +49,17 @@ class WatchedClock:
 
     def now(self) -> datetime:
         """The present as an aware UTC datetime."""
+        return datetime.fromtimestamp(self._read(), UTC)
+
+    def now_ms(self) -> int:
+        """The same in milliseconds."""
+        return int(self._read() * 1000)
+
+    def _read(self) -> float:
         wall = self._wall()
         if not -STEP_S < wall - self.monotonic() - self._offset < STEP_S:
             self.jumped = True
-        return datetime.fromtimestamp(wall, UTC)
+        return wall
 
     def take_jump(self) -> float:
         """By how many seconds it has run ahead of (or behind) the monotonic clock since the last call."""
@@ -78,7 +85,7 @@ class ClockWatch:
         """Why this clock decides nothing now, and what to do. Looks at the clock first: it may have jumped since the last check."""
         if self._differs_s is not None:
             return f"the clock of this machine differs from the database's by {self._differs_s:+.0f} s: set it right (timedatectl)"
-        self._clock.now()
+        self._clock.now_ms()
         if self._clock.jumped:
             return "the clock of this machine has just jumped: it is being compared"
         return None

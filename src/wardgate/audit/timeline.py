@@ -8,7 +8,7 @@ values or whole telephone numbers.
 from collections.abc import Mapping
 from typing import Any
 
-from wardgate.clock import Clock, to_ms
+from wardgate.clock import Clock
 from wardgate.crypto import KeyRing, new_id, new_reference, random_bytes
 from wardgate.jsons import dumps
 from wardgate.storage.port import Insert, Reader, Row, Where
@@ -104,7 +104,7 @@ class Trail:
         """The row to store. `at_ms`: the present, where it is known already."""
         return entry(
             ring,
-            at_ms=to_ms(self._clock.now()) if at_ms is None else at_ms,
+            at_ms=self._clock.now_ms() if at_ms is None else at_ms,
             reference=self.reference,
             transaction_id=self.transaction_id,
             door=self.door,

@@ -9,25 +9,21 @@ T = TypeVar("T")
 
 async def within(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
     """What the work returns. Raises TimeoutError when it waits for so long; a timer is set only once it waits at all."""
-    begun = _Begun(work)
-    if not begun.waits:
-        return begun.value
+    try:
+        waits_for = work.send(None)
+    except StopIteration as end:
+        value: T = end.value
+        return value
     async with asyncio.timeout(timeout_s):
-        return await begun
+        return await _Begun(work, waits_for)
 
 
 class _Begun(Generic[T]):
-    """A coroutine that ran as far as it could. Awaited, it goes on from there."""
+    """A coroutine that ran until it waits for this. Awaited, it goes on from there."""
 
-    value: T
-
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T], waits_for: object) -> None:
         self._work = work
-        self.waits = True
-        try:
-            self._waits_for = work.send(None)
-        except StopIteration as end:
-            self.waits, self.value = False, end.value
+        self._waits_for = waits_for
 
     def __await__(self) -> Generator[Any, Any, T]:
         while True:

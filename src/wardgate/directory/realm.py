@@ -21,6 +21,13 @@ class Realm:
         """The configured name."""
         return self.settings.name
 
+    def directory(self, name: str) -> Directory | None:
+        """The one of its directories that is called so."""
+        for each in self.directories:
+            if each.name == name:
+                return each
+        return None
+
 
 class Realms:
     """All realms, with the words before `\\` or after `@` that select each.
@@ -34,6 +41,7 @@ class Realms:
         if len(defaults) != 1:
             raise SettingsError(f"realms: {len(defaults)} realms have `default: true`; mark exactly one")
         self.default = defaults[0]
+        self._by_name = {realm.name: realm for realm in self._realms}
         self._by_domain: dict[str, Realm] = {}
         self._directories = {each.name: each for realm in reversed(self._realms) for each in reversed(realm.directories)}
         for realm in self._realms:
@@ -42,6 +50,10 @@ class Realms:
 
     def __iter__(self) -> Iterator[Realm]:
         return iter(self._realms)
+
+    def called(self, name: str) -> Realm | None:
+        """The realm of this configured name."""
+        return self._by_name.get(name)
 
     def named_by(self, domain: str) -> Realm | None:
         """The realm that a typed domain selects."""

@@ -204,7 +204,7 @@ class Engine:
         counted = aged(request.session, plan, course.terms, person.user, attempt.now_ms, request.fresh_after)
         left = unmet(plan, counted, request.asked)
         trail.note("a session is shown", session=request.session.id, counts=", ".join(counted), left=len(left))
-        if any(PASSWORD in step for step in left):
+        if left and any(PASSWORD in step for step in left):
             return (), session_denied(request, SIGN_IN_AGAIN)
         course = rest_of(course, left, tuple(counted), site)
         if course.terms.skips_unsendable:

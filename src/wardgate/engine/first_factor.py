@@ -15,7 +15,6 @@ from wardgate.account.contact import kept_contacts
 from wardgate.account.device import Shown
 from wardgate.account.subject import NO_SUBJECT, SubjectId, link_of, subject_in
 from wardgate.audit.timeline import new_transaction_id
-from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordGrace, PasswordRemembering, PasswordVerdict
 from wardgate.engine import bind_brake, brakes
@@ -282,7 +281,7 @@ class FirstFactor:
 
     async def _no_place(self, attempt: Attempt, candidate: Candidate) -> Denied:
         settings = attempt.configuration.brakes
-        hold = await brakes.holding(self._storage, candidate.keys, settings, to_ms(self._clock.now()))
+        hold = await brakes.holding(self._storage, candidate.keys, settings, self._clock.now_ms())
         # What filled the places may be guesses at another name of this person: only what is stored may be told.
         hold = hold or brakes.Hold("brake_user_source", settings.user_source_wait_s, told=False)
         if hold.told:
@@ -303,7 +302,7 @@ class FirstFactor:
         until = loop.time() + RESERVE_WAIT_S
         settings, taken = attempt.configuration.brakes, False
         while True:
-            now_ms = to_ms(self._clock.now())
+            now_ms = self._clock.now_ms()
             unit: list[Operation] = [] if taken else [brakes.reserve(keys, settings, now_ms, refuse=account is not None)]
             if account is not None:
                 unit.append(bind_brake.reserve(account, now_ms))
@@ -400,7 +399,7 @@ class FirstFactor:
 
     async def _give_up(self, bind: Bind) -> Bind | None:
         """The place is another's; what is left is none."""
-        await self._storage.commit([bind_brake.settle(bind, Checked.NOT_COUNTED, to_ms(self._clock.now()))])
+        await self._storage.commit([bind_brake.settle(bind, Checked.NOT_COUNTED, self._clock.now_ms())])
         return None
 
     async def _code_first(self, attempt: Attempt, candidate: Candidate, account: BindKey) -> tuple[Bind | None, str]:
@@ -408,7 +407,7 @@ class FirstFactor:
 
         The code is spent with the reservation, so that it opens this door once, whatever the password turns out to be.
         """
-        place = bind_brake.reserve(account, to_ms(self._clock.now()), proved=True, refuse=True)
+        place = bind_brake.reserve(account, self._clock.now_ms(), proved=True, refuse=True)
         if candidate.proved:
             commit = await self._storage.commit([place])
             return (bind_brake.reserved(account, commit.results[-1]) if isinstance(commit, Committed) else None), candidate.proved

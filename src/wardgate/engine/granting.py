@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from wardgate.account.recovery_code import KIND as RECOVERY_CODE
-from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.engine import brakes, password_ends
 from wardgate.engine.accounts import directory_of
@@ -118,7 +117,7 @@ class Granting:
         origin, trail = attempt.request.origin, attempt.request.trail
         if due.must is not None and origin.shows_pages and not (due.must.factors and is_password_alone(transaction.proved)):
             return await self._answering.require(transaction, grant, origin, trail, person.settle)
-        now_ms = to_ms(self._parts.clock.now())
+        now_ms = self._parts.clock.now_ms()
         commit = await commit_proved(self._parts, transaction, grant, outcome, trail, person.settle, now_ms)
         return None if isinstance(commit, Refused) else outcome
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
-from wardgate.clock import Clock, to_ms
+from wardgate.clock import Clock
 from wardgate.directory.port import DirectoryUser
 from wardgate.engine.locks import BeganLock, Locks, begun, whence
 from wardgate.engine.outcome import ActionRequired, Challenge, Denied, Granted
@@ -70,7 +70,7 @@ class Recording:
         """
         trail = self._trail
         self._finish(outcome)
-        now_ms = to_ms(self._parts.clock.now()) if self._now_ms is None else self._now_ms
+        now_ms = self._parts.clock.now_ms() if self._now_ms is None else self._now_ms
         unit = [*operations, self._event(kind, user, details, now_ms), trail.entry(self._parts.ring(), now_ms)]
         began = self._steps.begin()
         commit = await self._parts.storage.commit(unit)
@@ -83,7 +83,7 @@ class Recording:
 
     async def count(self, operations: Sequence[Operation], user: str) -> None:
         """Commit what a refusal counts without a record of its own: of a flood only the locks are recorded."""
-        now_ms = to_ms(self._parts.clock.now())
+        now_ms = self._parts.clock.now_ms()
         locks = begun(operations, await self._parts.storage.commit(operations))
         if locks:
             await self._note_locks(locks, user, now_ms)

@@ -97,7 +97,7 @@ class SessionFirst:
         configuration, whose = self._parts.configuration(), request.session.whose
         request.trail.application, request.trail.user = request.application, whose.user_name
         application = configuration.applications.get(request.application)
-        realm = next((each for each in configuration.realms if each.name == whose.realm), None)
+        realm = configuration.realms.called(whose.realm)
         if application is None or realm is None:
             return session_denied(request, "no_rule" if application is None else SESSION_OVER)
         name = login_name(configuration.realms, whose.realm, whose.user_name)
@@ -121,7 +121,7 @@ class SessionFirst:
 
         Brakes hold no grant by a session, so they are read where a score looks at them, or before somebody is asked for something.
         """
-        directory = next((each for each in attempt.realm.directories if each.name == whose.directory), None)
+        directory = attempt.realm.directory(whose.directory)
         subject_id, origin = whose.subject_id, attempt.request.origin
         name = f"{attempt.realm.name}:{attempt.name}"
         keys = brakes.brake_keys(self._parts.ring(), subject_id, origin.client, origin.binding, typed=name)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from wardgate.clock import to_ms
 from wardgate.errors import UnavailableError
 from wardgate.federation.allowance import Allowance
 from wardgate.federation.relying_party import RelyingParties, RelyingParty
@@ -55,7 +54,7 @@ class FederationDoor:
 
     def now_ms(self) -> int:
         """The present."""
-        return to_ms(self.browser.clock.now())
+        return self.browser.clock.now_ms()
 
     def party_of(self, entity_id: str) -> RelyingParty | None:
         """Whoever calls himself so, if we know him and his metadata is still good."""

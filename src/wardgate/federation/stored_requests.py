@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from wardgate.clock import Clock, to_ms
+from wardgate.clock import Clock
 from wardgate.crypto import KeyRing, same
 from wardgate.engine.brakes import connection
 from wardgate.errors import SealError
@@ -109,7 +109,7 @@ class StoredRequests:
         else:
             once = self._mac(request_id)
         waiting = Waiting(request_id, once, asked, browser is not None, False)
-        return Draft(waiting, source, browser, to_ms(self._clock.now()))
+        return Draft(waiting, source, browser, self._clock.now_ms())
 
     async def keep(self, draft: Draft) -> bool:
         """Store it; False where the application sent one of its id before. Raises TooManyOpen."""
@@ -148,7 +148,7 @@ class StoredRequests:
 
     def _is_of(self, browser: bytes, row: Row) -> bool:
         """Whether a row is no other browser's, and its time is not over."""
-        now_ms, created_at, bound_to = to_ms(self._clock.now()), int(row["created_at"] or 0), row["browser_mac"]
+        now_ms, created_at, bound_to = self._clock.now_ms(), int(row["created_at"] or 0), row["browser_mac"]
         if not created_at - CLOCK_STEP_MS <= now_ms < created_at + LIFE_MS:
             return False
         return not isinstance(bound_to, bytes) or same(bound_to, browser)

@@ -13,7 +13,7 @@ from typing import Final
 
 from wardgate.account.subject import SubjectId
 from wardgate.audit.events import AuditEvent, Kind, record
-from wardgate.clock import Clock, to_ms
+from wardgate.clock import Clock
 from wardgate.crypto import KeyRing, new_id
 from wardgate.jsons import dumps, loads
 from wardgate.storage.port import Committed, Delete, Insert, Operation, Reader, Row, Storage, Update, Where
@@ -116,7 +116,7 @@ class Sessions:
 
         A person has a bounded number of them: the one that rested longest goes first.
         """
-        bearer, now_ms = secrets.token_urlsafe(BEARER_BYTES), to_ms(self._clock.now())
+        bearer, now_ms = secrets.token_urlsafe(BEARER_BYTES), self._clock.now_ms()
         session = _new(opening, now_ms)
         old = [Delete("sso_session", (Where("session_mac", "=", self._mac(instead_of)),))] if _is_bearer(instead_of) else []
         event = AuditEvent(
@@ -142,7 +142,7 @@ class Sessions:
 
         How long it had rested by now is in it already.
         """
-        now_ms = to_ms(self._clock.now())
+        now_ms = self._clock.now_ms()
         session = await self._stored(bearer, now_ms)
         if session is None or not is_live(session, now_ms):
             return None
@@ -157,14 +157,14 @@ class Sessions:
     async def look(self, bearer: str) -> Session | None:
         """The same, and it stays unused."""
         session = await self._stored(bearer)
-        return session if session is not None and is_live(session, to_ms(self._clock.now())) else None
+        return session if session is not None and is_live(session, self._clock.now_ms()) else None
 
     async def why_ended(self, bearer: str) -> str:
         """How the session of this value ended: RESTED or OVER, whichever came first; GONE where its row went before that.
 
         Why a row went stands among its person's events, who is not known by the value alone.
         """
-        session, now_ms = await self._stored(bearer), to_ms(self._clock.now())
+        session, now_ms = await self._stored(bearer), self._clock.now_ms()
         if session is None or is_live(session, now_ms):
             return GONE
         return RESTED if session.seen_at + session.idle_ms < session.ends_at else OVER
@@ -181,7 +181,7 @@ class Sessions:
         session = await self.find(bearer)
         if session is None or session.whose.subject_id != subject_id:
             return None
-        now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
+        now_ms, value = self._clock.now_ms(), secrets.token_urlsafe(BEARER_BYTES)
         proofs = {**session.proofs, **dict.fromkeys(factors, now_ms)}
         moved = replace(session, proofs=proofs, confirmed_at=now_ms, seen_at=now_ms, rested_ms=0, made_for="", made_at=0)
         details = {"session": session.id, "factors": list(factors)}
@@ -207,7 +207,7 @@ class Sessions:
         session = await self.find(bearer)
         if session is None or session.id != session_id or session.whose.subject_id != subject_id:
             return None
-        now_ms, value = to_ms(self._clock.now()), secrets.token_urlsafe(BEARER_BYTES)
+        now_ms, value = self._clock.now_ms(), secrets.token_urlsafe(BEARER_BYTES)
         dated = {kind: max(proved_at.get(kind, now_ms), session.proofs.get(kind, 0)) for kind in factors}
         proofs = {**session.proofs, **dated}
         reached = max(session.assurance, assurance)
@@ -261,7 +261,7 @@ class Sessions:
 
     async def of_subject(self, subject_id: SubjectId) -> list[Session]:
         """All live sessions of a person, the one used last first."""
-        now_ms = to_ms(self._clock.now())
+        now_ms = self._clock.now_ms()
         return [session for session in await self._kept(subject_id, now_ms) if is_live(session, now_ms)]
 
     async def _kept(self, subject_id: SubjectId, now_ms: int) -> list[Session]:
@@ -288,7 +288,7 @@ class Sessions:
         return len(others)
 
     async def _cut(self, subject_id: SubjectId) -> None:
-        now_ms = to_ms(self._clock.now())
+        now_ms = self._clock.now_ms()
         kept = await self._kept(subject_id, now_ms)
         live = [session for session in kept if is_live(session, now_ms)]
         for session in live[MAX_SESSIONS:]:
@@ -299,7 +299,7 @@ class Sessions:
             await self._storage.commit([Delete("sso_session", (Where("subject_id", "=", subject_id), Where("id", "in", rested)))])
 
     def _ended(self, subject_id: SubjectId, ids: Sequence[str], why: str) -> Operation:
-        now_ms = to_ms(self._clock.now())
+        now_ms = self._clock.now_ms()
         details = {"sessions": list(ids), "why": why}
         return record(AuditEvent(Kind.SESSION_ENDED, now_ms, "session", subject_id=subject_id, details=details))
 
@@ -326,7 +326,7 @@ def left_ms(session: Session, now_ms: int) -> int:
 
 async def count_live(storage: Reader, clock: Clock) -> int:
     """How many sessions have not come to their end."""
-    return await storage.count("sso_session", [Where("expires_at", ">", to_ms(clock.now()))])
+    return await storage.count("sso_session", [Where("expires_at", ">", clock.now_ms())])
 
 
 def _is_bearer(bearer: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, 
 from typing import Any, TypeVar
 
 from wardgate.audit.events import AuditEvent, Kind, record
-from wardgate.clock import Clock, to_ms
+from wardgate.clock import Clock
 from wardgate.contacts import normalise_phone
 from wardgate.crypto import Secret
 from wardgate.directory.deadline import within
@@ -184,7 +184,7 @@ class LocalDirectory:
         return self._new.user(row, 0 if row["expires_at"] is None else self._now_ms())
 
     def _now_ms(self) -> int:
-        return to_ms(self._clock.now())
+        return self._clock.now_ms()
 
     async def _check(self, immutable_id: str, password: Secret, source: str) -> PasswordVerdict:
         row = await self._row(immutable_id)
