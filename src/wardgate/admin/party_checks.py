@@ -23,6 +23,7 @@ from wardgate.federation.claims import GROUPS
 from wardgate.federation.presets import preset_of
 from wardgate.federation.relying_party import KeyKind, RelyingParty
 from wardgate.federation.saml import names
+from wardgate.federation.saml.values import Encrypt
 from wardgate.federation.settings import SamlApplicationSettings
 from wardgate.federation.signing_keys import DAY_MS, SigningKeys, load_keys
 from wardgate.federation.standing import metadata_of
@@ -51,7 +52,8 @@ async def examine_party(office: Office, settings: StartSettings, *, name: str, o
     findings += await _revived(office, keys)
     party = _party(found, stored)
     if party is not None:
-        findings += [*_certificates(party, now_ms), *_addresses(party), *_name(party), *_told(found)]
+        findings += [*_certificates(party, now_ms), *_addresses(party), *_name(party), *_nothing_told(party), *_unencrypted(party)]
+        findings += _told(found)
         findings += [finding async for finding in _answering(party)] if online else []
     findings += [*_shared(document, found), *_policy(found), *_initiated(found)]
     order = list(Level)
@@ -207,6 +209,19 @@ def _name(party: RelyingParty) -> Iterator[Finding]:
         kinds = ", ".join(each.rpartition(":")[2] for each in listed[:MAX_KINDS_TOLD])
         what = f"{party.name}: it is told names of the kind {_word(party)}, and its metadata takes {kinds}"
         yield Finding(Level.WARNING, what, "set name_id to one of those, or have the application take what it gets")
+
+
+def _nothing_told(party: RelyingParty) -> Iterator[Finding]:
+    if not party.claims:
+        what = f"{party.name} is told a person's name there and nothing else"
+        cure = "OneLogin's libraries (PHP, Python) refuse a statement without attributes: give it a claim, such as mail"
+        yield Finding(Level.INFO, what, cure)
+
+
+def _unencrypted(party: RelyingParty) -> Iterator[Finding]:
+    if party.metadata.encryption_certificates and party.response.encrypt is Encrypt.NONE:
+        what = f"{party.name}: its metadata has a key to encrypt for, and its assertions are not encrypted"
+        yield Finding(Level.INFO, what, "where it wants them encrypted, or claims are confidential, set encrypt: aes256-gcm")
 
 
 def _word(party: RelyingParty) -> str:

@@ -1,7 +1,7 @@
 """Relying parties: add, list, show, remove; what would be told of a person; our signing keys. Edits go into the document."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cryptography import x509
@@ -48,6 +48,7 @@ class Wanted:
     authority: str | None = None
     entity_id: str | None = None
     acs: Sequence[str] = ()
+    claims: Mapping[str, str] = field(default_factory=dict)
     policy: str | None = None
     title: str | None = None
 
@@ -230,6 +231,7 @@ def _settings(wanted: Wanted) -> SamlApplicationSettings:
         metadata=metadata if ways else None,
         entity_id=wanted.entity_id,
         acs=tuple(wanted.acs),
+        claims=dict(wanted.claims),
         policy=wanted.policy,
         title=wanted.title,
     )

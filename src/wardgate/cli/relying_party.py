@@ -1,6 +1,6 @@
 """`wardgate relying-party ...`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -20,7 +20,7 @@ app = group("Relying parties: web applications that trust our statement about wh
 
 @app.command(
     epilog=example(
-        "wardgate relying-party add wiki --metadata wiki.xml --policy web",
+        "wardgate relying-party add wiki --metadata wiki.xml --policy web --claim mail=mail --claim name=display_name",
         "wardgate relying-party add shop --metadata https://shop.acme.test/saml --allow 10.1.2.0/24",
         "wardgate relying-party add mail --preset google-workspace --entity-id ID --acs https://accounts.google.com/samlrp/ID/acs",
     )
@@ -36,6 +36,9 @@ def add(
     authority: Annotated[str | None, typer.Option(help="PEM file on the server with the authority of that address.")] = None,
     entity_id: Annotated[str | None, typer.Option(help="What it calls itself; needed without metadata, or among several.")] = None,
     acs: Annotated[list[str] | None, typer.Option(help="Without metadata: where responses go; several are allowed.")] = None,
+    claim: Annotated[
+        list[str] | None, typer.Option(help="NAME=SOURCE: what it is told, such as mail=mail; several are allowed.")
+    ] = None,
     preset: Annotated[str, typer.Option(help="Whose product it is: generic, google-workspace, salesforce, aws ...")] = "generic",
     policy: Annotated[str | None, typer.Option(help="Policy by name. Default: password and any second factor.")] = None,
     title: Annotated[str | None, typer.Option(help="What people read. Default: the name.")] = None,
@@ -53,6 +56,7 @@ def add(
         "authority": authority,
         "entity_id": entity_id,
         "acs": acs or [],
+        "claims": _claims(claim or ()),
         "policy": policy,
         "title": title,
         "reason": reason,
@@ -142,6 +146,16 @@ def roll_key(
     """Publish the next signing key. It signs by itself when its time has come; applications with a copy need our metadata anew."""
     params = {"kind": kind, "bits": bits, "notice_days": notice, "stay_days": stay}
     emit(perform(data, "relying-party.roll-key", params), as_json, _show_rolled)
+
+
+def _claims(written: Sequence[str]) -> dict[str, str]:
+    """By the last sign: names may be addresses with a query."""
+    parts = [each.rpartition("=") for each in written]
+    if any(not name or not source for name, _, source in parts):
+        raise UsageError("a claim is written NAME=SOURCE, such as mail=mail or login={user_name}@acme.test")
+    if len({name for name, _, _ in parts}) != len(parts):
+        raise UsageError("one claim is there twice")
+    return {name: source for name, _, source in parts}
 
 
 def _show_added(result: Mapping[str, Any]) -> None:

@@ -23,7 +23,9 @@ def wiki(cli: Cli) -> Cli:
 def test_an_application_is_added_by_its_metadata_and_shown(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "wiki.xml"
     file.write_text(metadata(keys=(certificate(),)))
-    added = cli("relying-party", "add", "wiki", "--metadata", str(file), "--json").json("relying-party-add")
+    claims = ("--claim", "mail=mail", "--claim", "https://a.test/?a=login={user_name}@acme.test")
+    added = cli("relying-party", "add", "wiki", "--metadata", str(file), *claims, "--json").json("relying-party-add")
+    assert added["party"]["claims"] == ["mail", "https://a.test/?a=login"]
     assert (added["metadata"], added["party"]["entity_id"]) == ("in the document", ENTITY_ID)
     shown = cli("relying-party", "show", "WIKI", "--json").json("relying-party-show")
     assert shown["party"]["acs"] == [{"url": ACS, "index": 0, "default": True}]
@@ -72,6 +74,8 @@ def test_an_application_is_chosen_among_several(cli: Cli) -> None:
         (("--metadata", "http://wiki.acme.test/saml"), 2, "must be https://HOST/..."),
         (("--metadata", "-", "--metadata-file", "/x"), 2, "give its metadata once"),
         ((*BY_HAND, "--preset", "wordpress"), 2, "there is no preset 'wordpress'"),
+        ((*BY_HAND, "--claim", "mail"), 2, "a claim is written NAME=SOURCE"),
+        ((*BY_HAND, "--claim", "mail=nowhere"), 1, "there is no source 'nowhere'"),
         ((*BY_HAND, "--policy", "web"), 1, "no policy has the name 'web'"),
     ],
 )

@@ -28,6 +28,7 @@ async def add(
     authority: str | None = None,
     entity_id: str | None = None,
     acs: list[str] | None = None,
+    claims: dict[str, str] | None = None,
     policy: str | None = None,
     title: str | None = None,
     reason: str = "",
@@ -43,6 +44,7 @@ async def add(
         authority=authority,
         entity_id=entity_id,
         acs=acs or (),
+        claims=claims or {},
         policy=policy,
         title=title,
     )

@@ -124,7 +124,7 @@ def parse(document: bytes, limits: Limits = MESSAGE) -> Element:
 
 def _check(root: Element, limits: Limits) -> None:
     """Refuse what is too deep or too large, stray nodes, and two elements of one id. Never recurses."""
-    if not limits.comments:
+    if not limits.comments and (root.getprevious() is not None or root.getnext() is not None):
         for beside in (*root.itersiblings(), *root.itersiblings(preceding=True)):
             if not isinstance(beside, etree._Comment):
                 raise refused("something stands beside the root element", "saml_stray_node")
