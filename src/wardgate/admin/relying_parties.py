@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -49,6 +49,7 @@ class Wanted:
     entity_id: str | None = None
     acs: Sequence[str] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
+    sign: Literal["assertion", "response", "both"] | None = None
     policy: str | None = None
     title: str | None = None
 
@@ -232,6 +233,7 @@ def _settings(wanted: Wanted) -> SamlApplicationSettings:
         entity_id=wanted.entity_id,
         acs=tuple(wanted.acs),
         claims=dict(wanted.claims),
+        sign=wanted.sign,
         policy=wanted.policy,
         title=wanted.title,
     )

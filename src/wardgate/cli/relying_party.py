@@ -39,6 +39,9 @@ def add(
     claim: Annotated[
         list[str] | None, typer.Option(help="NAME=SOURCE: what it is told, such as mail=mail; several are allowed.")
     ] = None,
+    sign: Annotated[
+        Literal["assertion", "response", "both"] | None, typer.Option(help="What of an answer is signed. Default: the preset's.")
+    ] = None,
     preset: Annotated[str, typer.Option(help="Whose product it is: generic, google-workspace, salesforce, aws ...")] = "generic",
     policy: Annotated[str | None, typer.Option(help="Policy by name. Default: password and any second factor.")] = None,
     title: Annotated[str | None, typer.Option(help="What people read. Default: the name.")] = None,
@@ -57,6 +60,7 @@ def add(
         "entity_id": entity_id,
         "acs": acs or [],
         "claims": _claims(claim or ()),
+        "sign": sign,
         "policy": policy,
         "title": title,
         "reason": reason,

@@ -44,7 +44,8 @@ REFUSALS: Final[Mapping[str, Refusal]] = {
     "saml_duplicate_id": Refusal("two elements of one id, with which signatures are moved", _TRIED),
     "saml_duplicate_parameter": Refusal("a parameter that is there twice", _TRIED),
     "saml_encoding": Refusal(
-        "no Base64, no DEFLATE, or an unknown encoding", "look whether something on the way cuts long addresses"
+        "no Base64, no DEFLATE, or an unknown encoding",
+        "look whether something on the way cuts long addresses; a form is never compressed (node-saml: skipRequestCompression)",
     ),
     "saml_entity": Refusal(
         "metadata without this application, or with several",

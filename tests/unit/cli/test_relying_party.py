@@ -24,8 +24,10 @@ def test_an_application_is_added_by_its_metadata_and_shown(cli: Cli, tmp_path: P
     file = tmp_path / "wiki.xml"
     file.write_text(metadata(keys=(certificate(),)))
     claims = ("--claim", "mail=mail", "--claim", "https://a.test/?a=login={user_name}@acme.test")
-    added = cli("relying-party", "add", "wiki", "--metadata", str(file), *claims, "--json").json("relying-party-add")
-    assert added["party"]["claims"] == ["mail", "https://a.test/?a=login"]
+    added = cli("relying-party", "add", "wiki", "--metadata", str(file), *claims, "--sign", "both", "--json").json(
+        "relying-party-add"
+    )
+    assert (added["party"]["claims"], added["party"]["sign"]) == (["mail", "https://a.test/?a=login"], "both")
     assert (added["metadata"], added["party"]["entity_id"]) == ("in the document", ENTITY_ID)
     shown = cli("relying-party", "show", "WIKI", "--json").json("relying-party-show")
     assert shown["party"]["acs"] == [{"url": ACS, "index": 0, "default": True}]

@@ -1,7 +1,7 @@
 """Relying parties and the keys that sign for them."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from wardgate.admin import party_checks, relying_parties
 from wardgate.admin.management import Desk
@@ -29,6 +29,7 @@ async def add(
     entity_id: str | None = None,
     acs: list[str] | None = None,
     claims: dict[str, str] | None = None,
+    sign: Literal["assertion", "response", "both"] | None = None,
     policy: str | None = None,
     title: str | None = None,
     reason: str = "",
@@ -45,6 +46,7 @@ async def add(
         entity_id=entity_id,
         acs=acs or (),
         claims=claims or {},
+        sign=sign,
         policy=policy,
         title=title,
     )

@@ -15,6 +15,7 @@ GENERIC = Preset(
         "all of which stand in the metadata; wardgate relying-party keys --pem prints the certificate as a file.",
         "Have it take our persistent name for a person, or set name_id to what its accounts are called by. Where its metadata "
         "lists kinds of names without the persistent one, it gets the first of those.",
+        "Where it misses the signature of the response, set sign: both; where it misses attributes, give it a claim.",
     ),
     own_login=(
         "Turn off every other way to sign in at the application (its own password form, the API with passwords, the mobile app's "

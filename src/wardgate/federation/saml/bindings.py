@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote_to_bytes
 
+from wardgate.errors import SamlMessageError
 from wardgate.federation.saml import signing
 from wardgate.federation.saml.values import Binding, Signer
 from wardgate.federation.saml.xml import MESSAGE, decoded, refused
@@ -20,6 +21,8 @@ MAX_QUERY_OCTETS = 64 * 1024
 MAX_RELAY_STATE_OCTETS = 4_096
 """The specification says 80; the applications that we know of send whole addresses."""
 MAX_SIGNATURE_OCTETS = 1_024
+# A byte order mark and white space.
+MAX_BEFORE_XML = 64
 DEFLATE = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 _OURS = (REQUEST, RESPONSE, "RelayState", "SigAlg", "Signature", "SAMLEncoding")
 _AS_OCTETS = {name.encode(): name for name in _OURS}
@@ -91,13 +94,14 @@ def read_post(fields: Iterable[tuple[str, str]]) -> Received:
                 raise refused(f"{name} is there twice", "saml_duplicate_parameter")
             known[name] = value
     kind = _kind(known)
-    return Received(
-        kind=kind,
-        binding=Binding.POST,
-        document=decoded(known[kind], MESSAGE.octets),
-        relay_state=_carriable(known["RelayState"]) if "RelayState" in known else None,
-        signature=None,
-    )
+    document = decoded(known[kind], MESSAGE.octets)
+    relay_state = _carriable(known["RelayState"]) if "RelayState" in known else None
+    if b"<" not in document[:MAX_BEFORE_XML] and _is_packed(document):
+        # Section 3.5.4; ruby-saml and node-saml do it until compress_request is off and skipRequestCompression is on.
+        raise refused(
+            "packed by DEFLATE in a form, as only an address may be: have the application not compress it", "saml_encoding"
+        )
+    return Received(kind=kind, binding=Binding.POST, document=document, relay_state=relay_state, signature=None)
 
 
 def redirect_url(endpoint: str, kind: str, document: bytes, relay_state: str | None, signer: Signer | None) -> str:
@@ -189,6 +193,13 @@ def _carriable(relay_state: str) -> str:
     if _UNSENDABLE.search(relay_state):
         raise refused("RelayState holds control characters", "saml_relay_state")
     return relay_state
+
+
+def _is_packed(document: bytes) -> bool:
+    try:
+        return b"<" in _inflated(document)[:MAX_BEFORE_XML]
+    except SamlMessageError:
+        return False
 
 
 def _inflated(packed: bytes) -> bytes:

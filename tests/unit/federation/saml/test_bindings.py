@@ -190,7 +190,7 @@ def test_relay_state_of_megabytes_is_refused(size: int) -> None:
 
 def test_relay_state_with_markup_is_only_text() -> None:
     markup = "\"><script>alert(1)</script><input value='"
-    assert bindings.read_post([(REQUEST, packed(DOCUMENT)), ("RelayState", markup)]).relay_state == markup
+    assert bindings.read_post([(REQUEST, base64.b64encode(DOCUMENT).decode()), ("RelayState", markup)]).relay_state == markup
     url = bindings.redirect_url(SSO_URL, RESPONSE, DOCUMENT, markup, None)
     assert not set("\"<>' ") & set(url)
 
@@ -198,3 +198,9 @@ def test_relay_state_with_markup_is_only_text() -> None:
 @pytest.mark.parametrize("state", ["%00", "a%0bb", "%ff%fe", "%7f"])
 def test_relay_state_that_no_form_can_carry_is_refused(state: str) -> None:
     assert code_of(f"{REQUEST}={quote(packed(DOCUMENT), safe='')}&RelayState={state}") == "saml_relay_state"
+
+
+def test_message_that_is_compressed_in_a_form_is_refused_with_the_reason() -> None:
+    with pytest.raises(SamlMessageError, match="packed by DEFLATE in a form") as caught:
+        bindings.read_post([(REQUEST, packed(DOCUMENT))])
+    assert caught.value.code == "saml_encoding"
