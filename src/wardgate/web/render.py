@@ -40,10 +40,10 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A page that was drawn, cut where its blanks are."""
+    """A page that was drawn, cut where its blanks are. In octets: one character beyond Latin makes encoding it dear."""
 
     look: Look | None
-    pieces: Sequence[str]
+    pieces: Sequence[bytes]
 
 
 class Pages:
@@ -106,8 +106,8 @@ class Pages:
             kept = self._kept[of] = self._drawn(template, same, len(blanks), language, theme, look)
         filled = [kept.pieces[0]]
         for value, piece in zip(blanks, kept.pieces[1:], strict=True):
-            filled += (escape(value), piece)
-        return _reply(request, language, "".join(filled), 200, headers)
+            filled += (escape(value).encode(), piece)
+        return _reply(request, language, b"".join(filled), 200, headers)
 
     def _drawn(
         self, template: str, same: Mapping[str, Hashable], blanks: int, language: str, theme: str, look: Look | None
@@ -117,7 +117,7 @@ class Pages:
         page = environment(language, self._folders).get_template(template)
         speech = self._speech(language, look)
         whole = page.render(**speech, path="", theme=theme, language_links=(), blanks=[mark] * blanks, **same)
-        return _Kept(look, whole.split(mark))
+        return _Kept(look, [piece.encode() for piece in whole.split(mark)])
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
         """What a macro makes of `arguments`: one row for a page that is open already."""
@@ -252,7 +252,7 @@ def realm_of(request: Request) -> str:
     return realm
 
 
-def _reply(request: Request, language: str, html: str, status: int, headers: Mapping[str, str] = _NOTHING) -> HTMLResponse:
+def _reply(request: Request, language: str, html: str | bytes, status: int, headers: Mapping[str, str] = _NOTHING) -> HTMLResponse:
     told = {"content-language": language, "vary": "accept-language, cookie", **headers}
     response = HTMLResponse(html, status_code=status, headers=told)
     if words.chosen(request):
