@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from wardgate.admin.links import Session, find_session
+from wardgate.web.asking import headers_named
 from wardgate.web.context import LOOPBACK, Network, WebContext
 
 SESSION_COOKIE = "__Host-wg_admin"
@@ -29,6 +30,7 @@ MAX_HOPS = 10
 MAX_ADDRESS_CHARS = 64
 # What this machine calls itself.
 LOCALHOST = "localhost"
+_NOWHERE = ("", 0)
 
 
 def client_address(request: Request, proxies: Sequence[Network] = ()) -> str:
@@ -37,7 +39,9 @@ def client_address(request: Request, proxies: Sequence[Network] = ()) -> str:
     That of the connection, unless it is one of `proxies`: then the last address of X-Forwarded-For that is none of them. What
     stands before that one was written by whoever sent it.
     """
-    connection = request.client.host if request.client else ""
+    connection: str = (request.scope.get("client") or _NOWHERE)[0]
+    if not proxies:
+        return connection
     address = _address(connection)
     if address is None or not _among(address, proxies):
         return connection
@@ -84,13 +88,8 @@ def loopback_host(request: Request) -> bool:
 
 def requested_host(request: Request) -> str:
     """The name in the Host header, in lower case and without the port; empty when there is not exactly one that parses."""
-    values = request.headers.getlist("host")
-    if len(values) != 1:
-        return ""
-    try:
-        return (urlsplit(f"//{values[0]}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    values = headers_named(request, b"host")
+    return _host_of(values[0]) if len(values) == 1 else ""
 
 
 def same_origin(request: Request, origin: str) -> bool:
@@ -140,6 +139,15 @@ async def require_operator(request: Request, context: WebContext) -> Session | N
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     return _parsed(text) if len(text) <= MAX_ADDRESS_CHARS else None
+
+
+@lru_cache(maxsize=64)
+def _host_of(header: str) -> str:
+    """Asked for each request, mostly about the same one."""
+    try:
+        return (urlsplit(f"//{header}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wardgate.texts import DEFAULT_LANGUAGE, LANGUAGES, Text, catalogue, render
+from wardgate.web.asking import headers_named
 
 LANGUAGE_COOKIE = "__Host-wg_lang"
 LANGUAGE_LIFE_S = 365 * 24 * 3600
@@ -47,7 +48,7 @@ def _of_browser(request: Request) -> tuple[str | None, str]:
     if known is None:
         remembered = request.cookies.get(LANGUAGE_COOKIE)
         choice = chosen(request) or (remembered if remembered in LANGUAGES else None)
-        known = request.scope[_BROWSER] = (choice, accepted(request.headers.get("accept-language", "")))
+        known = request.scope[_BROWSER] = (choice, accepted(next(iter(headers_named(request, b"accept-language")), "")))
     return known
 
 

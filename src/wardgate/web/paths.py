@@ -8,6 +8,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
+from wardgate.web.asking import PageRequest
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 _CHOSEN = "wardgate.route"
@@ -69,5 +71,5 @@ class Direct:
         if handler is None:
             return await self._router(scope, receive, send)
         scope["endpoint"] = handler
-        response = await handler(Request(scope, receive, send))
+        response = await handler(PageRequest(scope, receive, send))
         await response(scope, receive, send)
