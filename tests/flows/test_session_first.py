@@ -12,6 +12,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.outcome import Challenge, Granted, Origin, Outcome
+from wardgate.engine.runtime import EngineConfiguration
 from wardgate.engine.session_first import (
     MORE_NEEDED,
     SESSION_GONE,
@@ -25,6 +26,8 @@ from wardgate.engine.settings import BrakeSettings
 from wardgate.janitor import Janitor
 from wardgate.policy.plan import Plan
 from wardgate.policy.settings import FloorSettings, FloorThenSettings, LifetimesThenSettings
+from wardgate.risk.assessing import Assessor
+from wardgate.risk.settings import RiskSettings
 from wardgate.session.sessions import MAX_KEPT, OVER, Opening, Session, Sessions, Whose
 from wardgate.storage.port import Operation
 
@@ -213,6 +216,27 @@ async def test_guesser_with_a_stolen_session_is_asked_for_nothing_while_a_brake_
     for _ in range(BrakeSettings().user_source_failures):
         await world.begin("ada", "wrong", origin=HERE)
     assert reason((await world.come(session))[1]) == "brake_user_source"
+
+
+@dataclass
+class Scored(Shared):
+    """The same where logins are scored."""
+
+    def configuration(self) -> EngineConfiguration:
+        """The configuration in force."""
+        return replace(super().configuration(), risk=Assessor(RiskSettings(enabled=True)))
+
+
+async def test_failures_before_it_are_part_of_the_score_of_a_login_by_a_session() -> None:
+    world = Scored()
+    user = await world.person("ada")
+    use_plan(world, ("password",))
+    for _ in range(3):
+        await world.begin("ada", "wrong", origin=HERE)
+    trail = Trail(world.clock, "portal")
+    await world.come(await world.begun(user, "password"), trail=trail)
+    [told] = [detail for _, what, detail in trail.steps if what == "risk assessed"]
+    assert told["recent_failures"]
 
 
 async def test_factor_that_the_application_asks_for_by_name_is_asked_for() -> None:

@@ -82,7 +82,11 @@ class Trail:
     def note(self, what: str, **detail: object) -> None:
         """Add a step. `what` is a short phrase in English; details are plain values."""
         if len(self.steps) < MAX_STEPS:
-            self.steps.append(((self._monotonic() - self._started) * 1000, what, detail))
+            self.steps.append((self._ms_so_far(), what, detail))
+
+    def _ms_so_far(self) -> float:
+        """Milliseconds since it began, to the microsecond. `round` would write the number as text, and read that."""
+        return int((self._monotonic() - self._started) * 1_000_000 + 0.5) / 1000
 
     def body(self) -> dict[str, Any]:
         """What is stored."""
@@ -96,8 +100,8 @@ class Trail:
             "result": self.result,
             "reason": self.reason,
             "text": self.text,
-            "steps": [{"at_ms": round(at, 3), "what": what, "detail": _short(detail)} for at, what, detail in self.steps],
-            "took_ms": round((self._monotonic() - self._started) * 1000, 3),
+            "steps": [{"at_ms": at, "what": what, "detail": _short(detail)} for at, what, detail in self.steps],
+            "took_ms": self._ms_so_far(),
         }
 
     def entry(self, ring: KeyRing, at_ms: int | None = None) -> Insert:

@@ -15,9 +15,10 @@ def site_of(request: Request, context: WebContext) -> Site | None:
 
     Where none is configured and we listen on this machine's own address, its name for itself does as well: the demo.
     """
-    if not context.hosts and requested_host(request) == LOCALHOST:
+    site = _site(context.origin)
+    if site is None and not context.hosts and requested_host(request) == LOCALHOST:
         return _site(as_localhost(context.origin))
-    return _site(context.origin)
+    return site
 
 
 def other_address(context: WebContext) -> str:
