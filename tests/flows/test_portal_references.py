@@ -46,6 +46,15 @@ async def test_an_activation_that_is_over_names_its_reference() -> None:
         assert len(await of_page(world, browser)) == 1
 
 
+async def test_a_start_code_that_is_wrong_names_its_reference() -> None:
+    world = PortalWorld()
+    async with world.browser() as browser:
+        await browser.get("/activate")
+        page = await browser.post(username="nobody", code="AAAA-AAAA-AAAA")
+        assert page.status_code == 422
+        assert len(await of_page(world, browser)) == 1
+
+
 async def test_a_failure_has_one_reference_for_the_page_and_for_the_servers_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS
 from tests.flows.saml_world import ACS, IDP, SP, SamlBrowser, SamlWorld, a_party, by_redirect
 from wardgate.audit.timeline import by_reference
+from wardgate.federation.relying_party import Launchpad
 from wardgate.federation.saml import names
 from wardgate.federation.saml.values import Endpoint
 from wardgate.policy.settings import LifetimesThenSettings
@@ -240,6 +241,23 @@ async def test_person_who_is_named_by_a_kind_of_name_is_answered_for_by_it() -> 
         assert browser.told().name == "ada@acme.test"
         await browser.ask(inside=subject.format(names.FORMAT_EMAIL, "bob@acme.test"))
         assert browser.told().status == ("Responder", "UnknownPrincipal")
+
+
+@pytest.mark.parametrize(("language", "title", "marked"), [("en", "Post", "Error: "), ("tr", "Posta", "Hata: ")])
+async def test_application_is_called_in_the_readers_language_before_and_after_its_answer(
+    language: str, title: str, marked: str
+) -> None:
+    mail = a_party("mail", launchpad=Launchpad(titles={"en": "Post", "tr": "Posta"}))
+    world = await a_world(parties=(mail,))
+    async with world.browser(headers={"accept-language": language}) as browser:
+        address = by_redirect(world.request("mail"))
+        await browser.get(address)
+        assert f"{title}</h1>" in browser.page.text or f"<h1>{title}" in browser.page.text
+        await sign_in(browser, world)
+        page = await browser.get(address)
+        assert page.status_code == 409
+        assert re.search(rf"\b{title}\b", page.text)
+        assert f"<title>{marked}" in page.text
 
 
 async def test_started_here_the_application_is_told_without_having_asked() -> None:

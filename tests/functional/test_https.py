@@ -233,6 +233,7 @@ async def test_tls_handshake_that_never_comes_is_not_waited_for(tmp_path: Path, 
 
 async def test_reader_that_does_not_read_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "READER_DEADLINE_S", 0.2)
+    monkeypatch.setattr(server_module, "MAX_PIPELINED", 2000)
     async with running(tmp_path) as one:
         raw = socket.create_connection(("127.0.0.1", one.port))
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

@@ -27,9 +27,9 @@ log = structlog.get_logger("wardgate.federation")
 def handing_over(door: FederationDoor, request: Request, form: Form, title: str) -> Response:
     """The page whose form carries a message to an application: sent by our script, or by its button."""
     names, values = zip(*form.fields, strict=True)
-    same = {"application": title, "names": names}
+    same = {"application": title, "names": names, "action": form.action}
     # The message comes first, in base64, of which no character is a mark of HTML: thousands need not be looked through for one.
-    blanks = (form.action, Markup(values[0]), *values[1:])  # noqa: S704
+    blanks = (Markup(values[0]), *values[1:])  # noqa: S704
     headers = {CONTENT_SECURITY_POLICY_HEADER: _policy(form.action)}
     return door.browser.pages.passing(request, "handing_over.html", same, blanks, headers)
 

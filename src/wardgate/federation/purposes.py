@@ -53,4 +53,4 @@ def purpose_of(party: RelyingParty, waiting: Waiting) -> Purpose:
     """What a sign-in for this request is for."""
     asked = waiting.asked
     wanted = Wanted(asked.contexts, asked.comparison)
-    return Purpose(party.name, party.title, asked.fresh, wanted.asked, _PREFIX + waiting.id, waiting.id)
+    return Purpose(party.name, party.title, asked.fresh, wanted.asked, _PREFIX + waiting.id, waiting.id, party.title_in)

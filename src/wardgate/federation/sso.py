@@ -272,7 +272,7 @@ class SsoPages:
         return handing_over(self._door, request, refusal(self._door, party, asked, status, second), self._title(request, party))
 
     def _answered(self, request: Request, party: RelyingParty) -> Response:
-        return told(self._door, request, Text("federation.answered", {"application": party.title}), 409)
+        return told(self._door, request, Text("federation.answered", {"application": self._title(request, party)}), 409)
 
     def _title(self, request: Request, party: RelyingParty) -> str:
         return party.title_in(language_of_request(request))

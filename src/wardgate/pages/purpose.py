@@ -3,6 +3,7 @@
 Doors that such requests come in by say which application it is, and what it asks for; the pages of signing in know none of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,7 +16,8 @@ class Purpose:
     """The application that a sign-in is for. `asked`: as of an `engine.session_first.SessionRequest`.
 
     `fresh`: only what is proved for this very request counts. `place`: the address of ours where it waits, and where whoever does
-    not want to sign in posts so, with a token for `waits`; empty where nobody waits to hear it.
+    not want to sign in posts so, with a token for `waits`; empty where nobody waits to hear it. `called`: what people call it, by
+    their language.
     """
 
     application: str
@@ -24,6 +26,11 @@ class Purpose:
     asked: tuple[tuple[str, ...], ...] = ()
     place: str = ""
     waits: str = ""
+    called: Callable[[str], str] | None = None
+
+    def title_in(self, language: str) -> str:
+        """Its title, as whoever reads this language calls it."""
+        return self.called(language) if self.called is not None else self.title
 
 
 @dataclass(frozen=True, slots=True)

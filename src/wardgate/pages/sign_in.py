@@ -200,7 +200,7 @@ class SignInPages:
             passkeys=PASSKEY_FIRST if site_of(request, self._door.context) is not None else "",
             forget=forget,
             tickets=f"{KERBEROS_FIRST}?then={quote(aim.then)}" if asks_ticket else "",
-            title=aim.purpose.title,
+            title=aim.purpose.title_in(language_of_request(request)),
             decline=aim.purpose.place,
             decline_csrf=browser.csrf(self._door.ring(), aim.purpose.waits) if aim.purpose.place else "",
         )

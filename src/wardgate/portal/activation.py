@@ -144,11 +144,11 @@ class ActivationPages:
             text = outcome.text if isinstance(outcome, Closed) else Text("activate.wrong")
             down = isinstance(outcome, Closed) and outcome.down
             status = 503 if down else 429 if text.id.startswith("wait.") else 422
-            return await self._code_form(request, browser, name, text, status)
+            return await self._code_form(request, browser, name, text, status, trail.reference)
         return await self._recovery.begun(request, browser, start, flow_id, outcome)
 
     async def _code_form(
-        self, request: Request, browser: Browser, name: str = "", error: Text | None = None, status: int = 200
+        self, request: Request, browser: Browser, name: str = "", error: Text | None = None, status: int = 200, reference: str = ""
     ) -> Response:
         response = self._door.pages.page(
             request,
@@ -158,6 +158,7 @@ class ActivationPages:
             csrf=browser.csrf(self._door.ring(), ACTIVATE),
             user_name=name,
             error=error,
+            reference=reference,
             throttled=status == 429,
             signed_in=await self._is_signed_in(request),
         )

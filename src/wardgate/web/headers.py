@@ -19,6 +19,7 @@ from wardgate.crypto import new_reference
 from wardgate.errors import UnavailableError
 
 MAX_BODY_BYTES = 16 * 1024
+_MAX_DIGITS = 19
 # When it is worth trying again after a neighbour did not answer, as our pages say.
 RETRY_AFTER_S = "60"
 CONTENT_SECURITY_POLICY = (
@@ -156,7 +157,9 @@ class _BodyTooLarge(Exception):
 def _announced_bytes(scope: Scope, most: int) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else most + 1
+            # Zeros in front are allowed, and Python refuses to read thousands of digits.
+            digits = value.lstrip(b"0")
+            return int(digits or b"0") if value.isdigit() and len(digits) < _MAX_DIGITS else most + 1
     return 0
 
 

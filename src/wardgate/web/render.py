@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
@@ -33,7 +34,6 @@ _PEOPLE, _OPERATORS = "portal", "admin"
 _ERRORS_WITH_A_PAGE = (400, 403, 404, 405, 410, 413, 421, 429, 431, 500, 503)
 # What may work when the same page is opened once more.
 _MAY_PASS = (429, 500, 503)
-_OF_PAGES = ((b"content-type", b"text/html; charset=utf-8"), (b"vary", b"accept-language, cookie"))
 # Applications, languages, themes and brands together; each holds some kilobytes.
 MAX_KEPT_PAGES = 512
 _NOTHING: Mapping[str, Any] = {}
@@ -45,6 +45,7 @@ class _Kept:
 
     look: Look | None
     pieces: Sequence[bytes]
+    headers: Sequence[tuple[bytes, bytes]]
 
 
 class Pages:
@@ -95,30 +96,33 @@ class Pages:
 
         It is one of a login. `same`: what it is told beside language, brand and theme. `blanks`: what is another one each time, in
         the order in which the template shows them (`blanks`), each once and as text. `headers`: what the reply bears beside the
-        usual. It leads to no other language, for the address that would speak it has been used up.
+        usual, as much the same. It leads to no other language, for the address that would speak it has been used up.
         """
         language, theme, look = words.language_of_request(request), theme_of_request(request), self._look(request)
         # By the very object: another version of the configuration has another look, and keeps nothing of this one's pages.
-        of = (template, *same.values(), len(blanks), language, theme, id(look))
+        of = (template, *same.values(), *headers.values(), len(blanks), language, theme, id(look))
         kept = self._kept.get(of)
         if kept is None or kept.look is not look:
             if len(self._kept) >= MAX_KEPT_PAGES:
                 self._kept.clear()
-            kept = self._kept[of] = self._drawn(template, same, len(blanks), language, theme, look)
+            pieces = self._drawn(template, same, len(blanks), language, theme, look)
+            kept = self._kept[of] = _Kept(look, pieces, Headers({**_spoken(language), **headers}).raw)
         filled = [kept.pieces[0]]
         for value, piece in zip(blanks, kept.pieces[1:], strict=True):
             filled += ((value if isinstance(value, Markup) else escape(value)).encode(), piece)
-        return _reply(request, language, b"".join(filled), 200, headers)
+        response = HTMLResponse(b"".join(filled))
+        response.raw_headers += kept.headers
+        return _remembering(request, language, response)
 
     def _drawn(
         self, template: str, same: Mapping[str, Hashable], blanks: int, language: str, theme: str, look: Look | None
-    ) -> "_Kept":
+    ) -> Sequence[bytes]:
         # Nobody who chose a word of the page knows the mark, so that it stands where the blanks are and nowhere else.
         mark = secrets.token_hex(16)
         page = environment(language, self._folders).get_template(template)
         speech = self._speech(language, look)
         whole = page.render(**speech, path="", theme=theme, language_links=(), blanks=[mark] * blanks, **same)
-        return _Kept(look, [piece.encode() for piece in whole.split(mark)])
+        return [piece.encode() for piece in whole.split(mark)]
 
     def fragment(self, language: str, template: str, macro: str, *arguments: object) -> str:
         """What a macro makes of `arguments`: one row for a page that is open already."""
@@ -253,20 +257,19 @@ def realm_of(request: Request) -> str:
     return realm
 
 
-def _reply(request: Request, language: str, html: str | bytes, status: int, headers: Mapping[str, str] = _NOTHING) -> HTMLResponse:
-    response = _Page(html, status, {"content-language": language, **headers})
+def _reply(request: Request, language: str, html: str, status: int) -> HTMLResponse:
+    return _remembering(request, language, HTMLResponse(html, status_code=status, headers=_spoken(language)))
+
+
+def _spoken(language: str) -> dict[str, str]:
+    return {"content-language": language, "vary": "accept-language, cookie"}
+
+
+def _remembering(request: Request, language: str, response: HTMLResponse) -> HTMLResponse:
+    """A language that was just chosen is chosen for what follows."""
     if words.chosen(request):
         words.remember_language(response, language)
     return response
-
-
-class _Page(HTMLResponse):
-    """Its headers are written as octets: making them from a mapping costs more than filling in a page that is kept."""
-
-    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """Those of every page, and `headers`."""
-        own = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers or _NOTHING).items()]
-        self.raw_headers = [*_OF_PAGES, (b"content-length", b"%d" % len(self.body)), *own]
 
 
 def _in(language: str, function: Callable[..., str]) -> Callable[..., str]:

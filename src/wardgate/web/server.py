@@ -38,6 +38,10 @@ CANCEL_DEADLINE_S = 1.0
 KEEP_ALIVE_S = 15
 # A Kerberos ticket of somebody in a thousand groups has 64 KiB in base64; the rest is for cookies and everything else.
 MAX_HEAD_BYTES = 80 * 1024
+# Browsers send some twenty; each is kept as an object of its own, thirty times as large as the least of them on the wire.
+MAX_HEADERS = 200
+# Requests that wait on one connection for the reply before theirs. No browser sends one so early.
+MAX_PIPELINED = 64
 MAX_CONNECTIONS = 1000
 BACKLOG = 512
 # What of a request is waited for.
@@ -82,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse; a head that does not end is refused at its limit. What came whole is not waited for, and needs no timer."""
         super().data_received(data)
-        if self._is_new_part:
+        if is_new_part := self._is_new_part:
             self._is_new_part = False
             self._wait_for_part()
         elif self._part == WHOLE and "request" not in self._waits and (self.cycle is None or self.cycle.response_complete):
@@ -90,12 +94,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._begin("request", HEAD_DEADLINE_S)
         if self._part == HEAD:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            is_too_much = self._head_bytes > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADERS
+            if is_too_much and not self.transport.is_closing():
                 self.transport.write(early_reply(431))
                 self.transport.close()
+        elif self._part == BODY:
+            # What came with the head does not count, nor do the octets of the body, which are limited where they are read.
+            self._head_bytes = 0 if is_new_part else self._head_bytes + len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.transport.abort()  # a reply may be under way: there is no place for another
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed: uvicorn would answer by a line in English."""
+        if self.transport.is_closing():
+            return
         self.transport.write(early_reply(400))
         self.transport.close()
 
@@ -109,6 +121,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is there; now its body. Begins the exchange as uvicorn does, but by ours."""
         self._head_bytes = 0
         self._comes(BODY)
+        if len(self.headers) > MAX_HEADERS:
+            raise _TooMany("headers")
+        # What trails a body is no header (RFC 9110 section 6.5.1), comes after they were looked at, and has no end of its own.
+        self.headers = _NO_TRAILERS
         scope, parser, version = self.scope, self.parser, self.parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
@@ -134,9 +150,18 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, app)
-        else:
+        elif len(self.pipeline) < MAX_PIPELINED:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, app))
+        else:
+            # uvicorn reads on at each reply, and would take in thousands more each time.
+            self.transport.abort()
+            raise _TooMany("requests")
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body, without what holds its chunks together."""
+        self._head_bytes -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -168,6 +193,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def _end(self, what: str) -> None:
         if wait := self._waits.pop(what, None):
             wait.cancel()
+
+
+class _TooMany(Exception):
+    """Ends the parsing of what arrived."""
+
+
+class _Dropped(list[tuple[bytes, bytes]]):
+    """Keeps nothing."""
+
+    def append(self, item: tuple[bytes, bytes]) -> None:
+        """Let go of it."""
+
+
+_NO_TRAILERS: Final = _Dropped()
 
 
 class _Exchange(RequestResponseCycle):

@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from wardgate.web.server import BoundedProtocol, _config
+from tests.unit.web.samples import Sample
+from wardgate.web.server import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol, _config
 
 BODY: Final = b"a page"
 LENGTH: Final = (b"content-length", b"6")
@@ -235,11 +236,7 @@ async def test_a_head_leaves_with_the_first_of_its_body_only() -> None:
         sent.set()
 
     written: list[bytes] = []
-    config = _config(app, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-    config.load()
-    wire = Wire()
-    one = BoundedProtocol(config, ServerState(), {}, asyncio.get_running_loop())
-    one.connection_made(wire)
+    one, wire = connected(app)
     one.data_received(get(b"/"))
     async with asyncio.timeout(10):
         await sent.wait()
@@ -254,3 +251,85 @@ async def test_a_failure_between_head_and_body_leaves_no_half_reply() -> None:
 
     wire = await exchanged(BoundedProtocol, app, [get(b"/")])
     assert (wire.written, wire.closed) == ([], True)
+
+
+def connected(app: ASGIApp) -> tuple[BoundedProtocol, Wire]:
+    config = _config(app, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    config.load()
+    wire = Wire()
+    one = BoundedProtocol(config, ServerState(), {}, asyncio.get_running_loop())
+    one.connection_made(wire)
+    return one, wire
+
+
+CHUNKED: Final = get(b"/", method=b"POST", more=b"Cookie: a=b\r\nTransfer-Encoding: chunked\r\n") + b"3\r\na=b\r\n"
+
+
+async def test_trailers_do_not_pass_for_headers() -> None:
+    """Who reads the headers after the body would take what trails it for what came first: another Host, Cookie or Origin."""
+    app = Told(*PAGE)
+    await exchanged(BoundedProtocol, app, [CHUNKED, b"0\r\nCookie: c=d\r\nOrigin: https://evil.test\r\n\r\n"])
+    (scope,) = app.asked
+    assert [name for name, _ in scope["headers"]] == [b"host", b"cookie", b"transfer-encoding"]
+    assert app.bodies == [b"a=b"]
+
+
+@pytest.mark.parametrize("begun", [b"0\r\n", b"0\r\nX: ", b"1;", b"1;a="])
+@pytest.mark.parametrize("more", [b"x: y\r\n", b"x" * 64])
+async def test_what_is_around_a_body_has_an_end(begun: bytes, more: bytes) -> None:
+    """Neither trailers nor what chunks are marked with fill the memory: nothing limited them but the time for a body."""
+    one, wire = connected(Told(*PAGE))
+    one.data_received(CHUNKED + begun)
+    sent = 0
+    while not wire.closed and sent < 4 * MAX_HEAD_BYTES:
+        one.data_received(more * 64)
+        sent += len(more) * 64
+    assert wire.closed
+    assert len(one.headers) == 0
+    one.connection_lost(None)
+    await asyncio.wait(one.tasks, timeout=10)
+
+
+async def test_a_long_body_is_not_taken_for_what_is_around_it() -> None:
+    app, size = Told(*PAGE), 4 * MAX_HEAD_BYTES
+    pieces = [b"%x\r\n" % 4096 + b"x" * 4096 + b"\r\n" for _ in range(size // 4096)]
+    start = get(b"/", method=b"POST", more=b"Transfer-Encoding: chunked\r\n")
+    wire = await exchanged(BoundedProtocol, app, [start, *pieces, b"0\r\n\r\n"])
+    assert [len(body) for body in app.bodies] == [size]
+    assert wire.written[0].startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n"])
+async def test_thousands_of_headers_are_refused(end: bytes) -> None:
+    """Each is an object of its own: what is little on the wire is much in memory."""
+    app = Told(*PAGE)
+    few, many = b"x:\r\n" * (MAX_HEADERS - 1), b"x:\r\n" * (MAX_HEADERS + 1)
+    wire = await exchanged(BoundedProtocol, app, [get(b"/", more=many)[:-2] + end])
+    assert (app.asked, wire.written[0][:12]) == ([], b"HTTP/1.1 400" if end else b"HTTP/1.1 431")
+    wire = await exchanged(BoundedProtocol, app, [get(b"/", more=few)])
+    assert wire.written[0].startswith(b"HTTP/1.1 200")
+
+
+async def test_requests_sent_ahead_without_end_are_hung_up_on() -> None:
+    """uvicorn takes in all that arrives at each reply: forty times as much in memory as on the wire, and the loop stands still."""
+    answer = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer.wait()
+
+    one, wire = connected(app)
+    one.data_received(get(b"/") * (MAX_PIPELINED + 1))
+    assert (len(one.pipeline), wire.closed) == (MAX_PIPELINED, False)
+    one.data_received(get(b"/") * 1000)
+    assert (len(one.pipeline), wire.closed, wire.written) == (MAX_PIPELINED, True, [])
+    one.connection_lost(None)
+    answer.set()
+    await asyncio.wait(one.tasks, timeout=10)
+
+
+async def test_a_length_of_thousands_of_zeros_is_a_length() -> None:
+    """Python refuses to read so many digits, which would pass for a fault of ours."""
+    sample = Sample()
+    zeros = b"0" * 5000
+    wire = await exchanged(BoundedProtocol, sample.app, [get(b"/", method=b"POST", more=b"Content-Length: " + zeros + b"\r\n")])
+    assert wire.written[0].startswith(b"HTTP/1.1 405")

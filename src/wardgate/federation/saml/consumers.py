@@ -35,8 +35,8 @@ def default_consumer(metadata: SpMetadata) -> Endpoint:
 
 def asks_for_another_binding(metadata: SpMetadata, request: AuthnRequest) -> bool:
     """Say whether the answer is wanted by a binding that we do not speak: the answer then is UnsupportedBinding, by POST."""
-    if request.binding is not None:
-        return request.binding != Binding.POST
+    if request.binding not in (None, Binding.POST):
+        return True
     return bool(_named(metadata.acs_elsewhere, request)) and not _named(metadata.acs, request)
 
 

@@ -44,6 +44,9 @@ MESSAGE = Limits(
 )
 """A request or a logout answer. The largest in the field, with a signature and two certificates, has some 8 KiB."""
 
+MAX_COMMENTS = 64
+"""In a message. Each is taken out by itself, and what stands around it is written anew: many would keep us busy (quadratic)."""
+
 METADATA = Limits(
     octets=2 * 1024 * 1024,
     elements=60_000,
@@ -112,6 +115,8 @@ def parse(document: bytes, limits: Limits = MESSAGE) -> Element:
     # Before a tree of them is made; an element has two tags at most, and what is no tag is counted with them.
     if text.count("xmlns") > limits.namespaces or text.count("<") > 2 * limits.elements:
         raise refused("too many elements or namespaces", "saml_too_large")
+    if not limits.comments and text.count("<!--") > MAX_COMMENTS:
+        raise refused("too many comments", "saml_too_large")
     try:
         root = etree.fromstring(document, _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:

@@ -69,7 +69,8 @@ def test_another_binding_is_seen() -> None:
     assert consumers.asks_for_another_binding(metadata, asking(binding=artifact.binding))
     for fine in (asking(binding=Binding.POST), asking(), asking(ACS), asking(index=3)):
         assert not consumers.asks_for_another_binding(metadata, fine)
-    for other in (asking(artifact.url), asking(index=5), asking(artifact.url, binding=artifact.binding)):
+    by_post = asking(artifact.url, binding=Binding.POST)
+    for other in (asking(artifact.url), asking(index=5), asking(artifact.url, binding=artifact.binding), by_post):
         assert consumers.asks_for_another_binding(metadata, other)
         assert consumers.consumer(metadata, other) == FIRST  # it is told there, and by POST
 

@@ -131,3 +131,11 @@ def test_comments_between_elements_are_no_part_of_a_message() -> None:
     root = xml.parse(b"<!-- a --><r><!-- b -->\n <!-- c --><x> y </x><!-- d --><z/></r><!-- e -->")
     assert [child.tag for child in root] == ["x", "z"]
     assert xml.canonical(root) == b"<r>\n <x> y </x><z></z></r>"
+
+
+def test_message_of_comments_that_would_keep_us_busy_is_refused_before_it_is_read() -> None:
+    """Each that is cut has the white space around it written anew: two thousand in 54 KiB took a fifth of a second."""
+    with pytest.raises(SamlMessageError) as caught:
+        xml.parse(b"<r>" + (b"<!---->" + b" " * 20) * (xml.MAX_COMMENTS + 1) + b"</r>")
+    assert caught.value.code == "saml_too_large"
+    assert not len(xml.parse(b"<r>" + b"<!---->" * xml.MAX_COMMENTS + b"</r>"))
