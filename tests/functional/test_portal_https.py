@@ -90,7 +90,7 @@ def all_routes(world: ServedWorld) -> list[tuple[str, str]]:
 
 
 def _filled(path: str) -> str:
-    return re.sub(r"\{\w+\}", "A" * 22, re.sub(r"\{\w+:int\}", "1", path))
+    return re.sub(r"\{\w+\}", "A" * 22, re.sub(r"\{\w+:number\}", "1", path))
 
 
 async def test_host_header_of_somebody_else_is_misdirected_on_every_page(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.portal.gate import Gate, Present
 from wardgate.storage.port import Row
 from wardgate.texts import Text
+from wardgate.web.paths import NUMBER
 
 PAGE: Final = "/account/activity"
 LAST: Final = 3
@@ -106,8 +107,8 @@ class ActivityPages:
         """The routes."""
         return [
             Route(PAGE, self.listed, methods=["GET"]),
-            Route(f"{PAGE}/{{at:int}}", self.ask, methods=["GET"]),
-            Route(f"{PAGE}/{{at:int}}", self.dispute, methods=["POST"]),
+            Route(f"{PAGE}/{{at:{NUMBER}}}", self.ask, methods=["GET"]),
+            Route(f"{PAGE}/{{at:{NUMBER}}}", self.dispute, methods=["POST"]),
         ]
 
     async def listed(self, request: Request) -> Response:

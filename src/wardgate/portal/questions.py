@@ -22,6 +22,7 @@ from wardgate.pages.turns import take_own_turn
 from wardgate.portal.gate import Gate, Present
 from wardgate.texts import Text
 from wardgate.web.language import language_of_request
+from wardgate.web.paths import NUMBER
 
 QUESTIONS: Final = "/account/questions"
 SET: Final = f"{QUESTIONS}/set"
@@ -47,11 +48,11 @@ class QuestionPages:
             Route(SET, self.save, methods=["POST"]),
             Route(CLEAR, self.ask_clear, methods=["GET"]),
             Route(CLEAR, self.clear, methods=["POST"]),
-            Route(f"{QUESTIONS}/{{number:int}}", self.ask, methods=["GET"]),
-            Route(f"{QUESTIONS}/{{number:int}}", self.save, methods=["POST"]),
+            Route(f"{QUESTIONS}/{{number:{NUMBER}}}", self.ask, methods=["GET"]),
+            Route(f"{QUESTIONS}/{{number:{NUMBER}}}", self.save, methods=["POST"]),
             # With what was kept while the person proved that it is him; such a form is sent to one of the addresses above.
             Route(f"{SET}/{{step}}", self.ask, methods=["GET"]),
-            Route(f"{QUESTIONS}/{{number:int}}/{{step}}", self.ask, methods=["GET"]),
+            Route(f"{QUESTIONS}/{{number:{NUMBER}}}/{{step}}", self.ask, methods=["GET"]),
         ]
 
     async def listed(self, request: Request) -> Response:

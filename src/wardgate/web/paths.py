@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, Router
@@ -13,6 +15,18 @@ from wardgate.web.asking import PageRequest
 Handler = Callable[[Request], Awaitable[Response]]
 
 _CHOSEN = "wardgate.route"
+# A part of a path: `{at:number}`.
+NUMBER: Final = "number"
+
+
+class _Number(IntegerConvertor):
+    """A number that storage can hold. Starlette's own has as many digits as fit an address, which Python refuses to read: whoever
+    asked for such a page would be told of a fault of ours, and the log with him."""
+
+    regex = "[0-9]{1,15}"
+
+
+register_url_convertor(NUMBER, _Number())
 
 
 def by_path(routes: Sequence[BaseRoute]) -> list[BaseRoute]:

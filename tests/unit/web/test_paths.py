@@ -13,7 +13,7 @@ from tests.flows.portal_world import PortalWorld
 from wardgate.engine.runtime import EngineParts
 from wardgate.portal.routes import portal_pages
 from wardgate.web.app import build_web_app
-from wardgate.web.paths import Direct, by_path, each_route
+from wardgate.web.paths import NUMBER, Direct, by_path, each_route
 
 
 def says(what: str, path: str, *methods: str) -> Route:
@@ -59,16 +59,40 @@ def endpoint(routes: Sequence[BaseRoute], method: str, path: str) -> object:
     return next((child["endpoint"] for match, child in matches if match is Match.FULL), None)
 
 
+def all_routes() -> list[Route]:
+    """Those of every door."""
+    world = PortalWorld()
+    parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration)
+    app = build_web_app(world.context(), ("portal", "admin", "health", "metrics"), [portal_pages(parts)])
+    return [route for route in each_route(app.router.routes) if isinstance(route, Route)]
+
+
 def test_every_fixed_path_leads_where_it_led_in_the_plain_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were named after a pattern that fits them too stand in front of it now."""
     plain: list[BaseRoute] = []
     monkeypatch.setattr("wardgate.web.app.by_path", lambda routes: plain.extend(routes) or plain)
-    world = PortalWorld()
-    parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration)
-    build_web_app(world.context(), ("portal", "admin", "health", "metrics"), [portal_pages(parts)])
+    all_routes()
     paths = {each.path for each in plain if isinstance(each, Route) and not each.param_convertors}
     assert len(paths) > 20
     quick = by_path(plain)
     for path in sorted(paths):
         for method in ("GET", "POST"):
             assert endpoint(quick, method, path) == endpoint(plain, method, path), (method, path)
+
+
+async def test_a_number_of_thousands_of_digits_is_no_page_and_no_fault_of_ours() -> None:
+    """Starlette's own kind of number reads it, and fails; so does storage beyond 64 bits."""
+    routes = [says("an event", f"/activity/{{at:{NUMBER}}}")]
+    transport = httpx.ASGITransport(app=Starlette(routes=by_path(routes)))
+    async with httpx.AsyncClient(transport=transport, base_url="https://login.acme.test") as client:
+        for digits, status in (
+            ("1795340000000", 200),
+            ("9" * 15, 200),
+            ("9" * 16, 404),
+            ("9" * 5000, 404),
+            ("-1", 404),
+            ("1.0", 404),
+        ):
+            assert (await client.get(f"/activity/{digits}")).status_code == status, digits
+    for route in all_routes():
+        assert ":int}" not in route.path
