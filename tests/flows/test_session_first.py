@@ -29,7 +29,7 @@ from wardgate.policy.settings import FloorSettings, FloorThenSettings, Lifetimes
 from wardgate.risk.assessing import Assessor
 from wardgate.risk.settings import RiskSettings
 from wardgate.session.sessions import MAX_KEPT, OVER, Opening, Session, Sessions, Whose
-from wardgate.storage.port import Operation
+from wardgate.storage.port import Operation, Update
 
 HERE = Origin(door="portal", binding="browser:1", source="203.0.113.7", client="203.0.113.7", shows_pages=True)
 Steps = tuple[tuple[str, ...], ...]
@@ -311,3 +311,20 @@ async def test_a_session_that_is_over_does_not_come_alive_when_the_clock_is_set_
     assert await world.sessions.find(world.bearer) is None
     assert await world.sessions.of_subject(ended.whose.subject_id) == []
     assert await world.sessions.why_ended(world.bearer) == OVER
+
+
+async def test_session_of_one_account_is_no_session_of_another_that_the_same_person_has() -> None:
+    """Joined by an operator, two accounts of one directory share a person: the everyday one must not sign in as the other."""
+    world = Shared()
+    names = ("ada", "ada-admin")
+    everyday, other = [await world.person(name, groups=(name,)) for name in names]
+    subject_id = await world.subject_of(everyday)
+    key = {"directory": other.directory, "immutable_id": other.immutable_id}
+    await world.storage.commit([Update("subject_link", key, {"subject_id": subject_id})])
+    use_plan(world, ("password",))
+    for user in (everyday, other):
+        _, outcome = await world.come(await world.begun(user, "password"))
+        assert isinstance(outcome, Granted)
+        assert (outcome.user_name, outcome.groups) == (user.name, (user.name,))
+    gone = await world.begun(replace(other, name="ada-gone"), "password")
+    assert reason((await world.come(gone))[1]) == SESSION_OVER

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import NewType
 
 from wardgate.crypto import new_id
+from wardgate.directory.port import Directory, DirectoryUser
 from wardgate.storage.port import Find, Insert, Lookup, Operation, Reader, Row
 
 SubjectId = NewType("SubjectId", str)
 _LINK = Lookup("subject_link", ("directory", "immutable_id"), limit=1)
-_ACCOUNT = Lookup("subject_link", ("subject_id", "directory"), limit=1)
+# Of one person in one directory. Operators join two now and then: an everyday account and the one for administering.
+MAX_ACCOUNTS = 16
+_ACCOUNTS = Lookup("subject_link", ("subject_id", "directory"), limit=MAX_ACCOUNTS)
 # Nobody's: what is read for it is nothing.
 NO_SUBJECT = SubjectId("")
 
@@ -29,14 +32,29 @@ def subject_in(rows: Sequence[Row]) -> SubjectId | None:
     return SubjectId(str(rows[0]["subject_id"])) if rows else None
 
 
-def account_of(subject_id: SubjectId, directory: str) -> Find:
-    """What to read for `account_in`, to be read together with whatever else is needed."""
-    return _ACCOUNT(subject_id, directory)
+def accounts_of(subject_id: SubjectId, directory: str) -> Find:
+    """What to read for `accounts_in`, to be read together with whatever else is needed."""
+    return _ACCOUNTS(subject_id, directory)
 
 
-def account_in(rows: Sequence[Row]) -> str | None:
-    """The immutable id of the account that a subject has in a directory."""
-    return str(rows[0]["immutable_id"]) if rows else None
+def accounts_in(rows: Sequence[Row]) -> list[str]:
+    """The immutable ids of the accounts that a subject has in a directory: nearly always one."""
+    return [str(row["immutable_id"]) for row in rows]
+
+
+async def account_named(directory: Directory, immutable_ids: Sequence[str], name: str, timeout_s: float) -> DirectoryUser | None:
+    """Of the accounts that a person has there, the one that he signed in by. Raises DirectoryUnavailable.
+
+    A session knows its person and the account's name. With one account that may have been renamed; with several the name decides,
+    or whoever has proved the password of the one would be let in as the other.
+    """
+    if len(immutable_ids) == 1:
+        return await directory.get(immutable_ids[0], timeout_s)
+    for immutable_id in immutable_ids:
+        user = await directory.get(immutable_id, timeout_s)
+        if user is not None and user.name == name:
+            return user
+    return None
 
 
 def create_subject(directory: str, immutable_id: str, at_ms: int) -> tuple[SubjectId, list[Operation]]:

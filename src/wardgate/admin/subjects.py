@@ -29,6 +29,7 @@ from wardgate.errors import Conflict, NotFound, SealError, UsageError
 from wardgate.jsons import dumps
 from wardgate.kba import asking as kba
 from wardgate.risk.habits import forget_habits
+from wardgate.session.sessions import end_all
 from wardgate.storage.port import MAX_IN_VALUES, Committed, Delete, Insert, Operation, Row, Update, Where
 
 KEEPS: Final = ("account", "person")
@@ -365,14 +366,17 @@ def _unlinked(links: Iterable[Row]) -> Iterable[Operation]:
     for row in links:
         account = (Where("directory", "=", row["directory"]), Where("immutable_id", "=", row["immutable_id"]))
         yield Delete("subject_link", (*account, Where("subject_id", "=", row["subject_id"])))
+        yield end_all(SubjectId(str(row["subject_id"])))
         yield Delete("known_name", account)
 
 
 def _ended(source: SubjectId | None, emptied: bool) -> Iterable[Operation]:
-    """The open logins of whom the account was, and the subject itself when nothing is left of it."""
+    """The open logins and sessions of whom the account was, and the subject itself when nothing is left of it."""
     if source is None:
         return
     yield Delete("login_transaction", (Where("subject_id", "=", source),))
+    # With the last account but one gone, a session of the one that went would be taken for one of the one that stays.
+    yield end_all(source)
     # Which of them are the account's, nobody can tell.
     yield forget_habits(source)
     if emptied:

@@ -26,6 +26,7 @@ from wardgate.errors import AlreadyExists, Conflict, NotFound, UsageError
 from wardgate.kba import asking as kba
 from wardgate.passwords import recognise
 from wardgate.risk.habits import forget_habits
+from wardgate.session.sessions import end_all
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Insert, Operation, Refused, Row, Update, Where
 
 MAX_PAGE = 1000
@@ -206,6 +207,9 @@ async def remove_user(office: Office, *, directory: str, name: str) -> dict[str,
         Delete("known_name", (Where("directory", "=", directory), Where("immutable_id", "=", row["id"]))),
         Delete("local_password_history", (Where("user_id", "=", row["id"]),)),
     ]
+    if subject_id is not None:
+        # A session of the account that goes is not to be taken for one of another that the person has there.
+        unit.append(end_all(subject_id))
     if subject_id is not None and await _only_link(office, subject_id):
         unit += await _subject_removal(office, subject_id)
     unit.append(_event(office, Kind.USER_REMOVED, row, {}, subject_id))

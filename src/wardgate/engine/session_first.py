@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 from wardgate.account.authenticator import active_and_held, kept_authenticators
-from wardgate.account.subject import account_in, account_of
+from wardgate.account.subject import account_named, accounts_in, accounts_of
 from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
@@ -127,16 +127,16 @@ class SessionFirst:
         keys = brakes.brake_keys(self._parts.ring(), subject_id, origin.client, origin.binding, typed=name)
         own, failed = self._contactless.asked(subject_id), brakes.asked(keys) if attempt.configuration.risk is not None else []
         began = self._steps.begin()
-        finds = [account_of(subject_id, whose.directory), kept_authenticators(subject_id), *failed, *own]
+        finds = [accounts_of(subject_id, whose.directory), kept_authenticators(subject_id), *failed, *own]
         linked, kept, *rows = await self._parts.storage.read(finds)
         self._steps.end(STORAGE_READ, began)
         contacts = rows.pop() if own else []
         if own:
             self._contactless.read(subject_id, contacts)
-        immutable_id, (active, held) = account_in(linked), active_and_held(kept)
+        immutable_ids, (active, held) = accounts_in(linked), active_and_held(kept)
         user = None
-        if directory is not None and immutable_id is not None:
-            user = await directory.get(immutable_id, self._parts.directory_timeout_s)
+        if directory is not None:
+            user = await account_named(directory, immutable_ids, whose.user_name, self._parts.directory_timeout_s)
         return Candidate(directory, user, subject_id, keys, brakes.seen(rows) if rows else brakes.NOT_READ, active, held, contacts)
 
 

@@ -13,7 +13,7 @@ from wardgate.account import directory_contact
 from wardgate.account.authenticator import active_and_held, kept_authenticators
 from wardgate.account.contact import kept_contacts
 from wardgate.account.freeze import asked
-from wardgate.account.subject import SubjectId
+from wardgate.account.subject import SubjectId, account_named, accounts_in, accounts_of
 from wardgate.clock import to_ms
 from wardgate.directory.port import AccountState, DirectoryUser
 from wardgate.engine.accounts import directory_of
@@ -25,7 +25,7 @@ from wardgate.pages.door import SESSION_COOKIE, BrowserDoor
 from wardgate.pages.site import site_of
 from wardgate.pages.steps import LONGEST_MS
 from wardgate.session.sessions import Session, end_all, left_ms
-from wardgate.storage.port import Row, Where
+from wardgate.storage.port import Row
 from wardgate.web.access import require_known_host
 from wardgate.web.language import speaks
 from wardgate.web.render import asks_questions, belongs_to, offers_apps, tell_of_end, tell_of_freeze
@@ -60,7 +60,7 @@ class Gate:
 
     def __init__(self, door: BrowserDoor) -> None:
         self._door = door
-        self._known: OrderedDict[str, tuple[float, DirectoryUser | None]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str], tuple[float, DirectoryUser | None]] = OrderedDict()
 
     async def enter(self, request: Request, *, to_leave: bool = False) -> Present | Response:
         """Who is signed in; or the way to the sign-in page, and back here afterwards. `to_leave`: only to sign out.
@@ -132,13 +132,15 @@ class Gate:
         return RedirectResponse(f"/confirm?then={then}", status_code=303)
 
     async def _account(self, session: Session) -> DirectoryUser | None:
-        now = self._door.clock.monotonic()
-        at, known = self._known.get(session.whose.subject_id, (-ACCOUNT_FRESH_S, None))
+        # Of a person with several accounts, each session is one account's.
+        whose, now = session.whose, self._door.clock.monotonic()
+        account = whose.subject_id, whose.directory, whose.user_name
+        at, known = self._known.get(account, (-ACCOUNT_FRESH_S, None))
         if now - at < ACCOUNT_FRESH_S:
             return known
         user = await self._asked(session)
-        self._known[session.whose.subject_id] = (now, user)
-        self._known.move_to_end(session.whose.subject_id)
+        self._known[account] = (now, user)
+        self._known.move_to_end(account)
         while len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         return user
@@ -146,14 +148,12 @@ class Gate:
     async def _asked(self, session: Session) -> DirectoryUser | None:
         """By the immutable id of the link: a new person with an old name has no session."""
         whose = session.whose
-        links = await self._door.storage.find(
-            "subject_link", [Where("subject_id", "=", whose.subject_id), Where("directory", "=", whose.directory)], limit=1
-        )
+        [links] = await self._door.storage.read([accounts_of(whose.subject_id, whose.directory)])
         realms = self._door.configuration().realms
         directory = next((each for realm in realms for each in realm.directories if each.name == whose.directory), None)
-        if not links or directory is None:
+        if directory is None:
             return None
-        return await directory.get(str(links[0]["immutable_id"]), DIRECTORY_TIMEOUT_S)
+        return await account_named(directory, accounts_in(links), whose.user_name, DIRECTORY_TIMEOUT_S)
 
     def _to_sign_in(self, request: Request, bearer: str, why: str = "ended") -> Response:
         why = f"&why={why}" if bearer else ""

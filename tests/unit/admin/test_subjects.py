@@ -176,6 +176,21 @@ async def test_open_logins_of_the_moved_account_end(desk: Office) -> None:
     assert [row["subject_id"] for row in await desk.storage.find("login_transaction")] == ["somebody else"]
 
 
+@pytest.mark.parametrize("ended", ["new", "old", "removed"])
+async def test_session_of_an_account_that_went_is_not_taken_for_one_of_an_account_that_stays(desk: Office, ended: str) -> None:
+    """A session is found by person and directory: what was begun by the account before the relink ends with it."""
+    for each in (OLD, NEW):
+        await authenticators.add_totp(desk, **each)
+    whose = await subject_of(desk, "new" if ended == "new" else "old")
+    row = {"session_mac": b"x", "id": "s", "subject_id": whose, "body": "{}", "created_at": 1, "seen_at": 1, "expires_at": 2}
+    await desk.storage.commit([Insert("sso_session", {**row, "idle_ms": 1, "confirmed_at": 0})])
+    if ended == "removed":
+        await users.remove_user(desk, **OLD)
+    else:
+        await subjects.relink(desk, **NEW, **TO_OLD, keep="person", unlink="old" if ended == "old" else None)
+    assert await desk.storage.count("sso_session") == 0
+
+
 @pytest.mark.parametrize(
     ("given", "error"),
     [
