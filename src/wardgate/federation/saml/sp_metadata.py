@@ -21,6 +21,7 @@ from wardgate.federation.saml.values import (
 from wardgate.federation.saml.verifying import verified
 from wardgate.federation.saml.xml import (
     MAX_ENTITY_ID_CHARS,
+    MAX_URI_CHARS,
     METADATA,
     Element,
     attribute,
@@ -35,11 +36,13 @@ from wardgate.federation.saml.xml import (
 )
 
 MAX_ENTITIES = 2_000
-MAX_ENDPOINTS = 64
+MAX_ENDPOINTS = 512
 MAX_KEYS = 8
 MAX_NAMES = 64
 MAX_CERTIFICATE_OCTETS = 16 * 1024
 MAX_CONTACTS = 16
+MAX_TITLE_CHARS = 256
+MAX_ADDRESS_CHARS = 320  # RFC 3696 section 3
 MAX_REQUESTED_ATTRIBUTES = 256
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ACS_BINDINGS = frozenset({names.POST})
@@ -266,19 +269,34 @@ def _display_names(entity: Element, role: Element) -> tuple[tuple[str, str], ...
         list(entity.iterfind(f"{_md('Organization')}/{_md('OrganizationDisplayName')}")),
     ):
         if found:
-            by_language = {attribute(each, _LANG).lower(): text_of(each, 256) for each in found[:MAX_NAMES]}
+            by_language = {attribute(each, _LANG).lower(): _shown(each, MAX_TITLE_CHARS) for each in found[:MAX_NAMES]}
             return tuple((language, name) for language, name in by_language.items() if name)
     return ()
 
 
 def _logo(role: Element) -> str:
     """The widest logo that is fetched over https: the page's policy loads no other, and one in the text is not taken."""
-    found = [(unsigned_short(each, "width") or 0, text_of(each, METADATA.text_chars)) for each in _described(role, "Logo")]
+    found = [(_width(each), _shown(each, MAX_URI_CHARS)) for each in _described(role, "Logo")]
     return max(((width, url) for width, url in found if _fetched(url)), default=(0, ""))[1]
 
 
 def _information(role: Element) -> str:
-    return next((url for url in (text_of(each) for each in _described(role, "InformationURL")) if _fetched(url)), "")
+    return next((url for url in (_shown(each, MAX_URI_CHARS) for each in _described(role, "InformationURL")) if _fetched(url)), "")
+
+
+def _width(logo: Element) -> int:
+    try:
+        return unsigned_short(logo, "width") or 0
+    except SamlMessageError:
+        return 0
+
+
+def _shown(element: Element, limit: int) -> str:
+    """A text that people alone read: one that cannot be shown is left out, and the application is no worse for it."""
+    try:
+        return text_of(element, limit)
+    except SamlMessageError:
+        return ""
 
 
 def _fetched(url: str) -> bool:
@@ -296,7 +314,7 @@ def _described(role: Element, name: str) -> list[Element]:
 
 def _contacts(entity: Element) -> tuple[Contact, ...]:
     contacts = []
-    for each in _named(entity, "ContactPerson", MAX_CONTACTS):
+    for each in list(entity.iterchildren(_md("ContactPerson")))[:MAX_CONTACTS]:
         names_ = [_first(each, part) for part in ("GivenName", "SurName")]
         contacts.append(
             Contact(
@@ -310,7 +328,7 @@ def _contacts(entity: Element) -> tuple[Contact, ...]:
 
 def _first(parent: Element, name: str) -> str:
     found = next(parent.iterchildren(_md(name)), None)
-    return "" if found is None else text_of(found, 320)
+    return "" if found is None else _shown(found, MAX_ADDRESS_CHARS)
 
 
 def _named(parent: Element, name: str, limit: int) -> list[Element]:

@@ -141,6 +141,19 @@ def test_names_come_from_the_service_or_the_organisation_otherwise() -> None:
     assert read(sp(behind=organisation)).display_names == (("tr", "ACME"),)
 
 
+def test_what_people_alone_read_keeps_no_application_out() -> None:
+    """A name that is too long, a logo of no size, contacts without end: nothing of it says where an answer goes."""
+    described = f"""<md:Extensions><mdui:UIInfo xmlns:mdui="{names.METADATA_UI}">
+      <mdui:DisplayName xml:lang="en">{"x" * 300}</mdui:DisplayName><mdui:DisplayName xml:lang="tr">Viki</mdui:DisplayName>
+      <mdui:InformationURL xml:lang="en">https://wiki.acme.test/{"x" * 3_000}</mdui:InformationURL>
+      <mdui:Logo width="16px" height="16px">https://wiki.acme.test/16.png</mdui:Logo>
+      <mdui:Logo width="999999" height="1">data:image/png;base64,{"A" * 9_000}</mdui:Logo></mdui:UIInfo></md:Extensions>"""
+    contact = f'<md:ContactPerson contactType="other"><md:EmailAddress>{"x" * 400}</md:EmailAddress></md:ContactPerson>'
+    found = read(sp(described + CONSUMER, behind=contact * 40))
+    assert (found.display_names, found.logo_url, found.information_url) == ((("tr", "Viki"),), "https://wiki.acme.test/16.png", "")
+    assert {each.email for each in found.contacts} == {""}
+
+
 def test_one_of_many_is_found_by_its_id() -> None:
     other = sp(CONSUMER.replace(ACS, "https://blog.acme.test/acs"), entity_id="https://blog.acme.test")
     idp = (
