@@ -15,6 +15,19 @@ from wardgate.errors import NotFound, UsageError
 MAX_METADATA_BYTES: Final = 2 * 1024 * 1024
 Reason = Annotated[str, typer.Option(help="Why, for the history and the audit trail.")]
 Name = Annotated[str, typer.Argument(help="Name of the application.")]
+# Of an application, in this order.
+_SHOWN: Final = (
+    "entity_id",
+    "sign",
+    "encrypt",
+    "key",
+    "name_id",
+    "claims",
+    "signed_requests",
+    "idp_initiated",
+    "logout",
+    "valid_until",
+)
 app = group("Relying parties: web applications that trust our statement about who signed in (SAML).")
 
 
@@ -165,6 +178,10 @@ def _claims(written: Sequence[str]) -> dict[str, str]:
 def _show_added(result: Mapping[str, Any]) -> None:
     say(f"Relying party {result['name']} is known.")
     _show_one(result)
+    party = result["party"]
+    if party is not None and party["valid_until"] is not None and not result["metadata"].startswith("https:"):
+        note(f"Its metadata ends on {party['valid_until'][:10]}, and then nobody signs in there until it is renewed by hand.")
+        note("Add it by its address instead, which is read again and again, where it has one: --metadata https://...")
 
 
 def _show_list(result: Mapping[str, Any]) -> None:
@@ -175,22 +192,11 @@ def _show_list(result: Mapping[str, Any]) -> None:
 
 def _show_one(result: Mapping[str, Any]) -> None:
     party = result["party"]
-    head = [(name.replace("_", " "), result[name]) for name in ("preset", "policy", "metadata", "fetched_at", "problem")]
-    facts([(name, value) for name, value in head if value is not None])
+    rows = [(name, result[name]) for name in ("preset", "policy", "metadata", "fetched_at", "problem")]
     if party is not None:
-        known = (
-            "entity_id",
-            "sign",
-            "encrypt",
-            "key",
-            "name_id",
-            "claims",
-            "signed_requests",
-            "idp_initiated",
-            "logout",
-            "valid_until",
-        )
-        facts([(name.replace("_", " "), party[name]) for name in known if party[name] not in (None, [])])
+        rows += [(name, party[name]) for name in _SHOWN if party[name] not in (None, [])]
+    facts([(name.replace("_", " "), value) for name, value in rows if value is not None])
+    if party is not None:
         for each in party["acs"]:
             say(f"responses go to {each['url']}" + (" (where nothing else is asked for)" if each["default"] else ""))
         for each in party["certificates"]["signing"]:

@@ -112,6 +112,13 @@ def test_one_that_cannot_be_served_is_found(cli: Cli, tmp_path: Path) -> None:
     assert cli("check").code == 1
 
 
+def test_metadata_that_will_end_and_is_not_read_again_is_told_when_it_is_added(cli: Cli) -> None:
+    """python3-saml writes an end in two days into its own."""
+    added = cli("relying-party", "add", "wiki", "--metadata", "-", stdin=metadata(entity=' validUntil="2090-01-02T00:00:00Z"'))
+    assert (added.code, "Its metadata ends on 2090-01-02" in added.err) == (0, True)
+    assert "ends on" not in cli("relying-party", "add", "blog", "--entity-id", "https://b.test", "--acs", "https://b.test/acs").err
+
+
 def test_metadata_that_has_ended_is_found(cli: Cli) -> None:
     text = metadata(entity=' validUntil="2020-01-01T00:00:00Z"')
     cli("relying-party", "add", "wiki", "--metadata", "-", stdin=text)

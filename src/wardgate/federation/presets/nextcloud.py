@@ -17,8 +17,8 @@ NEXTCLOUD = Preset(
         "the public X.509 certificate (wardgate relying-party keys --pem).",
         "Attribute mapping: display name displayName, e-mail mail, groups groups.",
         "Security settings: the assertions must be signed, the responses must be signed.",
-        "Download metadata XML at the end of the page and give it here, or its address "
-        "https://HOST/apps/user_saml/saml/metadata?idp=1.",
+        "Give the address of its metadata here, https://HOST/apps/user_saml/saml/metadata?idp=1. The file that Download metadata "
+        "XML at the end of the page gives may say that it ends after two days.",
         "The uid becomes the account's name and its folder on disk and can hardly be changed later: a user name that is given to "
         "another person some day brings him the files. Where names are reused, take {uid: subject}.",
     ),
