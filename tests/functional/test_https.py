@@ -215,6 +215,22 @@ async def test_empty_lines_do_not_keep_a_connection_for_ever(tmp_path: Path, mon
         writer.close()
 
 
+async def test_a_body_after_its_reply_does_not_keep_a_connection_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is data, which ends uvicorn's wait for the next request; and the time for the body ends with the body."""
+    monkeypatch.setattr(server_module, "HEAD_DEADLINE_S", 0.2)
+    async with running(tmp_path) as one:
+        reader, writer = await one.connect()
+        writer.write(b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+        async with asyncio.timeout(DEADLINE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 405")
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            writer.write(b"ab")
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+        writer.close()
+
+
 async def test_body_that_never_comes_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "BODY_DEADLINE_S", 0.2)
     async with running(tmp_path) as one:

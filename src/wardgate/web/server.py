@@ -89,8 +89,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if is_new_part := self._is_new_part:
             self._is_new_part = False
             self._wait_for_part()
-        elif self._part == WHOLE and "request" not in self._waits and (self.cycle is None or self.cycle.response_complete):
-            # Empty lines before a request are no part of it (RFC 9112 section 2.2), and have ended uvicorn's wait for one.
+        if self._part == WHOLE and "request" not in self._waits and (self.cycle is None or self.cycle.response_complete):
+            # Empty lines before a request are no part of it (RFC 9112 section 2.2), and the body of one that was answered before
+            # it had come is of no use: both have ended uvicorn's wait for the next request.
             self._begin("request", HEAD_DEADLINE_S)
         if self._part == HEAD:
             self._head_bytes += len(data)
