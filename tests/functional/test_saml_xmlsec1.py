@@ -82,6 +82,7 @@ def test_encrypted_assertions_open_and_their_signatures_hold(tmp_path: Path, sig
     assert xmlsec1_decrypts(tmp_path, document, pair("rsa", "other")) is None
 
 
+SHA256 = "rsa", SignatureAlgorithm.RSA_SHA256, names.DIGEST_SHA256
 TEMPLATE = """<ds:Signature xmlns:ds="{ds}">
   <ds:SignedInfo>
     <ds:CanonicalizationMethod Algorithm="{c14n}"/><ds:SignatureMethod Algorithm="{method}"/>
@@ -115,14 +116,36 @@ def test_what_xmlsec1_signs_is_read_as_signed(
 
 
 @pytest.mark.parametrize("prefixes", ["", "#default saml"])
-def test_the_other_canonical_forms_that_the_specification_names_are_read(tmp_path: Path, prefixes: str) -> None:
-    """Core section 5.4.4: with comments; and a list of prefixes as WIF and old OpenSAML write it, where it changes nothing."""
-    sha256 = SignatureAlgorithm.RSA_SHA256, names.DIGEST_SHA256
-    assert is_read_as_signed(signed_by_xmlsec1(tmp_path, "rsa", *sha256, prefixes, names.EXCLUSIVE_C14N_COMMENTS), "rsa")
+def test_the_other_exclusive_forms_that_the_specification_names_are_read(tmp_path: Path, prefixes: str) -> None:
+    """Core section 5.4.4: with comments; and a list of prefixes as ruby-saml writes it, where it changes nothing."""
+    assert is_read_as_signed(signed_by_xmlsec1(tmp_path, *SHA256, prefixes, names.EXCLUSIVE_C14N_COMMENTS), "rsa")
     with_default = f' xmlns="{names.SCHEMA}" xmlns:samlp'
     if prefixes:
         with pytest.raises(SamlMessageError):
-            is_read_as_signed(signed_by_xmlsec1(tmp_path, "rsa", *sha256, prefixes, more=with_default), "rsa")
+            is_read_as_signed(signed_by_xmlsec1(tmp_path, *SHA256, prefixes, more=with_default), "rsa")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [names.INCLUSIVE_C14N, names.INCLUSIVE_C14N_COMMENTS, names.INCLUSIVE_C14N_11, names.INCLUSIVE_C14N_11_COMMENTS],
+)
+def test_inclusive_forms_are_read(tmp_path: Path, form: str) -> None:
+    """As .NET and Java sign where nobody told them of the exclusive one: core section 5.4.3 prefers that, and forbids none."""
+    more = f' xmlns="{names.SCHEMA}" xmlns:unused="urn:unused" xml:lang="en" xmlns:samlp'
+    document = signed_by_xmlsec1(tmp_path, *SHA256, "", form, ' xmlns="urn:d" xmlns:unused="urn:unused" xmlns:samlp')
+    assert is_read_as_signed(document, "rsa")
+    with pytest.raises(SamlMessageError):
+        is_read_as_signed(document.replace(b"_request", b"_another"), "rsa")
+    with pytest.raises(SamlMessageError):
+        is_read_as_signed(document.replace(b"urn:unused", b"urn:others"), "rsa")
+    with pytest.raises(SamlMessageError, match="no canonical form that all versions agree on"):
+        is_read_as_signed(signed_by_xmlsec1(tmp_path, *SHA256, "", form, more), "rsa")
+
+
+def test_enveloped_signature_alone_is_read(tmp_path: Path) -> None:
+    """Its canonical form then is the inclusive one: XML Signature section 4.4.3.2."""
+    alone = TEMPLATE.replace('<ds:Transform Algorithm="{c14n}">{prefixes}</ds:Transform>', "")
+    assert is_read_as_signed(signed_by_xmlsec1(tmp_path, *SHA256, "", template=alone), "rsa")
 
 
 def signed_by_xmlsec1(
@@ -133,15 +156,16 @@ def signed_by_xmlsec1(
     prefixes: str,
     c14n: str = names.EXCLUSIVE_C14N,
     more: str = " xmlns:samlp",
+    template: str = TEMPLATE,
 ) -> bytes:
     """A request that xmlsec1 signed."""
     included = f'<ec:InclusiveNamespaces xmlns:ec="{names.EXCLUSIVE_C14N}" PrefixList="{prefixes}"/>' if prefixes else ""
-    template = TEMPLATE.format(
+    filled = template.format(
         ds=names.DSIG, c14n=c14n, enveloped=names.ENVELOPED, method=algorithm, digest=digest, prefixes=included
     )
     plain = authn_request().decode().replace(" xmlns:samlp", f' xmlns:xs="{names.SCHEMA}"{more}', 1)
     unsigned, signed = folder / "template.xml", folder / "request.xml"
-    unsigned.write_text(plain.replace("</saml:Issuer>", f"</saml:Issuer>\n  {template}", 1))
+    unsigned.write_text(plain.replace("</saml:Issuer>", f"</saml:Issuer>\n  {filled}", 1))
     private, _ = pair(kind, "sp").write(folder, "sp")
     command = [executable("xmlsec1"), "--sign", "--privkey-pem", str(private), "--output", str(signed)]
     subprocess.run([*command, "--id-attr:ID", f"{names.PROTOCOL}:AuthnRequest", str(unsigned)], check=True, timeout=60)

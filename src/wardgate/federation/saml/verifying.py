@@ -48,9 +48,29 @@ _DIGESTS: dict[str, Callable[[bytes], "hashlib._Hash"]] = {
     names.DIGEST_SHA384: hashlib.sha384,
     names.DIGEST_SHA512: hashlib.sha512,
 }
-# Core section 5.4.4. A message that we read has no comment by now, nor has a reference to an id (XML Signature section 4.4.3.3).
-_CANONICAL = frozenset({names.EXCLUSIVE_C14N, names.EXCLUSIVE_C14N_COMMENTS})
+# Whether exclusive. Core section 5.4.3 prefers that; .NET and Java write the other where nobody told them. A message that we read
+# has no comment by now, nor has a reference to an id (XML Signature section 4.4.3.3).
+_CANONICAL = {
+    names.EXCLUSIVE_C14N: True,
+    names.EXCLUSIVE_C14N_COMMENTS: True,
+    names.INCLUSIVE_C14N: False,
+    names.INCLUSIVE_C14N_COMMENTS: False,
+    names.INCLUSIVE_C14N_11: False,
+    names.INCLUSIVE_C14N_11_COMMENTS: False,
+}
 _PADDING = PKCS1v15()
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How something is made canonical before it is hashed. `prefixes`: of an exclusive form, those that it takes as the other."""
+
+    exclusive: bool
+    prefixes: tuple[str, ...] = ()
+
+    def of(self, element: Element) -> bytes:
+        """The canonical form of an element. Raises SamlMessageError."""
+        return canonical(element, self.prefixes, exclusive=self.exclusive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,7 @@ class _Reference:
 
     digest: Callable[[bytes], "hashlib._Hash"]
     value: bytes
-    prefixes: tuple[str, ...]
+    form: _Form
 
 
 def has_signature(root: Element) -> bool:
@@ -76,11 +96,11 @@ def verified(root: Element, certificates: Sequence[bytes], limits: Limits = MESS
     root = deepcopy(root)  # the signature is taken out of it
     found = _the_signature(root, alone=limits is MESSAGE)
     info, value = _parts(found)
-    algorithm, prefixes = _methods(info)
+    algorithm, form = _methods(info)
     reference = _reference(info, id_of(root))
-    _check_value(algorithm, decoded(text_of(value), MAX_SIGNATURE_OCTETS), (canonical(info, prefixes),), certificates)
+    _check_value(algorithm, decoded(text_of(value), MAX_SIGNATURE_OCTETS), (form.of(info),), certificates)
     cut(found)  # the enveloped transform: the text behind it stays
-    signed = canonical(root, reference.prefixes)
+    signed = reference.form.of(root)
     if not hmac.compare_digest(reference.digest(signed).digest(), reference.value):
         raise refused("the message is not what was signed", "saml_signature")
     return parse(signed, limits)
@@ -110,15 +130,15 @@ def _parts(signature: Element) -> tuple[Element, Element]:
     return children[0], children[1]
 
 
-def _methods(info: Element) -> tuple[SignatureAlgorithm, tuple[str, ...]]:
-    """The algorithm and the prefixes of the canonical form of SignedInfo, which has one Reference."""
+def _methods(info: Element) -> tuple[SignatureAlgorithm, _Form]:
+    """The algorithm and the canonical form of SignedInfo, which has one Reference."""
     children = _elements(info)
     if [child.tag for child in children] != [_ds("CanonicalizationMethod"), _ds("SignatureMethod"), _ds("Reference")]:
         raise refused("a signature of another shape, or over more than one thing", "saml_signature")
     canonicalization, method, _ = children
     if attribute(canonicalization, "Algorithm") not in _CANONICAL or len(method):
         raise refused("a signature of another shape", "saml_signature")
-    return _algorithm(attribute(method, "Algorithm")), _prefixes(canonicalization)
+    return _algorithm(attribute(method, "Algorithm")), _form(canonicalization)
 
 
 def _reference(info: Element, root_id: str) -> _Reference:
@@ -134,22 +154,25 @@ def _reference(info: Element, root_id: str) -> _Reference:
     return _Reference(digest, decoded(text_of(children[2]), MAX_DIGEST_OCTETS), _transforms(children[0]))
 
 
-def _transforms(transforms: Element) -> tuple[str, ...]:
-    """The prefixes of the canonical form. Enveloped and exclusive, in this order: no XPath, no XSLT, nothing that computes."""
+def _transforms(transforms: Element) -> _Form:
+    """The canonical form. Enveloped, then it or nothing, which is the inclusive one: no XPath, no XSLT, nothing that computes."""
     children = _elements(transforms)
     algorithms = [attribute(child, "Algorithm") for child in children if child.tag == _ds("Transform")]
-    is_known = len(algorithms) == len(children) == 2 and algorithms[0] == names.ENVELOPED and algorithms[1] in _CANONICAL
-    if not is_known or len(children[0]):
-        raise refused("a transform that is not enveloped-signature and exclusive canonical form", "saml_algorithm")
-    return _prefixes(children[1])
+    is_known = len(algorithms) == len(children) and algorithms[:1] == [names.ENVELOPED] and not len(children[0])
+    if is_known and len(children) == 1:
+        return _Form(exclusive=False)  # XML Signature section 4.4.3.2
+    if not is_known or len(children) != 2 or algorithms[1] not in _CANONICAL:
+        raise refused("a transform that is not enveloped-signature and canonical form", "saml_algorithm")
+    return _form(children[1])
 
 
-def _prefixes(method: Element) -> tuple[str, ...]:
-    """The prefixes of InclusiveNamespaces, Exclusive XML Canonicalization 1.0 section 4."""
-    children = _elements(method)
+def _form(method: Element) -> _Form:
+    """The canonical form that is named, with its InclusiveNamespaces (Exclusive XML Canonicalization 1.0 section 4)."""
+    children, exclusive = _elements(method), _CANONICAL[attribute(method, "Algorithm")]
     if not children:
-        return ()
-    if len(children) != 1 or children[0].tag != f"{{{names.EXCLUSIVE_C14N}}}InclusiveNamespaces" or len(children[0]):
+        return _Form(exclusive)
+    is_list = len(children) == 1 and children[0].tag == f"{{{names.EXCLUSIVE_C14N}}}InclusiveNamespaces" and not len(children[0])
+    if not exclusive or not is_list:
         raise refused("a signature of another shape", "saml_signature")
     prefixes = attribute(children[0], "PrefixList").split()
     if len(prefixes) > MAX_PREFIXES:
@@ -157,7 +180,7 @@ def _prefixes(method: Element) -> tuple[str, ...]:
     if "#default" in prefixes and any(None in each.nsmap for each in method.getroottree().getroot().iter()):
         # lxml passes over it, which is the same only where there is no default namespace.
         raise refused("an inclusive default namespace, which lxml cannot canonicalise", "saml_algorithm")
-    return tuple(prefix for prefix in prefixes if prefix != "#default")
+    return _Form(exclusive, tuple(prefix for prefix in prefixes if prefix != "#default"))
 
 
 def _elements(parent: Element) -> list[Element]:

@@ -65,6 +65,7 @@ MAX_ENTITY_ID_CHARS = 1_024  # core section 8.3.6
 MAX_VALUE_CHARS = 2_048
 ID_ATTRIBUTES = frozenset({"ID", "Id", "id", "{http://www.w3.org/XML/1998/namespace}id"})
 WHITE = " \t\r\n"
+_XML = "{http://www.w3.org/XML/1998/namespace}"
 # Namespaces in XML 1.0, production 4 over XML 1.0 production 4: what an xs:ID is. Most are ASCII, and need not be.
 _LETTERS = (
     "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff"
@@ -199,17 +200,22 @@ def _check_element(element: Element, limits: Limits, ids: set[str]) -> None:
             ids.add(str(value))
 
 
-def canonical(element: Element, inclusive_prefixes: Iterable[str] = ()) -> bytes:
-    """The exclusive canonical form, without comments, of an element and all in it (Exclusive XML Canonicalization 1.0).
+def canonical(element: Element, inclusive_prefixes: Iterable[str] = (), *, exclusive: bool = True) -> bytes:
+    """The canonical form, without comments, of an element and all in it (Exclusive XML Canonicalization 1.0).
+
+    Or the inclusive one (Canonical XML 1.0), which takes `xml:` attributes from what is around an inner element, by rules that
+    changed with version 1.1: where there are any, it is refused.
 
     An inner element is written out and read again first, which puts the namespaces in scope on itself: libxml2 looks for the
     inclusive prefixes along parents, and lxml canonicalises an inner element without them. Raises SamlMessageError for what has
     no canonical form: a namespace with a relative address.
     """
+    if not exclusive and any(name.startswith(_XML) for each in element.iterancestors() for name in each.attrib):
+        raise refused("no canonical form that all versions agree on")
     try:
         apex = element if element.getparent() is None else etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
         return etree.tostring(
-            apex, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=list(inclusive_prefixes) or None
+            apex, method="c14n", exclusive=exclusive, with_comments=False, inclusive_ns_prefixes=list(inclusive_prefixes) or None
         )
     except etree.LxmlError as error:
         raise refused("no canonical form") from error

@@ -280,7 +280,7 @@ def test_namespace_without_a_canonical_form_is_refused(place: bytes) -> None:
         '<ds:Transform Algorithm="http://www.w3.org/2002/06/xmldsig-filter2"/>',
         '<ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#base64"/>',
         '<ds:Transform Algorithm="http://www.w3.org/TR/2001/REC-xml-c14n-20010315"/>',
-        f'<ds:Transform Algorithm="{names.ENVELOPED}"/>',
+        f'<ds:Transform Algorithm="{names.ENVELOPED}"><ds:XPath>//*</ds:XPath></ds:Transform>',
         f'<ds:Transform Algorithm="{names.EXCLUSIVE_C14N_COMMENTS}"/>',
     ],
 )
