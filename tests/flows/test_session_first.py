@@ -25,7 +25,7 @@ from wardgate.engine.session_first import (
 from wardgate.engine.settings import BrakeSettings
 from wardgate.janitor import Janitor
 from wardgate.policy.plan import Plan
-from wardgate.policy.settings import FloorSettings, FloorThenSettings, LifetimesThenSettings
+from wardgate.policy.settings import FailSettings, FloorSettings, FloorThenSettings, LifetimesThenSettings
 from wardgate.risk.assessing import Assessor
 from wardgate.risk.settings import RiskSettings
 from wardgate.session.sessions import MAX_KEPT, OVER, Opening, Session, Sessions, Whose
@@ -155,6 +155,14 @@ async def test_where_nobody_may_be_asked_nothing_is_sent() -> None:
     _, outcome = await world.come(await world.begun(user, "password"), can_challenge=False)
     assert reason(outcome) == MORE_NEEDED
     assert await world.messages() == []
+
+
+async def test_no_step_is_left_out_for_a_gateway_that_is_down_where_an_app_could_prove_it() -> None:
+    world, user = await ada(phone="+905321234567")
+    use_plan(world, *TWO_STEPS, fail=FailSettings(gateway_down="skip"))
+    world.channels = frozenset()
+    _, outcome = await world.come(await world.begun(user, "password"), can_challenge=False)
+    assert reason(outcome) == MORE_NEEDED
 
 
 async def test_account_that_was_switched_off_is_not_let_in_by_its_session() -> None:

@@ -106,7 +106,7 @@ class SessionFirst:
         # The name was not typed, so nothing is remembered of it as of a typed one.
         attempt = Attempt(begin, configuration, application, realm, (whose.user_name,), now, to_ms(now))
         try:
-            candidate = await self._found(attempt, whose)
+            candidate = await self._found(attempt, whose, request.can_challenge or application.policy.reads_enrolled)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
             return self._refusing.down(attempt)
@@ -116,25 +116,28 @@ class SessionFirst:
             return session_denied(request, SESSION_OVER)
         return BySession(attempt, candidate)
 
-    async def _found(self, attempt: Attempt, whose: Whose) -> Candidate:
+    async def _found(self, attempt: Attempt, whose: Whose, enrolled: bool) -> Candidate:
         """By the immutable id of the link: a new person with an old name has no session.
 
-        Brakes hold no grant by a session, so they are read where a score looks at them, or before somebody is asked for something.
+        `enrolled`: what he can prove something with is read, because policy asks for it or he may be asked for it. Brakes hold no
+        grant by a session, so they are read where a score looks at them, or before somebody is asked for something.
         """
         directory = attempt.realm.directory(whose.directory)
         subject_id, origin = whose.subject_id, attempt.request.origin
         name = f"{attempt.realm.name}:{attempt.name}"
         keys = brakes.brake_keys(self._parts.ring(), subject_id, origin.client, origin.binding, typed=name)
-        own, failed = self._contactless.asked(subject_id), brakes.asked(keys) if attempt.configuration.risk is not None else []
+        finds = [accounts_of(subject_id, whose.directory)]
+        own = self._contactless.asked(subject_id) if enrolled else []
+        finds += [kept_authenticators(subject_id), *own] if enrolled else []
+        finds += brakes.asked(keys) if attempt.configuration.risk is not None else []
         began = self._steps.begin()
-        finds = [accounts_of(subject_id, whose.directory), kept_authenticators(subject_id), *failed, *own]
-        linked, kept, *rows = await self._parts.storage.read(finds)
+        linked, *rows = await self._parts.storage.read(finds)
         self._steps.end(STORAGE_READ, began)
-        contacts = rows.pop() if own else []
+        active, held = active_and_held(rows.pop(0)) if enrolled else ([], [])
+        contacts = rows.pop(0) if own else []
         if own:
             self._contactless.read(subject_id, contacts)
-        immutable_ids, (active, held) = accounts_in(linked), active_and_held(kept)
-        user = None
+        immutable_ids, user = accounts_in(linked), None
         if directory is not None:
             user = await account_named(directory, immutable_ids, whose.user_name, self._parts.directory_timeout_s)
         return Candidate(directory, user, subject_id, keys, brakes.seen(rows) if rows else brakes.NOT_READ, active, held, contacts)

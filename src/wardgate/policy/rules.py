@@ -67,8 +67,9 @@ class Policy:
     """A compiled policy. `index` holds the conditions of all four lists, one after the other; `sections` are its bits for each.
 
     `uses_questions`: somewhere challenge questions prove something or have to be answered. `reads_questions`: a decision depends on
-    whether somebody has answered any. `reads_groups`: one depends on groups. `reads_enrolled`: one depends on what a person has, or
-    something may be demanded of who lacks it. What no policy names is never asked, nor read.
+    whether somebody has answered any. `reads_groups`: one depends on groups. `reads_enrolled`: one depends on what a person has,
+    something may be demanded of who lacks it, or a step is left out that he has nothing but messages for. What no policy names is
+    never asked, nor read.
     """
 
     name: str
@@ -98,10 +99,11 @@ class Policy:
         uses = steps or demands or self.self_service.names_questions
         goals = [rule.when for goal in self.self_service.goals.values() for rule in goal.rules]
         conditions = (*(each.when for several in lists for each in several), *goals)
+        fails_open = self.fail.gateway_down == "skip"
         object.__setattr__(self, "uses_questions", uses)
         object.__setattr__(self, "reads_questions", uses or any(asks_about_factor(each, QUESTIONS) for each in conditions))
         object.__setattr__(self, "reads_groups", any(map(asks_about_groups, conditions)))
-        object.__setattr__(self, "reads_enrolled", bool(self.actions) or any(map(asks_what_is_enrolled, conditions)))
+        object.__setattr__(self, "reads_enrolled", fails_open or bool(self.actions) or any(map(asks_what_is_enrolled, conditions)))
 
 
 def compile_policy(
