@@ -83,13 +83,13 @@ def test_application_asks_for_a_fresh_sign_in_and_policy_refuses_another(site: S
     ada.sees("apps-fresh", ada.t("sign.in_to", application="Wiki"))
     assert not ada.page.locator("#username[type=text]").count()
     asks(ada, site, AssertionConsumerServiceURL="https://evil.test/acs")
-    ada.sees("apps-foreign", ada.t("federation.not_opened"), status=400)
+    ada.sees("apps-foreign", ada.t("federation.not_opened"), status=400, error=True)
     usual = site.world.policy
     use_plan(site.world, deny=True)
     world_of(site).policies["wiki"], site.world.policy = site.world.policy, usual
     asks(ada, site)
     # A request is taken once: what a reload would ask for again has been answered.
-    ada.sees("apps-closed", ada.t("federation.not_opened"), status=403, settled=True)
+    ada.sees("apps-closed", ada.t("federation.not_opened"), status=403, error=True, settled=True)
     ada.page.get_by_role("button", name=ada.t("federation.back_to", application="Wiki")).wait_for()
 
 
