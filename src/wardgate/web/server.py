@@ -146,9 +146,13 @@ class BoundedProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            # The parser takes what follows a request for another protocol for that protocol, its body too, and then for requests:
+            # what a proxy let through as a body would be answered to whoever it lets through next.
+            keep_alive=version != "1.0" and parser.should_keep_alive() and not parser.should_upgrade(),
             on_response=self.on_response_complete,
         )
+        if before is not None and not before.keep_alive:
+            return  # nothing follows the last request of a connection (RFC 9112 section 9.6)
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, app)
         elif len(self.pipeline) < MAX_PIPELINED:

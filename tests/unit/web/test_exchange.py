@@ -124,7 +124,6 @@ REQUESTS: Final = {
     "old": [get(b"/", b"1.0")],
     "old that stays": [get(b"/", b"1.0", more=b"Connection: keep-alive\r\n")],
     "the last": [get(b"/", more=b"Connection: close\r\n")],
-    "upgrade": [get(b"/", more=b"Connection: upgrade\r\nUpgrade: websocket\r\n")],
     "form": [get(b"/", method=b"POST", more=b"Content-Length: 3\r\n") + b"a=b"],
     "form in pieces": [get(b"/", method=b"POST", more=b"Content-Length: 3\r\n"), b"a", b"=b"],
     "chunks": [get(b"/", method=b"POST", more=b"Transfer-Encoding: chunked\r\n") + b"3\r\na=b\r\n0\r\n\r\n"],
@@ -263,6 +262,23 @@ def connected(app: ASGIApp) -> tuple[BoundedProtocol, Wire]:
 
 
 CHUNKED: Final = get(b"/", method=b"POST", more=b"Cookie: a=b\r\nTransfer-Encoding: chunked\r\n") + b"3\r\na=b\r\n"
+
+
+OTHER: Final = b"Connection: upgrade\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n"])
+async def test_no_request_is_smuggled_in_the_body_of_one_for_another_protocol(length: bytes) -> None:
+    """Behind a proxy that passes `Upgrade` on, the reply to it would go to the next who is let through on this connection."""
+    app = Told(*PAGE)
+    wire = await exchanged(BoundedProtocol, app, [get(b"/", method=b"POST", more=OTHER + length), b""])
+    head, _, body = b"".join(wire.written).partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert body == BODY
+    ahead = [get(b"/", method=b"POST", more=OTHER + length) + get(b"/smuggled"), get(b"/smuggled")]
+    wire = await exchanged(BoundedProtocol, slow := Told(*PAGE), ahead)
+    assert [scope["path"] for scope in (*app.asked, *slow.asked)] == ["/", "/"]
+    assert wire.closed
 
 
 async def test_trailers_do_not_pass_for_headers() -> None:
