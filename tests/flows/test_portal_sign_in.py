@@ -18,6 +18,7 @@ from wardgate.janitor import Janitor
 from wardgate.pages.browser import BROWSER_COOKIE
 from wardgate.pages.door import SESSION_COOKIE
 from wardgate.session.sessions import DEFAULT_IDLE_S, DEFAULT_LIFE_S
+from wardgate.storage.port import Update
 
 
 async def test_password_and_app_code_open_the_account_page() -> None:
@@ -35,6 +36,21 @@ async def test_password_and_app_code_open_the_account_page() -> None:
         sessions = await world.storage.find("sso_session")
         assert len(sessions) == 1
         assert browser.client.cookies[SESSION_COOKIE].encode() not in repr(sessions).encode()
+
+
+async def test_account_page_is_of_the_account_that_signed_in_not_of_another_that_the_same_person_has() -> None:
+    world = PortalWorld()
+    people = [await world.person(name, display_name=f"Title of {name}") for name in ("zoe", "ada")]
+    await world.give_totp(people[0])
+    key = {"directory": people[1].directory, "immutable_id": people[1].immutable_id}
+    await world.storage.commit([Update("subject_link", key, {"subject_id": await world.subject_of(people[0])})])
+    async with world.browser() as browser:
+        for user in people:
+            browser.client.cookies.clear()
+            world.later(31)
+            await browser.sign_in(user.name)
+            page = await browser.post(code=world.totp(), act="answer")
+            assert (browser.path, user.display_name in page.text) == ("/account", True)
 
 
 async def test_wrong_password_unknown_name_disabled_and_locked_user_get_equal_pages() -> None:
