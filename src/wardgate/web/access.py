@@ -28,6 +28,8 @@ class Closed(HTTPException):
 MAX_HOPS = 10
 # An IPv6 address with the name of a network interface.
 MAX_ADDRESS_CHARS = 64
+# Of what proxies tell of one request: more is worked out each time anew.
+MAX_KEPT_CHARS = 256
 # What this machine calls itself.
 LOCALHOST = "localhost"
 _NOWHERE = ("", 0)
@@ -42,11 +44,18 @@ def client_address(request: Request, proxies: Sequence[Network] = ()) -> str:
     connection: str = (request.scope.get("client") or _NOWHERE)[0]
     if not proxies:
         return connection
+    forwarded = ",".join(headers_named(request, b"x-forwarded-for"))
+    told_by = _told_by if len(forwarded) <= MAX_KEPT_CHARS else _told_by.__wrapped__
+    return told_by(connection, forwarded, tuple(proxies))
+
+
+@lru_cache(maxsize=1024)
+def _told_by(connection: str, forwarded: str, proxies: tuple[Network, ...]) -> str:
+    """Asked for each request, mostly about the same few."""
     address = _address(connection)
     if address is None or not _among(address, proxies):
         return connection
-    hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
-    for hop in reversed(hops[-MAX_HOPS:]):
+    for hop in reversed(forwarded.split(",")[-MAX_HOPS:]):
         told = _address(hop.strip())
         if told is None:
             return connection

@@ -3,9 +3,11 @@
 from ipaddress import ip_network
 
 import pytest
+from starlette.requests import Request
 
 from tests.flows.portal_world import REFERENCE
 from tests.unit.web.samples import DEMO_ORIGIN, Sample
+from wardgate.web.access import MAX_KEPT_CHARS, client_address
 
 DEMO_PAGES = ("/", "/outbox", "/outbox/stream", "/admin/log", "/admin/log/stream", "/admin/log/7K3M9QXT")
 
@@ -148,3 +150,24 @@ async def test_method_that_a_page_does_not_take_is_refused_with_a_page() -> None
     assert reply.status_code == 405
     assert set(reply.headers["allow"].split(", ")) == {"GET", "HEAD"}
     assert "cannot be used that way" in reply.text
+
+
+@pytest.mark.parametrize("written_before", ["", "198.51.100.9, ", "198.51.100.9, " * MAX_KEPT_CHARS])
+@pytest.mark.parametrize(
+    ("connection", "last", "told"),
+    [
+        ("127.0.0.1", "203.0.113.7", "203.0.113.7"),
+        ("127.0.0.1", "203.0.113.7, 127.0.0.2", "203.0.113.7"),
+        ("127.0.0.1", "unknown", "127.0.0.1"),
+        ("192.0.2.1", "203.0.113.7", "192.0.2.1"),
+    ],
+)
+def test_an_address_is_believed_of_a_proxy_alone_and_never_what_stood_before_it(
+    written_before: str, connection: str, last: str, told: str
+) -> None:
+    header = (written_before + last).encode()
+    asked = Request({"type": "http", "client": (connection, 5), "headers": [(b"x-forwarded-for", header)]})
+    assert client_address(asked, (ip_network("127.0.0.0/8"),)) == told
+    # The same request, where nobody is believed.
+    assert client_address(asked, (ip_network("10.0.0.0/8"),)) == connection
+    assert client_address(asked) == connection
