@@ -53,6 +53,8 @@ def set_up_logs(settings: LogSettings, worker: int | None = None, node: str = ""
     libraries = logging.StreamHandler(cast(TextIO, _StandardError()))
     libraries.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s") if text else _JsonLines(whose))
     logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
+    # uvicorn warns of whatever it cannot parse, once a request: strangers would fill the disk, and there is nothing to do about it.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 class _JsonLines(logging.Formatter):

@@ -129,3 +129,11 @@ def test_a_line_about_a_login_names_its_reference() -> None:
     assert len(LOGIN_LINES) >= 3
     for call in LOGIN_LINES:
         assert "reference=" in call, call
+
+
+def test_what_strangers_send_writes_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """uvicorn warns of each request that cannot be parsed or asks for WebSockets: one connection would fill the disk."""
+    set_up_logs(LogSettings(level="debug", format="text"))
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.error").error("a fault of ours")
+    assert capsys.readouterr().err.count("\n") == 1

@@ -134,7 +134,6 @@ class BoundedProtocol(HttpToolsProtocol):
         scope["raw_path"], scope["query_string"] = path, query
         app, before = self.app, self.cycle
         if len(self.connections) >= MAX_CONNECTIONS or len(self.tasks) >= MAX_CONNECTIONS:
-            self.logger.warning("too many connections: answered by 503")
             app = busy
         self.cycle = _Exchange(
             scope=scope,
