@@ -14,7 +14,6 @@ from typing import Any, Final, cast
 from sqlalchemy import Column, Index, Table, UniqueConstraint
 
 from wardgate.errors import StorageError, WardgateError
-from wardgate.storage import schema
 from wardgate.storage.port import (
     GENESIS_LINK,
     MAX_FINDS,
@@ -33,6 +32,8 @@ from wardgate.storage.port import (
     Value,
     Where,
 )
+from wardgate.storage.schema import metadata
+from wardgate.storage.schema.keeping import audit_event
 from wardgate.values import quick_value
 
 MIN_INTEGER = -(2**63)
@@ -255,9 +256,9 @@ def shape_of_table(table: Table) -> TableShape:
     )
 
 
-SHAPES: Mapping[str, TableShape] = {table.name: shape_of_table(table) for table in schema.metadata.sorted_tables}
+SHAPES: Mapping[str, TableShape] = {table.name: shape_of_table(table) for table in metadata.sorted_tables}
 
-AUDIT = SHAPES[schema.audit_event.name]
+AUDIT = SHAPES[audit_event.name]
 EVENT_NAMES = tuple(name for name in AUDIT.names if name not in CHAIN_COLUMNS)
 _EVENT_COLUMNS = Columns([AUDIT.by_name[name] for name in EVENT_NAMES])
 _EVENT_PICK = _picker(EVENT_NAMES)

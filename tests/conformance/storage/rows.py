@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from wardgate.storage.port import Append, Committed, Insert, Operation, Refused, Row, Storage, Value, Where
-from wardgate.storage.schema import audit_event, metadata
+from wardgate.storage.schema import metadata
+from wardgate.storage.schema.keeping import audit_event
 
 _FILLING: Mapping[type[object], Value] = {str: "", int: 0, bytes: b""}
 CHAIN_COLUMNS = ("writer", "epoch", "seq", "link")

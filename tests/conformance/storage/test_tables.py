@@ -4,7 +4,8 @@ import pytest
 
 from tests.conformance.storage.rows import committed, insert, refused, row
 from wardgate.storage.port import Delete, Insert, Row, Storage, Value, Where
-from wardgate.storage.schema import audit_event, metadata
+from wardgate.storage.schema import metadata
+from wardgate.storage.schema.keeping import audit_event
 from wardgate.storage.shapes import SHAPES
 
 TABLES = sorted(set(metadata.tables) - {audit_event.name})  # which only ever grows, by `Append`

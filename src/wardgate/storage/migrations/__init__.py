@@ -7,7 +7,7 @@ interrupted leaves the old version, whole.
 On PostgreSQL the steps are written down as one SQL script, which the driver then runs: a step may not read rows into Python
 (`op.execute` with SQL that changes them is fine), and its text columns need COLLATE "C", so that text is ordered alike everywhere.
 
-To add one: write `mNNNN_name.py`, list it here, change `schema.py`. A test compares the two, on both databases.
+To add one: write `mNNNN_name.py`, list it here, change `schema`. A test compares the two, on both databases.
 """
 
 import importlib
