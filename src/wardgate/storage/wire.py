@@ -32,6 +32,8 @@ MAX_FRAME_BYTES: Final = MAX_UNIT_BYTES + 2**20
 # More numbers than any worker gives: it begins anew long before.
 MAX_STATEMENTS: Final = 16_384
 _LENGTH: Final = struct.Struct("!I")
+# The later forms of `marshal` look for each value whether it stood there before, for longer than it takes to write it again.
+_FORM: Final = 2
 _ERRORS: Final = {name: each for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, WardgateError)}
 
 Greeting = tuple[str, int]
@@ -45,7 +47,7 @@ class FrameTooLarge(StorageError):
 
 def frame(content: Any) -> bytes:
     """One frame. Raises FrameTooLarge, and ValueError for what is not plain data."""
-    payload = marshal.dumps(content)
+    payload = marshal.dumps(content, _FORM)
     if len(payload) > MAX_FRAME_BYTES:
         raise FrameTooLarge(f"a unit holds at most {MAX_UNIT_BYTES} bytes")
     return _LENGTH.pack(len(payload)) + payload
