@@ -9,7 +9,7 @@ from tests.flows.world import NAS, World, at_once, elsewhere, is_asked_first, is
 from wardgate.clock import to_ms
 from wardgate.directory.memory import Behaviour
 from wardgate.directory.port import PasswordVerdict
-from wardgate.engine import brakes, first_factor
+from wardgate.engine import brakes, first_factor, lifting
 from wardgate.engine.outcome import Challenge, Denied, Origin, Outcome
 from wardgate.engine.settings import BrakeSettings
 from wardgate.janitor import Janitor
@@ -296,7 +296,7 @@ async def test_an_operator_lifts_the_hard_stop(world: World) -> None:
     await ada(world)
     await fifty_from_everywhere(world)
     [row] = await world.rows("subject")
-    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
+    await world.storage.commit(await lifting.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
     assert await login(world, origin=from_client(99))
 
 
@@ -309,7 +309,7 @@ async def test_an_operator_lifts_every_wait_of_a_person(world: World) -> None:
         assert is_asked_first(await world.begin("ada", origin=client))
     await world.wrong_passwords("bob", 5)
     [row] = await world.rows("subject")
-    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
+    await world.storage.commit(await lifting.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
     world.later(60)
     assert await login(world)
     world.later(60)
@@ -541,7 +541,7 @@ async def test_who_is_helped_while_attacked_is_no_stranger_at_home_afterwards(wo
     await fifty_from_everywhere(world)
     await world.wrong_passwords("ada", 3)
     [row] = await world.rows("subject")
-    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
+    await world.storage.commit(await lifting.lift_user(world.storage, world.ring, [str(row["id"])], to_ms(world.clock.now())))
     assert await world.failures() == 0
     assert await world.failures("user") == 0
     await fifty_from_everywhere(world)

@@ -15,9 +15,9 @@ from tests.flows.world import BACKENDS, World, a_ring, a_storage, at_once, elsew
 from wardgate.clock import to_ms
 from wardgate.directory.memory import Behaviour, MemoryDirectory
 from wardgate.directory.port import AccountState, DirectoryUser, Lockout, PasswordVerdict
-from wardgate.engine import bind_brake, brakes, first_factor
+from wardgate.engine import bind_brake, brakes, first_factor, lifting
 from wardgate.engine.bind_brake import Checked, bind_key, reserve_bind, settle_bind
-from wardgate.engine.brakes import RESERVATION_LIFE_MS
+from wardgate.engine.brake_changes import RESERVATION_LIFE_MS
 from wardgate.engine.outcome import Challenge, Denied, Outcome
 from wardgate.errors import DirectoryUnavailable
 from wardgate.storage.port import Row
@@ -170,7 +170,7 @@ async def test_an_operator_lifts_it(world: World) -> None:
     await guesses(world, STRANGERS)
     await forgotten_elsewhere(world)
     who = (f"local:{ada.immutable_id}", await world.subject_of(ada))
-    await world.storage.commit(await brakes.lift_user(world.storage, world.ring, who, to_ms(world.clock.now())))
+    await world.storage.commit(await lifting.lift_user(world.storage, world.ring, who, to_ms(world.clock.now())))
     assert isinstance(await world.begin("ada"), Challenge)
 
 

@@ -281,8 +281,8 @@ ONLY: dict[tuple[str, str], frozenset[str]] = {
     ("admin", "engine"): frozenset(
         {
             "engine",
-            *("engine.brake_label", "engine.brake_rows", "engine.brakes", "engine.finding", "engine.holders", "engine.sending"),
-            *("engine.settings", "engine.transaction", "engine.wide_brakes"),
+            *("engine.brake_label", "engine.brake_rows", "engine.brakes", "engine.finding", "engine.holders", "engine.lifting"),
+            *("engine.sending", "engine.settings", "engine.transaction", "engine.wide_brakes"),
             # What the help desk does is told to the person by the same notices.
             *("engine.freezing", "engine.notices", "engine.runtime", "engine.terms", "engine.wording"),
         }

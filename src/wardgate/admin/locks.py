@@ -12,7 +12,7 @@ from wardgate.clock import from_ms
 from wardgate.config.document import Document
 from wardgate.config.store import load_current
 from wardgate.directory.names import canonical_name
-from wardgate.engine import brakes, wide_brakes
+from wardgate.engine import brakes, lifting, wide_brakes
 from wardgate.engine.brake_label import Label, masked_name, read_label
 from wardgate.engine.brake_rows import DAY_MS, number
 from wardgate.engine.sending import ALL, SOURCE_MESSAGES, TABLE, source_messages_key
@@ -50,7 +50,7 @@ async def _of_user(office: Office, document: Document, user: str, limit: int, ki
     except DirectoryUnavailable:
         known = []
     now_ms = office.now_ms()
-    rows = await brakes.rows_of(office.storage, office.ring, [*typed, *known], now_ms, limit)
+    rows = await lifting.rows_of(office.storage, office.ring, [*typed, *known], now_ms, limit)
     rows = [row for row in rows if kind in (None, row["kind"]) and _holds(row, document, now_ms)]
     wanted = {user.casefold(), masked_name(user).casefold()}
     for row in await _holding(office, document, limit, kind):
@@ -156,7 +156,7 @@ async def _clear_user(office: Office, name: str, directory: str | None, reason: 
     except NotFound:
         _, document = await load_current(office.storage)
         owners = [f"{realm.name}:{canonical_name(name) or ''}" for realm in document.realms]
-        lifted = await brakes.lift_user(office.storage, office.ring, owners, office.now_ms())
+        lifted = await lifting.lift_user(office.storage, office.ring, owners, office.now_ms())
         commit = await office.storage.commit([*lifted, _event(office, {"what": masked_name(name), "reason": reason})])
         rows = sum(number for number in _results(commit)[: len(lifted)] if isinstance(number, int))
     return rows
@@ -201,7 +201,7 @@ async def _clear_all(office: Office, document: Document, reason: str) -> int:
 
 
 async def _lift(office: Office, keys: Sequence[tuple[str, bytes]], details: dict[str, object]) -> int:
-    operations = [brakes.lift(kind, key, office.now_ms()) for kind, key in keys]
+    operations = [lifting.lift(kind, key, office.now_ms()) for kind, key in keys]
     commit = await office.storage.commit([*operations, _event(office, details)])
     return sum(result == 1 for result in _results(commit)[: len(operations)])
 

@@ -13,7 +13,7 @@ from wardgate.account.subject import SubjectId
 from wardgate.admin.office import Office
 from wardgate.audit.events import AuditEvent, Kind
 from wardgate.audit.timeline import user_key
-from wardgate.engine import brakes
+from wardgate.engine import lifting
 from wardgate.errors import Conflict
 from wardgate.kba.asking import reopened
 from wardgate.storage.port import MAX_IN_VALUES, Delete, Operation, Row, Where
@@ -171,7 +171,7 @@ async def _rest(office: Office, erasure: PersonErasure) -> int:
         if erasure.everything:
             unit += await _belongings(office, mine, links, erasure.subjects)
     deleted = len(unit)
-    unit += brakes.release_user(
+    unit += lifting.release_user(
         office.ring, [*erasure.subjects, *(f"{row['directory']!s}:{row['immutable_id']!s}" for row in links)]
     )
     details = {"reason": erasure.reason, "everything": erasure.everything}

@@ -23,7 +23,7 @@ from wardgate.audit.events import AuditEvent, Kind
 from wardgate.clock import from_ms, to_ms
 from wardgate.config.store import load_current
 from wardgate.crypto import Secret
-from wardgate.engine import brakes
+from wardgate.engine import lifting
 from wardgate.engine.notices import everywhere
 from wardgate.errors import Conflict, NotFound, SealError, UsageError
 from wardgate.jsons import dumps
@@ -134,7 +134,7 @@ async def lift_waits_of(office: Office, name: str, directory: str | None, reason
     """The same, and how many rows of brakes that were."""
     account = await _account(office, name, directory, None)
     whose = await _known_to_brakes(office, account)
-    lifted = await brakes.lift_user(office.storage, office.ring, whose, office.now_ms())
+    lifted = await lifting.lift_user(office.storage, office.ring, whose, office.now_ms())
     details = {"directory": account.directory, "user": account.name}
     why = {**details, "reason": reason} if reason else details
     about = (Kind.BRAKE_RELEASED, office.now_ms(), office.actor, None, office.reference, account.subject_id)

@@ -18,7 +18,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.clock import from_ms, to_ms
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine import brakes
+from wardgate.engine import brakes, turns
 from wardgate.engine.activated import tell_issuer
 from wardgate.engine.answering import Answering, whom_of
 from wardgate.engine.by_link import may_enrol
@@ -98,7 +98,7 @@ class Approvals:
         self._trust_clock()
         ring, now_ms = self._parts.ring(), self._now_ms()
         key = ring.mac("brake-link-guesses", brakes.asker(client, "").encode())
-        taken = await self._storage.commit([brakes.take_turn(_GUESSES, key, now_ms, GUESSES_AN_HOUR, GUESSES_A_DAY)])
+        taken = await self._storage.commit([turns.take_turn(_GUESSES, key, now_ms, GUESSES_AN_HOUR, GUESSES_A_DAY)])
         waits_s = int(str(taken.results[0])) if isinstance(taken, Committed) else 60
         if waits_s:
             return Text("approve.wait", {"min": -(-waits_s // 60)})
@@ -106,7 +106,7 @@ class Approvals:
         row = await self._storage.get(short_link.TABLE, {"link_mac": mac}) if mac is not None else None
         if mac is None or row is None:
             return OVER
-        await self._storage.commit([brakes.give_turn_back(_GUESSES, key, now_ms)])
+        await self._storage.commit([turns.give_turn_back(_GUESSES, key, now_ms)])
         visit = await self.look(mac)
         return visit if isinstance(visit, Text) else mac
 

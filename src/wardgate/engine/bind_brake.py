@@ -20,8 +20,9 @@ from typing import Any, TypeGuard
 
 from wardgate.crypto import KeyRing
 from wardgate.directory.port import Directory, DirectoryUser, Lockout, LockoutTelling
+from wardgate.engine.brake_changes import RESERVATION_LIFE_MS
 from wardgate.engine.brake_rows import CLOCK_STEP_MS, EMPTY, began, one
-from wardgate.engine.brakes import NAME_DIRECTORY, RESERVATION_LIFE_MS, BrakeKeys
+from wardgate.engine.brakes import NAME_DIRECTORY, BrakeKeys
 from wardgate.storage.port import Find, Modified, Modify, Row, Value
 
 KIND = "directory"

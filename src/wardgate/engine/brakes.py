@@ -1,47 +1,52 @@
-"""Limits on wrong proofs: per user and source, per user, per client address, and per destination of codes.
+"""Limits on wrong proofs: per user and source, per user, and per client address.
 
-Those over many people at once, of a network, a NAS and everything, are in `wide_brakes.py`. All are rows of `brake`, changed by
-pure functions inside storage (`Modify`), so that workers and nodes share them and nobody can be guessed against twice at once. Keys
-are keyed fingerprints. Unknown names get brakes like known ones. Whoever logged in from his source before is held by nothing but
-his own failures there. Two more ways around a brake that stands because of others are `lanes`.
+Those over many people at once, of a network, a NAS and everything, are in `wide_brakes.py`, those on messages in `turns.py`; what
+is lifted, in `lifting.py`. All are rows of `brake`, changed by the pure functions of `brake_changes.py` inside storage (`Modify`),
+so that workers and nodes share them and nobody can be guessed against twice at once. Keys are keyed fingerprints. Unknown names get
+brakes like known ones. Whoever logged in from his source before is held by nothing but his own failures there. Two more ways around
+a brake that stands because of others are `lanes`.
 
 A password check first *reserves* an attempt. What is reserved and never settled (a crash) counts as a failure later.
 """
 
 import ipaddress
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from wardgate.crypto import KeyRing
 from wardgate.engine import wide_brakes
+from wardgate.engine.brake_changes import (
+    FOREVER_MS,
+    SUCCESS_NOTED_EVERY_MS,
+    count_failure,
+    forget_failures,
+    forgive_source,
+    pass_and_forget,
+    pass_below,
+    pass_only,
+    release_attempt,
+    reserve_attempt,
+)
 from wardgate.engine.brake_rows import (
-    CLOCK_STEP_MS,
     DAY_MS,
-    EMPTY,
-    HOUR_MS,
-    MAX_DOUBLINGS,
-    began,
     is_known_source,
     lives,
     locks,
     number,
     one,
-    stored,
     wait_s,
 )
-from wardgate.engine.settings import BrakeSettings, CodeSettings
+from wardgate.engine.settings import BrakeSettings
 from wardgate.engine.wide_brakes import Bucket
-from wardgate.storage.port import Committed, Delete, Find, Modified, Modify, Operation, Reader, Row, Storage, Update, Value, Where
+from wardgate.storage.port import Committed, Delete, Find, Modify, Operation, Reader, Row, Storage, Update, Where
 from wardgate.values import quick_value
 
 USER_SOURCE = "user_source"
 USER = "user"
 SOURCE = "source"
-DESTINATION = "destination"
 # The same two for the name under which a person was found: they hold nobody.
 NAME_SOURCE = "name_source"
 NAME = "name"
@@ -50,15 +55,7 @@ NAME_DIRECTORY = "name_directory"
 # Before whom or what a key of the lane is for whose strong factor is proved before the password.
 STRONG_LANE = "strong:"
 
-RESERVATION_LIFE_MS = 60_000
-SUCCESS_NOTED_EVERY_MS = 3_600_000
-_FOREVER_MS = 400 * 86_400_000
-LONGEST_WAIT_MS = DAY_MS
-# Of one person, for an operator's hand.
-MAX_KNOWN_SOURCES = 1_000
 _NOTHING_FAILED = (Where("failures", "=", 0), Where("level", "=", 0))
-# As many as may be allowed in a day: of what is not kept, no limit can count.
-MAX_STAMPS = 1_000
 
 
 @quick_value
@@ -137,14 +134,6 @@ def connection(client: str) -> str:
         # Else all of IPv4 behind a socket for both would be one source.
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
-
-
-class Reservation(StrEnum):
-    """What came of reserving an attempt. BUSY: attempts of the same user and source are being judged; ask again in a moment."""
-
-    TAKEN = "taken"
-    BUSY = "busy"
-    LOCKED = "locked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +337,8 @@ def _count_user(keys: BrakeKeys, owner: bytes, settings: BrakeSettings, now_ms: 
         "owner": owner if owner != keys.user else None,
         "reserved": 0,
         "limit": keys.user_limit or settings.user_failures,
-        "window": _FOREVER_MS,
-        "keep": DAY_MS if keys.of_name else _FOREVER_MS,
+        "window": FOREVER_MS,
+        "keep": DAY_MS if keys.of_name else FOREVER_MS,
         "wait": 0,
         "wait_max": 0,
     }
@@ -444,270 +433,3 @@ def still_open(keys: BrakeKeys, settings: BrakeSettings, now_ms: int) -> list[Op
     """
     limit: Row = {"now": now_ms, "limit": keys.user_limit or settings.user_failures}
     return [*let_pass(keys, now_ms), Modify("brake", {"kind": keys.user_kind, "key": keys.user}, pass_below, limit)]
-
-
-def take_send(
-    ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool, refuse: bool = False
-) -> Modify:
-    """Reserve one message to an address. Result: 0 when it may go, else the seconds until one may.
-
-    `refuse`: where it may not, nothing of the unit happens.
-    """
-    return Modify("brake", _destination(ring, channel, to), count_send, {**_sends(settings, now_ms, resend), "refuse": int(refuse)})
-
-
-def note_full(ring: KeyRing, channel: str, to: str, settings: CodeSettings, now_ms: int, resend: bool) -> Modify:
-    """An address may have no more messages for now. Result: `Began` for the first that is refused, else None."""
-    return Modify("brake", _destination(ring, channel, to), hold_address, _sends(settings, now_ms, resend))
-
-
-def _destination(ring: KeyRing, channel: str, to: str) -> Row:
-    return {"kind": DESTINATION, "key": ring.mac("brake-destination", channel.encode(), to.lower().encode())}
-
-
-def _sends(settings: CodeSettings, now_ms: int, resend: bool) -> Row:
-    return {
-        "now": now_ms,
-        "resend": int(resend),
-        "hour": settings.resends_per_hour,
-        "day": settings.resends_per_day,
-        "all_hour": settings.messages_per_hour,
-        "all_day": settings.messages_per_day,
-    }
-
-
-def take_turn(kind: str, key: bytes, now_ms: int, an_hour: int, a_day: int) -> Modify:
-    """One more of what is counted by itself, such as starts of a flow. Result: 0 when it may be, else the seconds until then."""
-    arguments = {"now": now_ms, "resend": 0, "hour": 0, "day": 0, "all_hour": an_hour, "all_day": a_day, "refuse": 0}
-    return Modify("brake", {"kind": kind, "key": key}, count_send, arguments)
-
-
-def give_turn_back(kind: str, key: bytes, taken_at_ms: int) -> Modify:
-    """A turn that was taken at this moment was no attempt after all."""
-    return Modify("brake", {"kind": kind, "key": key}, uncount_send, {"now": taken_at_ms})
-
-
-def release_user(ring: KeyRing, who: Iterable[str]) -> list[Operation]:
-    """Forget all that the brakes know of a person: `who` as in `brake_keys`, the subject id and the names before it was met."""
-    return [
-        operation
-        for owner in _owners(ring, who)
-        for operation in (
-            Delete("brake", (Where("owner", "=", owner),)),
-            Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))),
-        )
-    ]
-
-
-async def lift_user(storage: Reader, ring: KeyRing, who: Iterable[str], now_ms: int) -> list[Operation]:
-    """Lift every wait of a person who is helped: `who` as in `release_user`. Where he logged in from stays known as his.
-
-    Else whoever is helped while he is attacked would be a stranger at home, whom the next guesses of others keep out.
-    """
-    owners = _owners(ring, who)
-    known = (Where("owner", "in", owners), Where("succeeded_at", ">", 0))
-    operations: list[Operation] = []
-    for row in await storage.find("brake", known, limit=MAX_KNOWN_SOURCES):
-        key = row["key"]
-        if isinstance(key, bytes):
-            operations.append(lift(str(row["kind"]), key, now_ms))
-    operations += [Delete("brake", (Where("owner", "=", owner), Where("succeeded_at", "<=", 0))) for owner in owners]
-    return operations + [Delete("brake", (Where("kind", "=", USER), Where("key", "=", owner))) for owner in owners]
-
-
-async def rows_of(storage: Reader, ring: KeyRing, who: Iterable[str], locked_after_ms: int, limit: int) -> list[Row]:
-    """Rows of a person, found by their keys: those that are locked, and those that count him from anywhere."""
-    owners = _owners(ring, who)
-    locked = (Where("owner", "in", owners), Where("locked_until", ">", locked_after_ms))
-    own = (Where("kind", "=", USER), Where("key", "in", owners))
-    return [*await storage.find("brake", own, limit=limit), *await storage.find("brake", locked, limit=limit)]
-
-
-def _owners(ring: KeyRing, who: Iterable[str]) -> tuple[bytes, ...]:
-    """Whose the rows of these are, in the lane of strong factors too."""
-    return tuple(ring.mac("brake-user", name.encode()) for each in who for name in (each, f"{STRONG_LANE}{each}"))
-
-
-def lift(kind: str, key: bytes, now_ms: int) -> Modify:
-    """Lift one wait, for an operator; that a source is known stays. Result: 1 where there was something to lift."""
-    return Modify("brake", {"kind": kind, "key": key}, lift_wait, {"now": now_ms})
-
-
-# --- pure functions that run inside storage --------------------------------------------------------------------------
-
-
-def reserve_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """One more attempt in flight, unless failures and attempts in flight already fill the limit."""
-    row, now = _current(old, arguments)
-    limit = int(arguments["limit"] or 0)
-    if row["locked_until"] > now or row["failures"] >= limit:
-        return Modified(None, Reservation.LOCKED, refuse=bool(arguments["refuse"]))
-    if row["failures"] + row["in_flight"] >= limit:
-        return Modified(None, Reservation.BUSY, refuse=bool(arguments["refuse"]))
-    row["in_flight"] += 1
-    row["in_flight_until"] = now + RESERVATION_LIFE_MS
-    return Modified(stored(row, now), Reservation.TAKEN)
-
-
-def count_failure(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """One more failure; at the limit a lock begins, and each further lock doubles up to the longest."""
-    row, now = _current(old, arguments)
-    if arguments["reserved"]:
-        row["in_flight"] = max(0, row["in_flight"] - 1)
-    if not row["failures"]:
-        row["window_started_at"] = now
-    row["failures"] += 1
-    limit, wait, wait_max = (int(arguments[name] or 0) for name in ("limit", "wait", "wait_max"))
-    if not wait:
-        # No wait ends it: failures from anywhere are kept until a success or an operator lifts them; of a name, for a day.
-        told = began(0, 1, row["failures"]) if row["failures"] == limit else None
-        return Modified(stored(row, now, int(arguments["keep"] or 0)), told)
-    if row["failures"] < limit or row["locked_until"] > now:
-        return Modified(stored(row, now))
-    wait_ms, failures = min(wait << min(row["level"], MAX_DOUBLINGS), wait_max), row["failures"]
-    row.update(locked_until=now + wait_ms, level=row["level"] + 1, failures=0)
-    return Modified(stored(row, now), began(wait_ms, row["level"], failures))
-
-
-def release_attempt(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """One attempt less in flight."""
-    row, now = _current(old, arguments)
-    row["in_flight"] = max(0, row["in_flight"] - 1)
-    return Modified(stored(row, now))
-
-
-def pass_and_forget(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """No failures any more and a source that is known from now on; refused while a lock holds.
-
-    What is in flight stays: it is somebody else's attempt.
-    """
-    row, now = _current(old, arguments)
-    if row["locked_until"] > now:
-        return Modified(None, refuse=True)
-    if old is not None and not row["failures"] and not row["level"] and row["succeeded_at"] > now - SUCCESS_NOTED_EVERY_MS:
-        return Modified(None)
-    row.update(failures=0, level=0, succeeded_at=now)
-    return Modified(stored(row, now))
-
-
-def forgive_source(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """Nothing failed here, nothing holds, and the source is known from now on. What is in flight stays: it is somebody else's."""
-    row, now = _current(old, arguments)
-    row.update(failures=0, level=0, locked_until=0, succeeded_at=now)
-    return Modified(stored(row, now))
-
-
-def pass_only(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """Nothing changes; refused while a lock holds."""
-    row, now = _current(old, arguments)
-    return Modified(None, refuse=row["locked_until"] > now)
-
-
-def pass_below(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """Nothing changes; refused where the failures fill the limit."""
-    row, _ = _current(old, arguments)
-    return Modified(None, refuse=row["failures"] >= int(arguments["limit"] or 0))
-
-
-def forget_failures(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """No failures any more."""
-    if old is None or not old["failures"]:
-        return Modified(None)
-    row, now = _current(old, arguments)
-    row["failures"] = 0
-    return Modified(stored(row, now))
-
-
-def lift_wait(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """Nothing failed and nobody waits any more; nor does anybody wait for messages of the last day."""
-    if old is None:
-        return Modified(None, 0)
-    row, now = _current(old, arguments)
-    held = int(row["locked_until"] > now or row["failures"] > 0)
-    row.update(failures=0, level=0, locked_until=0, stamps="[]", label=None)
-    return Modified(stored(row, now), held)
-
-
-def count_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """One more message to an address, unless its hour or day is full."""
-    row, now = _current(old, arguments)
-    stamps, wait_ms = _sent(row, now, arguments)
-    if wait_ms and arguments.get("refuse"):
-        return Modified(None, refuse=True)
-    if not wait_ms:
-        stamps.append([now, int(arguments["resend"] or 0)])
-    row["stamps"] = json.dumps(stamps, separators=(",", ":"))
-    return Modified(stored(row, now), -(-wait_ms // 1000))
-
-
-def uncount_send(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """One less of those that were counted at this moment."""
-    row, now = _current(old, arguments)
-    stamps = json.loads(row["stamps"])
-    counted = next((at for at, stamp in enumerate(stamps) if stamp[0] == now), None)
-    if counted is None:
-        return Modified(None)
-    row["stamps"] = json.dumps(stamps[:counted] + stamps[counted + 1 :], separators=(",", ":"))
-    return Modified(stored(row, now))
-
-
-def hold_address(old: Row | None, arguments: Mapping[str, Value]) -> Modified:
-    """The address has to wait: noted once, until a message may go again."""
-    row, now = _current(old, arguments)
-    stamps, wait_ms = _sent(row, now, arguments)
-    if not wait_ms or row["locked_until"] > now:
-        return Modified(None)
-    row.update(locked_until=now + wait_ms, level=row["level"] + 1)
-    return Modified(stored(row, now), began(wait_ms, row["level"], len(stamps)))
-
-
-def _sent(row: Mapping[str, Any], now: int, arguments: Mapping[str, Value]) -> tuple[list[list[int]], int]:
-    """When the messages of the last day went, and how many milliseconds until one more may go."""
-    stamps = [stamp for stamp in json.loads(row["stamps"]) if now - DAY_MS < stamp[0] <= now + CLOCK_STEP_MS][-MAX_STAMPS:]
-    everything = [at for at, _ in stamps]
-    resends = [at for at, resend in stamps if resend]
-    waits = [
-        _free_again(everything, HOUR_MS, int(arguments["all_hour"] or 0), now),
-        _free_again(everything, DAY_MS, int(arguments["all_day"] or 0), now),
-    ]
-    if arguments["resend"]:
-        waits.append(_free_again(resends, HOUR_MS, int(arguments["hour"] or 0), now))
-        waits.append(_free_again(resends, DAY_MS, int(arguments["day"] or 0), now))
-    return stamps, max(waits)
-
-
-def _free_again(stamps: list[int], span_ms: int, limit: int, now: int) -> int:
-    """Milliseconds until one of `limit` places within the span is free; 0: now."""
-    recent = [at for at in stamps if at > now - span_ms]
-    return 0 if len(recent) < limit else max(1, recent[-limit] + span_ms - now) if limit else span_ms
-
-
-def _current(old: Row | None, arguments: Mapping[str, Value]) -> tuple[dict[str, Any], int]:
-    """The row as it stands now: windows that ended are empty, reservations that were never settled are failures.
-
-    A row whose time has run out says nothing any more, whether it was cleared away yet or not.
-
-    What lies in an impossible future has ended too: nobody is to be kept out until a clock that was set back has caught up.
-    """
-    now = int(arguments["now"] or 0)
-    current = old if old is not None and lives(old, now) else EMPTY
-    row: dict[str, Any] = {name: value for name, value in current.items() if name not in ("kind", "key")}
-    row["owner"] = arguments.get("owner") or row["owner"]
-    if not locks(row, now, int(arguments.get("wait_max") or LONGEST_WAIT_MS)):
-        row["locked_until"] = min(row["locked_until"], now)
-    if row["in_flight_until"] > now + RESERVATION_LIFE_MS + CLOCK_STEP_MS:
-        row["in_flight"] = 0
-    if row["in_flight"] and row["in_flight_until"] <= now:
-        if not row["failures"]:
-            # Their window has a beginning of its own: without one it would have ended long ago, and they with it.
-            row["window_started_at"] = row["in_flight_until"]
-        row["failures"] += row["in_flight"]
-        row["in_flight"] = 0
-    window = arguments.get("window")
-    if window is not None and row["failures"] and _window_ended(row["window_started_at"], int(window), now):
-        row["failures"] = 0
-    return row, now
-
-
-def _window_ended(started_at: int, window_ms: int, now: int) -> bool:
-    return started_at + window_ms <= now or (started_at > now + CLOCK_STEP_MS and window_ms < _FOREVER_MS)

@@ -17,7 +17,7 @@ from wardgate.account.subject import NO_SUBJECT, SubjectId, link_of, subject_in
 from wardgate.audit.timeline import new_transaction_id
 from wardgate.crypto import Secret
 from wardgate.directory.port import AccountState, Directory, DirectoryUser, PasswordGrace, PasswordRemembering, PasswordVerdict
-from wardgate.engine import bind_brake, brakes
+from wardgate.engine import bind_brake, brake_changes, brakes
 from wardgate.engine.attempt import Attempt, Candidate
 from wardgate.engine.bind_brake import Bind, BindKey, Checked
 from wardgate.engine.brake_rows import is_known_source
@@ -309,12 +309,12 @@ class FirstFactor:
             commit = await self._storage.commit(unit)
             reservation = await self._reservation(commit, keys, settings, now_ms, taken)
             left_s = until - loop.time()
-            if reservation == brakes.Reservation.TAKEN and isinstance(commit, Committed):
+            if reservation == brake_changes.Reservation.TAKEN and isinstance(commit, Committed):
                 taken = True
                 places = _places(account, commit.results[-1])
                 if places is not None or left_s <= 0:
                     return places or _Places(full=True)
-            elif reservation == brakes.Reservation.LOCKED or left_s <= 0:
+            elif reservation == brake_changes.Reservation.LOCKED or left_s <= 0:
                 # No use for the place that one was called to: the next may have one, or has to hear the same.
                 self._waiters.wake(keys.user_source)
                 return None
@@ -325,9 +325,9 @@ class FirstFactor:
         self, commit: Committed | Refused, keys: brakes.BrakeKeys, settings: BrakeSettings, now_ms: int, taken: bool
     ) -> object:
         if isinstance(commit, Committed):
-            return brakes.Reservation.TAKEN if taken else commit.results[0]
+            return brake_changes.Reservation.TAKEN if taken else commit.results[0]
         hold = await brakes.holding(self._storage, keys, settings, now_ms)
-        return brakes.Reservation.LOCKED if hold is not None else brakes.Reservation.BUSY
+        return brake_changes.Reservation.LOCKED if hold is not None else brake_changes.Reservation.BUSY
 
     # --- judging -------------------------------------------------------------------------------------------------
 

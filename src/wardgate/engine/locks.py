@@ -12,7 +12,7 @@ from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.audit.timeline import Trail
 from wardgate.delivery.port import Channel
 from wardgate.directory.port import DirectoryUser
-from wardgate.engine import bind_brake, brakes, wide_brakes
+from wardgate.engine import bind_brake, brakes, turns, wide_brakes
 from wardgate.engine.brake_label import Label, masked_name, write_label
 from wardgate.engine.brake_rows import CLOCK_STEP_MS, DAY_MS, EMPTY, lives, number, stored
 from wardgate.engine.notices import ACTIVITY, Addressee, page_address, tell
@@ -106,7 +106,7 @@ class Locks:
         shown = user if known else masked_name(user)
         label = self._label(lock, shown, known, to)
         # Who came last to a brake over many people is not whom it is about.
-        about = lock.kind in _OF_A_USER or lock.kind == brakes.DESTINATION
+        about = lock.kind in _OF_A_USER or lock.kind == turns.DESTINATION
         details = {
             "brake": lock.kind,
             "wait_s": lock.wait_s,
@@ -136,7 +136,7 @@ class Locks:
             client=trail.counted_client if lock.kind in _FROM_A_CLIENT else "",
             nas=trail.nas if lock.kind in (*_FROM_A_CLIENT, wide_brakes.NAS, wide_brakes.NAS_MESSAGES) else "",
             network=self._network() if lock.kind in (wide_brakes.NETWORK, wide_brakes.NETWORK_MESSAGES) else "",
-            to=to if lock.kind == brakes.DESTINATION else "",
+            to=to if lock.kind == turns.DESTINATION else "",
             at=self._now_ms,
             failures=lock.failures,
         )

@@ -13,7 +13,7 @@ from wardgate.account.token import TABLE, Token, TokenState, assignment, from_ro
 from wardgate.audit.events import AuditEvent, Kind, record
 from wardgate.clock import to_ms
 from wardgate.crypto import new_reference, same
-from wardgate.engine import brakes
+from wardgate.engine import turns
 from wardgate.engine.notices import notify
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.wording import Whom, way_named
@@ -44,7 +44,7 @@ async def take_token(parts: EngineParts, whom: Whom, holder: Holder, rows: list[
     if not code:
         return Text("code.missing")
     key = ring.mac("brake-token", whom.subject_id.encode())
-    counted = await parts.storage.commit([brakes.take_turn(TRIES, key, now_ms, TRIES_PER_HOUR, TRIES_PER_DAY)])
+    counted = await parts.storage.commit([turns.take_turn(TRIES, key, now_ms, TRIES_PER_HOUR, TRIES_PER_DAY)])
     wait_s = counted.results[0] if isinstance(counted, Committed) else 0
     if not isinstance(counted, Committed) or wait_s:
         return Text("wait.person", {"min": max(1, -(-int(str(wait_s)) // 60)), "ref": whom.reference})

@@ -15,7 +15,7 @@ from wardgate.clock import to_ms
 from wardgate.contacts import mask_mail, mask_phone
 from wardgate.crypto import KeyRing
 from wardgate.delivery.port import Channel
-from wardgate.engine import brakes, wide_brakes
+from wardgate.engine import brakes, turns, wide_brakes
 from wardgate.engine.brake_rows import DAY_MS, HOUR_MS, is_known_source, number
 from wardgate.engine.locks import BeganLock, Locks, begun
 from wardgate.engine.runtime import EngineParts
@@ -95,8 +95,8 @@ class MessageLimits:
         configuration, ring = self._parts.configuration(), self._parts.ring()
         codes, caps = configuration.codes, configuration.sending
         address = _Limit(
-            brakes.take_send(ring, channel.value, to, codes, now_ms, resend, refuse=True),
-            brakes.note_full(ring, channel.value, to, codes, now_ms, resend),
+            turns.take_send(ring, channel.value, to, codes, now_ms, resend, refuse=True),
+            turns.note_full(ring, channel.value, to, codes, now_ms, resend),
         )
         if channel is Channel.EMAIL:
             return [address, _Limit(_take(channel, ALL, caps.email_per_day, now_ms), cap="email_per_day")]

@@ -15,7 +15,7 @@ from typing import Final
 from wardgate.audit.timeline import new_transaction_id
 from wardgate.crypto import KeyRing, Secret, same
 from wardgate.directory.names import canonical_name
-from wardgate.engine import brakes
+from wardgate.engine import brakes, turns
 from wardgate.engine.attempt import Attempt, Candidate
 from wardgate.engine.bind_brake import name_asked, name_limit, name_wait_s, usual_lockout
 from wardgate.engine.brake_rows import is_known_source, number
@@ -175,7 +175,7 @@ class StrongFirst:
         """Whether this address may have one more step of a page. It goes by nothing but the address."""
         origin = attempt.request.origin
         key = brakes.source_key(self._parts.ring(), origin.client or origin.source)
-        turn = brakes.take_turn(ASKED_ON_PAGES, key, attempt.now_ms, ASKED_PER_HOUR, ASKED_PER_DAY)
+        turn = turns.take_turn(ASKED_ON_PAGES, key, attempt.now_ms, ASKED_PER_HOUR, ASKED_PER_DAY)
         commit = await self._parts.storage.commit([turn])
         return isinstance(commit, Committed) and commit.results[0] == 0
 

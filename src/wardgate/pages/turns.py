@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from wardgate.account.subject import SubjectId
 from wardgate.clock import to_ms
-from wardgate.engine import brakes
+from wardgate.engine import brakes, turns
 from wardgate.pages.door import BrowserDoor
 from wardgate.storage.port import Refused
 
@@ -37,7 +37,7 @@ async def take_own_turn(door: BrowserDoor, subject_id: SubjectId) -> None:
 
 async def _take(door: BrowserDoor, brake: str, whose: str, an_hour: int, a_day: int) -> None:
     key = door.ring().mac(f"brake-{brake}", whose.encode())
-    taken = await door.storage.commit([brakes.take_turn(brake, key, to_ms(door.clock.now()), an_hour, a_day)])
+    taken = await door.storage.commit([turns.take_turn(brake, key, to_ms(door.clock.now()), an_hour, a_day)])
     wait_s = 60 if isinstance(taken, Refused) else int(str(taken.results[0]))
     if wait_s:
         raise HTTPException(429, headers={"retry-after": str(wait_s)})

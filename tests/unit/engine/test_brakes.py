@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.flows.world import a_ring
-from wardgate.engine import brakes
-from wardgate.engine.brake_rows import KNOWN_SOURCE_MS
-from wardgate.engine.brakes import (
+from wardgate.engine import brakes, turns
+from wardgate.engine.brake_changes import (
     RESERVATION_LIFE_MS,
     Reservation,
-    brake_keys,
     count_failure,
-    count_send,
     pass_and_forget,
     release_attempt,
     reserve_attempt,
 )
+from wardgate.engine.brake_rows import KNOWN_SOURCE_MS
+from wardgate.engine.brakes import brake_keys
 from wardgate.engine.settings import BrakeSettings, CodeSettings
+from wardgate.engine.turns import count_send
 from wardgate.storage.port import Modified, Modify, Row
 
 RING = a_ring()
@@ -212,7 +212,7 @@ def test_whatever_happens_no_more_than_five_are_judged_wrong_without_a_lock_or_a
 
 
 def send_arguments(now: int, resend: bool, **codes: int) -> Any:
-    return of(brakes.take_send(RING, "sms", "+905321234567", CodeSettings(**codes), now, resend))  # type: ignore[arg-type]
+    return of(turns.take_send(RING, "sms", "+905321234567", CodeSettings(**codes), now, resend))  # type: ignore[arg-type]
 
 
 @given(
@@ -323,7 +323,7 @@ def test_the_functions_can_travel_to_a_writer_process() -> None:
         brakes.settle_right(KEYS, START),
         *brakes.settle_wrong(KEYS, SETTINGS, START, reserved=True),
         *brakes.success(KEYS, START),
-        brakes.take_send(RING, "sms", "x", CodeSettings(), START, resend=True),
+        turns.take_send(RING, "sms", "x", CodeSettings(), START, resend=True),
     ]
     assert pickle.loads(pickle.dumps(operations)) == operations
     assert ast.literal_eval(repr(dict(of(operations[0])))) == dict(of(operations[0]))

@@ -19,7 +19,7 @@ from wardgate.crypto import Secret
 from wardgate.directory.local.passwords import NewPasswords
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.settings import LocalDirectorySettings, realm_words
-from wardgate.engine import brakes
+from wardgate.engine import lifting
 from wardgate.errors import UsageError
 from wardgate.storage.port import Operation as StorageOperation
 
@@ -110,7 +110,7 @@ async def user_unlock(desk: Desk, name: str, directory: str | None = None) -> Re
 
     async def release(user: DirectoryUser, subject_id: SubjectId | None) -> list[StorageOperation]:
         who = (f"{user.directory}:{user.immutable_id}", *([subject_id] if subject_id else []))
-        return await brakes.lift_user(office.storage, office.ring, who, office.now_ms())
+        return await lifting.lift_user(office.storage, office.ring, who, office.now_ms())
 
     where = await directory_of(desk, directory)
     return await users.unlock_user(desk.office, directory=where, name=name, release_brakes=release)

@@ -17,7 +17,7 @@ from wardgate.audit.timeline import Trail
 from wardgate.clock import to_ms
 from wardgate.crypto import Secret
 from wardgate.directory.port import PasswordPolicyTelling
-from wardgate.engine import brakes
+from wardgate.engine import brakes, lifting
 from wardgate.engine.activated import tell_issuer
 from wardgate.engine.asking import NOT_SENT
 from wardgate.engine.finding import Finding
@@ -464,8 +464,8 @@ class SelfService:
         """
         ring, who = self._parts.ring(), [flow.subject_id, f"{flow.realm}:{flow.user_name}"]
         if reason == "password_reset":
-            return brakes.release_user(ring, who)
-        return await brakes.lift_user(self._storage, ring, who, to_ms(self._parts.clock.now()))
+            return lifting.release_user(ring, who)
+        return await lifting.lift_user(self._storage, ring, who, to_ms(self._parts.clock.now()))
 
     def _of_administrator(self, flow: Flow, person: Person, reason: str) -> tuple[Operation, ...]:
         """Word of an administrator's account to those who look after security: it is the one that opens all others."""

@@ -19,7 +19,7 @@ from wardgate.contacts import normalise_mail, normalise_phone
 from wardgate.directory.names import canonical_name
 from wardgate.directory.port import MAX_SHARING, AccountState, ContactKind, Directory, DirectoryUser, MailSharing
 from wardgate.directory.realm import Realm
-from wardgate.engine import brakes
+from wardgate.engine import brakes, turns
 from wardgate.engine.notices import CHANNELS, Addressee, tell
 from wardgate.engine.runtime import EngineParts
 from wardgate.engine.self_service.contacts import FACTORS, masked
@@ -218,7 +218,7 @@ class UserNames:
     async def _take(self, brake: str, of: str, now_ms: int, hour: int = 1000, day: int = 1000) -> bool:
         """One more of its hour and day, for contacts that are nobody's as well."""
         key = self._parts.ring().mac(f"brake-{brake}", of.encode("utf-8", "replace"))
-        taken = await self._storage.commit([brakes.take_turn(brake, key, now_ms, hour, day)])
+        taken = await self._storage.commit([turns.take_turn(brake, key, now_ms, hour, day)])
         return isinstance(taken, Committed) and taken.results[0] == 0
 
     async def _record(

@@ -9,7 +9,7 @@ from wardgate.audit.timeline import Trail, new_transaction_id
 from wardgate.clock import to_ms
 from wardgate.directory.port import DirectoryUser
 from wardgate.directory.realm import names_meant, parse_login_name
-from wardgate.engine import brakes
+from wardgate.engine import brakes, turns
 from wardgate.engine.attempt import Attempt
 from wardgate.engine.outcome import Origin
 from wardgate.engine.request import BeginRequest
@@ -67,10 +67,10 @@ class Starting:
         source = brakes.asker(origin.client, origin.source)
         told: dict[str, str | int] = {"min": 60, "ref": attempt.request.trail.reference}
         key = ring.mac("brake-start-source", source.encode())
-        if not await self._taken(brakes.take_turn(SOURCE_START, key, now_ms, SOURCE_STARTS_PER_HOUR, SOURCE_STARTS_PER_DAY)):
+        if not await self._taken(turns.take_turn(SOURCE_START, key, now_ms, SOURCE_STARTS_PER_HOUR, SOURCE_STARTS_PER_DAY)):
             return Closed("brake_source", Text("wait.source", told))
         key = ring.mac("brake-start", attempt.realm.name.encode(), attempt.name.encode(), source.encode())
-        if not await self._taken(brakes.take_turn(START, key, now_ms, STARTS_PER_HOUR, STARTS_PER_DAY)):
+        if not await self._taken(turns.take_turn(START, key, now_ms, STARTS_PER_HOUR, STARTS_PER_DAY)):
             return Closed("brake_start", Text("wait.person", told))
         return None
 
