@@ -65,6 +65,8 @@ MAX_ENTITY_ID_CHARS = 1_024  # core section 8.3.6
 MAX_VALUE_CHARS = 2_048
 ID_ATTRIBUTES = frozenset({"ID", "Id", "id", "{http://www.w3.org/XML/1998/namespace}id"})
 WHITE = " \t\r\n"
+MAX_IN_SCOPE = 40
+"""Namespaces at one place of what is made canonical inclusively: the work grows with their square. Busy metadata has some 20."""
 _XML = "{http://www.w3.org/XML/1998/namespace}"
 # Namespaces in XML 1.0, production 4 over XML 1.0 production 4: what an xs:ID is. Most are ASCII, and need not be.
 _LETTERS = (
@@ -212,6 +214,8 @@ def canonical(element: Element, inclusive_prefixes: Iterable[str] = (), *, exclu
     """
     if not exclusive and any(name.startswith(_XML) for each in element.iterancestors() for name in each.attrib):
         raise refused("no canonical form that all versions agree on")
+    if not exclusive and any(len(each.nsmap) > MAX_IN_SCOPE for each in element.iter()):
+        raise refused("too many namespaces", "saml_too_large")
     try:
         apex = element if element.getparent() is None else etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
         return etree.tostring(
