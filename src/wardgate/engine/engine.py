@@ -193,7 +193,7 @@ class Engine:
             return (), proved
         attempt, trail = proved.attempt, request.trail
         person = await self._meeting.meet(attempt, proved.candidate)
-        decision = decide(attempt.application.policy, self._meeting.facts(attempt, person))
+        decision = decide(attempt.application.policy, self._meeting.facts(attempt, person, proved.enrolled))
         if isinstance(decision, NoEntry):
             text = refusal_told(decision, person.language, attempt.application.title, trail.reference)
             return (), await self._refusing.deny_known(attempt, person, decision.reason, text)

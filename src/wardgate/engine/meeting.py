@@ -74,8 +74,8 @@ class Meeting:
         event = AuditEvent(Kind.SUBJECT_CREATED, now_ms, "engine", subject_id=subject_id, details={"directory": user.directory})
         await self._storage.commit([*operations, record(event)])
 
-    def facts(self, attempt: Attempt, person: Person) -> Facts:
-        """What policy is told of a login."""
+    def facts(self, attempt: Attempt, person: Person, enrolled: bool = True) -> Facts:
+        """What policy is told of a login. Not `enrolled`: what he has was not read, for nothing that policy says depends on it."""
         request, user = attempt.request, person.user
         holder = person.holder
         return Facts(
@@ -91,7 +91,7 @@ class Meeting:
             client=request.origin.client,
             groups=_groups(user, attempt.realm.name),
             attributes={name.lower(): values for name, values in user.attributes.items()} if user.attributes else {},
-            enrolled=_enrolled(holder, attempt.configuration.sending) if attempt.application.policy.reads_enrolled else _NOTHING,
+            enrolled=_enrolled(holder, attempt.configuration.sending) if enrolled else _NOTHING,
             proved_elsewhere=request.proved_elsewhere,
             application_kind=attempt.application.settings.kind,
             device=request.origin.device,

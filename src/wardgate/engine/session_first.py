@@ -77,10 +77,11 @@ class SessionRequest:
 
 @quick_value
 class BySession:
-    """Whose session it is, as his account is now."""
+    """Whose session it is, as his account is now. `enrolled`: what he can prove something with was read."""
 
     attempt: Attempt
     candidate: Candidate
+    enrolled: bool
 
 
 class SessionFirst:
@@ -105,8 +106,9 @@ class SessionFirst:
         now = self._parts.clock.now()
         # The name was not typed, so nothing is remembered of it as of a typed one.
         attempt = Attempt(begin, configuration, application, realm, (whose.user_name,), now, to_ms(now))
+        enrolled = request.can_challenge or application.policy.reads_enrolled
         try:
-            candidate = await self._found(attempt, whose, request.can_challenge or application.policy.reads_enrolled)
+            candidate = await self._found(attempt, whose, enrolled)
         except DirectoryUnavailable as error:
             request.trail.note("directory did not answer", error=error.message)
             return self._refusing.down(attempt)
@@ -114,7 +116,7 @@ class SessionFirst:
         if user is None or user.state is not AccountState.ACTIVE or _must_choose_password(user, attempt):
             request.trail.note("the account is not what it was", state=user.state.value if user is not None else "gone")
             return session_denied(request, SESSION_OVER)
-        return BySession(attempt, candidate)
+        return BySession(attempt, candidate, enrolled)
 
     async def _found(self, attempt: Attempt, whose: Whose, enrolled: bool) -> Candidate:
         """By the immutable id of the link: a new person with an old name has no session.
