@@ -23,7 +23,7 @@ from wardgate.federation.claims import GROUPS
 from wardgate.federation.presets import preset_of
 from wardgate.federation.relying_party import KeyKind, RelyingParty
 from wardgate.federation.saml import names
-from wardgate.federation.saml.values import Encrypt
+from wardgate.federation.saml.values import Encrypt, Sign
 from wardgate.federation.settings import SamlApplicationSettings
 from wardgate.federation.signing_keys import DAY_MS, SigningKeys, load_keys
 from wardgate.federation.standing import metadata_of
@@ -52,7 +52,14 @@ async def examine_party(office: Office, settings: StartSettings, *, name: str, o
     findings += await _revived(office, keys)
     party = _party(found, stored)
     if party is not None:
-        findings += [*_certificates(party, now_ms), *_addresses(party), *_name(party), *_nothing_told(party), *_unencrypted(party)]
+        findings += [
+            *_certificates(party, now_ms),
+            *_addresses(party),
+            *_name(party),
+            *_nothing_told(party),
+            *_unsigned(party),
+            *_unencrypted(party),
+        ]
         findings += _told(found)
         findings += [finding async for finding in _answering(party)] if online else []
     findings += [*_shared(document, found), *_policy(found), *_initiated(found)]
@@ -159,7 +166,7 @@ def _cure(settings: SamlApplicationSettings) -> str:
         return "correct what stands in the document"
     if metadata.url is not None:
         return f"look at {metadata.url}, at metadata.allow where it is inside, and at metadata.authority"
-    return "get the present metadata from the application, and put it in the place of the old"
+    return f"get the present metadata from the application: wardgate relying-party renew {settings.name} --metadata FILE"
 
 
 def _keys(settings: SamlApplicationSettings, keys: SigningKeys, now_ms: int) -> Iterator[Finding]:
@@ -216,6 +223,12 @@ def _nothing_told(party: RelyingParty) -> Iterator[Finding]:
         what = f"{party.name} is told a person's name there and nothing else"
         cure = "OneLogin's libraries (PHP, Python) refuse a statement without attributes: give it a claim, such as mail"
         yield Finding(Level.INFO, what, cure)
+
+
+def _unsigned(party: RelyingParty) -> Iterator[Finding]:
+    if party.metadata.wants_assertions_signed and party.response.sign is Sign.RESPONSE:
+        what = f"{party.name}: its metadata wants assertions signed, and the response alone is"
+        yield Finding(Level.WARNING, what, "set sign: both, or assertion")
 
 
 def _unencrypted(party: RelyingParty) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from wardgate.clock import from_ms
 from wardgate.config.document import Document
 from wardgate.config.store import edit, load_current
 from wardgate.directory.realm import Realm, Realms, parse_login_name
-from wardgate.errors import AlreadyExists, MessageError, NotFound, SettingsError, UsageError
+from wardgate.errors import AlreadyExists, MessageError, MetadataUnavailable, NotFound, SettingsError, UsageError
 from wardgate.federation.building import build_party
 from wardgate.federation.checking import is_metadata_url, read_metadata
 from wardgate.federation.claims import Person, released
@@ -124,6 +124,43 @@ async def remove_party(office: Office, *, name: str, reason: str = "") -> dict[s
 
     version, _ = await edit(office.storage, office.ring, change, office.actor, _why(f"remove {name}", reason), office.clock)
     return {"version": version, "name": name, "removed": True}
+
+
+async def renew_party(office: Office, wanted: Wanted, reason: str = "") -> dict[str, Any]:
+    """Take an application's present metadata in the place of the old; all else that is said of it stays.
+
+    `wanted`: its name, and its metadata in one way; none: what its address answers now. It has to be of the same entity, so that
+    nobody's claims go to another. Raises NotFound, UsageError, SettingsError, MetadataUnavailable.
+    """
+    _, document = await load_current(office.storage)
+    before, stored = find_party(document, wanted.name), await load_stored(office.storage)
+    if wanted.text is None and wanted.file is None and wanted.url is None:
+        return await _fetched_now(office, before, stored.get(before.name))
+    party, _ = _built(before, stored.get(before.name), office.now_ms())
+    metadata = _settings(wanted).metadata or MetadataSettings()
+    kept = before.metadata or MetadataSettings()
+    metadata = replace(metadata, refresh_s=kept.refresh_s, max_age_s=kept.max_age_s, signed_by=kept.signed_by)
+    after = replace(before, metadata=metadata, acs=(), slo=None, certificates=())
+    await _proved(after if party is None else replace(after, entity_id=party.entity_id))
+
+    def change(present: Document) -> Document:
+        going = find_party(present, wanted.name)
+        return replace(present, applications=tuple(after if each is going else each for each in present.applications))
+
+    version, _ = await edit(office.storage, office.ring, change, office.actor, _why(f"renew {before.name}", reason), office.clock)
+    if metadata.url is not None:
+        await Refreshing(office.storage, office.clock, lambda: (after,)).fetch(after, None)
+    return {"version": version, **await show_party(office, name=before.name)}
+
+
+async def _fetched_now(office: Office, settings: SamlApplicationSettings, stored: Stored | None) -> dict[str, Any]:
+    if settings.metadata is None or settings.metadata.url is None:
+        raise UsageError("give its present metadata (--metadata FILE, https://... or -): it has no address to be read from")
+    fetched = await Refreshing(office.storage, office.clock, lambda: (settings,)).fetch(settings, stored)
+    if fetched.problem:
+        raise MetadataUnavailable(fetched.problem)
+    version, _ = await load_current(office.storage)
+    return {"version": version, **await show_party(office, name=settings.name)}
 
 
 async def preview(office: Office, *, name: str, user: str, directory: str | None, issuer: str) -> dict[str, Any]:

@@ -65,9 +65,6 @@ def add(
     params: dict[str, Any] = {
         "name": name,
         "preset": preset,
-        "text": None,
-        "file": metadata_file,
-        "url": None,
         "allow": allow or [],
         "authority": authority,
         "entity_id": entity_id,
@@ -78,13 +75,31 @@ def add(
         "title": title,
         "reason": reason,
     }
-    if metadata is not None and metadata.startswith(("http:", "https:")):
-        params["url"] = metadata
-    elif metadata is not None:
-        params["text"] = read_text(Path(metadata), MAX_METADATA_BYTES)
-    if metadata is not None and metadata_file is not None:
-        raise UsageError("give its metadata once: --metadata or --metadata-file")
+    params |= _place(metadata, metadata_file)
     emit(perform(data, "relying-party.add", params), as_json, _show_added)
+
+
+@app.command(
+    epilog=example(
+        "wardgate relying-party renew wiki --metadata wiki.xml",
+        "wardgate relying-party renew shop",
+    )
+)
+def renew(
+    name: Name,
+    data: Data = DEFAULT_DATA,
+    metadata: Annotated[str | None, typer.Option(help="Its present metadata: a file, an https address, or -.")] = None,
+    metadata_file: Annotated[str | None, typer.Option(help="The same as a file on the server, read there at each start.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="Network inside your own that the address may lead to; several are allowed.")
+    ] = None,
+    authority: Annotated[str | None, typer.Option(help="PEM file on the server with the authority of that address.")] = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Take its present metadata; all else that is said of it stays. Without --metadata its address is read at once."""
+    params: dict[str, Any] = {"name": name, "allow": allow or [], "authority": authority, "reason": reason}
+    emit(perform(data, "relying-party.renew", params | _place(metadata, metadata_file)), as_json, _show_renewed)
 
 
 @app.command("list", epilog=example("wardgate relying-party list"))
@@ -165,6 +180,15 @@ def roll_key(
     emit(perform(data, "relying-party.roll-key", params), as_json, _show_rolled)
 
 
+def _place(metadata: str | None, file: str | None) -> dict[str, str | None]:
+    """Where metadata comes from."""
+    if metadata is not None and file is not None:
+        raise UsageError("give its metadata once: --metadata or --metadata-file")
+    by_url = metadata is not None and metadata.startswith(("http:", "https:"))
+    text = read_text(Path(metadata), MAX_METADATA_BYTES) if metadata is not None and not by_url else None
+    return {"text": text, "file": file, "url": metadata if by_url else None}
+
+
 def _claims(written: Sequence[str]) -> dict[str, str]:
     """By the last sign: names may be addresses with a query."""
     parts = [each.rpartition("=") for each in written]
@@ -175,13 +199,23 @@ def _claims(written: Sequence[str]) -> dict[str, str]:
     return {name: source for name, _, source in parts}
 
 
+def _show_renewed(result: Mapping[str, Any]) -> None:
+    say(f"Relying party {result['name']} has its present metadata.")
+    _show_one(result)
+    _tell_end(result)
+
+
 def _show_added(result: Mapping[str, Any]) -> None:
     say(f"Relying party {result['name']} is known.")
     _show_one(result)
+    _tell_end(result)
+
+
+def _tell_end(result: Mapping[str, Any]) -> None:
     party = result["party"]
     if party is not None and party["valid_until"] is not None and not result["metadata"].startswith("https:"):
         note(f"Its metadata ends on {party['valid_until'][:10]}, and then nobody signs in there until it is renewed by hand.")
-        note("Add it by its address instead, which is read again and again, where it has one: --metadata https://...")
+        note("Where it has an address, give that, which is read again and again: wardgate relying-party renew NAME --metadata URL")
 
 
 def _show_list(result: Mapping[str, Any]) -> None:

@@ -602,9 +602,8 @@ def _relying_parties(document: "Document") -> Iterator[Fault]:
         entity_id = "" if found else relying_parties.entity_id_of(party)
         first = taken.setdefault(entity_id, number) if entity_id else number
         if first != number:
-            yield Fault(
-                path_of((*at, "entity_id")), f"the entity id {entity_id!r} is also that of", path_of(("applications", first))
-            )
+            told = f"the entity id {entity_id!r} is also that of {document.applications[first].name},"
+            yield Fault(path_of((*at, "entity_id")), told, path_of(("applications", first)))
 
 
 def _compiles_release(rule: ReleaseRuleSettings, at: tuple[str | int, ...]) -> Iterator[Fault]:

@@ -17,7 +17,7 @@ class Refusal:
 
 
 _MAKER: Final = "tell the application's maker: its messages are not as SAML 2.0 says"
-_METADATA: Final = "get the application's present metadata, and put it in the place of the old"
+_METADATA: Final = "get the application's present metadata: wardgate relying-party renew NAME --metadata FILE"
 _TRIED: Final = "somebody may be trying what we take; if it is the application, tell its maker"
 
 REFUSALS: Final[Mapping[str, Refusal]] = {

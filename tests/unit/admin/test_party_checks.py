@@ -102,11 +102,15 @@ async def test_a_certificate_of_an_application_that_ends_soon_is_told(office: Of
 
 async def test_addresses_and_names_that_do_not_fit_the_metadata_are_told_by_test(office: Office) -> None:
     plain = f'<md:AssertionConsumerService Binding="{names.POST}" Location="http://wiki.acme.test/acs" index="1"/>'
-    text = metadata(inside=f"<md:NameIDFormat>{names.FORMAT_TRANSIENT}</md:NameIDFormat>{plain}")
-    wanted = document({"name": "wiki", "kind": "saml", "metadata": {"text": text}, "name_id": {"format": "email"}})
+    text = metadata(
+        inside=f"<md:NameIDFormat>{names.FORMAT_TRANSIENT}</md:NameIDFormat>{plain}", role=' WantAssertionsSigned="true"'
+    )
+    party = {"name": "wiki", "kind": "saml", "metadata": {"text": text}, "name_id": {"format": "email"}, "sign": "response"}
+    wanted = document(party)
     await save(office.storage, wanted, "test", "", 0, office.clock, office.ring)
     findings = [each["what"] for each in (await examine_party(office, HERE, name="wiki"))["findings"]]
     assert "wiki: it is told names of the kind emailAddress, and its metadata takes transient" in findings
+    assert "wiki: its metadata wants assertions signed, and the response alone is" in findings
     assert "wiki: of its metadata's addresses 1 are plain http, and nothing is sent there" in findings
 
 

@@ -119,6 +119,25 @@ def test_metadata_that_will_end_and_is_not_read_again_is_told_when_it_is_added(c
     assert "ends on" not in cli("relying-party", "add", "blog", "--entity-id", "https://b.test", "--acs", "https://b.test/acs").err
 
 
+def test_present_metadata_takes_the_place_of_the_old_and_nothing_else_changes(cli: Cli) -> None:
+    old = metadata(entity=' validUntil="2020-01-01T00:00:00Z"')
+    cli("relying-party", "add", "wiki", "--metadata", "-", "--claim", "mail=mail", stdin=old)
+    other = cli("relying-party", "renew", "wiki", "--metadata", "-", stdin=metadata("https://blog.acme.test/saml"))
+    assert (other.code, "does not have this application" in other.err) == (1, True)
+    renewed = cli("relying-party", "renew", "wiki", "--metadata", "-", "--json", stdin=metadata(keys=(certificate(),)))
+    party = renewed.json("relying-party-renew")["party"]
+    assert (party["valid_until"], party["claims"], len(party["certificates"]["signing"])) == (None, ["mail"], 1)
+    assert cli("relying-party", "test", "wiki").code == 0
+    assert cli("relying-party", "renew", "blog", "--metadata", "-", stdin=metadata()).code == 1
+
+
+def test_metadata_by_hand_is_renewed_by_a_document_and_not_by_nothing(wiki: Cli) -> None:
+    refused = wiki("relying-party", "renew", "wiki")
+    assert (refused.code, "it has no address to be read from" in refused.err) == (2, True)
+    assert wiki("relying-party", "renew", "wiki", "--metadata", "-", stdin=metadata()).code == 0
+    assert wiki("relying-party", "show", "wiki", "--json").json()["metadata"] == "in the document"
+
+
 def test_metadata_that_has_ended_is_found(cli: Cli) -> None:
     text = metadata(entity=' validUntil="2020-01-01T00:00:00Z"')
     cli("relying-party", "add", "wiki", "--metadata", "-", stdin=text)

@@ -93,7 +93,9 @@ def test_no_claim_takes_an_attribute_that_holds_a_password() -> None:
 
 
 def test_two_applications_do_not_have_one_entity_id() -> None:
-    with pytest.raises(SettingsError, match=r"applications\[1\].entity_id: the entity id .* is also that of applications\[0\]"):
+    with pytest.raises(
+        SettingsError, match=r"applications\[1\].entity_id: the entity id .* is also that of wiki, applications\[0\]"
+    ):
         document(BY_HAND, {"name": "thief", "kind": "saml", "metadata": {"text": metadata()}})
 
 

@@ -53,6 +53,21 @@ async def add(
     return {**await relying_parties.add_party(desk.office, wanted, reason), "ours": _ours(desk)}
 
 
+async def renew(
+    desk: Desk,
+    name: str,
+    text: str | None = None,
+    file: str | None = None,
+    url: str | None = None,
+    allow: list[str] | None = None,
+    authority: str | None = None,
+    reason: str = "",
+) -> Result:
+    """Take its present metadata."""
+    wanted = relying_parties.Wanted(name, text=text, file=file, url=url, allow=allow or (), authority=authority)
+    return {**await relying_parties.renew_party(desk.office, wanted, reason), "ours": _ours(desk)}
+
+
 def _ours(desk: Desk) -> dict[str, str]:
     """What is entered at the application."""
     origin = desk.opened.installation.settings.portal_url or desk.https_url
@@ -97,6 +112,7 @@ async def roll_key(desk: Desk, kind: str = "rsa", bits: int = 2048, notice_days:
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "relying-party.add": add,
+    "relying-party.renew": renew,
     "relying-party.list": list_,
     "relying-party.show": show,
     "relying-party.test": examine,
