@@ -117,6 +117,12 @@ def test_metadata_is_fetched_by_the_server_and_what_is_told_can_be_seen(served: 
     assert cli_json("relying-party", "list", data=served.data)["relying_parties"][0]["problem"] is None
     [taken] = [event for event in audit_events(served.data) if event["kind"] == "federation:metadata:taken"]
     assert taken["payload"]["acs"] == [ACS]
+    application.answer = metadata(acs=f"{ACS}/new")
+    renewed = cli_json("relying-party", "renew", "wiki", data=served.data)
+    validate(renewed, "relying-party-renew")
+    assert [each["url"] for each in renewed["party"]["acs"]] == [f"{ACS}/new"]
+    application.answer = "<html/>"
+    assert "is not taken" in cli("relying-party", "renew", "wiki", data=served.data, expect=3).stderr
     cli_json("relying-party", "remove", "wiki", data=served.data)
     assert cli_json("relying-party", "list", data=served.data)["relying_parties"] == []
 
