@@ -148,22 +148,24 @@ def statement(
         not_before=now_ms - NOT_BEFORE_MS,
         not_on_or_after=now_ms + party.assertion_life_s * 1000,
     )
-    response = building.response(content, party.response, door.signer_for(party))
+    response = building.response(content, party.response, door.signer_for(party, now_ms))
     return post_form(asked.answer_to, RESPONSE, response, asked.relay_state)
 
 
 def refusal(door: FederationDoor, party: RelyingParty, asked: Asked, status: str, second: str) -> Form:
     """The Response that says why not, as a form to its application."""
+    now_ms = door.now_ms()
     content = ErrorContent(
         response_id=new_message_id(),
         issuer=door.entity_id,
         recipient=asked.answer_to,
         in_response_to=asked.request_id,
-        issued_at=door.now_ms(),
+        issued_at=now_ms,
         status=status,
         second_status=second,
     )
-    return post_form(asked.answer_to, RESPONSE, building.error_response(content, door.signer_for(party)), asked.relay_state)
+    response = building.error_response(content, door.signer_for(party, now_ms))
+    return post_form(asked.answer_to, RESPONSE, response, asked.relay_state)
 
 
 def _wanted(party: RelyingParty, asked: Asked) -> frozenset[str] | None:

@@ -58,13 +58,14 @@ def sign_in_asked(door: FederationDoor, received: Received) -> tuple[RelyingPart
         message = open_message(received)
     except SamlMessageError as error:
         return not_trusted("federation.malformed", error)
-    party = door.party_of(message.issuer)
+    arrived = arrival(door, SSO_PATH)
+    party = door.party_of(message.issuer, arrived.now_ms)
     if party is None:
         return NotTrusted("federation.unknown", "saml_unknown", _NOBODY, message.issuer)
     if not message.asks_to_sign_in:
         return NotTrusted("federation.malformed", "saml_request", "not a request to sign in", message.issuer)
     try:
-        request = authn_request(message, party.metadata.signing_certificates, arrival(door, SSO_PATH))
+        request = authn_request(message, party.metadata.signing_certificates, arrived)
     except SamlMessageError as error:
         return not_trusted("federation.not_trusted", error, message.issuer)
     if party.requires_signed_requests and not request.signed:
@@ -93,11 +94,12 @@ def sign_in_asked(door: FederationDoor, received: Received) -> tuple[RelyingPart
 
 def sign_out_asked(door: FederationDoor, message: OpenMessage) -> tuple[RelyingParty, Asked] | NotTrusted:
     """What a LogoutRequest asks for. One without a signature may be anybody's: `signed` says so, and the person is asked."""
-    party = door.party_of(message.issuer)
+    arrived = arrival(door, SLO_PATH)
+    party = door.party_of(message.issuer, arrived.now_ms)
     if party is None:
         return NotTrusted("federation.unknown", "saml_unknown", _NOBODY, message.issuer)
     try:
-        request = logout_request(message, party.metadata.signing_certificates, arrival(door, SLO_PATH))
+        request = logout_request(message, party.metadata.signing_certificates, arrived)
     except SamlMessageError as error:
         return not_trusted("federation.not_trusted", error, message.issuer)
     endpoint = logout_endpoint(party.metadata)

@@ -6,6 +6,7 @@ is never confirmed. SAML core section 3.3.2.2.1; saml-authn-context-2.0-os secti
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from wardgate.factors import KERBEROS, PASSWORD, USUAL_KINDS
@@ -14,6 +15,8 @@ from wardgate.values import quick_value
 
 # The profile for several factors (refeds.org/profile/mfa), and the name by which Microsoft's applications ask for the same.
 _SEVERAL: Final = (names.CONTEXT_REFEDS_MFA, "http://schemas.microsoft.com/claims/multipleauthn")
+# Of what people prove together: an installation sees a dozen.
+MAX_KEPT: Final = 256
 _USER_VERIFIED: Final = "user_verified"
 _TIMED: Final = "totp"
 _KNOWN_BY_HEART: Final = frozenset({PASSWORD, KERBEROS})
@@ -79,7 +82,7 @@ class Wanted:
     def told(self, proved: Collection[str]) -> str | None:
         """The class to tell for these proofs; None where none of what is asked for is true."""
         if not self.classes:
-            return next(each.uri for each in CLASSES if each.is_true(proved))
+            return _strongest(tuple(proved))
         return next((each.uri for each in self._acceptable() if each.is_true(proved)), None)
 
     def _acceptable(self) -> Sequence[ContextClass]:
@@ -99,6 +102,12 @@ class Wanted:
             case "maximum":
                 return [each for each in CLASSES if each.rank <= max(ranks)]
         return ()
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _strongest(proved: tuple[str, ...]) -> str:
+    """The first that is true: what is told where nothing was asked for."""
+    return next(each.uri for each in CLASSES if each.is_true(proved))
 
 
 def known_classes(classes: Sequence[str]) -> tuple[str, ...]:

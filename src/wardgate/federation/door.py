@@ -56,17 +56,17 @@ class FederationDoor:
         """The present."""
         return self.browser.clock.now_ms()
 
-    def party_of(self, entity_id: str) -> RelyingParty | None:
+    def party_of(self, entity_id: str, now_ms: int) -> RelyingParty | None:
         """Whoever calls himself so, if we know him and his metadata is still good."""
-        return self.trust.parties().by_entity_id(entity_id, self.now_ms())
+        return self.trust.parties().by_entity_id(entity_id, now_ms)
 
     def party(self, name: str) -> RelyingParty | None:
         """The party of this application."""
         return self.trust.parties().by_name(name, self.now_ms())
 
-    def signer_for(self, party: RelyingParty) -> Signer:
+    def signer_for(self, party: RelyingParty, now_ms: int) -> Signer:
         """What signs for it now. Raises NoSigningKey."""
-        signer = self.trust.keys().signer(party.key_kind, self.now_ms())
+        signer = self.trust.keys().signer(party.key_kind, now_ms)
         if signer is None:
             raise NoSigningKey(f"no {party.key_kind.value} key signs yet: wardgate relying-party keys")
         return signer

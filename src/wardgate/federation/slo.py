@@ -163,13 +163,14 @@ class SloPages:
 
     def _answer(self, request: Request, party: RelyingParty, asked: Asked, status: str, second: str) -> Response:
         """The LogoutResponse, at the address of the metadata."""
-        signer = self._door.signer_for(party)
+        now_ms = self._door.now_ms()
+        signer = self._door.signer_for(party, now_ms)
         content = LogoutResponse(
             id=new_message_id(),
             in_response_to=asked.request_id,
             issuer=self._door.entity_id,
             destination=asked.answer_to,
-            issued_at=self._door.now_ms(),
+            issued_at=now_ms,
             status=status,
             second_status=second,
             signed=True,
@@ -242,7 +243,8 @@ class SloPages:
         endpoint = logout_endpoint(party.metadata) if party is not None else None
         if party is None or endpoint is None or party.entity_id != left.entity_id:
             return None
-        now_ms, signer = self._door.now_ms(), self._door.signer_for(party)
+        now_ms = self._door.now_ms()
+        signer = self._door.signer_for(party, now_ms)
         content = LogoutRequest(
             id=self._leavings.message_id(leaving.step.id, party.name),
             issuer=self._door.entity_id,
@@ -259,13 +261,14 @@ class SloPages:
 
     def _answered(self, request: Request, message: OpenMessage) -> Response:
         """An application's LogoutResponse: on to the page that it belongs to, with what it said under our own mark."""
-        party = self._door.party_of(message.issuer)
+        arrived = arrival(self._door, SLO_PATH)
+        party = self._door.party_of(message.issuer, arrived.now_ms)
         if party is None:
             return refused(
                 self._door, request, NotTrusted("federation.unknown", "saml_unknown", "no such relying party", message.issuer)
             )
         try:
-            answer = logout_response(message, party.metadata.signing_certificates, arrival(self._door, SLO_PATH))
+            answer = logout_response(message, party.metadata.signing_certificates, arrived)
         except SamlMessageError as error:
             return refused(self._door, request, not_trusted("federation.not_trusted", error, message.issuer))
         leaving_id = message.received.relay_state or ""
