@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -19,7 +20,7 @@ from wardgate.web.headers import Boundary
 from wardgate.web.health import Readiness, alive
 from wardgate.web.log import LogPages
 from wardgate.web.outbox import OutboxPages
-from wardgate.web.paths import Direct, by_path
+from wardgate.web.paths import Direct, allowed, by_path
 from wardgate.web.render import Pages
 from wardgate.web.scrape import Scrape
 from wardgate.web.start import StartPage
@@ -78,6 +79,8 @@ def build_web_app(context: WebContext, doors: Collection[str] = DOORS, more: Seq
         closer = error.text if isinstance(error, Closed) else None
         response = faced.error(request, error.status_code, closer, int(headers.get("retry-after", "60")))
         response.headers.update(headers)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["allow"] = allowed(routes, request.scope)
         return response
 
     larger = {path: most for each in more if each.door in doors for path, most in each.larger.items()}

@@ -40,6 +40,12 @@ def each_route(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
     return [each for route in routes for each in (route.routes if isinstance(route, FixedPaths) else (route,))]
 
 
+def allowed(routes: Sequence[BaseRoute], scope: Scope) -> str:
+    """The Allow header of a path: what its routes take together (RFC 9110 section 10.2.1). Starlette names the first route's."""
+    takes = (route.methods or () for route in routes if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for methods in takes for method in methods}))
+
+
 class FixedPaths(BaseRoute):
     """Routes whose paths have no parts that vary. The first of two with one path and method is taken."""
 

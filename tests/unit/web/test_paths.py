@@ -96,3 +96,12 @@ async def test_a_number_of_thousands_of_digits_is_no_page_and_no_fault_of_ours()
             assert (await client.get(f"/activity/{digits}")).status_code == status, digits
     for route in all_routes():
         assert ":int}" not in route.path
+
+
+async def test_a_path_tells_all_methods_that_its_routes_take() -> None:
+    """Starlette names those of the first route alone, and a form is shown by one and taken by another."""
+    world = PortalWorld()
+    async with world.browser() as browser:
+        reply = await browser.client.request("PUT", "/sign-in")
+        assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD, POST")
+        assert (await browser.client.post("/healthz")).status_code == 404
