@@ -140,12 +140,17 @@ async def renew_party(office: Office, wanted: Wanted, reason: str = "") -> dict[
     metadata = _settings(wanted).metadata or MetadataSettings()
     kept = before.metadata or MetadataSettings()
     metadata = replace(metadata, refresh_s=kept.refresh_s, max_age_s=kept.max_age_s, signed_by=kept.signed_by)
-    after = replace(before, metadata=metadata, acs=(), slo=None, certificates=())
+
+    def renewed(old: SamlApplicationSettings) -> SamlApplicationSettings:
+        return replace(old, metadata=metadata, acs=(), slo=None, certificates=())
+
+    after = renewed(before)
     await _proved(after if party is None else replace(after, entity_id=party.entity_id))
 
     def change(present: Document) -> Document:
+        # As it is by now: while an address was asked, somebody else may have said what it is told no more.
         going = find_party(present, wanted.name)
-        return replace(present, applications=tuple(after if each is going else each for each in present.applications))
+        return replace(present, applications=tuple(renewed(each) if each is going else each for each in present.applications))
 
     version, _ = await edit(office.storage, office.ring, change, office.actor, _why(f"renew {before.name}", reason), office.clock)
     if metadata.url is not None:
