@@ -147,8 +147,10 @@ async def _database(office: Office, opened: Opened) -> AsyncIterator[Finding]:
     embedded = opened.installation.settings.database.embedded
     if embedded and (problem := await asyncio.to_thread(_integrity, opened.installation.database)) is not None:
         yield Finding(Level.ERROR, f"the database is damaged: {problem}", "stop the server and restore the last backup")
+    # Another value each time: a row that is there as it should be is not written, and a full disk would take that.
+    row = {"name": "last_check", "value": str(office.clock.now_ms())}
     try:
-        await opened.storage.commit([Upsert("installation", {"name": "last_check", "value": opened.installation.data.name})])
+        await opened.storage.commit([Upsert("installation", row)])
     except WardgateError as error:
         cure = "look at the disk's space and rights" if embedded else "look at PostgreSQL and its log"
         yield Finding(Level.ERROR, f"the database cannot be written: {error.message}", cure)

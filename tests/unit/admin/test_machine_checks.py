@@ -1,5 +1,6 @@
 """What `wardgate check` says of the machine: certificates, database, backups, and who does what."""
 
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -168,6 +169,21 @@ async def test_a_clock_that_differs_from_the_databases_is_told(tmp_path: Path, a
     async with open_again(made, FixedClock(datetime.now(UTC) + timedelta(seconds=ahead_s))) as (office, opened):
         told = await found(office, opened)
     assert [level for what, level in told.items() if "clock of this machine differs" in what] == [level]
+
+
+async def test_a_disk_that_takes_nothing_is_told_at_the_second_check_too(tmp_path: Path) -> None:
+    """A check that writes what is there already writes nothing, and finds everything in order."""
+    clock = FixedClock(datetime.now(UTC))
+    async with opened_at(tmp_path / "data", StartSettings(), clock) as (office, opened):
+        assert not [what for what in await found(office, opened) if "database" in what]
+        clock.advance(60)
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most[1]))
+        try:
+            told = await found(office, opened)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert [level for what, level in told.items() if what.startswith("the database cannot be written")] == [Level.ERROR]
 
 
 # --- the link to the live log ----------------------------------------------------------------------------------------------
