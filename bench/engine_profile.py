@@ -77,6 +77,10 @@ class ShiftedClock(SystemClock):
         """The present, shifted."""
         return datetime.now(UTC) + self.shift
 
+    def now_ms(self) -> int:
+        """The same in milliseconds."""
+        return to_ms(self.now())
+
 
 @dataclass(frozen=True, slots=True)
 class Ways:
