@@ -80,8 +80,9 @@ class Boundary:
         self._refused = refused
         self._larger = larger or {}
         always = {**_ALWAYS, "strict-transport-security": STRICT_TRANSPORT_SECURITY} if secure_transport else _ALWAYS
-        self._always = tuple(_encoded(always))
+        self._always = _encoded(always)
         self._always_names = {name for name, _ in self._always}
+        self._common: dict[frozenset[bytes], _Common] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -133,14 +134,37 @@ class Boundary:
             response.headers["retry-after"] = RETRY_AFTER_S
         return response
 
-    def _completed(self, headers: Iterable[Header]) -> list[Header]:
-        told = list(headers)
+    def _completed(self, headers: Iterable[Header]) -> "Completed":
+        told = Completed(headers)
         names = dict(told)
         if not self._always_names.isdisjoint(names):
-            told = [each for each in told if each[0] not in self._always_names]
-        told += self._always
-        told += [each for each in _DEFAULTS if each[0] not in names]
+            told[:] = [each for each in told if each[0] not in self._always_names]
+        of = _DEFAULT_NAMES.intersection(names)
+        common = self._common.get(of)
+        if common is None:
+            common = self._common[of] = _Common([*self._always, *(each for each in _DEFAULTS if each[0] not in of)])
+        told.own, told.common_lines = len(told), common.lines
+        told += common.headers
         return told
+
+
+class Completed(list[Header]):
+    """The headers of a reply: the first `own` are its own, all others are many replies' and stand written in `common_lines`."""
+
+    __slots__ = ("common_lines", "own")
+
+    own: int
+    common_lines: bytes
+
+
+class _Common:
+    """Headers that many replies have, and their lines in a head, each after the end of the one before."""
+
+    __slots__ = ("headers", "lines")
+
+    def __init__(self, headers: list[Header]) -> None:
+        self.headers = headers
+        self.lines = b"".join(b"\r\n" + name + b": " + value for name, value in headers)
 
 
 def _encoded(headers: Mapping[str, str]) -> list[Header]:
@@ -148,6 +172,7 @@ def _encoded(headers: Mapping[str, str]) -> list[Header]:
 
 
 _DEFAULTS = _encoded(_UNLESS_SET)
+_DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULTS)
 
 
 class _BodyTooLarge(Exception):

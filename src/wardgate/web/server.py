@@ -19,7 +19,6 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
@@ -29,6 +28,7 @@ from wardgate.certificates import endpoint_binding
 from wardgate.errors import SettingsError
 from wardgate.web.context import Endpoint
 from wardgate.web.early import busy, early_reply
+from wardgate.web.headers import Completed
 
 HEAD_DEADLINE_S = 10.0
 BODY_DEADLINE_S = 30.0
@@ -50,6 +50,13 @@ BODY: Final = "body"
 WHOLE: Final = "nothing more"
 # In a head, but for the ends of its lines: what uvicorn refuses in values, all at once.
 _CONTROLS: Final = bytes({*range(0x20), 0x7F} - {0x09})
+# Names that need no look. A reply with another header, as with one that tells of the connection, is written by uvicorn.
+_USUAL: Final = frozenset(
+    {
+        *(b"cache-control", b"content-language", b"content-length", b"content-security-policy", b"content-type", b"date"),
+        *(b"etag", b"location", b"permissions-policy", b"referrer-policy", b"retry-after", b"set-cookie", b"vary"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,25 +250,25 @@ class _Exchange(RequestResponseCycle):
 
     def _whole(self, head: HTTPResponseStartEvent, last: HTTPResponseBodyEvent) -> bytes:
         """Head and body together; empty where more comes, where the connection does not stay, or where nobody reads now."""
-        body, pairs = last.get("body", b""), [*self.default_headers, *head.get("headers", ())]
+        body, told = last.get("body", b""), head.get("headers", ())
+        own, common = (told[: told.own], told.common_lines) if isinstance(told, Completed) else (told, b"")
+        pairs = [*self.default_headers, *own]
         said = dict(pairs)
-        names = b"".join(said)
-        lines = b"\r\n".join(map(b": ".join, pairs))
         if (
             last.get("more_body", False)
             or said.get(b"content-length") != b"%d" % len(body)
-            or lines.count(b"content-length") != 1
-            or b"connection" in said
+            or len(said) != len(pairs)
+            or not _USUAL.issuperset(said)
             or not self.keep_alive
             or self.scope["method"] == "HEAD"
             or self.flow.write_paused
             or self.disconnected
-            or HEADER_RE.search(names)
-            or not names.islower()
-            or len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * (len(pairs) - 1)
         ):
             return b""
-        return b"".join((STATUS_LINE[head["status"]], lines, b"\r\n\r\n", body))
+        lines = b"\r\n".join(map(b": ".join, pairs))
+        if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * (len(pairs) - 1):
+            return b""
+        return b"".join((STATUS_LINE[head["status"]], lines, common, b"\r\n\r\n", body))
 
 
 def _split(address: bytes) -> tuple[bytes, bytes]:

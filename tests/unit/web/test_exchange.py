@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tests.unit.web.samples import Sample
+from wardgate.web.headers import Boundary
 from wardgate.web.server import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol, _config
 
 BODY: Final = b"a page"
@@ -67,6 +69,16 @@ class Told:
 
 def head(*headers: tuple[bytes, bytes], status: int = 200) -> Message:
     return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def completed(*headers: tuple[bytes, bytes]) -> Message:
+    """With those of every page, as the layer around all pages adds them."""
+    boundary = Boundary(Told(), never, never, secure_transport=True)
+    return {"type": "http.response.start", "status": 200, "headers": boundary._completed(headers)}
+
+
+def never(*_: Any, **__: Any) -> Response:
+    raise AssertionError
 
 
 def piece(body: bytes = BODY, more: bool = False) -> Message:
@@ -169,6 +181,10 @@ REPLIES: Final = {
     "the last": [head(LENGTH, (b"connection", b"close")), piece()],
     "chunked by itself": [head((b"transfer-encoding", b"chunked")), piece()],
     "capitals": [head((b"Content-Length", b"6"), (b"Connection", b"close")), piece()],
+    "two cookies": [head(COOKIE, COOKIE, LENGTH), piece()],
+    "completed": [completed(TYPE, LENGTH), piece()],
+    "completed and unusual": [completed(TYPE, LENGTH, (b"x-said", b"a")), piece()],
+    "completed and empty": [completed(), piece(b"")],
     "a tab": [head(LENGTH, (b"x-said", b"a\tb")), piece()],
 }
 
@@ -182,6 +198,7 @@ async def test_replies_are_those_of_uvicorn(name: str, method: bytes) -> None:
 
 
 FAULTS: Final = {
+    "a line end in a value of a page": [completed(LENGTH, (b"location", b"/\r\nset-cookie: a=b")), piece()],
     "a line end in a value": [head(LENGTH, (b"location", b"/\r\nset-cookie: a=b")), piece()],
     "a null in a value": [head(LENGTH, (b"location", b"/\0")), piece()],
     "a line end in a name": [head(LENGTH, (b"x\r\ny", b"z")), piece()],
@@ -221,8 +238,9 @@ async def test_who_was_answered_is_not_told_to_send_more() -> None:
 
 
 async def test_a_whole_reply_leaves_in_one_piece() -> None:
-    _, (wire, _) = await both([get(b"/")])
-    assert len(wire.written) == 1
+    for said in (PAGE, [completed(TYPE, LENGTH, COOKIE), piece()]):
+        _, (wire, _) = await both([get(b"/")], said)
+        assert len(wire.written) == 1
 
 
 async def test_a_head_leaves_with_the_first_of_its_body_only() -> None:
