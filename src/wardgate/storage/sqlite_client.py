@@ -1,7 +1,7 @@
 """Storage in a SQLite file that another process writes: what each of several workers has.
 
 Reads go to the file, on connections of this worker's own. Units go to the writer (`writer.py`) over its Unix socket, any number of
-them in flight; all that are given in one turn of the event loop leave in one piece, but for one that nobody is likely to join.
+them in flight; all that are given in one turn of the event loop leave in one piece.
 
 **When the writer dies**, units that it was given fail, and nobody can say whether they were written: the caller's next conditional
 write finds out. Units that it was not given yet, and new ones, wait a moment for its successor. Announcements may have been lost
@@ -180,7 +180,6 @@ class SqliteClientStorage(SqliteReads):
         self._sending: list[_Waiting] = []
         self._in_flight: deque[_Waiting] = deque()
         self._scheduled = False
-        self._last_was_alone = False
         self._gathering = Gathering()
         self._numbers: dict[Statement, int] = {}
         self._registrations: list[Registration] = []
@@ -219,9 +218,7 @@ class SqliteClientStorage(SqliteReads):
         announcements = [(item.topic, item.key) for item in operations if type(item) is Announce] if Announce in kinds else []
         future: asyncio.Future[Commit] = self._loop.create_future()
         self._waiting.append(_Waiting(steps, announcements, future, 0.0 if self._line.up else self._loop.time()))
-        if self._is_alone():
-            self._send()
-        elif not self._scheduled:
+        if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._gather)
         return await future
@@ -265,13 +262,6 @@ class SqliteClientStorage(SqliteReads):
 
     # --- sending ---
 
-    def _is_alone(self) -> bool:
-        """Whether the only unit that waits can go at once: nothing is on its way, and the one before it was alone as well.
-
-        Then nobody is likely to join it. One that comes behind it gathers while it is written.
-        """
-        return self._last_was_alone and len(self._waiting) == 1 and not self._in_flight and self._line.clear
-
     def _gather(self) -> None:
         if self._gathering.goes_on(len(self._waiting)):
             self._loop.call_soon(self._gather)
@@ -293,7 +283,6 @@ class SqliteClientStorage(SqliteReads):
                 )
                 continue
             self._registrations = []
-            self._last_was_alone = len(units) == 1
             self._sending = units
             if self._line.send(data):
                 self._is_handed_over()

@@ -17,7 +17,6 @@ from wardgate.errors import StorageError, StorageUnavailable
 from wardgate.storage import sqlite_client, wire, writer
 from wardgate.storage.batch import BatchWriter
 from wardgate.storage.port import Announce, Committed, Insert, Modified, Modify, Row
-from wardgate.storage.sqlite import prepare
 from wardgate.storage.sqlite_client import SqliteClientStorage
 from wardgate.storage.wire import Frames, frame, registration
 
@@ -280,33 +279,6 @@ async def test_units_that_fill_every_buffer_are_all_written_in_order(writing: Wr
     units = [[Insert("outbox", message(f"{n:04}", user_name="x" * 20_000)), event(f"{n:04}")] for n in range(1500)]
     outcomes = await asyncio.gather(*[storage.commit(unit) for unit in units])
     assert outcomes == [Committed((None, n)) for n in range(1, 1501)]
-
-
-async def test_a_unit_that_is_alone_goes_at_once_and_what_comes_behind_it_goes_together(tmp_path: Path) -> None:
-    prepare(tmp_path / "w.db")
-    loop, frames = asyncio.get_running_loop(), Frames()
-    with writer.listen(tmp_path / "writer.sock") as listening:
-        listening.setblocking(False)
-        connecting = asyncio.create_task(SqliteClientStorage.connect(tmp_path / "w.db", tmp_path / "writer.sock"))
-        connection, _ = await asyncio.wait_for(loop.sock_accept(listening), TIMEOUT_S)
-        await loop.sock_sendall(connection, frame(("w", 1)))
-        storage = await connecting
-
-        async def written(count: int) -> list[int]:
-            """How many units came in each frame."""
-            units = [asyncio.create_task(storage.commit([Insert("brake", brake(str(number)))])) for number in range(count)]
-            came: list[int] = []
-            while sum(came) < count:
-                came += [len(content[1]) for content in frames.feed(await loop.sock_recv(connection, 65536))]
-            await loop.sock_sendall(connection, frame(([(None,)] * count, [], None, False)))
-            await asyncio.gather(*units)
-            return came
-
-        async with asyncio.timeout(TIMEOUT_S):
-            # Nobody knows yet how busy it is; then one was alone; then the last ones were not.
-            assert [await written(count) for count in (3, 1, 3, 3, 1)] == [[3], [1], [1, 2], [3], [1]]
-        await storage.close()
-        connection.close()
 
 
 async def test_forms_beyond_the_bound_are_registered_anew(
