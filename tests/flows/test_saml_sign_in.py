@@ -13,7 +13,7 @@ from tests.flows.saml_world import ACS, IDP, SP, SamlBrowser, SamlWorld, a_party
 from wardgate.audit.timeline import by_reference
 from wardgate.federation.relying_party import Launchpad
 from wardgate.federation.saml import names
-from wardgate.federation.saml.values import Endpoint
+from wardgate.federation.saml.values import AttributeService, Endpoint
 from wardgate.policy.settings import LifetimesThenSettings
 
 MFA = names.CONTEXT_REFEDS_MFA
@@ -258,6 +258,17 @@ async def test_application_is_called_in_the_readers_language_before_and_after_it
         assert page.status_code == 409
         assert re.search(rf"\b{title}\b", page.text)
         assert f"<title>{marked}" in page.text
+
+
+async def test_nobody_is_granted_what_metadata_that_was_renewed_meanwhile_has_no_place_for() -> None:
+    one, other = (AttributeService(number, None, ()) for number in (1, 2))
+    world = await a_world(parties=(a_party(metadata={"attribute_services": (one, other)}),))
+    async with world.browser() as browser:
+        await browser.ask(AttributeConsumingServiceIndex="2")
+        world.parties = (a_party(metadata={"attribute_services": (one,)}),)
+        await sign_in(browser, world)
+        assert browser.told().status == ("Requester", "InvalidAttrNameOrValue")
+    assert await world.rows("saml_participant") == []
 
 
 async def test_started_here_the_application_is_told_without_having_asked() -> None:

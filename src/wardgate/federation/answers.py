@@ -4,7 +4,7 @@ import secrets
 from typing import Final
 
 from wardgate.engine.outcome import Granted
-from wardgate.errors import UsageError
+from wardgate.errors import SamlMessageError, UsageError
 from wardgate.federation.claims import Person, released
 from wardgate.federation.contexts import Wanted
 from wardgate.federation.door import FederationDoor
@@ -27,10 +27,14 @@ NOT_BEFORE_MS: Final = 60_000
 
 @quick_value
 class How:
-    """How somebody signed in: the class that is told, and when he did, in milliseconds."""
+    """How somebody signed in: the class that is told, and when he did, in milliseconds.
+
+    `claims`: the names of those that the request asks for; None: it asks for none in particular.
+    """
 
     context: str
     proved_at: int
+    claims: frozenset[str] | None = None
 
 
 class Telling:
@@ -53,6 +57,12 @@ class Telling:
             # The claims were changed meanwhile: the grant's groups, without their DNs, could pass for others (see `claims`).
             self.status = names.RESPONDER, names.REQUEST_DENIED
             return False
+        try:
+            claims = _wanted(self._party, self._asked)
+        except SamlMessageError:
+            # Its metadata was renewed while the request waited, and has no set of this number any more.
+            self.status = names.REQUESTER, names.INVALID_ATTRIBUTE
+            return False
         person = person_of(self._door, self._party, granted)
         context = Wanted(self._asked.contexts, self._asked.comparison).told(granted.factors)
         name, wanted = name_told(self._door, self._party, self._asked, person), self._asked.name_id[0]
@@ -65,7 +75,7 @@ class Telling:
             self.status = names.RESPONDER, names.UNKNOWN_PRINCIPAL
         else:
             index = session_index(self._door, self._session, self._party)
-            self._told = person, Participant(self._party.name, name, index), How(context, self._proved_at(granted))
+            self._told = person, Participant(self._party.name, name, index), How(context, self._proved_at(granted), claims)
         return self._told is not None
 
     def _proved_at(self, granted: Granted) -> int:
@@ -139,7 +149,7 @@ def statement(
         in_response_to=asked.request_id,
         audience=party.entity_id,
         name_id=participant.name_id,
-        attributes=released(party.claims, person, _wanted(party, asked)).claims,
+        attributes=released(party.claims, person, how.claims).claims,
         issued_at=now_ms,
         authn_instant=how.proved_at,
         session_index=participant.index,
