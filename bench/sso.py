@@ -105,7 +105,7 @@ def make(data: Path, people: Sequence[Account], names: Sequence[str]) -> None:
     claims = "{mail: user_name, givenName: user_name, sn: user_name, department: {constant: [Research]}, groups: groups}"
     parties = "\n".join(
         f"  - {{name: {name}, kind: saml, policy: web, entity_id: '{entity_id(name)}', acs: ['{entity_id(name)}/acs'], "
-        f"key: {'p256' if name == PARTIES[P256] else 'rsa'}, claims: {claims}}}"
+        f"key: {'p256' if name == PARTIES[P256] else 'rsa'}, sign: assertion, claims: {claims}}}"
         for name in names
     )
     document = f"""

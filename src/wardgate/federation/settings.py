@@ -130,7 +130,10 @@ class SamlApplicationSettings(AnyApplicationSettings):
         default=None, metadata={"help": "whether its requests must be signed; default: as its metadata says"}
     )
     sign: Literal["assertion", "response", "both"] | None = field(
-        default=None, metadata={"help": "what of a response is signed; default: the preset's, usually the assertion"}
+        default=None,
+        metadata={
+            "help": "what of a response is signed; default: the preset's, which is both for an application of no known maker"
+        },
     )
     encrypt: Literal["none", "aes256-gcm", "aes128-gcm", "aes256-cbc", "aes128-cbc"] | None = field(
         default=None, metadata={"help": "how assertions are encrypted; default: the preset's, usually not"}

@@ -24,7 +24,7 @@ def test_the_least_that_an_operator_says_makes_a_careful_party() -> None:
     assert made.entity_id == ENTITY_ID
     assert made.metadata.acs == (Endpoint(ACS, Binding.POST, 0, True),)
     assert made.name_id.format is NameIdFormat.PERSISTENT
-    assert made.response.sign is Sign.ASSERTION
+    assert made.response.sign is Sign.BOTH
     assert made.response.encrypt is Encrypt.NONE
     assert made.key_kind is KeyKind.RSA
     assert made.claims == ()
