@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import ssl
@@ -245,6 +246,26 @@ async def test_tls_handshake_that_never_comes_is_not_waited_for(tmp_path: Path, 
         async with asyncio.timeout(DEADLINE_S):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_connections_that_begin_no_handshake_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no connections yet to whoever counts those, and each is fifty KiB."""
+    monkeypatch.setattr(server_module, "MAX_HANDSHAKES", 3)
+    async with running(tmp_path) as one:
+        made = [await one.connect() for _ in range(3)]
+        held = [await asyncio.open_connection("127.0.0.1", one.port) for _ in range(3)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        async with asyncio.timeout(DEADLINE_S / 3):  # long before the deadline for its handshake
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        for _, each in (*made, *held, (reader, writer)):
+            each.transport.abort()
+        reply = b""
+        async with asyncio.timeout(DEADLINE_S):
+            while not reply.startswith(b"HTTP/1.1 200 OK\r\n"):
+                gc.collect()
+                with contextlib.suppress(OSError):
+                    reply = await one.ask()
 
 
 async def test_reader_that_does_not_read_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

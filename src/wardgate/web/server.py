@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ MAX_HEADERS = 200
 # Requests that wait on one connection for the reply before theirs. No browser sends one so early.
 MAX_PIPELINED = 64
 MAX_CONNECTIONS = 1000
+# A connection is counted once its handshake is over. One that is not begun takes fifty KiB, half of one twice as much.
+MAX_HANDSHAKES = 4000
 BACKLOG = 512
 # What of a request is waited for.
 HEAD: Final = "head"
@@ -80,6 +83,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first request has to come soon. One connection too many is hung up on: uvicorn counts them at requests only."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
+        if isinstance(self.config.ssl, _BoundedContext):
+            self.config.ssl.over(transport.get_extra_info("ssl_object"))
         self._begin("request", HEAD_DEADLINE_S)
         if len(self.connections) > MAX_CONNECTIONS:
             self.transport.abort()
@@ -89,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         for what in tuple(self._waits):
             self._end(what)
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # of one that was reset uvicorn keeps it, and with it all that belongs to it
 
     def data_received(self, data: bytes) -> None:
         """Parse; a head that does not end is refused at its limit. What came whole is not waited for, and needs no timer."""
@@ -398,8 +404,28 @@ def _config(app: ASGIApp, context: ssl.SSLContext) -> uvicorn.Config:
     )
 
 
+class _BoundedContext(ssl.SSLContext):
+    """Begins so many handshakes at once and no more: whoever opens connections and says nothing would fill the memory."""
+
+    def __init__(self, protocol: int) -> None:
+        # The event loop lets go of those that fail.
+        self._begun: weakref.WeakSet[ssl.SSLObject] = weakref.WeakSet()
+
+    def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:
+        """One more; the event loop asks for it when a connection is there. Raises ConnectionAbortedError, and it hangs up."""
+        if len(self._begun) >= MAX_HANDSHAKES:
+            raise ConnectionAbortedError("too many handshakes")
+        begun = super().wrap_bio(*arguments, **keywords)
+        self._begun.add(begun)
+        return begun
+
+    def over(self, begun: ssl.SSLObject) -> None:
+        """It is over, and counted as a connection from now on."""
+        self._begun.discard(begun)
+
+
 def _tls_context(tls: TlsFiles) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _BoundedContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION

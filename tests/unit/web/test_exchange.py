@@ -367,3 +367,13 @@ async def test_a_length_of_thousands_of_zeros_is_a_length() -> None:
     zeros = b"0" * 5000
     wire = await exchanged(BoundedProtocol, sample.app, [get(b"/", method=b"POST", more=b"Content-Length: " + zeros + b"\r\n")])
     assert wire.written[0].startswith(b"HTTP/1.1 405")
+
+
+async def test_a_connection_that_was_reset_is_let_go_of_at_once() -> None:
+    """uvicorn waits on for its next request, and keeps some fifty KiB for each until then."""
+    one, _ = connected(Told(*PAGE))
+    one.data_received(get(b"/"))
+    await asyncio.wait(one.tasks, timeout=10)
+    assert one.timeout_keep_alive_task is not None
+    one.connection_lost(ConnectionResetError())
+    assert (one.timeout_keep_alive_task, one._waits) == (None, {})
