@@ -299,6 +299,30 @@ async def test_no_request_is_smuggled_in_the_body_of_one_for_another_protocol(le
     assert wire.closed
 
 
+POST: Final = b"POST / HTTP/1.1\r\nHost: login.acme.test\r\n"
+AMBIGUOUS: Final = {
+    "both lengths": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 4\r\nContent-Length: 0\r\n\r\nabcd",
+    "a list of lengths": b"Content-Length: 4, 4\r\n\r\nabcd",
+    "a length with a sign": b"Content-Length: +4\r\n\r\nabcd",
+    "another coding": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunked, but not last": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "a blank before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a folded line": b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "bare line ends": b"Content-Length: 4\n\nabcd",
+    "bare line ends in chunks": b"Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n",
+    "a chunk too long": b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+async def test_a_request_whose_end_others_may_see_elsewhere_is_refused(name: str) -> None:
+    """A proxy in front of us may have taken what follows for a part of it, or for a request of somebody else."""
+    app = Told(*PAGE)
+    wire = await exchanged(BoundedProtocol, app, [POST + AMBIGUOUS[name] + get(b"/smuggled")])
+    assert (app.asked, wire.written[0][:12]) == ([], b"HTTP/1.1 400")
+
+
 async def test_trailers_do_not_pass_for_headers() -> None:
     """Who reads the headers after the body would take what trails it for what came first: another Host, Cookie or Origin."""
     app = Told(*PAGE)
