@@ -67,8 +67,9 @@ from wardgate.watch.vitals import Gauges, Vitals
 from wardgate.web.access import as_localhost, hosts_of
 from wardgate.web.app import build_web_app
 from wardgate.web.context import DemoGuide, WebContext
-from wardgate.web.server import HttpsServer, TlsFiles
+from wardgate.web.server import HttpsServer
 from wardgate.web.streams import Streams
+from wardgate.web.tls import TlsFiles
 
 DRAIN_S: Final = 5.0
 MAX_WAITING_PASSWORDS: Final = 256

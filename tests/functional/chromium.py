@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expec
 
 from tests import neighbours
 from wardgate.certificates import self_signed
-from wardgate.web.server import TlsFiles
+from wardgate.web.tls import TlsFiles
 
 DEADLINE_S = 20.0
 AXE = Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js"

@@ -19,8 +19,11 @@ from tests.unit.web.samples import Sample
 from wardgate.certificates import self_signed
 from wardgate.errors import SettingsError
 from wardgate.texts import LANGUAGES, catalogue
+from wardgate.web import connection as connection_module
 from wardgate.web import server as server_module
-from wardgate.web.server import HttpsServer, TlsFiles
+from wardgate.web import tls as tls_module
+from wardgate.web.server import HttpsServer
+from wardgate.web.tls import TlsFiles
 
 DEADLINE_S = 15.0
 LINE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -184,13 +187,13 @@ async def test_socket_that_cannot_be_served_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: local", LINE])
 async def test_head_that_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr(server_module, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(connection_module, "HEAD_DEADLINE_S", 0.2)
     async with running(tmp_path) as one:
         assert await cut_off(one, sent)
 
 
 async def test_second_head_on_a_kept_connection_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(connection_module, "HEAD_DEADLINE_S", 0.2)
     async with running(tmp_path) as one:
         reader, writer = await one.connect()
         writer.write(LINE + b"\r\n")
@@ -204,7 +207,7 @@ async def test_second_head_on_a_kept_connection_is_not_waited_for(tmp_path: Path
 
 async def test_empty_lines_do_not_keep_a_connection_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are no request, and to uvicorn they are data: its wait for the next request would end, and none begin."""
-    monkeypatch.setattr(server_module, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(connection_module, "HEAD_DEADLINE_S", 0.2)
     async with running(tmp_path) as one:
         reader, writer = await one.connect()
         writer.write(LINE + b"\r\n")
@@ -218,7 +221,7 @@ async def test_empty_lines_do_not_keep_a_connection_for_ever(tmp_path: Path, mon
 
 async def test_a_body_after_its_reply_does_not_keep_a_connection_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is data, which ends uvicorn's wait for the next request; and the time for the body ends with the body."""
-    monkeypatch.setattr(server_module, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(connection_module, "HEAD_DEADLINE_S", 0.2)
     async with running(tmp_path) as one:
         reader, writer = await one.connect()
         writer.write(b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
@@ -233,7 +236,7 @@ async def test_a_body_after_its_reply_does_not_keep_a_connection_for_ever(tmp_pa
 
 
 async def test_body_that_never_comes_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "BODY_DEADLINE_S", 0.2)
+    monkeypatch.setattr(connection_module, "BODY_DEADLINE_S", 0.2)
     async with running(tmp_path) as one:
         request = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf"
         assert await cut_off(one, request)
@@ -250,7 +253,7 @@ async def test_tls_handshake_that_never_comes_is_not_waited_for(tmp_path: Path, 
 
 async def test_connections_that_begin_no_handshake_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are no connections yet to whoever counts those, and each is fifty KiB."""
-    monkeypatch.setattr(server_module, "MAX_HANDSHAKES", 3)
+    monkeypatch.setattr(tls_module, "MAX_HANDSHAKES", 3)
     async with running(tmp_path) as one:
         made = [await one.connect() for _ in range(3)]
         held = [await asyncio.open_connection("127.0.0.1", one.port) for _ in range(3)]
@@ -269,8 +272,8 @@ async def test_connections_that_begin_no_handshake_do_not_fill_the_memory(tmp_pa
 
 
 async def test_reader_that_does_not_read_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "READER_DEADLINE_S", 0.2)
-    monkeypatch.setattr(server_module, "MAX_PIPELINED", 2000)
+    monkeypatch.setattr(connection_module, "READER_DEADLINE_S", 0.2)
+    monkeypatch.setattr(connection_module, "MAX_PIPELINED", 2000)
     async with running(tmp_path) as one:
         raw = socket.create_connection(("127.0.0.1", one.port))
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -287,7 +290,7 @@ async def test_reader_that_does_not_read_is_not_waited_for(tmp_path: Path, monke
 
 
 async def test_idle_connections_beyond_the_limit_are_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(connection_module, "MAX_CONNECTIONS", 3)
     async with running(tmp_path) as one:
         held = [await one.connect() for _ in range(3)]
         reader, writer = await one.connect()
@@ -313,7 +316,7 @@ async def test_requests_beyond_the_limit_are_told_so_by_a_page_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: bytes, said: list[str]
 ) -> None:
     """In the reader's language where it is known, and in every other case in all."""
-    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(connection_module, "MAX_CONNECTIONS", 1)
     async with running(tmp_path) as one, asyncio.timeout(DEADLINE_S):
         reader, writer = await one.connect()
         writer.write(b"GET /admin/log HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
@@ -347,7 +350,7 @@ async def test_head_without_an_end_is_refused_at_its_limit(tmp_path: Path) -> No
     [b"\x00" * 100, b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 5000, b"GET  HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost : x\r\n\r\n"],
 )
 async def test_garbage_is_refused_and_the_server_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, garbage: bytes) -> None:
-    monkeypatch.setattr(server_module, "HEAD_DEADLINE_S", 0.5)
+    monkeypatch.setattr(connection_module, "HEAD_DEADLINE_S", 0.5)
     async with running(tmp_path) as one:
         reader, writer = await one.connect()
         writer.write(garbage)

@@ -11,7 +11,7 @@ from tests.flows.saml_world import SamlWorld, by_redirect
 from tests.functional.test_https import DEADLINE_S, new_certificate, trusting
 from wardgate.engine.runtime import EngineParts
 from wardgate.portal.routes import portal_pages
-from wardgate.web import server as server_module
+from wardgate.web import connection as connection_module
 from wardgate.web.app import build_web_app
 from wardgate.web.server import HttpsServer
 
@@ -24,7 +24,7 @@ CLIENTS = 50
 
 async def test_slow_loris_on_the_sso_endpoint_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forms that drip in, octet by octet: each is cut off at its deadline, and others are answered meanwhile."""
-    monkeypatch.setattr(server_module, "BODY_DEADLINE_S", 1.0)
+    monkeypatch.setattr(connection_module, "BODY_DEADLINE_S", 1.0)
     world, tls = SamlWorld(), new_certificate(tmp_path)
     parts = EngineParts(world.storage, world.clock, lambda: world.ring, world.configuration, keep_messages=True)
     listener = socket.create_server(("127.0.0.1", 0))

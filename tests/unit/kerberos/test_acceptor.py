@@ -12,7 +12,7 @@ from wardgate.errors import KerberosUnavailable
 from wardgate.kerberos import acceptor
 from wardgate.kerberos.acceptor import Acceptor
 from wardgate.kerberos.port import MAX_TICKET_BYTES, SKEW_S, NotTaken, Service, Why
-from wardgate.web.server import MAX_HEAD_BYTES
+from wardgate.web.connection import MAX_HEAD_BYTES
 
 SERVICE = Service("HTTP/login.acme.test@ACME.TEST", "/nonexistent/keytab")
 DOCUMENT = """

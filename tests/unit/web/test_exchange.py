@@ -12,8 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tests.unit.web.samples import Sample
+from wardgate.web.connection import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol
 from wardgate.web.headers import Boundary
-from wardgate.web.server import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED, BoundedProtocol, _config
+from wardgate.web.server import _config
 
 BODY: Final = b"a page"
 LENGTH: Final = (b"content-length", b"6")
