@@ -11,7 +11,7 @@ from tests.flows.plans import use_plan
 from tests.flows.portal_world import OURS
 from tests.flows.saml_world import ACS, IDP, SP, SamlBrowser, SamlWorld, a_party, by_redirect
 from wardgate.audit.timeline import by_reference
-from wardgate.federation.relying_party import Launchpad
+from wardgate.federation.relying_party import KeyKind, Launchpad
 from wardgate.federation.saml import names
 from wardgate.federation.saml.values import AttributeService, Endpoint
 from wardgate.policy.settings import LifetimesThenSettings
@@ -269,6 +269,18 @@ async def test_nobody_is_granted_what_metadata_that_was_renewed_meanwhile_has_no
         await sign_in(browser, world)
         assert browser.told().status == ("Requester", "InvalidAttrNameOrValue")
     assert await world.rows("saml_participant") == []
+
+
+async def test_nothing_is_granted_while_no_key_can_sign_the_answer() -> None:
+    world = await a_world()
+    async with world.browser() as browser:
+        await browser.ask()
+        await sign_in(browser, world)
+        world.parties = (a_party(key_kind=KeyKind.P256),)
+        before = await world.rows("saml_request"), await world.rows("audit_event")
+        reply = await browser.client.get(by_redirect(world.request()))
+        assert reply.status_code == 503
+        assert (await world.rows("saml_request"), await world.rows("audit_event")) == before
 
 
 async def test_started_here_the_application_is_told_without_having_asked() -> None:

@@ -52,7 +52,8 @@ class Telling:
         self.status = ("", "")
 
     def can_be_told(self, granted: Granted) -> bool:
-        """Whether it can; if not, `status` says why: first and second level."""
+        """Whether it can; if not, `status` says why: first and second level. Raises NoSigningKey, as any answer would."""
+        self._door.signer_for(self._party, self._door.now_ms())
         if granted.mark != self._party.claims_mark:
             # The claims were changed meanwhile: the grant's groups, without their DNs, could pass for others (see `claims`).
             self.status = names.RESPONDER, names.REQUEST_DENIED
