@@ -82,6 +82,8 @@ class Builder:
         self._directories: dict[str, tuple[DirectorySettings, _Realms, Directory]] = {}
         self._gateways: dict[str, tuple[GatewaySettings, Gateway]] = {}
         self._risk: Assessor | None = None
+        # By NAS and application: one that was given to another releases nothing by the rules of the one before.
+        self._releases: dict[tuple[str, str], Release] = {}
 
     def build(self, version: int, document: Document, fresh: bool = False) -> Runtime:
         """The runtime of a version. Raises SettingsError that names what cannot be built; then nothing has changed.
@@ -119,6 +121,7 @@ class Builder:
         parties = Configured(saml_of(document), {name: icon.address for name, icon in icons.items()})
         runtime = Runtime(version, document, engine, radius, gateways, tuple(directories.values()), looks, parties)
         self._gateways, self._directories, self._risk = built, kept, engine.risk
+        self._releases = {(nas.name, nas.application): radius.releases[nas.name] for nas in document.nas}
         return runtime
 
     def _directory(
@@ -168,8 +171,12 @@ class Builder:
 
     def _radius(self, document: Document, secret: Resolve, applications: Mapping[str, Application]) -> RadiusTables:
         entries = [build_nas(settings, secret(settings.secret)) for settings in document.nas]
-        releases = {nas.name: _release(nas, applications[nas.settings.application]) for nas in entries}
+        releases = {nas.name: self._release(nas, applications[nas.settings.application]) for nas in entries}
         return RadiusTables(NasTable(entries), releases)
+
+    def _release(self, nas: Nas, application: Application) -> Release:
+        before, now = self._releases.get((nas.name, nas.settings.application)), _release(nas, application)
+        return now.after(before) if before is not None else now
 
     def _resolver(self, document: Document) -> Resolve:
         """Resolves a secret of this document by the place where it stands, to which a sealed value is bound."""

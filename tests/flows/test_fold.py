@@ -271,6 +271,7 @@ async def test_who_has_the_password_alone_is_not_folded_into_a_login_whose_app_w
     assert isinstance(owner, Challenge)
     assert owner.factor == "sms"
     await world.storage.commit([Delete("brake", (Where("kind", "in", ("user", "user_source")),))])
+    world.later(1)
     other = await world.challenged("bob", origin=there)
     assert other.reference != owner.reference
     await world.answer(other, await world.code(), name="bob", origin=there)
@@ -283,6 +284,7 @@ async def test_a_login_that_brought_a_proof_of_elsewhere_is_not_shared_with_one_
     world.use_policy([rule("all", ("password",), ("sms",))])
     await world.person("bob", phone=PHONE)
     with_proof = await world.challenged("bob", proved_elsewhere=frozenset({"totp"}))
+    world.later(1)
     without = await world.challenged("bob")
     assert without.reference != with_proof.reference
     granted = await world.answer(without, await world.code(), name="bob")

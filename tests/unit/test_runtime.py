@@ -83,12 +83,20 @@ def test_a_grant_is_known_to_be_of_other_rules_and_of_no_other_change(
 
 
 def test_a_grant_of_another_application_is_known_where_a_nas_was_given_to_it(ring: KeyRing) -> None:
-    text = DOCUMENT.replace("policies:", "  - {name: lab, policy: remote}\npolicies:")
-    first, second = (
-        builder(ring).build(1, sealed(ring, each)) for each in (text, text.replace("application: vpn", "application: lab"))
-    )
+    text, one = DOCUMENT.replace("policies:", "  - {name: lab, policy: remote}\npolicies:"), builder(ring)
+    first, second = (one.build(1, sealed(ring, each)) for each in (text, text.replace("application: vpn", "application: lab")))
     assert first.engine.applications["vpn"].mark == second.engine.applications["vpn"].mark
-    assert first.radius.releases["hq"].mark != second.radius.releases["hq"].mark
+    assert second.radius.releases["hq"].of(first.radius.releases["hq"].mark) is None
+
+
+def test_a_grant_that_is_on_its_way_while_the_rules_change_keeps_its_own(ring: KeyRing) -> None:
+    one = builder(ring)
+    first, second = (one.build(1, sealed(ring, each)) for each in (DOCUMENT, DOCUMENT.replace("staff:vpn", "staff:contractors")))
+    before, after = (each.radius.releases["hq"] for each in (first, second))
+    assert before.mark != after.mark
+    kept = after.of(before.mark)
+    assert kept is not None
+    assert kept.rules == before.rules
 
 
 def test_what_did_not_change_is_kept_with_what_it_remembers(ring: KeyRing) -> None:

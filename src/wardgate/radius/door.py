@@ -138,7 +138,8 @@ def reply_for(nas: Nas, outcome: Outcome, trail: Trail, releases: Mapping[str, R
             release = releases.get(nas.name)
             if release is None:
                 return _not_released(nas, outcome.reference, trail, "the NAS was taken out of the configuration meanwhile")
-            if release.mark != outcome.mark:
+            release = release.of(outcome.mark)
+            if release is None:
                 return _not_released(nas, outcome.reference, trail, "what is released was changed in the configuration meanwhile")
             added, left_out = release.attributes(outcome)
             for why in left_out:
@@ -177,8 +178,8 @@ def failure_reply(nas: Nas, reference: str, not_before: float) -> Reply:
 def _not_released(nas: Nas, reference: str, trail: Trail, why: str) -> Reply:
     """The configuration changed while the login ran, or before its last packet came again: what restricts it cannot be told.
 
-    The grant carries the groups that the rules of then ask for. By those of now, a group that was left out would be one that the
-    person is not in, and `not: {group: ...}` would give its members what they must not have.
+    The grant carries the groups that the rules of then ask for, and those are not known any more. By those of now, a group that was
+    left out would be one that the person is not in, and `not: {group: ...}` would give its members what they must not have.
     """
     trail.note(why)
     trail.result, trail.reason = "denied", "no_rule"

@@ -8,7 +8,7 @@ is the policy's matter.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from wardgate.engine.outcome import Granted
@@ -28,6 +28,8 @@ _COMBINATIONS = ("any", "all", "not")
 # No condition of a rule asks for the time.
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 MAX_ATTRIBUTES = 100
+# As many changes as there may be while one login runs.
+MAX_EARLIER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,25 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The compiled rules of one application. `mark`: what a grant bears that was made for these rules."""
+    """The compiled rules of one application.
+
+    `mark`: what a grant bears that was made for these rules. `earlier`: those that they took the place of, the newest first.
+    """
 
     rules: tuple[_Rule, ...]
     mark: str = ""
+    earlier: tuple["Release", ...] = ()
+
+    def after(self, before: "Release") -> "Release":
+        """The same, in the place of others: what was granted by them and is on its way is released by them."""
+        known = (replace(before, earlier=()), *before.earlier)
+        return replace(self, earlier=tuple(each for each in known if each.mark != self.mark)[:MAX_EARLIER])
+
+    def of(self, mark: str) -> "Release | None":
+        """The rules that a grant of this mark was made for, if they are known still."""
+        if mark == self.mark:
+            return self
+        return next((each for each in self.earlier if each.mark == mark), None)
 
     def attributes(self, granted: Granted, language: str = "en") -> tuple[list[Attribute], list[str]]:
         """The reply attributes for a grant, and what had to be left out and why."""

@@ -13,7 +13,7 @@ from wardgate.radius.dictionaries import BUILT_IN
 from wardgate.radius.door import reply_for
 from wardgate.radius.nas import Nas, build_nas
 from wardgate.radius.packet import Code, Type
-from wardgate.radius.release import Release, compile_release
+from wardgate.radius.release import MAX_EARLIER, Release, compile_release
 from wardgate.radius.settings import NasSettings
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -63,3 +63,17 @@ def test_a_member_is_not_taken_for_an_outsider_by_rules_that_came_after_his_gran
     assert (trail.result, trail.reason) == ("denied", "no_rule")
     made_for_them = load_outcome(dump_outcome(replace(GRANTED, mark="now")))
     assert reply_for(a_nas(), made_for_them, trail, releases).attributes == [(11, b"inner")]
+
+
+def test_a_grant_on_its_way_is_released_by_the_rules_that_it_was_made_for() -> None:
+    """A change of the rules refuses nobody who is being let in, and gives nobody what the new ones say."""
+    then = replace(compile_release([ReleaseRuleSettings(when={}, add={"Filter-Id": "outer"})], BUILT_IN), mark="then")
+    now = replace(compile_release([ReleaseRuleSettings(when={}, add={"Filter-Id": "inner"})], BUILT_IN), mark="now")
+    releases, trail = {"hq": now.after(then)}, Trail(FixedClock(NOW), "radius")
+    assert reply_for(a_nas(), replace(GRANTED, mark="then"), trail, releases).attributes == [(11, b"outer")]
+    assert reply_for(a_nas(), replace(GRANTED, mark="now"), trail, releases).attributes == [(11, b"inner")]
+    assert reply_for(a_nas(), replace(GRANTED, mark="never"), trail, releases).code is Code.ACCESS_REJECT
+    for number in range(MAX_EARLIER + 1):
+        now = replace(now, mark=str(number)).after(now)
+    assert len(now.earlier) == MAX_EARLIER
+    assert now.of("then") is None
