@@ -1,6 +1,7 @@
 """Single sign-on over SAML: from an AuthnRequest to the signed Response on a live session, beside SimpleSAMLphp, in one run.
 
-    python -m bench.sso [--seconds 2] [--rounds 3] [--live 10000] [--storm 50] [--json | --markdown] [--into docs/performance.md]
+    python -m bench.sso [--clients 1 2 8 64] [--seconds 2] [--rounds 3] [--live 10000] [--storm 50] [--json | --markdown]
+                        [--into docs/performance.md]
 
 **A Response.** Wardgate is served over HTTPS on SQLite as in production, with session store, policy, brakes, claims, single use and
 audit. A browser that has a session comes with an AuthnRequest by the Redirect binding and gets the form with the signed Response.
@@ -40,9 +41,8 @@ from bench.simplesamlphp import Peer
 from bench.sso_client import Browser, Slice, at_once, granted, in_threads, quantile_ms, request_path, run_slice
 from bench.wardgate_server import Account, Running, accounts, command, install, running, ssha
 
+# The most of them are judged, as all budgets are meant at 64. One or two write nothing together; the table tells what that costs.
 CLIENTS = (1, 2, 8, 64)
-# As all budgets are meant; with one or two there is nothing to write together, and the table tells what that costs.
-BARRED_CLIENTS = 64
 MUST_MS, AIM_MS = 2.0, 1.0
 MUST_RATIO, AIM_RATIO = 2.0, 4.0
 RSA, P256, PEER = "Wardgate, RSA-2048", "Wardgate, P-256", "SimpleSAMLphp, RSA-2048"
@@ -59,6 +59,7 @@ class Told:
     """Everything that was measured."""
 
     machine: Mapping[str, object]
+    clients: Sequence[int]
     floors: Mapping[str, float] = field(default_factory=dict)
     slices: dict[tuple[str, int], list[Slice]] = field(default_factory=dict)
     live: Mapping[str, float] = field(default_factory=dict)
@@ -78,9 +79,10 @@ class Told:
 
     def bars(self) -> list[Bar]:
         """What is demanded."""
-        note = f"{BARRED_CLIENTS} clients"
-        cpu = self.median(RSA, BARRED_CLIENTS, lambda each: each.cpu_ms)
-        less = self.against(BARRED_CLIENTS, lambda ours, theirs: theirs.cpu_ms / ours.cpu_ms)
+        most = max(self.clients)
+        note = f"{most} clients"
+        cpu = self.median(RSA, most, lambda each: each.cpu_ms)
+        less = self.against(most, lambda ours, theirs: theirs.cpu_ms / ours.cpu_ms)
         return [
             Bar("a signed Response on a live session, RSA-2048, CPU", cpu, MUST_MS, AIM_MS, " ms", False, note),
             Bar("SimpleSAMLphp's CPU for the same, as a multiple of ours", less, MUST_RATIO, AIM_RATIO, "x", True, note),
@@ -179,11 +181,12 @@ def measure_responses(told: Told, ours: Ours, people: Sequence[Account], seconds
             told.missing.append(f"peer missing: SimpleSAMLphp ({why})")
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wardgate-bench-"))) / "peer"
-            found.append(_peer(stack.enter_context(simplesamlphp.serving(folder, entity_id("wiki"), f"{entity_id('wiki')}/acs"))))
+            peer = stack.enter_context(simplesamlphp.serving(folder, entity_id("wiki"), f"{entity_id('wiki')}/acs"))
+            found.append(_peer(peer, len(people)))
         for each in found:
             run_slice(each.browsers, each.asks, min(WARMING_S, seconds), each.pids)
         for _ in range(rounds):
-            for clients in CLIENTS:
+            for clients in told.clients:
                 for each in found:
                     _slice(told, each, clients, seconds)
 
@@ -202,14 +205,14 @@ def _ours(ours: Ours, label: str, party: str, people: Sequence[Account]) -> Cont
     return Contestant(label, browsers, lambda _: ours.path(party), [ours.server.pid])
 
 
-def _peer(peer: Peer) -> Contestant:
+def _peer(peer: Peer, clients: int) -> Contestant:
     context = ssl.create_default_context(cafile=str(peer.certificate))
     destination = f"https://localhost:{peer.port}{simplesamlphp.ENTRY}"
 
     def asks(_: int) -> str:
         return request_path(simplesamlphp.ENTRY, destination, entity_id("wiki"), f"{entity_id('wiki')}/acs")
 
-    browsers = [Browser(peer.port, context) for _ in range(max(CLIENTS))]
+    browsers = [Browser(peer.port, context) for _ in range(clients)]
     for each in browsers:
         granted(each.signs_in(asks(0), username=simplesamlphp.USER, password=simplesamlphp.PASSWORD))
     return Contestant(PEER, browsers, asks, peer.pids)
@@ -304,8 +307,8 @@ def measure_storm(told: Told, ours: Ours, account: Account, names: Sequence[str]
 
 def measure(given: argparse.Namespace) -> Told:
     """Everything that is wanted, on one server."""
-    told = Told(machine(), openssl_ms())
-    few, many = accounts(max(CLIENTS) + 1), accounts(given.live + WARMING if given.live else 0, "live")
+    told = Told(machine(), given.clients, openssl_ms())
+    few, many = accounts(max(given.clients) + 1), accounts(given.live + WARMING if given.live else 0, "live")
     storm = [f"app{number:03d}" for number in range(given.storm)]
     with serving([*few, *many], [*PARTIES.values(), *storm], given.workers) as (ours, data):
         measure_responses(told, ours, few[1:], given.seconds, given.rounds)
@@ -323,7 +326,7 @@ def tables(told: Told) -> Iterator[Table]:
     yield "Responses on live sessions", columns, [_row(told, *key) for key in sorted(told.slices, key=_order)]
     rows = [
         (str(clients), _ratio(told.against(clients, lambda a, b: b.cpu_ms / a.cpu_ms)), _ratio(told.against(clients, _rates)))
-        for clients in CLIENTS
+        for clients in told.clients
     ]
     yield (
         "Against SimpleSAMLphp (middle of the rounds, each within its round)",
@@ -408,6 +411,9 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     form.add_argument("--markdown", action="store_true", help="print Markdown tables on standard output")
     parser.add_argument("--into", type=Path, help="also put the Markdown tables into this document (docs/performance.md)")
+    parser.add_argument(
+        "--clients", type=int, nargs="+", default=CLIENTS, help="browsers at once, series by series (default 1 2 8 64)"
+    )
     parser.add_argument("--seconds", type=float, default=2.0, help="of a slice (default 2)")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
     parser.add_argument("--workers", type=int, default=None, help="workers of the server; default: as many as it takes by itself")

@@ -111,14 +111,14 @@ def test_answers_of_saml_are_measured_beside_the_signature() -> None:
 
 def test_sign_ins_over_saml_are_measured_beside_the_peer() -> None:
     """Bars are the bench's to judge on a quiet machine: what counts here is that everybody was answered."""
-    few = ("--seconds", "0.2", "--rounds", "1", "--live", "5", "--storm", "4", "--workers", "1")
+    few = ("--clients", "1", "3", "--seconds", "0.2", "--rounds", "1", "--live", "5", "--storm", "4", "--workers", "1")
     done = bench("sso", *few, "--json")
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
     assert told["sound"], (told["faults"], done.stderr)
     ours = [row for row in told["responses"] if row["server"].startswith("Wardgate")]
     assert {(row["server"], row["clients"]) for row in ours} == {
-        (f"Wardgate, {k}", n) for k in ("RSA-2048", "P-256") for n in (1, 2, 8, 64)
+        (f"Wardgate, {k}", n) for k in ("RSA-2048", "P-256") for n in (1, 3)
     }
     assert all(cost > 0 for row in ours for cost in row["cpu_ms"])
     assert told["storm"]["errors"] == 0
